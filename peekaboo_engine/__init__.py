@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Masked video diffusion (PEEKABOO, arXiv 2312.07509) on diffusers pipelines. Never imports bpy."""
+
+__version__ = "0.1.0"
