@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The method: attention of a video diffusion model, masked by an animated label map (arXiv 2312.07509).
+
+``labels`` (what each pixel belongs to) and ``spans`` (what each word belongs to) say who may see whom;
+``sites`` finds the attention layers of a denoiser, ``attention`` computes them under that rule, and
+``interception`` puts the rule onto them; ``guidance`` does it for the first denoising steps of a pipeline.
+"""
+
+from .guidance import peekaboo
+
+__all__ = ["peekaboo"]

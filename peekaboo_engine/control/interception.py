@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting a rule onto the attention layers of a model without replacing their processors.
+
+Every attention processor of diffusers ends in ``torch.nn.functional.scaled_dot_product_attention``, after its own
+projections, norms, LoRA and fused weights. So a layer's ``forward`` is wrapped to publish the rule of that layer
+for its duration, and a stand-in for the PyTorch function applies the rule that it finds. This survives what
+silently replaces processors (``fuse_qkv_projections``, IP-Adapter, ``set_default_attn_processor``); what never reaches the
+function (sliced attention, xformers) is noticed and refused instead of running unmasked.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+import torch.nn.functional as F
+from torch import nn
+
+from ..errors import EngineError
+from .attention import Rule, masked_attention, scaled_dot_product_attention
+
+_current = threading.local()
+_lock = threading.Lock()
+_users = 0
+
+
+def _stand_in(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
+    rule: Rule | None = getattr(_current, "rule", None)
+    if rule is None or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
+        return scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=attn_mask,
+            dropout_p=dropout_p,
+            is_causal=is_causal,
+            scale=scale,
+            enable_gqa=enable_gqa,
+        )
+    _current.applied = True
+    return masked_attention(query, key, value, rule, attn_mask=attn_mask, scale=scale)
+
+
+@contextlib.contextmanager
+def stand_in_for_attention() -> Iterator[None]:
+    """Stand in for PyTorch's attention; other threads, and layers without a rule, get PyTorch's own."""
+    global _users
+    with _lock:
+        _users += 1
+        F.scaled_dot_product_attention = _stand_in
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                F.scaled_dot_product_attention = scaled_dot_product_attention
+
+
+def call_under_rule(rule: Rule, path: str, forward: Callable, *args, **kwargs):
+    """Call an attention layer's ``forward`` with ``rule`` in force.
+
+    Raises:
+        EngineError: ``not_masked`` if the layer computed its attention some other way.
+    """
+    _current.rule, _current.applied = rule, False
+    try:
+        out = forward(*args, **kwargs)
+        applied = _current.applied
+    finally:
+        _current.rule = None
+    if not applied:
+        raise EngineError(
+            "not_masked",
+            f"The attention layer {path} did not use PyTorch's scaled_dot_product_attention on the expected "
+            f"{tuple(rule.queries.shape)} rows and tokens, so it cannot be masked; turn off attention slicing, xformers and "
+            "split inference.",
+        )
+    return out
+
+
+@contextlib.contextmanager
+def wrapped_forwards(wrappers: dict[nn.Module, Callable[[Callable], Callable]]) -> Iterator[None]:
+    """Replace the ``forward`` of each module by ``wrapper(forward)``, and put back what was there."""
+    before = {module: module.__dict__.get("forward") for module in wrappers}
+    for module, wrapper in wrappers.items():
+        module.forward = wrapper(module.forward)
+    try:
+        yield
+    finally:
+        for module, own in before.items():
+            if own is None:
+                del module.forward  # the class's forward shows again
+            else:
+                module.forward = own  # a wrapper of another tool, e.g. accelerate's offloading

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which subject each text token belongs to, found by character offsets in the text that is really tokenised.
+
+The released code compares token ids (src/models/pipelines.py:765-811 of microsoft/Peekaboo), so that a
+foreground phrase "a cat" also claims every other "a" of the prompt. Offsets cannot make that mistake.
+"""
+
+import re
+from typing import Literal
+
+import numpy as np
+
+from ..errors import EngineError
+from .labels import BACKGROUND
+
+SHARED = -1
+"""Label of a token that every pixel sees."""
+HIDDEN = -2
+"""Label of a token that no pixel sees."""
+
+SpecialTokens = Literal["background", "released", "shared"]
+"""Who sees the start, end and padding tokens.
+
+``background``: only the background, which sees "all that belongs to no subject" (the paper, §4.1).
+``released``: as the released code has it: nobody sees the start token, the background sees end and padding.
+``shared``: everybody sees them (Direct-a-Video, arXiv 2402.03162, found that hiding them costs quality).
+"""
+
+
+def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]:
+    """Find where each subject's phrase stands in the prompt.
+
+    Whole words, any case. A phrase that one subject has belongs to it wherever it occurs; subjects that share
+    a phrase take its occurrences in order.
+
+    Returns:
+        For each phrase its character ranges [start, end) in ``prompt``.
+
+    Raises:
+        EngineError: ``empty_phrase``, ``phrase_not_in_prompt``, or ``phrases_overlap``.
+    """
+    found: list[list[tuple[int, int]]] = []
+    keys = [" ".join(phrase.lower().split()) for phrase in phrases]
+    for index, (phrase, key) in enumerate(zip(phrases, keys, strict=True)):
+        if not key:
+            raise EngineError(
+                "empty_phrase",
+                f"Subject {index + 1} has no phrase; give it the words of the prompt that name it.",
+            )
+        occurrences = _occurrences(prompt, key)
+        if not occurrences:
+            raise EngineError(
+                "phrase_not_in_prompt",
+                f'The phrase "{phrase}" does not occur in the prompt "{prompt}"; '
+                "write it in the prompt as it stands, or change the phrase.",
+            )
+        if keys.count(key) > 1:
+            turn = keys[:index].count(key)
+            if turn >= len(occurrences):
+                raise EngineError(
+                    "phrases_overlap",
+                    f'{keys.count(key)} subjects have the phrase "{phrase}", which the prompt "{prompt}" holds only '
+                    f"{len(occurrences)} time(s); give each subject words of its own.",
+                )
+            occurrences = [occurrences[turn]]
+        found.append(occurrences)
+    _refuse_overlaps(phrases, found)
+    return found
+
+
+def _occurrences(prompt: str, key: str) -> list[tuple[int, int]]:
+    words = r"\s+".join(re.escape(word) for word in key.split(" "))
+    return [match.span() for match in re.finditer(rf"(?<!\w){words}(?!\w)", prompt, flags=re.IGNORECASE)]
+
+
+def _refuse_overlaps(phrases: list[str], found: list[list[tuple[int, int]]]) -> None:
+    ranges = sorted((start, end, index) for index, spans in enumerate(found) for start, end in spans)
+    for (_, end, first), (start, _, second) in zip(ranges, ranges[1:], strict=False):
+        if start < end and first != second:
+            raise EngineError(
+                "phrases_overlap",
+                f'The phrases "{phrases[first]}" and "{phrases[second]}" share words of the prompt; '
+                "give each subject words of its own.",
+            )
+
+
+def label_tokens(tokenizer, prompt: str, phrases: list[str], special_tokens: SpecialTokens) -> np.ndarray:
+    """Label each token that the text encoder reads.
+
+    Args:
+        tokenizer: a fast transformers tokenizer, called as the pipeline calls it (padded and truncated
+            to ``model_max_length``).
+        prompt: the text that is really tokenised.
+        phrases: phrase k-1 belongs to label k.
+        special_tokens: who sees the start, end and padding tokens.
+
+    Returns:
+        int64 (tokens,): 0 background, k subject k, ``SHARED`` or ``HIDDEN``.
+
+    Raises:
+        EngineError: as :func:`find_phrases`; ``phrase_truncated`` for a phrase beyond the tokens that the
+            text encoder reads; ``slow_tokenizer`` for a tokenizer without character offsets.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise EngineError(
+            "slow_tokenizer",
+            f"{type(tokenizer).__name__} gives no character offsets; load the pipeline with its fast tokenizer.",
+        )
+    spans = find_phrases(prompt, phrases)
+    length = tokenizer.model_max_length
+    encoded = tokenizer(
+        prompt, padding="max_length", max_length=length, truncation=True, return_offsets_mapping=True
+    )
+    offsets = np.asarray(encoded["offset_mapping"])  # (tokens, 2), in characters; (0, 0) for special tokens
+    start, end = offsets[:, 0], offsets[:, 1]
+    labels = _label_special_tokens(np.asarray(encoded["input_ids"]), start == end, tokenizer, special_tokens)
+    for index, ranges in enumerate(spans):
+        for first, last in ranges:
+            labels[(start < last) & (end > first)] = index + 1
+        if max(last for _, last in ranges) > end.max():
+            raise EngineError(
+                "phrase_truncated",
+                f'The phrase "{phrases[index]}" lies beyond the {length} tokens that the text encoder reads; '
+                "shorten the prompt or move the phrase to its beginning.",
+            )
+    return labels
+
+
+def _label_special_tokens(ids: np.ndarray, special: np.ndarray, tokenizer, rule: SpecialTokens) -> np.ndarray:
+    labels = np.full(len(ids), BACKGROUND, dtype=np.int64)
+    if rule == "shared":
+        labels[special] = SHARED
+    elif rule == "released":
+        labels[special & (ids == tokenizer.bos_token_id)] = HIDDEN
+    return labels
