@@ -16,9 +16,9 @@ scaled_dot_product_attention = F.scaled_dot_product_attention
 """PyTorch's own, kept here because :mod:`.interception` stands in its place while a pipeline runs."""
 
 GATHER_FROM = 512
-"""From this many queries a row, CPU attention gathers each label's tokens: fewer operations than no mask at all.
+"""From this many queries a row, CPU attention gathers each label's tokens: less work than without a mask.
 
-Below it, and on GPUs, whose kernels want few large calls, one masked call is faster (ratios in docs/method.md).
+Below it, and on GPUs, whose kernels want few large calls, one masked call is faster (docs/method.md).
 """
 
 MASK_BUDGET = 2**27

@@ -49,8 +49,8 @@ def peekaboo(
         masked_steps: first denoising steps that are masked; the paper takes 2 of 40, 4 for its IMC benchmark.
         blocks: ``all``, or ``mid_up`` as in the released code.
         special_tokens: who sees start, end and padding tokens, see :data:`.spans.SpecialTokens`.
-        gate_second_temporal: do with the second temporal attention of each block what the released code does and
-            the paper does not mention: h + M * Attn2(LN(M * h)) with M = 1 on foreground, unmasked inside
+        gate_second_temporal: do with the second temporal attention of each block what the released code does
+            and the paper does not mention: h + M * Attn2(LN(M * h)) with M = 1 on foreground, unmasked inside
             (src/models/attention.py:313-325,394). Otherwise it is masked like the first.
 
     Yields:
@@ -108,8 +108,8 @@ class Guidance:
         if not isinstance(getattr(pipe, "unet", None), UNet3DConditionModel):
             raise EngineError(
                 "unsupported_pipeline",
-                f"{type(pipe).__name__} has no UNet3DConditionModel; use a text-to-video pipeline of that family "
-                "(TextToVideoSDPipeline).",
+                f"{type(pipe).__name__} has no UNet3DConditionModel; use a text-to-video pipeline of "
+                "that family (TextToVideoSDPipeline).",
             )
         self.step = -1
         self.active = False
@@ -157,8 +157,8 @@ class Guidance:
         if self.active and sample.shape[2] != len(self._labels):
             raise EngineError(
                 "frame_mismatch",
-                f"The label map has {len(self._labels)} frames, but the pipeline generates {sample.shape[2]}; "
-                "make both the same.",
+                f"The label map has {len(self._labels)} frames, but the pipeline generates "
+                f"{sample.shape[2]}; make both the same.",
             )
 
     def before_transformer(self, transformer, args, kwargs) -> None:

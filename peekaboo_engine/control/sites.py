@@ -23,7 +23,7 @@ from torch import nn
 
 Kind = Literal["spatial", "cross", "temporal"]
 Blocks = Literal["all", "mid_up"]
-"""Which blocks are masked: ``all`` (the paper names no exception) or ``mid_up``, as in the released code, which
+"""Which blocks are masked: ``all`` (the paper names no exception), or ``mid_up`` as in the released code, which
 sets the masks of ``transformer_in`` and the down blocks to None (src/models/unet_3d_condition.py:569-601)."""
 
 _TEMPORAL = re.compile(r"(^|\.)(transformer_in|temp_attentions)\.")
@@ -60,10 +60,7 @@ def attention_sites(unet: nn.Module, blocks: Blocks = "all") -> list[Site]:
         if not match or not hasattr(module, "to_q") or (blocks == "mid_up" and not _MID_UP.match(path)):
             continue
         is_second = match["leaf"] == "attn2"
-        if _TEMPORAL.search(path):
-            kind = "temporal"
-        else:
-            kind = "cross" if is_second else "spatial"
+        kind = "temporal" if _TEMPORAL.search(path) else "cross" if is_second else "spatial"
         block = unet.get_submodule(path.rpartition(".")[0])
         sites.append(
             Site(

@@ -5,6 +5,7 @@ The released code compares token ids (src/models/pipelines.py:765-811 of microso
 foreground phrase "a cat" also claims every other "a" of the prompt. Offsets cannot make that mistake.
 """
 
+import itertools
 import re
 from typing import Literal
 
@@ -59,8 +60,8 @@ def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]
             if turn >= len(occurrences):
                 raise EngineError(
                     "phrases_overlap",
-                    f'{keys.count(key)} subjects have the phrase "{phrase}", which the prompt "{prompt}" holds only '
-                    f"{len(occurrences)} time(s); give each subject words of its own.",
+                    f'{keys.count(key)} subjects have the phrase "{phrase}", which the prompt "{prompt}" holds '
+                    f"only {len(occurrences)} time(s); give each subject words of its own.",
                 )
             occurrences = [occurrences[turn]]
         found.append(occurrences)
@@ -75,7 +76,7 @@ def _occurrences(prompt: str, key: str) -> list[tuple[int, int]]:
 
 def _refuse_overlaps(phrases: list[str], found: list[list[tuple[int, int]]]) -> None:
     ranges = sorted((start, end, index) for index, spans in enumerate(found) for start, end in spans)
-    for (_, end, first), (start, _, second) in zip(ranges, ranges[1:], strict=False):
+    for (_, end, first), (start, _, second) in itertools.pairwise(ranges):
         if start < end and first != second:
             raise EngineError(
                 "phrases_overlap",
@@ -104,7 +105,8 @@ def label_tokens(tokenizer, prompt: str, phrases: list[str], special_tokens: Spe
     if not getattr(tokenizer, "is_fast", False):
         raise EngineError(
             "slow_tokenizer",
-            f"{type(tokenizer).__name__} gives no character offsets; load the pipeline with its fast tokenizer.",
+            f"{type(tokenizer).__name__} gives no character offsets; load the pipeline with its fast "
+            "tokenizer.",
         )
     spans = find_phrases(prompt, phrases)
     length = tokenizer.model_max_length
