@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which tests run in which environment, and how their results add up. Standard library only."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from environments import ENGINE, HOST, ROOT, Environment
+
+# pytest's exit codes that are no failure of a suite: all passed, and no test selected (-k may mean another
+# one).
+_PASSED, _NO_TESTS = 0, 5
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests of one folder, all of which run in one environment."""
+
+    title: str
+    folder: Path
+    environment: Environment
+
+
+SUITES = (
+    Suite("set-up", ROOT / "tests" / "setup", ENGINE),
+    Suite("add-on", ROOT / "tests" / "addon", HOST),
+    Suite("engine", ROOT / "tests" / "engine", ENGINE),
+    # These start Blender as a program and look at what it leaves with the module.
+    Suite("program", ROOT / "tests" / "blender", HOST),
+)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Numbers of tests, and whether something failed that is not a test (such as a crash of pytest)."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    broken: bool = False
+
+    def __add__(self, other: Tally) -> Tally:
+        """Add up two suites."""
+        return Tally(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            self.skipped + other.skipped,
+            self.broken or other.broken,
+        )
+
+    def __str__(self) -> str:
+        """The plain closing line that CI systems read."""
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+    @property
+    def exit_code(self) -> int:
+        """0 if tests ran and none failed, 1 if something failed, 5 (as pytest) if no test ran."""
+        if self.failed or self.broken:
+            return 1
+        return 0 if self.passed else _NO_TESTS
+
+
+def read_tally(report: Path, exit_code: int) -> Tally:
+    """Count the tests in pytest's JUnit XML report, given the exit code of that pytest.
+
+    Errors in a fixture or in collecting a file count as failed. A report that is missing or cut short, or an
+    exit code that the counts do not account for, makes the tally `broken`.
+    """
+    try:
+        suites = ElementTree.parse(report).getroot().iter("testsuite")
+        passed = failed = skipped = 0
+        for suite in suites:
+            count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+            failures = count["failures"] + count["errors"]
+            failed, skipped = failed + failures, skipped + count["skipped"]
+            passed += count["tests"] - failures - count["skipped"]
+    except (OSError, ElementTree.ParseError):
+        return Tally(broken=exit_code != _NO_TESTS)
+    broken = exit_code not in (_PASSED, _NO_TESTS) and not failed
+    return Tally(passed, failed, skipped, broken)
+
+
+def choose(arguments: list[str], suites: Iterable[Suite] = SUITES) -> list[tuple[Suite, list[str]]]:
+    """Pair each suite that is to run with its pytest arguments.
+
+    A path below a suite's folder, such as tests/engine/test_labels.py::test_pooling, selects that suite;
+    with no such path all suites run whole. All other arguments go to each of them.
+    """
+    suites = list(suites)
+    targets: dict[Suite, list[str]] = {}
+    others = []
+    for argument in arguments:
+        path = Path(argument.split("::", 1)[0])
+        covered = [] if argument.startswith("-") or not path.exists() else _suites_of(path.resolve(), suites)
+        for suite in covered:
+            # A folder above several suites stands for each of them whole.
+            within = path.resolve().is_relative_to(suite.folder)
+            targets.setdefault(suite, []).append(argument if within else str(suite.folder))
+        if not covered:
+            others.append(argument)
+    chosen = targets or {suite: [str(suite.folder)] for suite in suites}
+    return [(suite, [*chosen[suite], *others]) for suite in suites if suite in chosen]
+
+
+def _suites_of(path: Path, suites: list[Suite]) -> list[Suite]:
+    return [s for s in suites if path.is_relative_to(s.folder) or s.folder.is_relative_to(path)]
+
+
+def run(suite: Suite, python: Path, arguments: list[str], variables: dict[str, str]) -> Tally:
+    """Run one suite's tests with pytest, which prints as usual, and count them.
+
+    `python` is the interpreter of the suite's environment, `variables` the whole environment of the process.
+    """
+    with tempfile.TemporaryDirectory(prefix="peekaboo-test-") as folder:
+        report = Path(folder) / "report.xml"
+        # -c and --rootdir, so that a target in another folder cannot bring a configuration of its own.
+        command = [str(python), "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+        finished = subprocess.run([*command, f"--junitxml={report}", *arguments], env=variables)
+        return read_tally(report, finished.returncode)
