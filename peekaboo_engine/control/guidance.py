@@ -114,7 +114,7 @@ class Guidance:
         self.step = -1
         self.active = False
         self._pipe = pipe
-        self._labels = check_label_map(labels, len(phrases))
+        self._labels = check_label_map(labels, phrases)
         self._phrases = list(phrases)
         self._masked_steps = masked_steps
         self._special_tokens: SpecialTokens = special_tokens

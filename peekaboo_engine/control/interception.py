@@ -2,10 +2,10 @@
 """Putting a rule onto the attention layers of a model without replacing their processors.
 
 Every attention processor of diffusers ends in ``torch.nn.functional.scaled_dot_product_attention``, after its
-own projections, norms, LoRA and fused weights. So a layer's ``forward`` is wrapped to publish the rule of that
-layer for its duration, and a stand-in for the PyTorch function applies the rule that it finds. This survives
-what replaces processors silently (``fuse_qkv_projections``, IP-Adapter); what never reaches the function (sliced
-attention, xformers) is noticed and refused instead of running unmasked.
+own projections, norms, LoRA and fused weights. So a layer's ``forward`` is wrapped to publish the rule of
+that layer for its duration, and a stand-in for the PyTorch function applies the rule that it finds. This
+survives what replaces processors silently (``fuse_qkv_projections``, IP-Adapter); what never reaches the
+function (sliced attention, xformers) is noticed and refused instead of running unmasked.
 """
 
 import contextlib
@@ -74,8 +74,8 @@ def call_under_rule(rule: Rule, path: str, forward: Callable, *args, **kwargs):
         raise EngineError(
             "not_masked",
             f"The attention layer {path} did not use PyTorch's scaled_dot_product_attention on the expected "
-            f"{tuple(rule.queries.shape)} rows and tokens, so it cannot be masked; turn off attention slicing, "
-            "xformers and split inference.",
+            f"{tuple(rule.queries.shape)} rows and tokens, so it cannot be masked; turn off attention "
+            "slicing, xformers and split inference.",
         )
     return out
 

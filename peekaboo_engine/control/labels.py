@@ -12,12 +12,12 @@ from ..errors import EngineError
 BACKGROUND = 0
 
 
-def check_label_map(labels: np.ndarray, subjects: int) -> np.ndarray:
+def check_label_map(labels: np.ndarray, names: list[str]) -> np.ndarray:
     """Return ``labels`` as a contiguous uint8 array (frames, height, width), or say what is wrong with it.
 
     Args:
-        labels: integer array (frames, height, width), values 0 ... ``subjects``.
-        subjects: number of subjects that have a phrase.
+        labels: integer array (frames, height, width), values 0 ... ``len(names)``.
+        names: what to call each subject in a message, in label order.
 
     Raises:
         EngineError: ``bad_labels`` for another shape or type, or a label that no subject has;
@@ -31,19 +31,19 @@ def check_label_map(labels: np.ndarray, subjects: int) -> np.ndarray:
             f"of shape {labels.shape}; export the masks again.",
         )
     present = np.unique(labels)
-    if present[0] < 0 or present[-1] > subjects:
+    if present[0] < 0 or present[-1] > len(names):
         wrong = present[0] if present[0] < 0 else present[-1]
         raise EngineError(
             "bad_labels",
-            f"The label map holds the label {wrong}, but there are phrases for labels 1 to {subjects} only; "
+            f"The label map holds the label {wrong}, but there are only {len(names)} subjects; "
             "give every subject a phrase.",
         )
-    missing = sorted(set(range(1, subjects + 1)) - set(present.tolist()))
-    if missing:
-        raise EngineError(
-            "subject_never_visible",
-            f"Subject {missing[0]} has no pixel in any frame; move it into the camera's view or remove it.",
-        )
+    for label, name in enumerate(names, start=1):
+        if label not in present:
+            raise EngineError(
+                "subject_never_visible",
+                f'The subject "{name}" is in no frame of the masks; move it into view or remove it.',
+            )
     return np.ascontiguousarray(labels, dtype=np.uint8)
 
 

@@ -23,8 +23,9 @@ from torch import nn
 
 Kind = Literal["spatial", "cross", "temporal"]
 Blocks = Literal["all", "mid_up"]
-"""Which blocks are masked: ``all`` (the paper names no exception), or ``mid_up`` as in the released code, which
-sets the masks of ``transformer_in`` and the down blocks to None (src/models/unet_3d_condition.py:569-601)."""
+"""Which blocks are masked: ``all`` (the paper names no exception), or ``mid_up`` as in the released code,
+which sets the masks of ``transformer_in`` and the down blocks to None
+(src/models/unet_3d_condition.py:569-601)."""
 
 _TEMPORAL = re.compile(r"(^|\.)(transformer_in|temp_attentions)\.")
 _MID_UP = re.compile(r"^(mid_block|up_blocks)\.")

@@ -60,8 +60,8 @@ def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]
             if turn >= len(occurrences):
                 raise EngineError(
                     "phrases_overlap",
-                    f'{keys.count(key)} subjects have the phrase "{phrase}", which the prompt "{prompt}" holds '
-                    f"only {len(occurrences)} time(s); give each subject words of its own.",
+                    f'{keys.count(key)} subjects have the phrase "{phrase}", which occurs only '
+                    f'{len(occurrences)} time(s) in the prompt "{prompt}"; give each subject its own words.',
                 )
             occurrences = [occurrences[turn]]
         found.append(occurrences)

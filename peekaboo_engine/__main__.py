@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's command line: ``python -m peekaboo_engine``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .events import JsonLines, Terminal, watch_parent
+from .models import Placement, catalogue
+from .worker import run_job
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+class Dtype(StrEnum):
+    """Precision of the model."""
+
+    auto = "auto"
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+@app.command()
+def generate(
+    job: Annotated[Path, typer.Argument(help="Job folder: job.json and masks.npz.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for clip.mp4 and clip.json. [default: beside JOB]")
+    ] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="JSON lines on standard output, for programs.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")
+    ] = "auto",
+    dtype: Annotated[
+        Dtype, typer.Option(help="Precision; auto: half on a GPU, single on the CPU.")
+    ] = Dtype.auto,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Only the component at work in GPU memory.")
+    ] = False,
+) -> None:
+    """Generate the clip of a job."""
+    report = JsonLines() if events else Terminal()
+    cancelled = watch_parent() if events else None
+    done = run_job(
+        folder=job,
+        out=out or job.resolve().parent,
+        placement=Placement(device=device, dtype=dtype.value, offload=offload),
+        events=report,
+        cancelled=cancelled.is_set if cancelled else lambda: False,
+    )
+    raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def models() -> None:
+    """List the models known by name."""
+    table = Table("name", "title", "frames", "size", "steps", "licence", "memory (GB)")
+    for name, entry in catalogue().items():
+        size = f"{entry.width} x {entry.height}"
+        table.add_row(
+            name,
+            entry.title,
+            str(entry.num_frames),
+            size,
+            str(entry.num_inference_steps),
+            entry.licence,
+            f"{entry.memory_gb:g}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    app(prog_name="peekaboo_engine")

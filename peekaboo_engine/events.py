@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a generation tells the world while it runs: JSON lines for a program, a progress bar for a person.
+
+Protocol 1, one JSON object a line on standard output, nothing else there:
+``hello`` (protocol, engine, torch, diffusers, device), ``phase`` (phase: load, denoise, decode, write),
+``progress`` (step, total), ``result`` (clip, info, seconds, peak_memory_mb), ``error`` (code, message).
+"""
+
+import json
+import os
+import stat
+import sys
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+PROTOCOL = 1
+
+
+class Events(Protocol):
+    """Where a generation reports."""
+
+    def hello(self, **versions: str) -> None:
+        """The engine is up: its versions and device."""
+
+    def phase(self, phase: str) -> None:
+        """A phase begins: load, denoise, decode or write."""
+
+    def progress(self, step: int, total: int) -> None:
+        """Denoising step ``step`` of ``total`` is done."""
+
+    def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
+        """The clip is on disk."""
+
+    def error(self, code: str, message: str) -> None:
+        """There will be no clip."""
+
+
+class JsonLines:
+    """Events as JSON lines on what was standard output; from then on, prints go to standard error.
+
+    Libraries print. That must not reach the stream that a program reads, not even from C, so the file
+    descriptor itself is moved.
+    """
+
+    def __init__(self):
+        sys.stdout.flush()
+        self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def _send(self, event: str, **fields) -> None:
+        print(json.dumps({"event": event, **fields}), file=self._stream, flush=True)
+
+    def hello(self, **versions: str) -> None:
+        """See :class:`Events`."""
+        self._send("hello", protocol=PROTOCOL, **versions)
+
+    def phase(self, phase: str) -> None:
+        """See :class:`Events`."""
+        self._send("phase", phase=phase)
+
+    def progress(self, step: int, total: int) -> None:
+        """See :class:`Events`."""
+        self._send("progress", step=step, total=total)
+
+    def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
+        """See :class:`Events`."""
+        self._send("result", clip=str(clip), info=str(info), seconds=seconds, peak_memory_mb=peak_memory_mb)
+
+    def error(self, code: str, message: str) -> None:
+        """See :class:`Events`."""
+        self._send("error", code=code, message=message)
+
+
+class Terminal:
+    """Events as a progress bar."""
+
+    def __init__(self):
+        self._console = Console()
+        self._bar = Progress(
+            TextColumn("{task.description:<8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._task: TaskID | None = None
+
+    def hello(self, **versions: str) -> None:
+        """See :class:`Events`."""
+        self._console.print(" ".join(f"{name} {value}" for name, value in versions.items()), highlight=False)
+
+    def phase(self, phase: str) -> None:
+        """See :class:`Events`."""
+        self._finish_phase()
+        self._bar.start()
+        self._task = self._bar.add_task(phase, total=None)
+
+    def _finish_phase(self) -> None:
+        if self._task is not None and self._bar.tasks[self._task].total is None:
+            self._bar.update(self._task, total=1, completed=1)  # a phase without steps
+
+    def progress(self, step: int, total: int) -> None:
+        """See :class:`Events`."""
+        self._bar.update(self._task, completed=step, total=total)
+
+    def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
+        """See :class:`Events`."""
+        self._finish_phase()
+        self._bar.stop()
+        memory = f", {peak_memory_mb:.0f} MB of memory at most" if peak_memory_mb else ""
+        self._console.print(f"{clip} in {seconds:.1f} s{memory}", highlight=False, soft_wrap=True)
+
+    def error(self, code: str, message: str) -> None:
+        """See :class:`Events`."""
+        self._bar.stop()
+        Console(stderr=True).print(message, style="red", highlight=False, soft_wrap=True, markup=False)
+
+
+def watch_parent() -> threading.Event:
+    """An event that is set when the program at the other end of standard input closes it or asks to cancel.
+
+    A parent that dies closes the pipe too, so no engine outlives its Blender. Input that is no pipe (a
+    terminal, a file, nothing) is left alone.
+    """
+    cancelled = threading.Event()
+
+    def read() -> None:
+        for line in sys.stdin:
+            try:
+                request = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(request, dict) and request.get("cancel"):
+                break
+        cancelled.set()
+
+    if _stdin_is_pipe():
+        threading.Thread(target=read, daemon=True, name="watch-parent").start()
+    return cancelled
+
+
+def _stdin_is_pipe() -> bool:
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Job in, clip out: runs the pipeline under the job's masks, step by step, cancellable."""
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import __version__
+from .control import peekaboo
+from .control.labels import check_label_map
+from .control.spans import find_phrases
+from .errors import EngineError
+from .events import Events
+from .job import Job
+from .models import LoadedModel, ModelEntry
+from .video import replacing, write_clip
+
+
+@dataclass
+class Clock:
+    """Seconds spent in each phase, and the memory that the process took at most."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, phase: str):
+        """Count the block's wall time towards ``phase``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = round(self.seconds.get(phase, 0) + time.perf_counter() - start, 3)
+
+
+def peak_memory_mb() -> float | None:
+    """Largest resident set of this process so far in MB, or None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
+
+
+def check_request(job: Job, labels: np.ndarray) -> None:
+    """What can be known to be wrong before a model is loaded.
+
+    Raises:
+        EngineError: for phrases that are not in the prompt or overlap, and subjects without a pixel.
+    """
+    find_phrases(job.prompt, job.phrases)
+    check_label_map(labels, [subject.name for subject in job.subjects])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sampling settings of a job, with the model's defaults where it leaves them open."""
+
+    num_inference_steps: int
+    guidance_scale: float
+    masked_steps: int
+
+
+def settings_of(job: Job, entry: ModelEntry) -> Settings:
+    """The settings that a job runs with on a model."""
+
+    def chosen(value, default):
+        return default if value is None else value
+
+    return Settings(
+        num_inference_steps=chosen(job.num_inference_steps, entry.num_inference_steps),
+        guidance_scale=chosen(job.guidance_scale, entry.guidance_scale),
+        masked_steps=chosen(job.control.masked_steps, entry.masked_steps),
+    )
+
+
+def generate(
+    job: Job,
+    labels: np.ndarray,
+    model: LoadedModel,
+    events: Events,
+    cancelled: Callable[[], bool],
+    clock: Clock,
+) -> np.ndarray:
+    """Run the model under the job's masks.
+
+    Args:
+        job: what to make; None in it becomes the model's default.
+        labels: uint8 (num_frames, height, width).
+        model: a loaded pipeline.
+        events: told of phases and steps.
+        cancelled: asked after every step.
+        clock: takes the seconds of each phase.
+
+    Returns:
+        uint8 (num_frames, height, width, 3), sRGB.
+
+    Raises:
+        EngineError: ``cancelled``; ``out_of_memory``; whatever :func:`.control.peekaboo` raises.
+    """
+    entry, pipe = model.entry, model.pipe
+    settings = settings_of(job, entry)
+    steps = settings.num_inference_steps
+    started = time.perf_counter()
+    last_step = started
+
+    def after_step(step: int, timestep, latents) -> None:
+        nonlocal last_step
+        last_step = time.perf_counter()
+        events.progress(step + 1, steps)
+        if cancelled():
+            raise EngineError("cancelled", "The generation was cancelled; nothing was written.")
+        if step + 1 == steps:
+            events.phase("decode")
+
+    control = {**job.control.model_dump(), "masked_steps": settings.masked_steps}
+    events.phase("denoise")
+    try:
+        with peekaboo(pipe, labels, job.phrases, **control):
+            frames = pipe(
+                job.prompt,
+                negative_prompt=job.negative_prompt or None,
+                width=job.width,
+                height=job.height,
+                num_frames=job.num_frames,
+                num_inference_steps=steps,
+                guidance_scale=settings.guidance_scale,
+                generator=torch.Generator("cpu").manual_seed(job.seed),
+                output_type="np",
+                callback=after_step,
+            ).frames[0]
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            "out_of_memory",
+            f"{entry.title} ran out of memory on {model.device}; generate again with --offload.",
+        ) from error
+    finally:
+        pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
+    clock.seconds["denoise"] = round(last_step - started, 3)
+    clock.seconds["decode"] = round(time.perf_counter() - last_step, 3)
+    if not np.isfinite(frames).all():
+        raise EngineError(
+            "not_finite",
+            f"{entry.title} gave invalid pixels in {model.dtype}; generate again with --dtype float32.",
+        )
+    return (frames * 255).round().astype(np.uint8)
+
+
+def write_result(
+    out: Path, job: Job, frames: np.ndarray, model: LoadedModel, events: Events, clock: Clock
+) -> tuple[Path, Path]:
+    """Write ``clip.mp4`` at the scene's frame rate and ``clip.json``, all that is needed to make it again.
+
+    Returns:
+        The two paths.
+
+    Raises:
+        EngineError: ``not_written``; then neither file is new.
+    """
+    clip, info = out / "clip.mp4", out / "clip.json"
+    events.phase("write")
+    with replacing(info) as temporary:
+        with clock.time("write"):
+            write_clip(clip, frames[job.timing.held_frames(job.num_frames)], job.timing.rate)
+        entry = model.entry
+        record = {
+            "job": job.model_dump(),
+            "settings": asdict(settings_of(job, entry)),
+            "model": {
+                "title": entry.title,
+                "source": entry.source,
+                "licence": entry.licence,
+                **model.weights,
+            },
+            "device": model.device,
+            "dtype": model.dtype,
+            "versions": {
+                "peekaboo_engine": __version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "diffusers", "transformers", "imageio")},
+            },
+            "seconds": clock.seconds,
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return clip, info

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Base models: the catalogue, and loading one as a diffusers pipeline.
+
+The catalogue itself is ``models.json``: data that Blender's side reads too.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .errors import EngineError
+
+if TYPE_CHECKING:
+    from diffusers import TextToVideoSDPipeline
+
+_PACKAGE = Path(__file__).parent
+
+
+class ModelEntry(BaseModel):
+    """One base model and its own defaults.
+
+    Args:
+        title: name for people.
+        source: Hugging Face repository, or a folder (relative: inside this package).
+        embedded: whether the weights ship with the engine.
+        revision: commit of the repository, where it is known for certain; None follows its main branch.
+        width, height, num_frames: of the video it was trained for, in pixels and frames.
+        num_inference_steps, guidance_scale, masked_steps: defaults of a generation.
+        licence: SPDX identifier of the weights.
+        memory_gb: roughly what a generation needs, on the device it runs on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    source: str
+    embedded: bool
+    revision: str | None
+    width: int
+    height: int
+    num_frames: int
+    num_inference_steps: int
+    guidance_scale: float
+    masked_steps: int
+    licence: str
+    memory_gb: float
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the weights lie, or None for a repository."""
+        path = _PACKAGE / self.source if self.embedded else Path(self.source)
+        return path if path.is_dir() else None
+
+
+def catalogue() -> dict[str, ModelEntry]:
+    """The models known by name."""
+    data = json.loads((_PACKAGE / "models.json").read_text(encoding="utf-8"))
+    return {name: ModelEntry(**entry) for name, entry in data.items()}
+
+
+def find_model(name: str) -> ModelEntry:
+    """The model of that name, or of that folder.
+
+    Raises:
+        EngineError: ``unknown_model`` if it is neither.
+    """
+    models = catalogue()
+    if name in models:
+        return models[name]
+    folder = Path(name)
+    if (folder / "model_index.json").is_file():
+        return _entry_of_folder(folder)
+    raise EngineError(
+        "unknown_model",
+        f'There is no model "{name}"; take one of {", ".join(models)}, or a folder in diffusers\' format.',
+    )
+
+
+def _entry_of_folder(folder: Path) -> ModelEntry:
+    """A folder of the same class: its size from its own configuration, the rest as the paper has it."""
+    try:
+        unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            "bad_model", f"{folder} is not a text-to-video folder ({error}); give one with a unet and a vae."
+        ) from None
+    sample = unet.get("sample_size") or 32
+    height, width = sample if isinstance(sample, list) else (sample, sample)
+    factor = 2 ** (len(vae["block_out_channels"]) - 1)
+    return ModelEntry(
+        title=folder.name,
+        source=str(folder),
+        embedded=False,
+        revision=None,
+        width=width * factor,
+        height=height * factor,
+        num_frames=16,
+        num_inference_steps=40,
+        guidance_scale=9.0,
+        masked_steps=2,
+        licence="unknown",
+        memory_gb=0,
+    )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how a model runs.
+
+    Args:
+        device: a torch device; ``auto`` takes CUDA, then MPS, then the CPU.
+        dtype: ``auto`` is half precision on a GPU and single on the CPU.
+        offload: keep in GPU memory only the component at work (slower, needs least).
+    """
+
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    offload: bool = False
+
+    def resolve(self):
+        """The torch device and dtype meant.
+
+        Raises:
+            EngineError: ``no_device`` for a device that this machine has not.
+        """
+        import torch
+
+        device, dtype = self.device, self.dtype
+        if device == "auto":
+            gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+            device = next((gpu for gpu, available in gpus.items() if available), "cpu")
+        if dtype == "auto":
+            dtype = "float32" if device == "cpu" else "float16"
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError):
+            raise EngineError(
+                "no_device",
+                f'torch finds no device "{device}" here; use --device cpu, or install a torch built for it.',
+            ) from None
+        return torch.device(device), getattr(torch, dtype)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A pipeline that is ready to run, and what tells its weights from any others.
+
+    Args:
+        entry: what was asked for.
+        pipe: the ``TextToVideoSDPipeline``.
+        weights: ``repository`` and ``commit``, or ``folder`` and ``sha256`` of its weight files.
+        device, dtype: where and how it runs.
+    """
+
+    entry: ModelEntry
+    pipe: "TextToVideoSDPipeline"
+    weights: dict[str, str]
+    device: str
+    dtype: str
+
+
+def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
+    """Load a model, downloading it first if it is a repository that is not in the local cache.
+
+    safetensors are taken where there are any; older ``.bin`` weights are read by diffusers and transformers
+    with ``torch.load(weights_only=True)``, which runs no code of the file.
+
+    Raises:
+        EngineError: ``model_not_loaded``, naming the model and the reason; ``no_device``.
+    """
+    from diffusers import TextToVideoSDPipeline
+
+    device, dtype = placement.resolve()
+    try:
+        if entry.folder:
+            folder = entry.folder
+            weights = {"folder": folder.name, "sha256": hash_weights(folder)}
+        else:
+            folder = Path(TextToVideoSDPipeline.download(entry.source, revision=entry.revision))
+            weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
+        pipe = TextToVideoSDPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineError(
+            "model_not_loaded",
+            f"The model {entry.source} could not be loaded ({reason}); check folder, network and disk.",
+        ) from error
+    pipe.set_progress_bar_config(disable=True)
+    pipe.vae.enable_slicing()  # frame by frame: decoding all at once would take the most memory of the run
+    if placement.offload:
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+    return LoadedModel(entry, pipe, weights, str(device), str(dtype).removeprefix("torch."))
+
+
+def hash_weights(folder: Path) -> str:
+    """SHA-256 over names and contents of a folder's weight files."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")]):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

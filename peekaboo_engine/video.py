@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clips in and out of files, whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import imageio.v2 as imageio
+import numpy as np
+
+from .errors import EngineError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` that takes its place if the block succeeds, and is removed if not.
+
+    Raises:
+        EngineError: ``not_written`` when the disk or the folder does not take it.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise EngineError(
+            "not_written",
+            f"{path} was not written ({error.strerror or error}); free some space or use another folder.",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_clip(path: Path, frames: np.ndarray, rate: Fraction) -> None:
+    """Write an H.264 mp4 (yuv420p), visually lossless, and read its length back before it counts as written.
+
+    Args:
+        path: where to.
+        frames: uint8 (frames, height, width, 3), sRGB, even height and width.
+        rate: frames a second.
+
+    Raises:
+        EngineError: ``not_written``.
+    """
+    with replacing(path) as temporary:
+        with imageio.get_writer(
+            temporary,
+            format="FFMPEG",
+            fps=rate,
+            codec="libx264",
+            pixelformat="yuv420p",
+            macro_block_size=2,
+            quality=None,
+            output_params=["-crf", "14", "-preset", "medium", "-movflags", "+faststart"],
+            ffmpeg_log_level="error",
+        ) as writer:
+            for frame in frames:
+                writer.append_data(frame)
+        # ffmpeg's own failure (a full disk) does not come back through imageio.
+        written = count_frames(temporary)
+        if written != len(frames):
+            raise OSError(f"only {written} of {len(frames)} frames arrived on disk")
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """All frames of a clip: uint8 (frames, height, width, 3)."""
+    with imageio.get_reader(path, format="FFMPEG") as reader:
+        return np.stack([np.asarray(frame) for frame in reader])
+
+
+def count_frames(path: Path) -> int:
+    """Number of frames that can be decoded; 0 for a file that is no clip."""
+    try:
+        return len(read_clip(path))
+    except (OSError, ValueError, IndexError, RuntimeError):
+        return 0
