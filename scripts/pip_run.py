@@ -17,7 +17,7 @@ from typing import TextIO
 HEARTBEAT = 15.0
 
 _STAGES = (
-    (re.compile(r"^Collecting ([^\s;]+)"), "resolving {0}"),
+    (re.compile(r"^Collecting ([^\s;]+)"), "fetching {0}"),
     (re.compile(r"^\s*(?:Downloading|Using cached) (\S+) \((.+)\)"), "fetching {0} ({1})"),
     (re.compile(r"^Installing collected packages: (.+)"), "installing {0}"),
 )

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adding up suites: real pytest runs over small test files."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from environments import ENGINE, ROOT
+from suites import SUITES, Suite, Tally, choose, read_tally, run
+
+MIXED = """
+import pytest
+def test_good(): pass
+@pytest.mark.parametrize("n", range(3))
+def test_many(n): pass
+def test_bad(): assert False
+@pytest.mark.skip(reason="not here")
+def test_later(): pass
+@pytest.fixture
+def broken(): raise OSError
+def test_error(broken): pass
+"""
+
+
+def tally_of(folder: Path, text: str, *arguments: str) -> Tally:
+    # A suite in a folder of its own, so that neither the project's conftest nor its tests take part.
+    path = folder / "test_small.py"
+    path.write_text(text)
+    return run(
+        Suite("small", folder, ENGINE), Path(sys.executable), [str(folder), *arguments], dict(os.environ)
+    )
+
+
+def test_results_are_counted(tmp_path):
+    tally = tally_of(tmp_path, MIXED)
+    assert tally == Tally(passed=4, failed=2, skipped=1)
+    assert str(tally) == "4 passed, 2 failed, 1 skipped"
+    assert tally.exit_code == 1
+
+
+def test_arguments_reach_pytest(tmp_path):
+    assert tally_of(tmp_path, MIXED, "-k", "many") == Tally(passed=3)
+
+
+def test_a_suite_in_which_nothing_matches_is_no_failure_if_another_ran(tmp_path):
+    nothing = tally_of(tmp_path, MIXED, "-k", "absent")
+    assert nothing == Tally()
+    assert nothing.exit_code == 5
+    assert (nothing + Tally(passed=2)).exit_code == 0
+
+
+def test_only_skipped_tests_are_not_a_pass():
+    assert Tally(skipped=3).exit_code == 5
+
+
+@pytest.mark.parametrize("text", ["def test_(: pass", "import a_module_that_is_not_there"])
+def test_a_file_that_cannot_be_collected_is_a_failure(tmp_path, text):
+    tally = tally_of(tmp_path, text)
+    assert (tally + Tally(passed=5)).exit_code == 1
+
+
+def test_a_run_that_dies_or_is_refused_is_a_failure(tmp_path):
+    assert tally_of(tmp_path, "import os\ndef test_dies(): os._exit(0)").broken
+    assert tally_of(tmp_path, MIXED, "--no-such-option").broken
+    assert (tally_of(tmp_path, MIXED, "--no-such-option") + Tally(passed=5)).exit_code == 1
+
+
+def test_a_report_cut_short_is_broken(tmp_path):
+    report = tmp_path / "report.xml"
+    report.write_text("<testsuites><testsuite tests='3'")
+    assert read_tally(report, 0).broken
+
+
+def test_a_path_selects_its_suite(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    [(suite, arguments)] = choose(["-x", f"{Path('tests', 'engine')}::test_a", "-k", "pooling"])
+    assert suite.title == "engine"
+    assert arguments == [f"{Path('tests', 'engine')}::test_a", "-x", "-k", "pooling"]
+    assert [suite for suite, _ in choose(["tests"])] == list(SUITES)
+    assert [arguments[0] for _, arguments in choose(["-k", "setup"])] == [str(s.folder) for s in SUITES]
