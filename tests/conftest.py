@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all tests share: no downloads, no time limits, and what becomes of tests whose program is not there."""
+"""What all tests share: no downloads, no time limits, and what becomes of tests whose program is missing."""
 
 import os
 from pathlib import Path
