@@ -75,7 +75,7 @@ class Job(_Strict):
     num_frames: Annotated[int, Field(ge=1)]
     timing: Timing
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    num_inference_steps: Annotated[int, Field(ge=1)] | None = None
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     guidance_scale: Annotated[float, Field(ge=0)] | None = None
     control: Control = Control()
 

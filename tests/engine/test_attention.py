@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peekaboo_engine.control import attention
+from peekaboo_engine.control.attention import GATHER_FROM, Rule, masked_attention
+from peekaboo_engine.control.spans import HIDDEN, SHARED
+
+
+def dense(query, key, value, rule):
+    """The definition, in double precision: softmax over what the labels allow."""
+    query, key, value = query.double(), key.double(), value.double()
+    rows = torch.arange(query.shape[0]) % len(rule.queries)
+    allowed = rule.queries[rows][:, :, None] == rule.keys[rows][:, None, :]
+    allowed |= (rule.keys[rows] == SHARED)[:, None, :]
+    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+    return scores.masked_fill(~allowed[:, None], float("-inf")).softmax(-1) @ value
+
+
+def draw(rows, repeats, queries, keys, subjects, seed, self_attention):
+    make = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, subjects + 1, (rows, queries), generator=make)
+    if self_attention:
+        rule = Rule(labels, labels)
+    else:
+        text = torch.randint(HIDDEN, subjects + 1, (rows, keys), generator=make)
+        text[:, : subjects + 1] = torch.arange(
+            subjects + 1
+        )  # every subject has a word, so does the background
+        rule = Rule(labels, text)
+    shape = (rows * repeats, 2)
+    q, k, v = (
+        torch.randn(*shape, n, 8, generator=make) for n in (queries, rule.keys.shape[1], rule.keys.shape[1])
+    )
+    return q, k, v, rule
+
+
+@pytest.mark.parametrize("self_attention", [True, False])
+@given(
+    rows=st.integers(1, 4), repeats=st.integers(1, 2), queries=st.integers(1, 30), subjects=st.integers(0, 3)
+)
+def test_agrees_with_the_dense_definition(self_attention, rows, repeats, queries, subjects):
+    q, k, v, rule = draw(rows, repeats, queries, 9, subjects, seed=queries, self_attention=self_attention)
+    torch.testing.assert_close(
+        masked_attention(q, k, v, rule).double(), dense(q, k, v, rule), atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("self_attention", [True, False])
+def test_gathering_agrees_with_the_dense_definition(self_attention):
+    q, k, v, rule = draw(3, 2, GATHER_FROM, 20, 2, seed=1, self_attention=self_attention)
+    torch.testing.assert_close(
+        masked_attention(q, k, v, rule).double(), dense(q, k, v, rule), atol=1e-5, rtol=0
+    )
+
+
+def test_rows_beyond_the_mask_budget_agree(monkeypatch):
+    q, k, v, rule = draw(5, 2, 12, 9, 2, seed=2, self_attention=True)
+    whole = masked_attention(q, k, v, rule)
+    monkeypatch.setattr(attention, "MASK_BUDGET", 2 * 2 * 12 * 12)  # two rows a call
+    torch.testing.assert_close(masked_attention(q, k, v, rule), whole)
+
+
+@given(tokens=st.sampled_from([7, GATHER_FROM]), seed=st.integers(0, 3), data=st.data())
+def test_changing_a_token_moves_only_tokens_with_its_label(tokens, seed, data):
+    q, k, v, rule = draw(2, 2, tokens, tokens, 2, seed, self_attention=True)
+    before = masked_attention(q, k, v, rule)
+    item = data.draw(st.integers(0, 3))
+    changed = data.draw(st.integers(0, tokens - 1))
+    k[item, :, changed] += 5
+    v[item, :, changed] -= 3
+    after = masked_attention(q, k, v, rule)
+    labels = rule.queries[item % 2]
+    moved = (before[item] != after[item]).any(-1).any(0)
+    assert not moved[labels != labels[changed]].any()  # a leak of exactly nothing
+    assert moved[labels == labels[changed]].any()
+    others = [other for other in range(4) if other != item]
+    assert torch.equal(before[others], after[others])
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_the_callers_own_mask_still_counts(additive):
+    q, k, v, rule = draw(2, 2, 6, 8, 1, seed=3, self_attention=False)
+    given = torch.ones(4, 1, 1, rule.keys.shape[1], dtype=torch.bool)
+    given[..., 5:] = False
+    expected = masked_attention(
+        q, k[:, :, :5].clone(), v[:, :, :5].clone(), Rule(rule.queries, rule.keys[:, :5])
+    )
+    mask = torch.zeros(given.shape).masked_fill(~given, float("-inf")) if additive else given
+    torch.testing.assert_close(masked_attention(q, k, v, rule, attn_mask=mask), expected)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine as Blender runs it: a process, its event lines, its exit code, its files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import HEIGHT, WIDTH
+
+from peekaboo_engine.video import read_clip
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(job: Path, *arguments: str) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-s", "-m", "peekaboo_engine", "generate", str(job), *arguments]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(command, env=environment, text=True, **pipes)
+
+
+def run(job: Path, *arguments: str) -> tuple[int, list[dict], str]:
+    """Exit code, events, and what went to the log."""
+    with start(job, "--events", *arguments) as process:
+        lines = process.stdout.read().splitlines()  # stdin stays open meanwhile, as with a living parent
+        log = process.stderr.read()
+    return process.returncode, [json.loads(line) for line in lines], log
+
+
+def test_a_job_becomes_a_clip(make_job):
+    job = make_job()
+    code, events, log = run(job)
+    assert code == 0, log
+    kinds = [event["event"] for event in events]
+    assert kinds == ["hello", "phase", "phase", *["progress"] * 3, "phase", "phase", "result"]
+    assert [event["phase"] for event in events if "phase" in event] == ["load", "denoise", "decode", "write"]
+    assert [event["step"] for event in events if "step" in event] == [1, 2, 3]
+    hello, result = events[0], events[-1]
+    assert (hello["protocol"], hello["device"]) == (1, "cpu")
+    clip = read_clip(Path(result["clip"]))
+    assert clip.shape == (12, HEIGHT, WIDTH, 3)  # the scene's frames, not the model's
+    info = json.loads(Path(result["info"]).read_text())
+    assert info["job"] == json.loads((job / "job.json").read_text())
+    assert info["settings"] == {"num_inference_steps": 3, "guidance_scale": 5.0, "masked_steps": 2}
+    assert len(info["model"]["sha256"]) == 64
+    assert {"load", "denoise", "decode", "write"} == set(info["seconds"])
+    assert sorted(path.name for path in job.parent.iterdir()) == ["clip.json", "clip.mp4", "job"]
+
+
+def test_the_same_job_gives_the_same_frames(make_job, tmp_path):
+    job = make_job()
+    clips = []
+    for name in ("one", "two"):
+        assert run(job, "--out", str(tmp_path / name))[0] == 0
+        clips.append(read_clip(tmp_path / name / "clip.mp4"))
+    np.testing.assert_array_equal(*clips)
+
+
+def test_a_person_sees_the_result(make_job):
+    with start(make_job()) as process:
+        shown = process.stdout.read()
+    assert process.returncode == 0
+    assert "denoise" in shown
+    assert "clip.mp4 in" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"subjects": [{"name": "Ball", "phrase": "a green ball"}]}, "phrase_not_in_prompt"),
+        (
+            {"subjects": [{"name": "A", "phrase": "a red ball"}, {"name": "B", "phrase": "red ball"}]},
+            "phrases_overlap",
+        ),
+        ({"model": "sora"}, "unknown_model"),
+        ({"schema_version": 9}, "newer_schema"),
+        ({"labels": np.zeros((5, 64, 96), np.uint8)}, "subject_never_visible"),
+    ],
+)
+def test_a_job_that_cannot_work_is_one_sentence(make_job, changes, code):
+    job = make_job(**changes)
+    exit_code, events, log = run(job)
+    assert exit_code == 1
+    assert events[-1]["event"] == "error"
+    assert events[-1]["code"] == code
+    assert "Traceback" not in log
+    assert [path.name for path in job.parent.iterdir()] == ["job"]
+
+
+def test_a_person_sees_the_sentence_and_nothing_else(make_job):
+    with start(make_job(model="sora")) as process:
+        shown, errors = process.communicate()
+    assert process.returncode == 1
+    assert errors.startswith('There is no model "sora"')
+    assert "Traceback" not in shown + errors
+
+
+def test_an_output_folder_that_cannot_be_written_is_one_sentence(make_job, tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the folder should be")
+    code, events, log = run(make_job(), "--out", str(blocked))
+    assert (code, events[-1]["code"]) == (1, "not_written")
+    assert "Traceback" not in log
+
+
+def wait_for(process: subprocess.Popen, kind: str) -> None:
+    for line in process.stdout:
+        if json.loads(line)["event"] == kind:
+            return
+    raise AssertionError(f"no {kind} before the end")
+
+
+@pytest.mark.parametrize("how", ["close", "ask"])
+def test_closing_the_pipe_or_asking_cancels_within_a_step(make_job, how):
+    job = make_job(num_inference_steps=900)
+    process = start(job, "--events")
+    wait_for(process, "progress")
+    if how == "close":
+        process.stdin.close()
+    else:
+        print(json.dumps({"cancel": True}), file=process.stdin, flush=True)
+    last = [json.loads(line) for line in process.stdout][-1]
+    assert process.wait() == 1
+    assert (last["event"], last["code"]) == ("error", "cancelled")
+    assert [path.name for path in job.parent.iterdir()] == ["job"]
+    process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_engine_that_is_killed_leaves_no_clip(make_job, sent):
+    job = make_job(num_inference_steps=900)
+    with start(job, "--events") as process:
+        wait_for(process, "progress")
+        process.send_signal(sent)
+        process.communicate()
+    assert process.returncode != 0
+    assert [path.name for path in job.parent.iterdir()] == ["job"]
+
+
+def test_an_earlier_clip_survives_a_failed_generation(make_job):
+    job = make_job(num_inference_steps=900)
+    earlier = job.parent / "clip.mp4"
+    earlier.write_bytes(b"earlier")
+    process = start(job, "--events")
+    wait_for(process, "progress")
+    process.kill()
+    process.communicate()
+    assert earlier.read_bytes() == b"earlier"
+
+
+def test_what_libraries_print_stays_off_the_event_stream(make_job):
+    """Even with a Python that prints at start-up: every line of standard output is an event."""
+    code, events, _ = run(make_job())
+    assert code == 0
+    assert all("event" in event for event in events)
+
+
+def test_the_models_are_listed():
+    command = [sys.executable, "-m", "peekaboo_engine", "models"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "zeroscope" in shown

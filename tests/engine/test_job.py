@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import FRAMES
+
+from peekaboo_engine.errors import EngineError
+from peekaboo_engine.job import Timing, load_job
+
+
+def test_a_job_comes_back_as_it_was_written(make_job, two_boxes):
+    job, labels = load_job(make_job())
+    assert job.phrases == ["a red ball", "a blue cube"]
+    assert job.timing.rate == 24
+    np.testing.assert_array_equal(labels, two_boxes)
+
+
+def change(**changes):
+    return lambda folder: _rewrite(folder, lambda job: {**job, **changes})
+
+
+def _rewrite(folder, edit):
+    path = folder / "job.json"
+    path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+
+
+def truncate_masks(folder):
+    path = folder / "masks.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def corrupt_masks(folder):
+    path = folder / "masks.npz"
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 3
+    data[middle : middle + 20] = bytes(20)
+    path.write_bytes(data)
+
+
+def other_masks(**arrays):
+    return lambda folder: np.savez(folder / "masks.npz", **arrays)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "part"),
+    [
+        (lambda folder: (folder / "job.json").unlink(), "bad_job", "job.json"),
+        (lambda folder: (folder / "job.json").write_text("{"), "bad_job", "not JSON"),
+        (lambda folder: (folder / "job.json").write_text("[]"), "bad_job", "valid job"),
+        (change(schema_version=2), "newer_schema", "update the engine"),
+        (change(prompt=3), "bad_job", "prompt"),
+        (change(width=100), "bad_job", "width"),
+        (change(seed=-1), "bad_job", "seed"),
+        (change(subjects=[]), "bad_job", "subjects"),
+        (change(subjects=[{"name": "Ball", "phrase": ""}]), "bad_job", "subjects.0.phrase"),
+        (change(colour="red"), "bad_job", "colour"),
+        (change(control={"blocks": "down"}), "bad_job", "control.blocks"),
+        (change(num_frames=FRAMES + 1), "bad_job", "scene_frames"),
+        (change(width=104), "masks_mismatch", "(5, 64, 104)"),
+        (lambda folder: (folder / "masks.npz").unlink(), "bad_masks", "missing"),
+        (truncate_masks, "bad_masks", "masks.npz"),
+        (corrupt_masks, "bad_masks", "masks.npz"),
+        (lambda folder: (folder / "masks.npz").write_bytes(b""), "bad_masks", "damaged"),
+        (other_masks(masks=np.zeros(3, np.uint8)), "bad_masks", '"labels"'),
+        (other_masks(labels=np.zeros((5, 64, 96))), "bad_masks", "float64"),
+        (other_masks(labels=np.array([{}], dtype=object)), "bad_masks", "damaged"),
+        (other_masks(labels=np.zeros((4, 64, 96), np.uint8)), "masks_mismatch", "(4, 64, 96)"),
+    ],
+)
+def test_a_bad_job_is_refused_by_name(make_job, spoil, code, part):
+    folder = make_job()
+    spoil(folder)
+    with pytest.raises(EngineError) as caught:
+        load_job(folder)
+    assert caught.value.code == code
+    assert part in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("fps", "base", "rate"),
+    [
+        (24, 1.0, Fraction(24)),
+        (24, 1.001, Fraction(24000, 1001)),
+        (30, 1.001, Fraction(30000, 1001)),
+        (1, 0.1, Fraction(10)),
+    ],
+)
+def test_frame_rates_are_exact(fps, base, rate):
+    assert Timing(frame_start=1, frame_count=1, fps=fps, fps_base=base, scene_frames=[1]).rate == rate
+
+
+@given(st.integers(1, 300), st.integers(1, 60))
+def test_the_clip_holds_each_frame_of_the_model_in_turn(frame_count, num_frames):
+    timing = Timing(
+        frame_start=1, frame_count=frame_count, fps=24, fps_base=1, scene_frames=[1.0] * num_frames
+    )
+    held = timing.held_frames(num_frames)
+    assert len(held) == frame_count
+    assert held[0] == 0
+    assert held[-1] == num_frames - 1 or frame_count < num_frames
+    steps = np.diff(held)
+    assert (steps >= 0).all()
+    if frame_count >= num_frames:
+        assert (steps <= 1).all()
+        assert np.ptp(np.bincount(held)) <= 1  # as evenly as can be

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from peekaboo_engine.control.labels import check_label_map, pool_labels
+from peekaboo_engine.errors import EngineError
+
+label_maps = arrays.arrays(
+    np.uint8, st.tuples(st.integers(1, 3), st.integers(3, 24), st.integers(3, 24)), elements=st.integers(0, 4)
+)
+
+
+@given(label_maps, st.integers(3, 9), st.integers(3, 9))
+def test_pooling_keeps_every_visible_subject_and_invents_none(labels, height, width):
+    pooled = pool_labels(labels, height, width)
+    assert pooled.shape == (len(labels), height, width)
+    for frame, coarse in zip(labels, pooled, strict=True):
+        assert set(np.unique(frame)) - {0} <= set(np.unique(coarse))
+        assert set(np.unique(coarse)) <= set(np.unique(frame)) | {0}
+
+
+@given(label_maps)
+def test_pooling_to_its_own_size_changes_nothing(labels):
+    np.testing.assert_array_equal(pool_labels(labels, *labels.shape[1:]), labels)
+
+
+@given(label_maps, st.integers(1, 3))
+def test_pooling_whole_cells_gives_each_its_label(labels, factor):
+    fine = labels.repeat(factor, axis=1).repeat(factor, axis=2)
+    np.testing.assert_array_equal(pool_labels(fine, *labels.shape[1:]), labels)
+
+
+@given(label_maps, st.integers(3, 9), st.integers(3, 9))
+def test_pooling_commutes_with_mirroring_where_no_cell_is_tied(labels, height, width):
+    """A cell's majority does not depend on where the cell lies; only ties may fall either way."""
+    coverage = {k: _brute_coverage(labels == k, height, width) for k in np.unique(labels)}
+    ranked = np.sort(np.stack(list(coverage.values())), axis=0)
+    clear = np.ones(ranked.shape[1:], bool) if len(ranked) == 1 else ranked[-1] - ranked[-2] > 1e-9
+    pooled = pool_labels(labels, height, width)
+    winners = np.array(list(coverage))[np.stack(list(coverage.values())).argmax(axis=0)]
+    kept = _has_lost_subject(labels, winners)
+    for frame in range(len(labels)):
+        if not kept[frame]:
+            same = pooled[frame][clear[frame]] == winners[frame][clear[frame]]
+            assert same.all()
+
+
+def _brute_coverage(mask, height, width):
+    """Area of ``mask`` in each cell, by sampling a grid that divides both resolutions."""
+    frames, full_height, full_width = mask.shape
+    fine = mask.repeat(height, axis=1).repeat(width, axis=2)
+    return fine.reshape(frames, height, full_height, width, full_width).mean(axis=(2, 4))
+
+
+def _has_lost_subject(labels, winners):
+    pairs = zip(labels, winners, strict=True)
+    return [bool(set(np.unique(frame)) - {0} - set(np.unique(coarse))) for frame, coarse in pairs]
+
+
+def test_a_small_subject_survives_at_the_coarsest_level():
+    labels = np.zeros((1, 160, 288), np.uint8)
+    labels[0, 37, 101] = 1  # one pixel: the released code's strided sampling never meets it
+    pooled = pool_labels(labels, 5, 9)
+    assert (pooled == 1).sum() == 1
+    assert pooled[0, 37 * 5 // 160, 101 * 9 // 288] == 1
+
+
+def test_two_small_subjects_in_one_cell_get_a_cell_each():
+    labels = np.zeros((1, 32, 32), np.uint8)
+    labels[0, 3:5, 3:5] = 1
+    labels[0, 4, 6] = 2
+    assert sorted(np.unique(pool_labels(labels, 4, 4))) == [0, 1, 2]
+
+
+def test_more_subjects_than_cells_leave_a_partition():
+    labels = np.arange(1, 17, dtype=np.uint8).reshape(1, 4, 4)
+    pooled = pool_labels(labels, 2, 2)
+    assert len(np.unique(pooled)) == 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "code", "part"),
+    [
+        (np.zeros((4, 4), np.uint8), "bad_labels", "(4, 4)"),
+        (np.zeros((1, 4, 4), np.float32), "bad_labels", "float32"),
+        (np.full((1, 4, 4), 3, np.uint8), "bad_labels", "label 3"),
+        (np.full((1, 4, 4), -1, np.int64), "bad_labels", "label -1"),
+        (np.full((1, 4, 4), 1, np.uint8), "subject_never_visible", '"Cube"'),
+    ],
+)
+def test_what_is_wrong_with_a_label_map_is_said(labels, code, part):
+    with pytest.raises(EngineError) as caught:
+        check_label_map(labels, ["Ball", "Cube"])
+    assert caught.value.code == code
+    assert part in caught.value.message

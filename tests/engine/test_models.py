@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import latents
+
+from peekaboo_engine.errors import EngineError
+from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model
+
+
+def test_the_catalogue_names_the_papers_models():
+    models = catalogue()
+    assert models["zeroscope"].source == "cerspense/zeroscope_v2_576w"
+    assert (models["zeroscope"].width, models["zeroscope"].height) == (576, 320)
+    assert models["modelscope"].source == "damo-vilab/text-to-video-ms-1.7b"
+    assert models["shapes"].embedded
+    for entry in models.values():
+        assert entry.width % 8 == entry.height % 8 == 0
+        assert entry.masked_steps <= entry.num_inference_steps
+
+
+def test_a_folder_is_a_model_of_the_size_that_it_says(model_folder):
+    entry = find_model(str(model_folder))
+    assert (entry.width, entry.height) == (64, 64)  # sample_size 8, f=8
+    assert entry.folder == model_folder
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(EngineError, match="shapes, zeroscope, modelscope") as caught:
+        find_model("sora")
+    assert caught.value.code == "unknown_model"
+
+
+def test_loading_gives_the_pipeline_that_was_saved(model_folder, pipe):
+    model = load_model(find_model(str(model_folder)), Placement(device="cpu"))
+    assert torch.equal(latents(model.pipe), latents(pipe))
+    assert model.pipe.vae.use_slicing
+    assert model.weights == {"folder": "tiny", "sha256": hash_weights(model_folder)}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_close_to_single(model_folder, pipe, dtype):
+    model = load_model(find_model(str(model_folder)), Placement(device="cpu", dtype=dtype))
+    assert model.pipe.unet.dtype == getattr(torch, dtype)
+    single, half = latents(pipe), latents(model.pipe).float()
+    assert (single - half).abs().mean() < 0.1 * single.abs().mean()
+
+
+def test_offloading_changes_nothing_but_where_weights_wait(model_folder, pipe):
+    model = load_model(find_model(str(model_folder)), Placement(device="cpu", offload=True))
+    assert model.pipe.unet._hf_hook is not None
+    torch.testing.assert_close(latents(model.pipe), latents(pipe))
+
+
+def test_older_bin_weights_are_read_without_running_their_code(tmp_path, model_folder, pipe):
+    folder = tmp_path / "older"
+    shutil.copytree(model_folder, folder)
+    pipe.unet.save_pretrained(folder / "unet", safe_serialization=False)
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    model = load_model(find_model(str(folder)), Placement(device="cpu"))
+    assert torch.equal(latents(model.pipe), latents(pipe))
+
+
+class Evil:
+    def __init__(self, witness: Path):
+        self.witness = witness
+
+    def __reduce__(self):
+        return (Path.touch, (self.witness,))
+
+
+def test_a_malicious_bin_file_is_refused(tmp_path, model_folder):
+    folder = tmp_path / "evil"
+    shutil.copytree(model_folder, folder)
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save(
+        {"w": Evil(tmp_path / "witness")},
+        folder / "unet" / "diffusion_pytorch_model.bin",
+        pickle_module=pickle,
+    )
+    with pytest.raises(EngineError) as caught:
+        load_model(find_model(str(folder)), Placement(device="cpu"))
+    assert caught.value.code == "model_not_loaded"
+    assert not (tmp_path / "witness").exists()
+
+
+def test_a_repository_is_loaded_from_the_local_cache_with_its_commit(
+    tmp_path, model_folder, monkeypatch, pipe
+):
+    """The hub's cache as huggingface_hub lays it out, filled by hand, since the network is not there."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--someone--tiny"
+    shutil.copytree(model_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("diffusers.pipelines.pipeline_utils.HF_HUB_CACHE", str(tmp_path), raising=False)
+    entry = find_model(str(model_folder)).model_copy(update={"source": "someone/tiny"})
+    model = load_model(entry, Placement(device="cpu"))
+    assert model.weights == {"repository": "someone/tiny", "commit": commit}
+    assert torch.equal(latents(model.pipe), latents(pipe))
+
+
+def test_a_repository_that_is_not_there_is_one_sentence():
+    with pytest.raises(EngineError) as caught:
+        load_model(catalogue()["zeroscope"], Placement(device="cpu"))
+    assert caught.value.code == "model_not_loaded"
+    assert "cerspense/zeroscope_v2_576w" in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_device_that_is_not_there_is_one_sentence():
+    with pytest.raises(EngineError, match="--device cpu") as caught:
+        Placement(device="cuda:99").resolve()
+    assert caught.value.code == "no_device"
+
+
+def test_a_folder_of_another_class_is_one_sentence(tmp_path):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    with pytest.raises(EngineError) as caught:
+        find_model(str(tmp_path))
+    assert caught.value.code == "bad_model"

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import PROMPT, WORDS, tokenizer
+
+from peekaboo_engine.control.spans import HIDDEN, SHARED, find_phrases, label_tokens
+from peekaboo_engine.errors import EngineError
+
+
+def words_of(labels, prompt, label):
+    """The words whose tokens carry a label, read back through the offsets."""
+    tokens = tokenizer()
+    offsets = tokens(prompt, padding="max_length", max_length=77, return_offsets_mapping=True)[
+        "offset_mapping"
+    ]
+    return [prompt[a:b] for (a, b), mine in zip(offsets, labels, strict=True) if mine == label and a < b]
+
+
+def test_each_subject_gets_its_own_words_and_no_others():
+    labels = label_tokens(tokenizer(), PROMPT, ["a red ball", "a blue cube"], "background")
+    assert words_of(labels, PROMPT, 1) == ["a", "red", "ball"]
+    assert words_of(labels, PROMPT, 2) == ["a", "blue", "cube"]
+    assert words_of(labels, PROMPT, 0) == ["and", "on", "grass"]
+
+
+def test_an_equal_word_elsewhere_is_not_claimed():
+    """The released code matches token ids, so that "a red ball" also claims the "a" of "a blue cube"."""
+    labels = label_tokens(tokenizer(), PROMPT, ["a red ball"], "background")
+    assert words_of(labels, PROMPT, 1) == ["a", "red", "ball"]
+    assert words_of(labels, PROMPT, 0).count("a") == 1
+
+
+def test_words_of_many_tokens_are_labelled_whole():
+    prompt = "a zebra on grass"
+    labels = label_tokens(tokenizer(), prompt, ["zebra"], "background")
+    assert "".join(words_of(labels, prompt, 1)) == "zebra"
+
+
+@pytest.mark.parametrize(
+    ("rule", "start", "end", "padding"),
+    [("background", 0, 0, 0), ("released", HIDDEN, 0, 0), ("shared", SHARED, SHARED, SHARED)],
+)
+def test_special_tokens_follow_the_rule(rule, start, end, padding):
+    labels = label_tokens(tokenizer(), "a red ball", ["red ball"], rule)
+    assert (labels[0], labels[4], labels[-1]) == (start, end, padding)
+    assert (labels[1:4] == [0, 1, 1]).all()
+
+
+@given(st.permutations(WORDS), st.data())
+def test_a_phrase_cut_from_a_prompt_is_found_where_it_was(words, data):
+    start = data.draw(st.integers(0, len(words) - 1))
+    end = data.draw(st.integers(start + 1, len(words)))
+    prompt, phrase = " ".join(words), " ".join(words[start:end])
+    [[(first, last)]] = find_phrases(prompt, [phrase.upper()])
+    assert prompt[first:last] == phrase
+
+
+def test_phrases_are_whole_words():
+    assert find_phrases("balloons and a ball", ["ball"]) == [[(15, 19)]]
+
+
+def test_a_phrase_belongs_to_its_subject_wherever_it_occurs():
+    assert find_phrases("a ball, the same ball", ["ball"]) == [[(2, 6), (17, 21)]]
+
+
+def test_subjects_with_the_same_phrase_take_its_occurrences_in_turn():
+    assert find_phrases("a ball and a ball", ["a ball", "A  Ball"]) == [[(0, 6)], [(11, 17)]]
+
+
+@pytest.mark.parametrize(
+    ("phrases", "code", "parts"),
+    [
+        (["a green ball"], "phrase_not_in_prompt", ['"a green ball"', PROMPT]),
+        (
+            ["a red ball", "ball and a blue cube"],
+            "phrases_overlap",
+            ['"a red ball"', '"ball and a blue cube"'],
+        ),
+        (["a red ball", "a red ball"], "phrases_overlap", ["2 subjects", "1 time"]),
+        (["a red ball", "  "], "empty_phrase", ["Subject 2"]),
+    ],
+)
+def test_phrases_that_cannot_work_are_refused_by_name(phrases, code, parts):
+    with pytest.raises(EngineError) as caught:
+        find_phrases(PROMPT, phrases)
+    assert caught.value.code == code
+    assert all(part in caught.value.message for part in parts)
+
+
+def test_a_phrase_beyond_what_the_encoder_reads_is_refused():
+    prompt = "grass " * 80 + "and a red ball"
+    with pytest.raises(EngineError, match="77 tokens") as caught:
+        label_tokens(tokenizer(), prompt, ["a red ball"], "background")
+    assert caught.value.code == "phrase_truncated"
+
+
+def test_a_tokenizer_without_offsets_is_refused():
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(EngineError, match="fast tokenizer"):
+        label_tokens(Slow(), PROMPT, ["a red ball"], "background")
+
+
+def test_labels_have_the_length_that_the_encoder_reads():
+    labels = label_tokens(tokenizer(), PROMPT, ["a red ball"], "background")
+    assert labels.shape == (77,)
+    assert np.issubdtype(labels.dtype, np.integer)
