@@ -14,3 +14,9 @@ class EngineError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def one_line(error: Exception) -> str:
+    """The first line of what an error of a library says, for use inside a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:;") if lines else type(error).__name__

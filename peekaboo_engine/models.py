@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from .errors import EngineError
+from .errors import EngineError, one_line
 
 if TYPE_CHECKING:
     from diffusers import TextToVideoSDPipeline
@@ -81,31 +81,36 @@ def find_model(name: str) -> ModelEntry:
 
 
 def _entry_of_folder(folder: Path) -> ModelEntry:
-    """A folder of the same class: its size from its own configuration, the rest as the paper has it."""
+    """A folder of the same class.
+
+    It may state its entry in a ``peekaboo.json`` (keys of ``models.json``); what is left out comes from the
+    folder's own configuration and from the paper.
+    """
     try:
         unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
         vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        stated_file = folder / "peekaboo.json"
+        stated = json.loads(stated_file.read_text(encoding="utf-8")) if stated_file.is_file() else {}
+        sample = unet.get("sample_size") or 32
+        height, width = sample if isinstance(sample, list) else (sample, sample)
+        factor = 2 ** (len(vae["block_out_channels"]) - 1)
+        defaults = {
+            "title": folder.name,
+            "width": width * factor,
+            "height": height * factor,
+            "num_frames": 16,
+            "num_inference_steps": 40,
+            "guidance_scale": 9.0,
+            "masked_steps": 2,
+            "licence": "unknown",
+            "memory_gb": 0,
+        }
+        return ModelEntry(**defaults | stated, source=str(folder), embedded=False, revision=None)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise EngineError(
-            "bad_model", f"{folder} is not a text-to-video folder ({error}); give one with a unet and a vae."
+            "bad_model",
+            f"{folder} is not a text-to-video folder ({one_line(error)}); give one with a unet and a vae.",
         ) from None
-    sample = unet.get("sample_size") or 32
-    height, width = sample if isinstance(sample, list) else (sample, sample)
-    factor = 2 ** (len(vae["block_out_channels"]) - 1)
-    return ModelEntry(
-        title=folder.name,
-        source=str(folder),
-        embedded=False,
-        revision=None,
-        width=width * factor,
-        height=height * factor,
-        num_frames=16,
-        num_inference_steps=40,
-        guidance_scale=9.0,
-        masked_steps=2,
-        licence="unknown",
-        memory_gb=0,
-    )
 
 
 @dataclass(frozen=True)
@@ -185,10 +190,9 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
         pipe = TextToVideoSDPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineError(
             "model_not_loaded",
-            f"The model {entry.source} could not be loaded ({reason}); check folder, network and disk.",
+            f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
         ) from error
     pipe.set_progress_bar_config(disable=True)
     pipe.vae.enable_slicing()  # frame by frame: decoding all at once would take the most memory of the run

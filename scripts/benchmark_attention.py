@@ -3,8 +3,8 @@
 
     python scripts/benchmark_attention.py [--json OUT.json] [--rounds 7] [--device cuda]
 
-Each round times all ways in turn, so that whatever else the machine does meets them alike; the ratio is that of
-the fastest rounds. Shapes are those of ZeroScope (576 x 320 x 24) and of the embedded model (288 x 160 x 16).
+Each round times all ways in turn, so that whatever else the machine does meets them alike; the ratio is that
+of the fastest rounds. Shapes are those of ZeroScope (576 x 320 x 24) and the embedded model (288 x 160 x 16).
 """
 
 import json

@@ -120,7 +120,7 @@ class Guidance:
         self._special_tokens: SpecialTokens = special_tokens
         self._gate_second_temporal = gate_second_temporal
         self._timestep: float | None = None
-        self._tokens: torch.Tensor | None = None
+        self._tokens = torch.zeros(0, dtype=torch.long)  # until a prompt is read
         self._grids: dict[torch.nn.Module, tuple[int, int]] = {}
         self._pooled: dict[tuple[int, int], torch.Tensor] = {}
         self._rules: dict[tuple[str, tuple[int, int]], Rule] = {}
@@ -186,7 +186,7 @@ class Guidance:
         repeats = hidden_states.shape[0] // len(labels)
         foreground = (labels != BACKGROUND).repeat(repeats, 1)[..., None].to(hidden_states.device)
         # LN(0) is the norm's bias; hidden_states has been through the norm already.
-        of_zero = site.norm.bias if site.norm.bias is not None else hidden_states.new_zeros(())
+        of_zero = hidden_states.new_zeros(()) if site.norm.bias is None else site.norm.bias
         out = forward(torch.where(foreground, hidden_states, of_zero), *args, **kwargs)
         return out * foreground
 

@@ -49,7 +49,7 @@ class Site:
     kind: Kind
     attention: nn.Module
     transformer: nn.Module
-    norm: nn.Module
+    norm: nn.LayerNorm
     is_second: bool
 
 

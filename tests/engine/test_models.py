@@ -29,6 +29,19 @@ def test_a_folder_is_a_model_of_the_size_that_it_says(model_folder):
     assert entry.folder == model_folder
 
 
+def test_a_folder_may_state_its_defaults(tmp_path, model_folder):
+    folder = tmp_path / "stated"
+    shutil.copytree(model_folder, folder)
+    (folder / "peekaboo.json").write_text(
+        json.dumps({"num_frames": 8, "guidance_scale": 3, "licence": "MIT"})
+    )
+    entry = find_model(str(folder))
+    assert (entry.num_frames, entry.guidance_scale, entry.licence, entry.width) == (8, 3.0, "MIT", 64)
+    (folder / "peekaboo.json").write_text(json.dumps({"frames": 8}))
+    with pytest.raises(EngineError, match="stated"):
+        find_model(str(folder))
+
+
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(EngineError, match="shapes, zeroscope, modelscope") as caught:
         find_model("sora")

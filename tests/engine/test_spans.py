@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,13 @@ from tiny_models import PROMPT, WORDS, tokenizer
 
 from peekaboo_engine.control.spans import HIDDEN, SHARED, find_phrases, label_tokens
 from peekaboo_engine.errors import EngineError
+
+_SPEC = importlib.util.spec_from_file_location(
+    "addon_phrases", Path(__file__).parents[2] / "blender_addon" / "phrases.py"
+)
+_ADDON = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_ADDON)
+phrase_problem = _ADDON.phrase_problem
 
 
 def words_of(labels, prompt, label):
@@ -55,6 +65,20 @@ def test_a_phrase_cut_from_a_prompt_is_found_where_it_was(words, data):
     prompt, phrase = " ".join(words), " ".join(words[start:end])
     [[(first, last)]] = find_phrases(prompt, [phrase.upper()])
     assert prompt[first:last] == phrase
+
+
+@given(st.lists(st.sampled_from(["a", "red", "ball", "and"]), min_size=1, max_size=8), st.data())
+def test_blender_refuses_the_phrases_that_the_engine_refuses(words, data):
+    """The add-on checks phrases before it starts an engine, in a Python that cannot import the engine."""
+    prompt = " ".join(words)
+    some = st.lists(st.sampled_from(["a", "red", "ball", "and", "blue"]), max_size=3).map(" ".join)
+    phrases = data.draw(st.lists(some, min_size=1, max_size=3))
+    try:
+        find_phrases(prompt, phrases)
+        refused = False
+    except EngineError:
+        refused = True
+    assert (phrase_problem(prompt, [("Subject", phrase) for phrase in phrases]) is not None) == refused
 
 
 def test_phrases_are_whole_words():
