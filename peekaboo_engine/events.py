@@ -105,7 +105,8 @@ class Terminal:
 
     def progress(self, step: int, total: int) -> None:
         """See :class:`Events`."""
-        self._bar.update(self._task, completed=step, total=total)
+        if self._task is not None:
+            self._bar.update(self._task, completed=step, total=total)
 
     def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
         """See :class:`Events`."""

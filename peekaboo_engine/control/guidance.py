@@ -186,7 +186,7 @@ class Guidance:
         repeats = hidden_states.shape[0] // len(labels)
         foreground = (labels != BACKGROUND).repeat(repeats, 1)[..., None].to(hidden_states.device)
         # LN(0) is the norm's bias; hidden_states has been through the norm already.
-        of_zero = hidden_states.new_zeros(()) if site.norm.bias is None else site.norm.bias
+        of_zero = site.norm.bias if isinstance(site.norm.bias, torch.Tensor) else hidden_states.new_zeros(())
         out = forward(torch.where(foreground, hidden_states, of_zero), *args, **kwargs)
         return out * foreground
 

@@ -49,7 +49,7 @@ class Site:
     kind: Kind
     attention: nn.Module
     transformer: nn.Module
-    norm: nn.LayerNorm
+    norm: nn.Module
     is_second: bool
 
 
@@ -61,7 +61,7 @@ def attention_sites(unet: nn.Module, blocks: Blocks = "all") -> list[Site]:
         if not match or not hasattr(module, "to_q") or (blocks == "mid_up" and not _MID_UP.match(path)):
             continue
         is_second = match["leaf"] == "attn2"
-        kind = "temporal" if _TEMPORAL.search(path) else "cross" if is_second else "spatial"
+        kind: Kind = "temporal" if _TEMPORAL.search(path) else "cross" if is_second else "spatial"
         block = unet.get_submodule(path.rpartition(".")[0])
         sites.append(
             Site(
