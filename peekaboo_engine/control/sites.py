@@ -62,14 +62,14 @@ def attention_sites(unet: nn.Module, blocks: Blocks = "all") -> list[Site]:
             continue
         is_second = match["leaf"] == "attn2"
         kind: Kind = "temporal" if _TEMPORAL.search(path) else "cross" if is_second else "spatial"
-        block = unet.get_submodule(path.rpartition(".")[0])
+        block = path.rpartition(".")[0]
         sites.append(
             Site(
                 path=path,
                 kind=kind,
                 attention=module,
                 transformer=unet.get_submodule(path[: match.start()]),
-                norm=block.norm2 if is_second else block.norm1,
+                norm=unet.get_submodule(f"{block}.norm2" if is_second else f"{block}.norm1"),
                 is_second=is_second,
             )
         )
