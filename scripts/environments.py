@@ -65,8 +65,8 @@ DEBIAN_PACKAGES = {
 }
 
 
-class SetupError(Exception):
-    """Setting up failed; the message is one sentence that says what to do."""
+class CommandError(Exception):
+    """A command of scripts/ cannot go on; the message is one sentence: what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def ensure(environment: Environment, *extras: str) -> Path:
     """Make `environment` with its own requirement file and those named in `extras`; return its interpreter.
 
     Returns at once if the stamp says that all of it is there. An interrupted install is started over.
-    Raises SetupError.
+    Raises CommandError.
     """
     check_python(environment)
     names = [environment.requirement, *extras]
@@ -107,16 +107,16 @@ def ensure(environment: Environment, *extras: str) -> Path:
                 _install(environment, outdated)
             except OSError as error:
                 reason = error.strerror or error
-                raise SetupError(
+                raise CommandError(
                     f"Cannot write {environment.folder} ({reason}): {_advice(error)}."
                 ) from error
     return environment.python
 
 
 def check_python(environment: Environment) -> None:
-    """Raise SetupError if the running Python cannot make `environment`."""
+    """Raise CommandError if the running Python cannot make `environment`."""
     if environment is HOST and sys.version_info[:2] not in HOST_PYTHONS:
-        raise SetupError(
+        raise CommandError(
             "Blender's Python module exists for Python 3.11 and 3.13 and this is "
             f"{platform.python_version()}: run the same command with one of those."
         )
@@ -180,7 +180,7 @@ def _install(environment: Environment, names: list[str]) -> None:
         if failure.kind in ("network", "no_build"):
             # pip fetches everything before it changes anything: what was installed before is still whole.
             unfinished.unlink()
-        raise SetupError(_explain(failure, environment)) from failure
+        raise CommandError(_explain(failure, environment)) from failure
     _check_import(environment)
     _write_atomically(folder / STAMP, json.dumps(stamp, indent=2) + "\n")
     unfinished.unlink()
@@ -195,7 +195,7 @@ def _make_empty(environment: Environment, status: StatusLine) -> None:
         shutil.rmtree(folder)
     free = shutil.disk_usage(folder.parent).free / 1e9
     if free < environment.gigabytes:
-        raise SetupError(
+        raise CommandError(
             f"The disk that holds {folder.parent} has {free:.1f} GB left and {folder.name} takes "
             f"{environment.gigabytes:.1f} GB: free some space and run the same command again."
         )
@@ -204,7 +204,7 @@ def _make_empty(environment: Environment, status: StatusLine) -> None:
     if made.returncode != 0 or not environment.python.exists():
         shutil.rmtree(folder, ignore_errors=True)
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        raise SetupError(
+        raise CommandError(
             f"Python {version} cannot make virtual environments here: on Debian or Ubuntu install the "
             f"package python{version}-venv, elsewhere use a Python from python.org."
         )
@@ -240,7 +240,9 @@ def torch_pin(requirements: str) -> str:
     """Find the line "torch==X" in the text of a requirement file."""
     match = re.search(r"^torch==[\w.]+", requirements, re.M)
     if not match:
-        raise SetupError("requirements/engine.txt has no line 'torch==VERSION': take it from the repository.")
+        raise CommandError(
+            "requirements/engine.txt has no line 'torch==VERSION': take it from the repository."
+        )
     return match[0]
 
 
@@ -272,11 +274,11 @@ def _explain(failure: PipFailure, environment: Environment) -> str:
 
 
 def _check_import(environment: Environment) -> None:
-    """Raise SetupError if the environment's main module does not import."""
+    """Raise CommandError if the environment's main module does not import."""
     command = [str(environment.python), "-I", "-c", f"import {environment.module}"]
     tried = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if tried.returncode != 0:
-        raise SetupError(explain_import_failure(environment.module, tried.stderr, tried.returncode))
+        raise CommandError(explain_import_failure(environment.module, tried.stderr, tried.returncode))
 
 
 def explain_import_failure(module: str, stderr: str, returncode: int) -> str:
@@ -364,7 +366,7 @@ def run_main(function: Callable[[], int]) -> int:
     """Call a command's main function; an error that a user can meet becomes one sentence and an exit code."""
     try:
         return function()
-    except SetupError as error:
+    except CommandError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from environments import SetupError
+from environments import CommandError
 
 OLDEST_BLENDER = (4, 2)
 
@@ -26,15 +26,17 @@ class Blender:
 def find_blender() -> Blender | None:
     """Find a Blender of 4.2 or newer: $BLENDER, else `blender` on PATH, else None (use the bpy module).
 
-    Raises SetupError if $BLENDER is set and is no such program: what was asked for is not silently replaced.
+    Raises CommandError if $BLENDER is set and is no such program: what was asked for is not replaced.
     """
     asked = os.environ.get("BLENDER")
     blender = _start_blender(asked or "blender")
     if asked and not blender:
-        raise SetupError(f"BLENDER is set to {asked}, which does not start as Blender: correct or unset it.")
+        raise CommandError(
+            f"BLENDER is set to {asked}, which does not start as Blender: correct or unset it."
+        )
     if asked and blender and blender.version < OLDEST_BLENDER:
         major, minor = blender.version
-        raise SetupError(f"BLENDER is set to {asked}, which is Blender {major}.{minor}: use 4.2 or newer.")
+        raise CommandError(f"BLENDER is set to {asked}, which is Blender {major}.{minor}: use 4.2 or newer.")
     return blender if blender and blender.version >= OLDEST_BLENDER else None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import environments
 import pytest
-from environments import DEBIAN_PACKAGES, STAMP, UNFINISHED, Environment, SetupError
+from environments import DEBIAN_PACKAGES, STAMP, UNFINISHED, CommandError, Environment
 from pip_run import StatusLine, classify_failure, describe_line
 
 
@@ -71,7 +71,7 @@ def test_a_failed_install_is_one_sentence_that_names_the_log(small):
     (environments.REQUIREMENTS / "small.txt").write_text(
         f"nothing @ {Path('missing.whl').absolute().as_uri()}\n"
     )
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(CommandError) as caught:
         environments.ensure(small)
     assert one_sentence(str(caught.value))
     assert str(small.folder / environments.LOG) in str(caught.value)
@@ -83,7 +83,7 @@ def test_a_release_that_does_not_exist_names_the_python_to_use_and_keeps_the_env
     environments.ensure(small)
     before = made_at(small)
     (environments.REQUIREMENTS / "small.txt").write_text("--no-index\npip==0.0.0.1\n")
-    with pytest.raises(SetupError, match=r"No matching distribution found for pip==0.0.0.1.* Python 3\.11"):
+    with pytest.raises(CommandError, match=r"No matching distribution found for pip==0.0.0.1.* Python 3\.11"):
         environments.ensure(small)
     (environments.REQUIREMENTS / "small.txt").write_text("# nothing again\n")
     environments.ensure(small)
@@ -92,7 +92,7 @@ def test_a_release_that_does_not_exist_names_the_python_to_use_and_keeps_the_env
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(small, tmp_path):
     (tmp_path / "place").write_text("a file where a folder should be")
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(CommandError) as caught:
         environments.ensure(small)
     assert one_sentence(str(caught.value))
 
@@ -129,7 +129,7 @@ def test_every_direct_dependency_is_pinned(name):
 
 def test_the_pinned_torch_is_found():
     assert environments.torch_pin("# torch==1\nnumpy==2\ntorch==2.13.0\n") == "torch==2.13.0"
-    with pytest.raises(SetupError):
+    with pytest.raises(CommandError):
         environments.torch_pin("numpy==2\n")
 
 
@@ -154,7 +154,7 @@ def test_an_unknown_missing_library_and_other_import_failures_are_one_sentence()
 
 def test_a_python_without_a_bpy_release_is_told_which_to_use(monkeypatch):
     monkeypatch.setattr(environments, "HOST_PYTHONS", ((3, 98),))
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(CommandError) as caught:
         environments.check_python(environments.HOST)
     assert "3.11 and 3.13" in str(caught.value) and one_sentence(str(caught.value))
     environments.check_python(environments.ENGINE)
@@ -210,7 +210,7 @@ def test_without_a_terminal_a_stage_is_printed_once_and_with_the_time():
 
 def test_a_known_error_of_a_command_is_a_sentence_and_an_exit_code(capsys):
     def fails() -> int:
-        raise SetupError("Something is wrong: do this.")
+        raise CommandError("Something is wrong: do this.")
 
     def is_interrupted() -> int:
         raise KeyboardInterrupt

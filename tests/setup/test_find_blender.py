@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import SetupError
+from environments import CommandError
 from find_blender import find_blender, parse_blender_version
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the stand-in program is a shell script")
@@ -70,6 +70,6 @@ def test_a_variable_that_names_no_suitable_blender_is_an_error(tmp_path, monkeyp
         sys.executable,
     ):
         monkeypatch.setenv("BLENDER", bad)
-        with pytest.raises(SetupError, match="BLENDER is set to") as caught:
+        with pytest.raises(CommandError, match="BLENDER is set to") as caught:
             find_blender()
         assert bad in str(caught.value) and "\n" not in str(caught.value)
