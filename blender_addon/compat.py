@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every difference between Blender 4.2 and 5.2 that the add-on meets, one function each."""
+
+import bpy
+
+
+def strips(sequence_editor):
+    """The strips of a sequence editor: called ``sequences`` before 4.4."""
+    # hasattr, since an empty collection is falsy
+    return sequence_editor.strips if hasattr(sequence_editor, "strips") else sequence_editor.sequences
+
+
+def strip_range(strip) -> tuple[int, int]:
+    """First frame of a strip and the one after its last: its handles, renamed in 5.1."""
+    if hasattr(strip, "left_handle"):
+        return int(strip.left_handle), int(strip.right_handle)
+    return int(strip.frame_final_start), int(strip.frame_final_end)
+
+
+def set_strip_length(strip, frame_count: int):
+    """Set how many frames a strip covers; a right handle replaced the duration in 5.1."""
+    if hasattr(strip, "left_handle"):
+        strip.right_handle = strip.left_handle + frame_count
+    else:
+        strip.frame_final_duration = frame_count
+
+
+def show_in_sequencers(scene):
+    """Let Video Sequencers that show no scene show this one: since 5.0 they show what their workspace says."""
+    for workspace in bpy.data.workspaces:
+        if hasattr(workspace, "sequencer_scene") and workspace.sequencer_scene is None:
+            workspace.sequencer_scene = scene
+
+
+def fcurves(datablock) -> list:
+    """The F-Curves of a data-block's action: in its slot's channel bag since 4.4, only there since 5.0."""
+    animation = datablock.animation_data
+    if animation is None or animation.action is None:
+        return []
+    if not hasattr(animation, "action_slot"):
+        return list(animation.action.fcurves)
+    return [
+        curve
+        for layer in animation.action.layers
+        for strip in layer.strips
+        if (bag := strip.channelbag(animation.action_slot)) is not None
+        for curve in bag.fcurves
+    ]

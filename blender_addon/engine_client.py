@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the engine as a subprocess in its own Python, and read its events; imports no bpy.
+
+A reader thread turns the engine's JSON lines into messages on a queue and does nothing else. Whoever started
+the engine drains the queue: a plain loop (:meth:`Engine.run`), or a timer of Blender's (:meth:`Engine.poll`).
+
+The engine watches its stdin and stops when that closes, so that it never outlives the process that started
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import PeekabooError
+
+PROTOCOL = 1
+HANDSHAKE_SECONDS = 60.0
+"""How long the engine may take to say hello; importing torch from a cold disk takes most of it."""
+CANCEL_SECONDS = 10.0
+"""How long the engine may take to finish its step after its stdin was closed."""
+TERMINATE_SECONDS = 3.0
+"""How long the engine may take to end after SIGTERM."""
+
+PACKAGE_FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The engine is up.
+
+    Attributes:
+        engine: its version.
+        device: what it computes on, e.g. ``cpu`` or ``cuda``.
+    """
+
+    engine: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The engine begins a phase: ``load``, ``denoise``, ``decode`` or ``write``."""
+
+    phase: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The engine has done ``step`` of ``total`` steps of its phase."""
+
+    step: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """The clip is there.
+
+    Attributes:
+        clip: the movie.
+        info: JSON with all that is needed to make it again.
+        seconds: that the engine took.
+    """
+
+    clip: Path
+    info: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """There will be no clip; ``message`` is a sentence for the user."""
+
+    code: str
+    message: str
+
+
+Event = Hello | Phase | Progress | Result | Failure
+
+
+def engine_folder() -> Path:
+    """Find the folder of the engine's package: in the built extension, or beside the add-on in a checkout."""
+    inside = PACKAGE_FOLDER / "peekaboo_engine"
+    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "peekaboo_engine"
+
+
+def find_python(explicit: str | None = None, extension_folder: Path | None = None) -> Path:
+    """Find the Python that the engine runs in.
+
+    The first of: ``explicit``, the environment variable ``PEEKABOO_PYTHON``, the checkout's ``.venv``, and
+    the environment in the extension's own folder.
+
+    Args:
+        explicit: what the user has chosen.
+        extension_folder: where the extension may keep files.
+
+    Raises:
+        PeekabooError: a chosen Python does not exist, or there is none.
+    """
+    if chosen := explicit or os.environ.get("PEEKABOO_PYTHON"):
+        if not Path(chosen).is_file():
+            raise PeekabooError(
+                f'The engine\'s Python "{chosen}" does not exist: correct the path, or unset PEEKABOO_PYTHON.'
+            )
+        return Path(chosen)
+    homes = [PACKAGE_FOLDER.parent / ".venv"]
+    if extension_folder is not None:
+        homes.append(extension_folder / "engine")
+    for home in homes:
+        python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        if python.is_file():
+            return python
+    raise PeekabooError(
+        "The engine's Python environment is not there: run scripts/demo once to make it, or set "
+        "PEEKABOO_PYTHON to a "
+        "Python that has it."
+    )
+
+
+class Engine:
+    """One run of the engine on one job."""
+
+    def __init__(self, job_folder: Path, out_folder: Path, python: Path, log: Path | None = None):
+        """Start the engine.
+
+        Args:
+            job_folder: with ``job.json`` and ``masks.npz``.
+            out_folder: where the clip goes.
+            python: the interpreter that has the engine's requirements.
+            log: where the engine's stderr goes; ``engine.log`` in ``job_folder`` when left out.
+
+        Raises:
+            PeekabooError: the interpreter cannot be run, or the log cannot be written.
+        """
+        self.log = log or job_folder / "engine.log"
+        command = [str(python), "-s", "-m", "peekaboo_engine", "generate", str(job_folder)]
+        try:
+            with self.log.open("wb") as log_file:
+                self.process = subprocess.Popen(
+                    [*command, "--out", str(out_folder), "--events"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log_file,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise PeekabooError(
+                f'The engine cannot be started with "{python}" ({error.strerror}): choose another '
+                "Python for it."
+            ) from None
+        self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._deadline: float | None = time.monotonic() + HANDSHAKE_SECONDS
+        self._ended = False
+        threading.Thread(target=self._read, name="Peekaboo engine reader", daemon=True).start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event, a :class:`Result` or :class:`Failure`, has been handed out."""
+        return self._ended
+
+    def poll(self) -> list[Event]:
+        """Take the events that have come in, without waiting."""
+        events = []
+        while not self._ended:
+            try:
+                message = self._messages.get_nowait()
+            except queue.Empty:
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    events.append(self._end(self._no_hello()))
+                break
+            events.append(self._handle(message))
+        return events
+
+    def events(self) -> Iterator[Event]:
+        """Wait for events and hand them out; the last one is a :class:`Result` or a :class:`Failure`."""
+        while not self._ended:
+            patience = None if self._deadline is None else max(0, self._deadline - time.monotonic())
+            try:
+                message = self._messages.get(timeout=patience)
+            except queue.Empty:
+                yield self._end(self._no_hello())
+            else:
+                yield self._handle(message)
+
+    def run(self, on_event: Callable[[Event], None]) -> Result:
+        """Wait until the clip is there.
+
+        Args:
+            on_event: called with each event.
+
+        Raises:
+            PeekabooError: there will be no clip.
+        """
+        try:
+            for event in self.events():
+                on_event(event)
+                if isinstance(event, Failure):
+                    raise PeekabooError(event.message)
+                if isinstance(event, Result):
+                    return event
+        finally:
+            self.cancel()
+        raise PeekabooError(f'The engine was stopped; its log is "{self.log}".')
+
+    def cancel(self) -> None:
+        """End the engine and wait for it: ask, then terminate, then kill.
+
+        Does nothing to one that has ended.
+        """
+        self._ended = True
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        for seconds, force in ((CANCEL_SECONDS, self.process.terminate), (TERMINATE_SECONDS, self._kill)):
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                force()
+            else:
+                return
+        self.process.wait()
+
+    def _kill(self) -> None:
+        """Kill the engine with all that it has started; it leads a session of its own."""
+        if os.name == "posix":
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+
+    def _read(self) -> None:
+        """Turn lines into messages until the engine closes its stdout; runs in a thread."""
+        for line in self.process.stdout or ():
+            try:
+                event = _parse(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                event = Failure("protocol", f'The engine wrote what it should not; its log is "{self.log}".')
+            if event is not None:
+                self._messages.put(event)
+        self._messages.put(None)
+
+    def _handle(self, message: Event | None) -> Event:
+        if isinstance(message, Hello):
+            self._deadline = None
+        if message is None:
+            message = self._died()
+        if isinstance(message, Result) and not message.clip.is_file():
+            message = Failure(
+                "no_clip", f'The engine left no clip at "{message.clip}"; its log is "{self.log}".'
+            )
+        return self._end(message) if isinstance(message, Result | Failure) else message
+
+    def _end(self, event: Event) -> Event:
+        self._ended = True
+        return event
+
+    def _no_hello(self) -> Failure:
+        return Failure(
+            "no_hello",
+            f'The engine did not answer within {HANDSHAKE_SECONDS:.0f} seconds; its log is "{self.log}".',
+        )
+
+    def _died(self) -> Failure:
+        """Say how an engine ended that closed its stdout without a result."""
+        try:
+            code = self.process.wait(TERMINATE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return Failure("silent", f'The engine closed its output without a clip; its log is "{self.log}".')
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return Failure("died", f'The engine {how} before the clip was done; its log is "{self.log}".')
+
+
+def _environment() -> dict[str, str]:
+    """The engine's environment: Blender's own Python settings must not reach another Python."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
+    return kept | {"PYTHONPATH": str(engine_folder().parent), "PYTHONUNBUFFERED": "1"}
+
+
+def _parse(line: dict) -> Event | None:
+    """Make a message of one of the engine's lines; None for a kind that this version does not know."""
+    match line["event"]:
+        case "hello":
+            if line["protocol"] != PROTOCOL:
+                return Failure(
+                    "protocol",
+                    "The engine is of another version than the add-on: install both from the same release.",
+                )
+            return Hello(line["engine"], line["device"])
+        case "phase":
+            return Phase(line["phase"])
+        case "progress":
+            return Progress(int(line["step"]), int(line["total"]))
+        case "result":
+            return Result(Path(line["clip"]), Path(line["info"]), float(line["seconds"]))
+        case "error":
+            return Failure(line["code"], line["message"])
+    return None

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the command-line scripts share: start under Blender or bpy, print lines, exit with the right code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+
+import blender_addon
+
+from . import engine_client, sequencer, shot
+from .errors import PeekabooError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
+
+ZSTD_MAGIC, GZIP_MAGIC = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
+
+
+def runs_as_module() -> bool:
+    """Whether this is Python with the bpy module, not the Blender program."""
+    return not bpy.app.binary_path
+
+
+def script_arguments() -> list[str]:
+    """The arguments for the script: all of them, or in the Blender program those past ``--``."""
+    if runs_as_module():
+        return sys.argv[1:]
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+def run_script(main: Callable[[list[str]], None]) -> None:
+    """Run a script's main function with the add-on's properties in place, then exit.
+
+    Blender exits with 0 after an exception in a script, so every path here ends in ``sys.exit`` with its
+    code: 0 after success, 1 after a :class:`PeekabooError`, which is printed as a sentence.
+    """
+    code: int | str | None = 1
+    registered = hasattr(bpy.types.Scene, "peekaboo")  # by the installed extension
+    if not registered:
+        blender_addon.register()
+    try:
+        main(script_arguments())
+        code = 0
+    except PeekabooError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        print("Interrupted: the engine was stopped and nothing was saved.", file=sys.stderr)
+        code = INTERRUPTED
+    except SystemExit as exit_:  # argparse has printed its message
+        code = exit_.code
+    except Exception as error:  # a fault of ours: Blender must not turn it into success
+        print(
+            f"Error: Peekaboo failed unexpectedly ({type(error).__name__}: {error}): please report it.",
+            file=sys.stderr,
+        )
+        code = 1
+    finally:
+        if not registered:  # the bpy module hangs at exit while classes are registered
+            blender_addon.unregister()
+        sys.stdout.flush()
+    sys.exit(code)
+
+
+def open_blend(path: Path) -> None:
+    """Open a .blend file.
+
+    Raises:
+        PeekabooError: there is none, or Blender cannot read it.
+    """
+    if not path.is_file():
+        raise PeekabooError(f'There is no file "{path}": give the path of a .blend.')
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path.resolve()))
+    except RuntimeError:
+        raise PeekabooError(
+            f'Blender cannot read "{path}": open and save it in this version of Blender.'
+        ) from None
+
+
+def save_blend(path: Path) -> None:
+    """Save the open file: whole, or leaving an earlier one at ``path`` as it was.
+
+    Raises:
+        PeekabooError: the file cannot be written.
+    """
+    draft = path.with_name(f".{path.stem}-{os.getpid()}.blend")
+    try:
+        compressed = path.is_file() and _is_compressed(path)
+        bpy.ops.wm.save_as_mainfile(filepath=str(draft.resolve()), copy=True, compress=compressed)
+        if path.is_file():
+            shutil.copymode(path, draft)
+        draft.replace(path)
+    except (OSError, RuntimeError):
+        raise PeekabooError(
+            f'"{path}" cannot be written: choose a folder that can be, or free disk space.'
+        ) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _is_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4).startswith((ZSTD_MAGIC, GZIP_MAGIC))
+
+
+def generate(scene, out_folder: Path, python: str | None = None) -> engine_client.Result:
+    """Make a scene's clip with the engine, printing progress, and put it into the scene's sequencer.
+
+    Args:
+        scene: with its settings; see :class:`properties.PEEKABOO_PG_shot`.
+        out_folder: gets ``job/``, ``clip.mp4`` and ``clip.json``.
+        python: the interpreter to run the engine in, where it is not to be found.
+
+    Raises:
+        PeekabooError: there is no clip; the scene is as it was.
+    """
+    interpreter = engine_client.find_python(python)
+    job_folder = out_folder / "job"
+    job = shot.write_shot(scene, job_folder, lambda done, total: _say(f"masks {done}/{total}"))
+    result = engine_client.Engine(job_folder, out_folder, interpreter).run(_report)
+    sequencer.add_clip(scene, result.clip, job)
+    return result
+
+
+def _report(event: engine_client.Event) -> None:
+    match event:
+        case engine_client.Hello(engine, device):
+            _say(f"engine {engine} on {device}")
+        case engine_client.Phase(phase):
+            _say(phase)
+        case engine_client.Progress(step, total):
+            _say(f"step {step}/{total}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine's catalogue says about its models, read without importing the engine."""
+
+import json
+from pathlib import Path
+
+from .engine_client import engine_folder
+from .errors import PeekabooError
+
+DEFAULT_MODEL = "shapes"
+
+
+def catalogue() -> dict[str, dict]:
+    """Read the models that the engine knows by name; the keys of an entry are those of ``models.json``."""
+    return _read(engine_folder() / "models.json")
+
+
+def model_size(name: str) -> tuple[int, int, int]:
+    """Find the width, height and number of frames that a model makes.
+
+    Args:
+        name: of a model in the catalogue, or the path of a diffusers folder.
+
+    Raises:
+        PeekabooError: there is no such model, or a folder does not tell its size.
+    """
+    entry = catalogue().get(name)
+    if entry is None:
+        return _folder_size(name)
+    return entry["width"], entry["height"], entry["num_frames"]
+
+
+def _folder_size(path: str) -> tuple[int, int, int]:
+    """Size of a diffusers folder: as its ``peekaboo.json`` states, else from its configuration, 16 frames."""
+    folder = Path(path)
+    if not (folder / "model_index.json").is_file():
+        names = ", ".join(catalogue())
+        raise PeekabooError(f'There is no model "{path}": choose one of {names}, or give a diffusers folder.')
+    try:
+        stated = _read(folder / "peekaboo.json") if (folder / "peekaboo.json").is_file() else {}
+        sample = _read(folder / "unet" / "config.json").get("sample_size") or 32
+        factor = 2 ** (len(_read(folder / "vae" / "config.json")["block_out_channels"]) - 1)
+        height, width = sample if isinstance(sample, list) else (sample, sample)
+        size = {"width": width * factor, "height": height * factor, "num_frames": 16} | stated
+        return int(size["width"]), int(size["height"]), int(size["num_frames"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise PeekabooError(
+            f'"{path}" is not a text-to-video folder: give one with a unet and a vae.'
+        ) from None
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))

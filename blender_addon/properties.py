@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user sets: a subject on an object, a shot on a scene."""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from . import models
+
+
+class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
+    """What an object stands for in the clip."""
+
+    is_subject: BoolProperty(
+        name="Subject", description="The object marks where something is in the clip", default=False
+    )
+    enabled: BoolProperty(name="Enabled", description="Use this subject when generating", default=True)
+    phrase: StringProperty(name="Phrase", description="The words of the prompt that name what is here")
+    color: FloatVectorProperty(
+        name="Color",
+        description="Color of the subject's outline and mask",
+        subtype="COLOR_GAMMA",
+        size=3,
+        min=0,
+        max=1,
+        default=(1.0, 0.45, 0.1),
+    )
+
+
+def _model_names(_shot, _context, _text):
+    return [(name, entry["title"]) for name, entry in models.catalogue().items()]
+
+
+class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
+    """How a scene becomes a clip; where a setting has an "auto" value, the model's own default is used."""
+
+    prompt: StringProperty(
+        name="Prompt", description="What the clip shows, with the phrase of each subject in it"
+    )
+    negative_prompt: StringProperty(name="Negative Prompt", description="What the clip should not show")
+    model: StringProperty(
+        name="Model",
+        description="Name of a video model, or the path of a diffusers folder",
+        default=models.DEFAULT_MODEL,
+        search=_model_names,
+        search_options={"SUGGESTION"},
+    )
+    seed: IntProperty(name="Seed", description="The same seed gives the same clip again", default=0, min=0)
+    num_inference_steps: IntProperty(
+        name="Steps",
+        description="Denoising steps, 0 for the model's own number",
+        default=0,
+        min=0,
+        soft_max=100,
+    )
+    guidance_scale: FloatProperty(
+        name="Guidance",
+        description="How closely the clip follows the prompt, 0 for the model's own value",
+        default=0.0,
+        min=0.0,
+        soft_max=20.0,
+    )
+    masked_steps: IntProperty(
+        name="Masked Steps",
+        description="Denoising steps in which the subjects are held in place, -1 for the model's own number",
+        default=-1,
+        min=-1,
+        soft_max=100,
+    )
+    blocks: EnumProperty(
+        name="Blocks",
+        description="Which blocks of the denoiser are masked",
+        items=[
+            ("all", "All", "Every block, as the paper describes"),
+            (
+                "mid_up",
+                "Middle and Up",
+                "The middle and upsampling blocks, as the paper's released code does",
+            ),
+        ],
+    )
+    special_tokens: EnumProperty(
+        name="Special Tokens",
+        description="Who sees the start, end and padding tokens of the prompt",
+        items=[
+            ("background", "Background", "Only what belongs to no subject"),
+            ("released", "As Released", "The background sees end and padding, nobody sees the start"),
+            ("shared", "Shared", "Everybody"),
+        ],
+    )
+    gate_second_temporal: BoolProperty(
+        name="Gate Second Temporal",
+        description="Also mask the second temporal attention, as the paper's released code does",
+        default=False,
+    )
+    output_folder: StringProperty(
+        name="Output Folder", description="Where clips go", subtype="DIR_PATH", default="//peekaboo/"
+    )
+
+
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(
+    (PEEKABOO_PG_subject, PEEKABOO_PG_shot)
+)
+
+
+def register():
+    """Give objects and scenes their ``peekaboo`` settings."""
+    _register_classes()
+    bpy.types.Object.peekaboo = PointerProperty(type=PEEKABOO_PG_subject)
+    bpy.types.Scene.peekaboo = PointerProperty(type=PEEKABOO_PG_shot)
+
+
+def unregister():
+    """Take the settings away; what a file has stored stays in it."""
+    del bpy.types.Scene.peekaboo
+    del bpy.types.Object.peekaboo
+    _unregister_classes()

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read a scene once into plain data, and write that as a job folder for the engine.
+
+The animation is sampled in a temporary scene that holds only the subjects and the cameras: Blender evaluates
+what they depend on and nothing else, and the user's frame, selection and undo history are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from . import cameras, models, phrases, projection, subjects
+from .errors import PeekabooError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How a scene's frames map to a model's.
+
+    Attributes:
+        frame_start: first scene frame of the shot.
+        frame_count: number of scene frames, which is also the clip's.
+        fps: the scene's nominal frame rate.
+        fps_base: divisor of it.
+        scene_frames: the scene time of each model frame, may lie between frames.
+    """
+
+    frame_start: int
+    frame_count: int
+    fps: int
+    fps_base: float
+    scene_frames: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the subjects are, seen through the camera.
+
+    Attributes:
+        subjects: name of the object and phrase of each subject; label k is ``subjects[k - 1]``.
+        labels: uint8 (frames, height, width), 0 for the background; row 0 is the top.
+        timing: what each frame stands for.
+    """
+
+    subjects: tuple[tuple[str, str], ...]
+    labels: np.ndarray
+    timing: Timing
+
+
+def timing_of(scene, num_frames: int) -> Timing:
+    """Spread a model's frames over a scene's range: each has an equal share, and is sampled in its middle.
+
+    Raises:
+        PeekabooError: the scene's frame range is empty.
+    """
+    start, count = scene.frame_start, scene.frame_end - scene.frame_start + 1
+    if count < 1:
+        raise PeekabooError(
+            f'The scene "{scene.name}" ends at frame {scene.frame_end}, before its start at {start}: '
+            "set its frame range."
+        )
+    times = tuple(start + (i + 0.5) * count / num_frames - 0.5 for i in range(num_frames))
+    return Timing(start, count, scene.render.fps, scene.render.fps_base, times)
+
+
+def read_layout(
+    scene, width: int, height: int, num_frames: int, on_frame: Callable[[int, int], None] | None = None
+) -> Layout:
+    """Project a scene's subjects through its camera, for each frame of a model.
+
+    Args:
+        scene: with subjects and a camera.
+        width: of the label maps, in pixels.
+        height: of the label maps, in pixels.
+        num_frames: that the model makes.
+        on_frame: called after each frame with its number, from 1, and the number of frames.
+
+    Raises:
+        PeekabooError: what keeps the scene from being projected; also when a subject is never in view.
+    """
+    objects = subjects.subjects_of(scene)
+    timing = timing_of(scene, num_frames)
+    lenses = [cameras.camera_at(scene, time) for time in timing.scene_frames]
+    labels = np.zeros((num_frames, height, width), np.uint8)
+    with _sampling_scene(scene, [*objects, *lenses]) as stage:
+        for i, time in enumerate(timing.scene_frames):
+            labels[i] = _label_frame(stage, scene.render, time, objects, lenses[i], width, height)
+            if on_frame is not None:
+                on_frame(i + 1, num_frames)
+    present = np.bincount(labels.ravel(), minlength=len(objects) + 1)[1:] > 0
+    for obj, seen in zip(objects, present, strict=True):
+        if not seen:
+            raise PeekabooError(
+                f'The subject "{obj.name}" is never in view of the camera between frames '
+                f"{scene.frame_start} and "
+                f"{scene.frame_end}: move it into view, or disable it."
+            )
+    return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing)
+
+
+def _label_frame(stage, render, time: float, objects: list, camera, width: int, height: int) -> np.ndarray:
+    frame = math.floor(time)
+    stage.frame_set(frame, subframe=time - frame)
+    depsgraph = stage.view_layers[0].depsgraph
+    view = cameras.view(camera.evaluated_get(depsgraph), depsgraph, render, width / height)
+    shapes = [subjects.shapes_of(obj.evaluated_get(depsgraph), depsgraph) for obj in objects]
+    return projection.label_map(view, shapes, width, height)
+
+
+@contextmanager
+def _sampling_scene(scene, objects: list) -> Iterator[bpy.types.Scene]:
+    """A temporary scene with just these objects, keeping the time of the user's scene."""
+    stage = bpy.data.scenes.new("Peekaboo Sampling")
+    try:
+        for setting in ("fps", "fps_base", "frame_map_old", "frame_map_new"):
+            setattr(stage.render, setting, getattr(scene.render, setting))
+        for obj in dict.fromkeys(objects):
+            stage.collection.objects.link(obj)
+        yield stage
+    finally:
+        bpy.data.scenes.remove(stage)
+
+
+def check_prompt(scene) -> None:
+    """Make sure that a scene's prompt names each of its subjects.
+
+    Raises:
+        PeekabooError: the prompt is empty, a phrase is not in it, or phrases overlap.
+    """
+    prompt = scene.peekaboo.prompt
+    if not prompt.strip():
+        raise PeekabooError(
+            f'The scene "{scene.name}" has no prompt: say what the clip shows, with the phrase of '
+            "each subject in it."
+        )
+    named = [(obj.name, obj.peekaboo.phrase) for obj in subjects.subjects_of(scene)]
+    if problem := phrases.phrase_problem(prompt, named):
+        raise PeekabooError(problem)
+
+
+def make_job(scene, layout: Layout) -> dict:
+    """Describe the clip that a scene's settings ask for, as ``job.json`` states it."""
+    settings, timing = scene.peekaboo, layout.timing
+    num_frames, height, width = layout.labels.shape
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "prompt": settings.prompt,
+        "negative_prompt": settings.negative_prompt,
+        "subjects": [{"name": name, "phrase": phrase} for name, phrase in layout.subjects],
+        "model": settings.model,
+        "width": width,
+        "height": height,
+        "num_frames": num_frames,
+        "timing": {
+            "frame_start": timing.frame_start,
+            "frame_count": timing.frame_count,
+            "fps": timing.fps,
+            "fps_base": timing.fps_base,
+            "scene_frames": list(timing.scene_frames),
+        },
+        "seed": settings.seed,
+        "num_inference_steps": settings.num_inference_steps or None,
+        "guidance_scale": settings.guidance_scale or None,
+        "control": {
+            "masked_steps": None if settings.masked_steps < 0 else settings.masked_steps,
+            "blocks": settings.blocks,
+            "special_tokens": settings.special_tokens,
+            "gate_second_temporal": settings.gate_second_temporal,
+        },
+    }
+
+
+def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
+    """Write a job folder: whole or not at all, replacing an earlier one.
+
+    Args:
+        job: as :func:`make_job` makes it.
+        labels: uint8 (frames, height, width).
+        folder: the job folder.
+
+    Raises:
+        PeekabooError: the folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            (draft / "job.json").write_text(json.dumps(job, indent=2) + "\n", encoding="utf-8")
+            np.savez_compressed(draft / "masks.npz", labels=labels)
+            folder.mkdir(exist_ok=True)
+            for name in ("masks.npz", "job.json"):
+                (draft / name).replace(folder / name)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise PeekabooError(
+            f'The job cannot be written to "{folder}" ({error.strerror or error}): choose a folder '
+            "that can be written."
+        ) from None
+
+
+def write_shot(scene, folder: Path, on_frame: Callable[[int, int], None] | None = None) -> dict:
+    """Project a scene and write its job folder; returns the job.
+
+    Raises:
+        PeekabooError: what keeps the shot from being made, before anything is written.
+    """
+    check_prompt(scene)
+    layout = read_layout(scene, *models.model_size(scene.peekaboo.model), on_frame)
+    job = make_job(scene, layout)
+    write_job(job, layout.labels, folder)
+    return job

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn a box track of the paper's benchmark into a .blend with a camera and a keyframed empty.
+
+    python scripts/layout_to_blend.py LAYOUTS.json --id ID --out shot.blend [--prompt TEXT] [--phrase TEXT]
+    python scripts/layout_to_blend.py LAYOUTS.json --check
+    blender -b -P scripts/layout_to_blend.py -- LAYOUTS.json --id ID --out shot.blend
+
+``--check`` projects every record of the file back and compares its boxes with the record's.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from blender_addon import headless, layouts, models, shot
+from blender_addon.errors import PeekabooError
+
+REQUIRED_IOU = 0.97
+CHECK_SCALE = 4
+"""How much finer label maps are than the model's in --check: whole pixels bound how well boxes can agree."""
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="layout_to_blend.py", description="Turn a box track into a .blend.")
+    parser.add_argument("layouts", type=Path, help="JSON file of records: id, caption, subject, bboxes")
+    parser.add_argument("--id", help="the record to take")
+    parser.add_argument("--out", type=Path, help="the .blend to write")
+    parser.add_argument("--prompt", help="describes the clip instead of the record's caption")
+    parser.add_argument("--phrase", help="names the subject in the prompt, instead of the record's subject")
+    parser.add_argument("--model", default=models.DEFAULT_MODEL, help="whose aspect the scene gets")
+    parser.add_argument("--check", action="store_true", help="project all records back and compare")
+    options = parser.parse_args(arguments)
+    if not options.check and not (options.id and options.out):
+        parser.error("give --id and --out, or --check")
+    return options
+
+
+def build(record: layouts.Record, options: argparse.Namespace):
+    """Start an empty file and make its scene a shot of the record; returns the scene."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    prompt, phrase = options.prompt or record.caption, options.phrase or record.phrase
+    record = dataclasses.replace(record, caption=prompt, phrase=phrase)
+    layouts.build(bpy.context.scene, record, options.model)
+    return bpy.context.scene
+
+
+def check(records: list[layouts.Record], options: argparse.Namespace) -> None:
+    """Print how well each record's boxes come back; raises PeekabooError below the required agreement."""
+    width, height, _ = models.model_size(options.model)
+    worst = []
+    for record in records:
+        scene = build(record, options)
+        layout = shot.read_layout(scene, CHECK_SCALE * width, CHECK_SCALE * height, len(record.boxes))
+        iou = layouts.box_iou(layouts.projected_boxes(layout)[:, 0], record.boxes)
+        worst.append(iou.min())
+        print(f"{record.id}: mean IoU {iou.mean():.4f}, worst frame {iou.min():.4f}", flush=True)
+    print(f"{len(worst)} records, worst frame {min(worst):.4f}", flush=True)
+    if min(worst) < REQUIRED_IOU:
+        raise PeekabooError(
+            f"A box came back with an IoU of {min(worst):.4f}: less than {REQUIRED_IOU} is a fault."
+        )
+
+
+def main(arguments: list[str]) -> None:
+    """Write the .blend, or check the file; raises PeekabooError where that fails."""
+    options = parse(arguments)
+    records = layouts.load(options.layouts)
+    if options.id:
+        records = [record for record in records if record.id == options.id]
+    if not records:
+        raise PeekabooError(f'There is no layout "{options.id}" in "{options.layouts}": give the id of one.')
+    if options.check:
+        check(records, options)
+        return
+    build(records[0], options)
+    headless.save_blend(options.out)
+    print(f"saved {options.out}", flush=True)
+
+
+if __name__ == "__main__":
+    headless.run_script(main)
