@@ -10,6 +10,7 @@ The second form needs the bpy module.
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -21,9 +22,9 @@ import demo_shot
 from blender_addon import headless
 
 
-def add_subject(scene: bpy.types.Scene, subject: demo_shot.DemoSubject) -> None:
+def add_subject(scene: Any, subject: demo_shot.DemoSubject) -> None:
     """Add one empty with its keyframes and its phrase."""
-    empty = bpy.data.objects.new(subject.name, None)
+    empty: Any = bpy.data.objects.new(subject.name, None)
     empty.empty_display_type = subject.display_type
     empty.empty_display_size = subject.display_size
     empty.peekaboo.is_subject = True
@@ -33,10 +34,11 @@ def add_subject(scene: bpy.types.Scene, subject: demo_shot.DemoSubject) -> None:
     animate(empty, subject.path)
 
 
-def add_camera(scene: bpy.types.Scene) -> None:
+def add_camera(scene: Any) -> None:
     """Add the moving camera and make it the scene's."""
-    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
-    camera.data.lens = demo_shot.CAMERA_LENS
+    lens = bpy.data.cameras.new("Camera")
+    lens.lens = demo_shot.CAMERA_LENS
+    camera = bpy.data.objects.new("Camera", lens)
     camera.rotation_euler = (math.radians(demo_shot.CAMERA_PITCH), 0.0, 0.0)
     scene.collection.objects.link(camera)
     scene.camera = camera
@@ -50,7 +52,7 @@ def animate(obj: bpy.types.Object, path: tuple[tuple[int, demo_shot.Point], ...]
         obj.keyframe_insert("location", frame=frame)
 
 
-def build(scene: bpy.types.Scene) -> None:
+def build(scene: Any) -> None:
     """Fill an empty scene with the demo's shot."""
     scene.frame_start, scene.frame_end = demo_shot.FRAME_START, demo_shot.FRAME_END
     scene.render.fps = demo_shot.FPS
