@@ -167,29 +167,23 @@ def write_result(
         EngineError: ``not_written``; then neither file is new.
     """
     clip, info = out / "clip.mp4", out / "clip.json"
+    entry = model.entry
+    record = {
+        "job": job.model_dump(),
+        "settings": asdict(settings_of(job, entry)),
+        "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
+        "device": model.device,
+        "dtype": model.dtype,
+        "versions": {
+            "peekaboo_engine": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "diffusers", "transformers", "imageio")},
+        },
+        "seconds": clock.seconds,
+        "peak_memory_mb": peak_memory_mb(),
+    }
     events.phase("write")
     with replacing(info) as temporary:
-        with clock.time("write"):
-            write_clip(clip, frames[job.timing.held_frames(job.num_frames)], job.timing.rate)
-        entry = model.entry
-        record = {
-            "job": job.model_dump(),
-            "settings": asdict(settings_of(job, entry)),
-            "model": {
-                "title": entry.title,
-                "source": entry.source,
-                "licence": entry.licence,
-                **model.weights,
-            },
-            "device": model.device,
-            "dtype": model.dtype,
-            "versions": {
-                "peekaboo_engine": __version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("torch", "diffusers", "transformers", "imageio")},
-            },
-            "seconds": clock.seconds,
-            "peak_memory_mb": peak_memory_mb(),
-        }
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_clip(clip, frames[job.timing.held_frames(job.num_frames)], job.timing.rate)
     return clip, info

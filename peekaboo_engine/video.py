@@ -56,7 +56,7 @@ def write_clip(path: Path, frames: np.ndarray, rate: Fraction) -> None:
             macro_block_size=2,
             quality=None,
             output_params=["-crf", "14", "-preset", "medium", "-movflags", "+faststart"],
-            ffmpeg_log_level="error",
+            ffmpeg_log_level="fatal",
         ) as writer:
             for frame in frames:
                 writer.append_data(frame)

@@ -17,16 +17,16 @@ from peekaboo_engine.video import read_clip
 ROOT = Path(__file__).parents[2]
 
 
-def start(job: Path, *arguments: str) -> subprocess.Popen:
+def start(job: Path, *arguments: str, limits=None) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-s", "-m", "peekaboo_engine", "generate", str(job), *arguments]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen(command, env=environment, text=True, **pipes)
+    return subprocess.Popen(command, env=environment, text=True, preexec_fn=limits, **pipes)
 
 
-def run(job: Path, *arguments: str) -> tuple[int, list[dict], str]:
+def run(job: Path, *arguments: str, limits=None) -> tuple[int, list[dict], str]:
     """Exit code, events, and what went to the log."""
-    with start(job, "--events", *arguments) as process:
+    with start(job, "--events", *arguments, limits=limits) as process:
         lines = process.stdout.read().splitlines()  # stdin stays open meanwhile, as with a living parent
         log = process.stderr.read()
     return process.returncode, [json.loads(line) for line in lines], log
@@ -48,7 +48,7 @@ def test_a_job_becomes_a_clip(make_job):
     assert info["job"] == json.loads((job / "job.json").read_text())
     assert info["settings"] == {"num_inference_steps": 3, "guidance_scale": 5.0, "masked_steps": 2}
     assert len(info["model"]["sha256"]) == 64
-    assert {"load", "denoise", "decode", "write"} == set(info["seconds"])
+    assert {"load", "denoise", "decode"} == set(info["seconds"])
     assert sorted(path.name for path in job.parent.iterdir()) == ["clip.json", "clip.mp4", "job"]
 
 
@@ -106,6 +106,24 @@ def test_an_output_folder_that_cannot_be_written_is_one_sentence(make_job, tmp_p
     code, events, log = run(make_job(), "--out", str(blocked))
     assert (code, events[-1]["code"]) == (1, "not_written")
     assert "Traceback" not in log
+
+
+def small_files_only():
+    """Let this process write no file over 2 kB; it stops the writing as a full disk does."""
+    import resource  # not on Windows
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a process's files")
+def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_clip(make_job):
+    job = make_job()
+    assert run(job)[0] == 0
+    earlier = {path: path.read_bytes() for path in job.parent.glob("clip.*")}
+    code, events, log = run(job, limits=small_files_only)
+    assert (code, events[-1]["code"]) == (1, "not_written")
+    assert "Traceback" not in log
+    assert {path: path.read_bytes() for path in job.parent.iterdir() if path.is_file()} == earlier
 
 
 def wait_for(process: subprocess.Popen, kind: str) -> None:
