@@ -30,7 +30,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pip_run import PipFailure, StatusLine, run_pip, status_line
+from pip_run import UNCHANGED, PipFailure, StatusLine, run_pip, status_line
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
@@ -177,8 +177,7 @@ def _install(environment: Environment, names: list[str]) -> None:
             _pip(environment, ["install", "-r", str(_requirement_file(name))], status)
             stamp["requirements"][name] = requirement_digest(_requirement_file(name))
     except PipFailure as failure:
-        if failure.kind in ("network", "no_build"):
-            # pip fetches everything before it changes anything: what was installed before is still whole.
+        if failure.kind in UNCHANGED:
             unfinished.unlink()
         raise CommandError(_explain(failure, environment)) from failure
     _check_import(environment)
@@ -229,7 +228,7 @@ def _install_torch(environment: Environment, former_index: str | None, status: S
                 _pip(environment, ["install", "--no-deps", "--retries", "1", *source, pin + CPU_TAG], status)
                 break
             except PipFailure as failure:
-                if failure.kind not in ("network", "no_build"):
+                if failure.kind not in UNCHANGED:
                     raise
         else:
             status.close("no CPU build of torch is in reach: taking PyPI's build, which is larger")
@@ -264,6 +263,11 @@ def _explain(failure: PipFailure, environment: Environment) -> str:
             return (
                 f"The package index cannot be reached (see {log}): check the network, and HTTPS_PROXY or "
                 "PIP_INDEX_URL if you need them, then run the same command again."
+            )
+        case "conflict":
+            return (
+                f"The pinned packages of {environment.folder.name} contradict a constraint of this machine's "
+                f"pip: see {log} for which, and change PIP_CONSTRAINT or pip's configuration."
             )
         case "no_build":
             return (

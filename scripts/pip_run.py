@@ -33,15 +33,21 @@ _FAILURES = (
             r"|Max retries exceeded|Network is unreachable|Connection (?:refused|reset|aborted)"
         ),
     ),
+    ("conflict", re.compile(r"ResolutionImpossible")),
     ("no_build", re.compile(r"No matching distribution found|Could not find a version that satisfies")),
 )
+
+
+UNCHANGED = ("network", "conflict", "no_build")
 
 
 class PipFailure(Exception):
     """pip ended with an error.
 
-    `kind` is "disk", "network", "no_build" (no release for this Python or platform) or "other"; `detail` is
-    pip's own last error line, without its "ERROR:" prefix.
+    `kind` is "disk", "network", "conflict" (with another requirement or a constraint of the machine's pip),
+    "no_build" (no release for this Python or platform) or "other"; `detail` is pip's own last error line,
+    without its "ERROR:" prefix. With "network", "conflict" and "no_build" nothing was changed: pip fetches
+    everything before it installs anything.
     """
 
     def __init__(self, kind: str, detail: str) -> None:

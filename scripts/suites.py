@@ -37,21 +37,15 @@ SUITES = (
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers of tests, and whether something failed that is not a test (such as a crash of pytest)."""
+    """Numbers of tests."""
 
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    broken: bool = False
 
     def __add__(self, other: Tally) -> Tally:
         """Add up two suites."""
-        return Tally(
-            self.passed + other.passed,
-            self.failed + other.failed,
-            self.skipped + other.skipped,
-            self.broken or other.broken,
-        )
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
 
     def __str__(self) -> str:
         """The plain closing line that CI systems read."""
@@ -60,7 +54,7 @@ class Tally:
     @property
     def exit_code(self) -> int:
         """0 if tests ran and none failed, 1 if something failed, 5 (as pytest) if no test ran."""
-        if self.failed or self.broken:
+        if self.failed:
             return 1
         return 0 if self.passed else _NO_TESTS
 
@@ -68,21 +62,24 @@ class Tally:
 def read_tally(report: Path, exit_code: int) -> Tally:
     """Count the tests in pytest's JUnit XML report, given the exit code of that pytest.
 
-    Errors in a fixture or in collecting a file count as failed. A report that is missing or cut short, or an
-    exit code that the counts do not account for, makes the tally `broken`.
+    Errors in a fixture or in collecting a file count as failed. So does, once, whatever else keeps a suite from
+    its end: a crash that leaves no report, or a bad exit code that no failure in the report accounts for.
     """
+    tally = Tally()
     try:
-        suites = ElementTree.parse(report).getroot().iter("testsuite")
-        passed = failed = skipped = 0
-        for suite in suites:
-            count = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-            failures = count["failures"] + count["errors"]
-            failed, skipped = failed + failures, skipped + count["skipped"]
-            passed += count["tests"] - failures - count["skipped"]
+        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+            tally += _tally_of(suite)
     except (OSError, ElementTree.ParseError):
-        return Tally(broken=exit_code != _NO_TESTS)
-    broken = exit_code not in (_PASSED, _NO_TESTS) and not failed
-    return Tally(passed, failed, skipped, broken)
+        return Tally(failed=int(exit_code != _NO_TESTS))
+    unexplained = exit_code not in (_PASSED, _NO_TESTS) and not tally.failed
+    return tally + Tally(failed=int(unexplained))
+
+
+def _tally_of(suite: ElementTree.Element) -> Tally:
+    tests, failures, errors, skipped = (
+        int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")
+    )
+    return Tally(tests - failures - errors - skipped, failures + errors, skipped)
 
 
 def choose(arguments: list[str], suites: Iterable[Suite] = SUITES) -> list[tuple[Suite, list[str]]]:

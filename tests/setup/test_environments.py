@@ -171,6 +171,10 @@ def test_a_python_without_a_bpy_release_is_told_which_to_use(monkeypatch):
             "network",
         ),
         ("ERROR: No matching distribution found for bpy==4.5.15\n", "no_build"),
+        (
+            "ERROR: Cannot install a==1 because ...\nERROR: ResolutionImpossible: for help visit x\n",
+            "conflict",
+        ),
         ("error: metadata-generation-failed\n", "other"),
         ("", "other"),
     ],

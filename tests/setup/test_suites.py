@@ -61,15 +61,15 @@ def test_a_file_that_cannot_be_collected_is_a_failure(tmp_path, text):
 
 
 def test_a_run_that_dies_or_is_refused_is_a_failure(tmp_path):
-    assert tally_of(tmp_path, "import os\ndef test_dies(): os._exit(0)").broken
-    assert tally_of(tmp_path, MIXED, "--no-such-option").broken
-    assert (tally_of(tmp_path, MIXED, "--no-such-option") + Tally(passed=5)).exit_code == 1
+    assert tally_of(tmp_path, "import os\ndef test_dies(): os._exit(0)") == Tally(failed=1)
+    assert tally_of(tmp_path, MIXED, "--no-such-option") == Tally(failed=1)
+    assert (Tally(failed=1) + Tally(passed=5)).exit_code == 1
 
 
-def test_a_report_cut_short_is_broken(tmp_path):
+def test_a_report_cut_short_is_a_failure(tmp_path):
     report = tmp_path / "report.xml"
     report.write_text("<testsuites><testsuite tests='3'")
-    assert read_tally(report, 0).broken
+    assert read_tally(report, 0) == Tally(failed=1)
 
 
 def test_a_path_selects_its_suite(monkeypatch):
