@@ -62,8 +62,8 @@ class Tally:
 def read_tally(report: Path, exit_code: int) -> Tally:
     """Count the tests in pytest's JUnit XML report, given the exit code of that pytest.
 
-    Errors in a fixture or in collecting a file count as failed. So does, once, whatever else keeps a suite from
-    its end: a crash that leaves no report, or a bad exit code that no failure in the report accounts for.
+    Errors in a fixture or in collecting a file count as failed. So does, once, whatever else keeps a suite
+    from its end: a crash that leaves no report, or a bad exit code that no failure in the report explains.
     """
     tally = Tally()
     try:
