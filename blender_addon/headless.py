@@ -11,9 +11,7 @@ from pathlib import Path
 
 import bpy
 
-import blender_addon
-
-from . import engine_client, sequencer, shot
+from . import engine_client, register, sequencer, shot, unregister
 from .errors import PeekabooError
 
 INTERRUPTED = 130
@@ -43,7 +41,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     code: int | str | None = 1
     registered = hasattr(bpy.types.Scene, "peekaboo")  # by the installed extension
     if not registered:
-        blender_addon.register()
+        register()
     try:
         main(script_arguments())
         code = 0
@@ -63,7 +61,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
         code = 1
     finally:
         if not registered:  # the bpy module hangs at exit while classes are registered
-            blender_addon.unregister()
+            unregister()
         sys.stdout.flush()
     sys.exit(code)
 

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clips in the Video Sequencer: where they go, how long they are, what they remember."""
+
+import json
+
+import bpy
+import pytest
+from scenes import add_camera
+
+from blender_addon import compat, sequencer
+from blender_addon.errors import PeekabooError
+
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A movie of FRAMES frames, encoded by Blender."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, FRAMES
+    scene.render.resolution_x = scene.render.resolution_y = 64
+    add_camera(scene)
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples, scene.cycles.use_denoising = 1, False
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "VIDEO"
+    settings.file_format = "FFMPEG"
+    scene.render.ffmpeg.format, scene.render.ffmpeg.codec = "MPEG4", "H264"
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(animation=True)
+    return path
+
+
+def job(start=1, count=FRAMES):
+    return {"seed": 3, "timing": {"frame_start": start, "frame_count": count}}
+
+
+def test_a_clip_starts_and_ends_with_the_shot_and_remembers_its_job(scene, clip):
+    strip = sequencer.add_clip(scene, clip, job(start=5))
+    assert compat.strip_range(strip) == (5, 5 + FRAMES)
+    assert json.loads(strip[sequencer.JOB_PROPERTY]) == job(start=5)
+    assert strip.channel == 1
+
+
+def test_a_clip_lies_above_what_is_there_and_disturbs_nothing(scene, clip):
+    first = sequencer.add_clip(scene, clip, job())
+    first.channel = 4
+    second = sequencer.add_clip(scene, clip, job(start=6))
+    later = sequencer.add_clip(scene, clip, job(start=100))
+    assert (first.channel, second.channel, later.channel) == (4, 5, 1)
+
+
+def test_below_the_top_channel_the_lowest_free_one_is_taken(scene, clip):
+    sequencer.add_clip(scene, clip, job()).channel = sequencer.CHANNELS
+    assert sequencer.add_clip(scene, clip, job()).channel == 1
+
+
+def test_a_missing_clip_is_refused(scene, tmp_path):
+    with pytest.raises(PeekabooError, match="no clip"):
+        sequencer.add_clip(scene, tmp_path / "none.mp4", job())
+    assert not scene.sequence_editor or not len(compat.strips(scene.sequence_editor))
+
+
+def test_a_saved_file_finds_its_clip_beside_it(scene, clip):
+    bpy.ops.wm.save_as_mainfile(filepath=str(clip.with_name("shot.blend")))
+    assert sequencer.add_clip(scene, clip, job()).filepath == "//clip.mp4"

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a scene to a job: timing, what is sampled, what the job says, and what is refused."""
+
+import json
+
+import bpy
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scenes import PROMPT, add_camera, add_empty, small_shot
+
+from blender_addon import cameras, shot
+from blender_addon.errors import PeekabooError
+
+
+@given(st.integers(1, 300), st.integers(1, 60), st.integers(-100, 100))
+def test_each_model_frame_is_sampled_amid_the_scene_frames_that_it_is_held_for(count, num_frames, start):
+    scene = bpy.context.scene
+    scene.use_preview_range = False
+    scene.frame_start, scene.frame_end = max(0, start), max(0, start) + count - 1
+    timing = shot.timing_of(scene, num_frames)
+    share = count / num_frames
+    for i, time in enumerate(timing.scene_frames):
+        first = timing.frame_start + i * share
+        assert time == pytest.approx(first + share / 2 - 0.5)
+    if count == num_frames:
+        assert list(timing.scene_frames) == list(range(timing.frame_start, timing.frame_start + count))
+
+
+def test_the_layout_follows_the_animation_and_leaves_the_scene_alone(scene):
+    ball, cube = small_shot(scene)
+    cube.location.y = 5  # behind the ball
+    for frame, x in ((1, -3), (4, 3)):
+        ball.location.x = x
+        ball.keyframe_insert("location", frame=frame)
+    scene.frame_set(3)
+    before = ball.matrix_world.copy(), len(bpy.data.scenes)
+    layout = shot.read_layout(scene, 96, 64, 4)
+    assert layout.subjects == ((cube.name, "a blue cube"), (ball.name, "a red ball"))
+    first, last = (np.flatnonzero((labels == 2).any(axis=0)).mean() / 96 for labels in layout.labels[[0, -1]])
+    assert first < 0.2 and last > 0.8
+    assert scene.frame_current == 3
+    assert (ball.matrix_world, len(bpy.data.scenes)) == before
+
+
+def test_markers_switch_the_camera_as_they_do_for_blender(scene):
+    scene.frame_start, scene.frame_end = 1, 40
+    lenses = [add_camera(scene) for _ in range(3)]
+    for frame, camera in zip((10, 20, 30), lenses, strict=True):
+        scene.timeline_markers.new(f"M{frame}", frame=frame).camera = camera
+    lenses[1].hide_render = True
+    for frame in (1, 9, 10, 19, 20, 29, 30, 40):
+        scene.frame_set(frame)
+        assert cameras.camera_at(scene, frame + 0.5) == scene.camera, frame
+
+
+def test_a_job_is_written_whole_with_what_the_scene_says(scene, tmp_path):
+    small_shot(scene, frames=48)
+    scene.peekaboo.seed, scene.peekaboo.masked_steps = 7, 0
+    job = shot.write_shot(scene, tmp_path / "job")
+    assert json.loads((tmp_path / "job" / "job.json").read_text()) == job
+    with np.load(tmp_path / "job" / "masks.npz", allow_pickle=False) as arrays:
+        labels = arrays["labels"]
+    assert labels.shape == (job["num_frames"], job["height"], job["width"]) and labels.dtype == np.uint8
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert job["timing"]["frame_count"] == 48 and len(job["timing"]["scene_frames"]) == job["num_frames"]
+    assert (job["seed"], job["num_inference_steps"], job["control"]["masked_steps"]) == (7, None, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["job"]
+
+
+def move_out_of_view(scene):
+    bpy.data.objects["Cube Subject"].location.y = -50
+
+
+def take_phrase(scene):
+    bpy.data.objects["Cube Subject"].peekaboo.phrase = ""
+
+
+def overlap(scene):
+    bpy.data.objects["Cube Subject"].peekaboo.phrase = "red ball"
+
+
+def pan(scene):
+    scene.camera.data.type = "PANO"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda scene: setattr(scene, "camera", None), "has no camera"),
+        (lambda scene: setattr(scene, "camera", bpy.data.objects["Cube Subject"]), "not a camera"),
+        (pan, "is panoramic"),
+        (lambda scene: [setattr(obj.peekaboo, "enabled", False) for obj in scene.objects], "has no subject"),
+        (move_out_of_view, '"Cube Subject" is never in view'),
+        (take_phrase, "has no phrase"),
+        (overlap, "share words"),
+        (lambda scene: setattr(scene.peekaboo, "prompt", "a red ball"), "does not occur in the prompt"),
+        (lambda scene: setattr(scene.peekaboo, "prompt", " "), "has no prompt"),
+        (lambda scene: setattr(scene.peekaboo, "model", "nothing"), 'no model "nothing"'),
+    ],
+)
+def test_what_keeps_a_shot_from_being_made_is_one_sentence(scene, tmp_path, spoil, problem):
+    small_shot(scene)
+    spoil(scene)
+    with pytest.raises(PeekabooError, match=problem) as caught:
+        shot.write_shot(scene, tmp_path / "job")
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    assert not list(tmp_path.iterdir())
+    assert len(bpy.data.scenes) == 1
+
+
+def test_an_unwritable_folder_is_one_sentence(scene, tmp_path):
+    small_shot(scene)
+    (tmp_path / "file").touch()
+    with pytest.raises(PeekabooError, match="cannot be written"):
+        shot.write_shot(scene, tmp_path / "file" / "job")
+
+
+def test_too_many_subjects_are_refused(scene):
+    add_camera(scene)
+    for _ in range(256):
+        add_empty(scene)
+    scene.peekaboo.prompt = PROMPT
+    with pytest.raises(PeekabooError, match="256 subjects"):
+        shot.read_layout(scene, 96, 64, 4)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import build_extension
+import installed
+import pytest
+
+
+@pytest.fixture
+def profile(tmp_path):
+    return installed.install(tmp_path)
+
+
+STATE = f"""
+import addon_utils, bpy
+def seen():
+    return sorted(
+        [name for name in dir(bpy.types) if "PEEKABOO" in name]
+        + [kind.__name__ for kind in (bpy.types.Scene, bpy.types.Object) if hasattr(kind, "peekaboo")]
+        + [name for name in dir(bpy.ops.peekaboo)]
+        + [str(handler) for kind in dir(bpy.app.handlers) if isinstance(handlers := getattr(bpy.app.handlers, kind), list)
+           for handler in handlers if "peekaboo" in getattr(handler, "__module__", "")]
+    )
+NAME = "{installed.NAME}"
+"""
+
+
+def test_program_finds_nothing_wrong_with_the_package(tmp_path):
+    installed.Profile(tmp_path).blender("--command", "extension", "validate", build_extension.build(tmp_path))
+
+
+def test_installed_extension_is_enabled(profile):
+    profile.python(STATE + "assert 'Scene' in seen() and addon_utils.check(NAME) == (True, True), seen()")
+
+
+def test_disabling_leaves_nothing_and_enabling_brings_it_all_back(profile):
+    profile.python(
+        STATE
+        + """
+before = seen()
+for _ in range(2):
+    bpy.ops.preferences.addon_disable(module=NAME)
+    assert seen() == [], seen()
+    bpy.ops.preferences.addon_enable(module=NAME)
+    assert seen() == before, (before, seen())
+"""
+    )
+
+
+def test_uninstalling_leaves_no_file(profile):
+    assert profile.extension.is_dir()
+    profile.blender("--command", "extension", "remove", "user_default.peekaboo")
+    assert not profile.extension.exists()
+    assert not list(profile.folder.rglob("*peekaboo*"))
+    profile.python(STATE + "assert seen() == [], seen()")
+
+
+def test_installing_again_replaces_what_was_there(profile, tmp_path):
+    (profile.extension / "left_over.py").touch()
+    package = build_extension.build(tmp_path)
+    profile.blender("--command", "extension", "install-file", "-r", "user_default", "-e", package)
+    assert not (profile.extension / "left_over.py").exists()
+    profile.python(STATE + "assert 'Scene' in seen()")

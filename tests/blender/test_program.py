@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scripts in the real program: its Python, its exit codes, its files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BATCH = ROOT / "scripts" / "batch_render.py"
+LAYOUT = ROOT / "scripts" / "layout_to_blend.py"
+RECORD = {
+    "id": "7",
+    "caption": "a red ball on grass",
+    "subject": "Red ball",
+    "bboxes": [[0.1 + i / 20, 0.2, 0.4 + i / 20, 0.8] for i in range(8)],
+}
+
+
+@pytest.fixture
+def shot(blender, tmp_path):
+    """A .blend of one keyframed subject, made by the program."""
+    (tmp_path / "layouts.json").write_text(json.dumps([RECORD]))
+    out = tmp_path / "shot.blend"
+    done = blender("-P", LAYOUT, "--", tmp_path / "layouts.json", "--id", "7", "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def test_a_shot_becomes_a_strip(blender, model, shot, tmp_path):
+    done = blender(
+        shot, "-P", BATCH, "--", "--out", tmp_path / "out", "--model", model, "--seed", "3", "--save"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "step 3/3" in done.stdout
+    assert (tmp_path / "out" / "clip.mp4").is_file() and (tmp_path / "out" / "clip.json").is_file()
+    seen = blender(shot, "-P", Path(__file__).with_name("describe_strips.py"))
+    (line,) = [line for line in seen.stdout.splitlines() if line.startswith("STRIPS ")]
+    (strip,) = json.loads(line.removeprefix("STRIPS "))
+    assert strip == {"type": "MOVIE", "range": [1, 9], "channel": 1, "exists": True, "seed": 3}
+
+
+def test_layouts_come_back(blender, tmp_path):
+    (tmp_path / "layouts.json").write_text(json.dumps([RECORD]))
+    done = blender("-P", LAYOUT, "--", tmp_path / "layouts.json", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 records" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (["--prompt", "nothing"], 1, "does not occur in the prompt"),
+        (["--python", "/nowhere/python"], 1, "does not exist"),
+        (["--seed", "red"], 2, "invalid int value"),
+    ],
+)
+def test_what_fails_does_not_exit_with_success(blender, shot, tmp_path, arguments, code, problem):
+    content = shot.read_bytes()
+    done = blender(shot, "-P", BATCH, "--", "--out", tmp_path / "out", "--save", *arguments)
+    assert done.returncode == code
+    assert problem in done.stderr and "Traceback" not in done.stdout + done.stderr
+    assert shot.read_bytes() == content and not (tmp_path / "out").exists()
+
+
+def test_an_empty_scene_is_refused(blender, tmp_path):
+    done = blender("--factory-startup", "-P", BATCH, "--", "--out", tmp_path / "out", "--prompt", "a cube")
+    assert done.returncode == 1
+    assert "has no subject" in done.stderr and "Traceback" not in done.stdout + done.stderr
