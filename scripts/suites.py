@@ -30,8 +30,8 @@ SUITES = (
     Suite("set-up", ROOT / "tests" / "setup", ENGINE),
     Suite("add-on", ROOT / "tests" / "addon", HOST),
     Suite("engine", ROOT / "tests" / "engine", ENGINE),
-    # These start Blender as a program and look at what it leaves with the module.
-    Suite("program", ROOT / "tests" / "blender", HOST),
+    # These start Blender as a program, so they need no module.
+    Suite("program", ROOT / "tests" / "blender", ENGINE),
 )
 
 
