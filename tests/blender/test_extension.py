@@ -11,13 +11,15 @@ def profile(tmp_path):
 
 STATE = f"""
 import addon_utils, bpy
+def handlers():
+    kinds = [getattr(bpy.app.handlers, kind) for kind in dir(bpy.app.handlers)]
+    return [handler for kind in kinds if isinstance(kind, list) for handler in kind]
 def seen():
     return sorted(
         [name for name in dir(bpy.types) if "PEEKABOO" in name]
         + [kind.__name__ for kind in (bpy.types.Scene, bpy.types.Object) if hasattr(kind, "peekaboo")]
-        + [name for name in dir(bpy.ops.peekaboo)]
-        + [str(handler) for kind in dir(bpy.app.handlers) if isinstance(handlers := getattr(bpy.app.handlers, kind), list)
-           for handler in handlers if "peekaboo" in getattr(handler, "__module__", "")]
+        + dir(bpy.ops.peekaboo)
+        + [str(handler) for handler in handlers() if "peekaboo" in handler.__module__]
     )
 NAME = "{installed.NAME}"
 """
