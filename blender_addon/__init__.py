@@ -2,15 +2,19 @@
 """Peekaboo: animated placeholders in a scene steer a video diffusion model."""
 
 
-def register():
-    """Add the add-on's properties to Blender."""
-    from . import properties  # here, so that the package's bpy-free modules import in any Python
+def _modules() -> list:
+    from . import operators, panels, properties  # here, so that the bpy-free modules import in any Python
 
-    properties.register()
+    return [properties, operators, panels]
+
+
+def register():
+    """Add all that the add-on has to Blender."""
+    for module in _modules():
+        module.register()
 
 
 def unregister():
     """Take away what :func:`register` added."""
-    from . import properties
-
-    properties.unregister()
+    for module in reversed(_modules()):
+        module.unregister()

@@ -26,7 +26,7 @@ def set_strip_length(strip, frame_count: int):
 
 
 def show_in_sequencers(scene):
-    """Let Video Sequencers that show no scene show this one: since 5.0 they show what their workspace says."""
+    """Let Video Sequencers without a scene show this one; since 5.0 their workspace says which they show."""
     for workspace in bpy.data.workspaces:
         if hasattr(workspace, "sequencer_scene") and workspace.sequencer_scene is None:
             workspace.sequencer_scene = scene

@@ -35,35 +35,44 @@ def script_arguments() -> list[str]:
 def run_script(main: Callable[[list[str]], None]) -> None:
     """Run a script's main function with the add-on's properties in place, then exit.
 
-    Blender exits with 0 after an exception in a script, so every path here ends in ``sys.exit`` with its
-    code: 0 after success, 1 after a :class:`PeekabooError`, which is printed as a sentence.
+    The exit code is 0 after success and 1 after a :class:`PeekabooError`, which is printed as a sentence. Blender
+    would exit with 0 after an exception in a script, so all of them end here.
     """
-    code: int | str | None = 1
     registered = hasattr(bpy.types.Scene, "peekaboo")  # by the installed extension
     if not registered:
         register()
     try:
+        code = _exit_code(main)
+    finally:
+        if not registered:
+            unregister()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if runs_as_module():  # which can crash (4.2) or hang (4.5) while Python shuts down, when all is done
+        if Path(bpy.app.tempdir).name.startswith("blender_"):
+            shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
+        os._exit(code)
+    sys.exit(code)
+
+
+def _exit_code(main: Callable[[list[str]], None]) -> int:
+    try:
         main(script_arguments())
-        code = 0
     except PeekabooError as error:
         print(f"Error: {error}", file=sys.stderr)
-        code = 1
+        return 1
     except KeyboardInterrupt:
         print("Interrupted: the engine was stopped and nothing was saved.", file=sys.stderr)
-        code = INTERRUPTED
+        return INTERRUPTED
     except SystemExit as exit_:  # argparse has printed its message
-        code = exit_.code
+        return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:  # a fault of ours: Blender must not turn it into success
         print(
             f"Error: Peekaboo failed unexpectedly ({type(error).__name__}: {error}): please report it.",
             file=sys.stderr,
         )
-        code = 1
-    finally:
-        if not registered:  # the bpy module hangs at exit while classes are registered
-            unregister()
-        sys.stdout.flush()
-    sys.exit(code)
+        return 1
+    return 0
 
 
 def open_blend(path: Path) -> None:

@@ -2,6 +2,7 @@
 """What the engine's catalogue says about its models, read without importing the engine."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 from .engine_client import engine_folder
@@ -10,6 +11,7 @@ from .errors import PeekabooError
 DEFAULT_MODEL = "shapes"
 
 
+@cache
 def catalogue() -> dict[str, dict]:
     """Read the models that the engine knows by name; the keys of an entry are those of ``models.json``."""
     return _read(engine_folder() / "models.json")
@@ -28,6 +30,16 @@ def model_size(name: str) -> tuple[int, int, int]:
     if entry is None:
         return _folder_size(name)
     return entry["width"], entry["height"], entry["num_frames"]
+
+
+def describe(name: str) -> list[str]:
+    """List what a user wants to know of a model before choosing it; arguments and errors as :func:`model_size`."""
+    width, height, num_frames = model_size(name)
+    facts = [f"{width} × {height}", f"{num_frames} frames"]
+    if entry := catalogue().get(name):
+        facts += [f"{entry['memory_gb']} GB of memory", entry["licence"]]
+        facts += [] if entry["embedded"] else ["downloaded on first use"]
+    return facts
 
 
 def _folder_size(path: str) -> tuple[int, int, int]:

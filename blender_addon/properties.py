@@ -12,7 +12,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import models
+from . import authoring, models
 
 
 class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
@@ -38,9 +38,28 @@ def _model_names(_shot, _context, _text):
     return [(name, entry["title"]) for name, entry in models.catalogue().items()]
 
 
+def _active_index(shot):
+    """Index of the active object among the scene's, so that the list and the viewport select the same."""
+    active = bpy.context.view_layer.objects.active if bpy.context.view_layer else None
+    return -1 if active is None else shot.id_data.objects.find(active.name)
+
+
+def _select_by_index(shot, index):
+    obj = shot.id_data.objects[index]
+    if bpy.context.mode == "OBJECT" and bpy.context.view_layer.objects.get(obj.name) == obj:
+        authoring.select_only(bpy.context.view_layer, obj)
+
+
 class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
     """How a scene becomes a clip; where a setting has an "auto" value, the model's own default is used."""
 
+    active_subject: IntProperty(
+        name="Active Subject",
+        description="The active object, as an index of the scene's objects",
+        get=_active_index,
+        set=_select_by_index,
+        options={"SKIP_SAVE"},
+    )
     prompt: StringProperty(
         name="Prompt", description="What the clip shows, with the phrase of each subject in it"
     )

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the user can do: each operator calls functions and holds no logic."""
+
+from . import subjects
+
+_MODULES = (subjects,)
+
+
+def register():
+    """Add the operators."""
+    for module in _MODULES:
+        module.register()
+
+
+def unregister():
+    """Take the operators away."""
+    for module in reversed(_MODULES):
+        module.unregister()

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tab "Peekaboo" in the 3D viewport's sidebar."""
+
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+from . import authoring, models, phrases
+from .errors import PeekabooError
+
+LETTER_WIDTH = 6.4
+"""Width of an average letter of the interface's font at scale 1, in pixels."""
+PANEL_MARGIN = 64
+"""Pixels of a sidebar's width that its icon, frame and scroll bar take at scale 1."""
+
+
+class PEEKABOO_UL_subjects(bpy.types.UIList):
+    """The subjects among a scene's objects."""
+
+    def draw_item(self, context, layout, _data, item, _icon, _active_data, _active_property):
+        """Draw whether it is used, its colour, its phrase, and whether the prompt has that."""
+        subject = item.peekaboo
+        row = layout.row(align=True)
+        row.prop(subject, "enabled", text="")
+        swatch = row.row()
+        swatch.ui_units_x = 0.8
+        swatch.prop(subject, "color", text="")
+        words = row.row()
+        words.active = subject.enabled
+        words.prop(subject, "phrase", text="", emboss=False, placeholder=f"phrase of {item.name}")
+        if subject.enabled:
+            prompt = context.scene.peekaboo.prompt
+            problem = phrases.phrase_problem(prompt, [(item.name, subject.phrase)])
+            row.label(icon="ERROR" if problem else "CHECKMARK")
+
+    def filter_items(self, _context, data, property_name):
+        """Show subjects only, by name."""
+        objects = getattr(data, property_name)
+        flags = [self.bitflag_filter_item if obj.peekaboo.is_subject else 0 for obj in objects]
+        return flags, bpy.types.UI_UL_list.sort_items_by_name(objects)
+
+
+class _SidebarPanel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Peekaboo"
+
+
+class PEEKABOO_PT_subjects(_SidebarPanel, bpy.types.Panel):
+    """What is to be where."""
+
+    bl_label = "Subjects"
+
+    def draw(self, context):
+        """Draw the list, and the details of the active subject."""
+        layout, scene = self.layout, context.scene
+        row = layout.row()
+        row.template_list(
+            "PEEKABOO_UL_subjects", "", scene, "objects", scene.peekaboo, "active_subject", rows=3
+        )
+        buttons = row.column(align=True)
+        buttons.operator("peekaboo.add_subject", text="", icon="ADD")
+        buttons.operator("peekaboo.remove_subject", text="", icon="REMOVE")
+        layout.operator("peekaboo.make_subjects", icon="OBJECT_DATA")
+        obj = context.object
+        if obj is not None and obj.peekaboo.is_subject:
+            _draw_subject(layout, obj)
+
+
+def _draw_subject(layout, obj) -> None:
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    column.prop(obj, "name", text="Object")
+    column.prop(obj.peekaboo, "phrase")
+    column.prop(obj.peekaboo, "color")
+    if obj.type == "EMPTY":
+        column.prop(obj, "empty_display_type", text="Shape")
+        column.prop(obj, "empty_display_size", text="Size")
+
+
+class PEEKABOO_PT_prompt(_SidebarPanel, bpy.types.Panel):
+    """What the clip shows."""
+
+    bl_label = "Prompt"
+
+    def draw(self, context):
+        """Draw the prompt, and what is wrong with it and the phrases."""
+        layout, shot = self.layout, context.scene.peekaboo
+        layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
+        if problem := prompt_problem(context.scene):
+            draw_sentence(layout, context, problem, "ERROR")
+        layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
+
+
+def prompt_problem(scene) -> str | None:
+    """Say in one sentence why the prompt does not fit the subjects; None while there is nothing to say."""
+    prompt = scene.peekaboo.prompt
+    if not prompt.strip():
+        return "Say what the clip shows, with the phrase of each subject in it."
+    used = [obj for obj in authoring.marked(scene) if obj.peekaboo.enabled]
+    return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])
+
+
+class PEEKABOO_PT_shot(_SidebarPanel, bpy.types.Panel):
+    """How the clip is made."""
+
+    bl_label = "Shot"
+
+    def draw(self, context):
+        """Draw the model with its size and licence, the seed, and where clips go."""
+        layout, shot = self.layout, context.scene.peekaboo
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(shot, "model")
+        try:
+            facts, icon = " · ".join(models.describe(shot.model)), "INFO"
+        except PeekabooError as error:
+            facts, icon = str(error), "ERROR"
+        draw_sentence(layout, context, facts, icon)
+        layout.prop(shot, "seed")
+        layout.prop(shot, "output_folder", text="Output")
+
+
+class PEEKABOO_PT_sampling(_SidebarPanel, bpy.types.Panel):
+    """Numbers of a generation that a model has defaults for."""
+
+    bl_label = "Sampling"
+    bl_parent_id = "PEEKABOO_PT_shot"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """Draw the numbers."""
+        layout, shot = self.layout, context.scene.peekaboo
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(shot, "num_inference_steps")
+        layout.prop(shot, "guidance_scale")
+        layout.prop(shot, "masked_steps")
+
+
+def draw_sentence(layout, context, text: str, icon: str) -> None:
+    """Draw a text in as many lines as the width of the region asks for."""
+    scale = context.preferences.system.ui_scale
+    letters = max(16, int((context.region.width / scale - PANEL_MARGIN) / LETTER_WIDTH))
+    column = layout.column(align=True)
+    column.scale_y = 0.75
+    for number, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        PEEKABOO_UL_subjects,
+        PEEKABOO_PT_subjects,
+        PEEKABOO_PT_prompt,
+        PEEKABOO_PT_shot,
+        PEEKABOO_PT_sampling,
+    )
+)
