@@ -35,8 +35,8 @@ def script_arguments() -> list[str]:
 def run_script(main: Callable[[list[str]], None]) -> None:
     """Run a script's main function with the add-on's properties in place, then exit.
 
-    The exit code is 0 after success and 1 after a :class:`PeekabooError`, which is printed as a sentence. Blender
-    would exit with 0 after an exception in a script, so all of them end here.
+    The exit code is 0 after success and 1 after a :class:`PeekabooError`, which is printed as a sentence.
+    Blender would exit with 0 after an exception in a script, so all of them end here.
     """
     registered = hasattr(bpy.types.Scene, "peekaboo")  # by the installed extension
     if not registered:
