@@ -180,9 +180,10 @@ def _install(environment: Environment, names: list[str]) -> None:
         if failure.kind in UNCHANGED:
             unfinished.unlink()
         raise CommandError(_explain(failure, environment)) from failure
+    unfinished.unlink()
+    # Without a stamp the next run looks again, but has nothing to install once the missing library is there.
     _check_import(environment)
     _write_atomically(folder / STAMP, json.dumps(stamp, indent=2) + "\n")
-    unfinished.unlink()
     status.close(f"ready: {folder.name}")
 
 
