@@ -33,7 +33,7 @@ def model_size(name: str) -> tuple[int, int, int]:
 
 
 def describe(name: str) -> list[str]:
-    """List what a user wants to know of a model before choosing it; arguments and errors as :func:`model_size`."""
+    """List what one wants to know of a model before choosing it; see :func:`model_size`."""
     width, height, num_frames = model_size(name)
     facts = [f"{width} × {height}", f"{num_frames} frames"]
     if entry := catalogue().get(name):

@@ -22,7 +22,7 @@ class PEEKABOO_UL_subjects(bpy.types.UIList):
     def draw_item(self, context, layout, _data, item, _icon, _active_data, _active_property):
         """Draw whether it is used, its colour, its phrase, and whether the prompt has that."""
         subject = item.peekaboo
-        row = layout.row(align=True)
+        row = layout.row()
         row.prop(subject, "enabled", text="")
         swatch = row.row()
         swatch.ui_units_x = 0.8
@@ -63,7 +63,7 @@ class PEEKABOO_PT_subjects(_SidebarPanel, bpy.types.Panel):
         buttons = row.column(align=True)
         buttons.operator("peekaboo.add_subject", text="", icon="ADD")
         buttons.operator("peekaboo.remove_subject", text="", icon="REMOVE")
-        layout.operator("peekaboo.make_subjects", icon="OBJECT_DATA")
+        layout.operator("peekaboo.make_subjects")
         obj = context.object
         if obj is not None and obj.peekaboo.is_subject:
             _draw_subject(layout, obj)

@@ -9,7 +9,7 @@ from ..errors import PeekabooError
 
 
 class PEEKABOO_OT_add_subject(bpy.types.Operator):
-    """Add an empty that marks where something is in the clip"""  # noqa: D400 - a tooltip
+    """Add an empty that marks where something is in the clip"""
 
     bl_idname = "peekaboo.add_subject"
     bl_label = "Add Subject"
@@ -66,7 +66,7 @@ class PEEKABOO_OT_add_subject(bpy.types.Operator):
 
 
 class PEEKABOO_OT_make_subjects(bpy.types.Operator):
-    """Let the selected objects mark where something is in the clip"""  # noqa: D400 - a tooltip
+    """Let the selected objects mark where something is in the clip"""
 
     bl_idname = "peekaboo.make_subjects"
     bl_label = "Make Selected Subjects"
@@ -96,7 +96,7 @@ def _future_subjects(context) -> list:
 
 
 class PEEKABOO_OT_remove_subject(bpy.types.Operator):
-    """Take the active object off the list of subjects; the object itself stays"""  # noqa: D400 - a tooltip
+    """Take the active object off the list of subjects; the object itself stays"""
 
     bl_idname = "peekaboo.remove_subject"
     bl_label = "Remove Subject"
