@@ -32,6 +32,14 @@ class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
         max=1,
         default=(1.0, 0.45, 0.1),
     )
+    outline: EnumProperty(
+        name="Outline",
+        description="Which outline a mesh or curve gives; empties give the one that is drawn",
+        items=[
+            ("HULL", "Hull", "The convex hull: room for what the words name, not its exact form"),
+            ("SURFACE", "Surface", "The true silhouette"),
+        ],
+    )
 
 
 def _model_names(_shot, _context, _text):
@@ -117,6 +125,16 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
     gate_second_temporal: BoolProperty(
         name="Gate Second Temporal",
         description="Also mask the second temporal attention, as the paper's released code does",
+        default=False,
+    )
+    occluded_by_scene: BoolProperty(
+        name="Occluded by Scene",
+        description="Objects of the scene that are no subjects hide what is behind them",
+        default=False,
+    )
+    motion_blur: BoolProperty(
+        name="Motion Blur",
+        description="Subjects take all the room that they pass through while the render's shutter is open",
         default=False,
     )
     output_folder: StringProperty(

@@ -1,25 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read a scene once into plain data, and write that as a job folder for the engine.
-
-The animation is sampled in a temporary scene that holds only the subjects and the cameras: Blender evaluates
-what they depend on and nothing else, and the user's frame, selection and undo history are left alone.
-"""
+"""Read a scene once into plain data, and write that as a job folder for the engine."""
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import bpy
 import numpy as np
 
-from . import cameras, models, phrases, projection, subjects
+from . import models, phrases, sampling, subjects
 from .errors import PeekabooError
 
 SCHEMA_VERSION = 1
@@ -76,7 +69,12 @@ def timing_of(scene, num_frames: int) -> Timing:
 
 
 def read_layout(
-    scene, width: int, height: int, num_frames: int, on_frame: Callable[[int, int], None] | None = None
+    scene,
+    width: int,
+    height: int,
+    num_frames: int,
+    on_frame: Callable[[int, int], None] | None = None,
+    timing: Timing | None = None,
 ) -> Layout:
     """Project a scene's subjects through its camera, for each frame of a model.
 
@@ -86,51 +84,31 @@ def read_layout(
         height: of the label maps, in pixels.
         num_frames: that the model makes.
         on_frame: called after each frame with its number, from 1, and the number of frames.
+        timing: the times to sample, instead of ``num_frames`` spread over the scene's range.
 
     Raises:
         PeekabooError: what keeps the scene from being projected; also when a subject is never in view.
     """
+    timing = timing or timing_of(scene, num_frames)
+    times = timing.scene_frames
     objects = subjects.subjects_of(scene)
-    timing = timing_of(scene, num_frames)
-    lenses = [cameras.camera_at(scene, time) for time in timing.scene_frames]
-    labels = np.zeros((num_frames, height, width), np.uint8)
-    with _sampling_scene(scene, [*objects, *lenses]) as stage:
-        for i, time in enumerate(timing.scene_frames):
-            labels[i] = _label_frame(stage, scene.render, time, objects, lenses[i], width, height)
+    labels = np.zeros((len(times), height, width), np.uint8)
+    with sampling.Sampler(scene, objects, times) as sampler:
+        for i, time in enumerate(times):
+            labels[i] = sampler.label_map(time, width, height)
             if on_frame is not None:
-                on_frame(i + 1, num_frames)
-    present = np.bincount(labels.ravel(), minlength=len(objects) + 1)[1:] > 0
-    for obj, seen in zip(objects, present, strict=True):
+                on_frame(i + 1, len(times))
+    present = np.zeros(subjects.MAX_SUBJECTS + 1, bool)
+    for frame in labels:
+        present |= np.bincount(frame.ravel(), minlength=len(present)) > 0
+    for obj, seen in zip(objects, present[1:], strict=False):
         if not seen:
             raise PeekabooError(
                 f'The subject "{obj.name}" is never in view of the camera between frames '
-                f"{scene.frame_start} and "
-                f"{scene.frame_end}: move it into view, or disable it."
+                f"{timing.frame_start} and {timing.frame_start + timing.frame_count - 1}: move it into view, "
+                "give it a size, or disable it."
             )
     return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing)
-
-
-def _label_frame(stage, render, time: float, objects: list, camera, width: int, height: int) -> np.ndarray:
-    frame = math.floor(time)
-    stage.frame_set(frame, subframe=time - frame)
-    depsgraph = stage.view_layers[0].depsgraph
-    view = cameras.view(camera.evaluated_get(depsgraph), depsgraph, render, width / height)
-    shapes = [subjects.shapes_of(obj.evaluated_get(depsgraph), depsgraph) for obj in objects]
-    return projection.label_map(view, shapes, width, height)
-
-
-@contextmanager
-def _sampling_scene(scene, objects: list) -> Iterator[bpy.types.Scene]:
-    """A temporary scene with just these objects, keeping the time of the user's scene."""
-    stage = bpy.data.scenes.new("Peekaboo Sampling")
-    try:
-        for setting in ("fps", "fps_base", "frame_map_old", "frame_map_new"):
-            setattr(stage.render, setting, getattr(scene.render, setting))
-        for obj in dict.fromkeys(objects):
-            stage.collection.objects.link(obj)
-        yield stage
-    finally:
-        bpy.data.scenes.remove(stage)
 
 
 def check_prompt(scene) -> None:

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find a scene's subjects, and their shapes in world space as they are evaluated at a time."""
 
-import bmesh
+from __future__ import annotations
+
+from collections.abc import Iterator
+
 import numpy as np
 
-from . import projection
+from . import shapes
 from .errors import PeekabooError
+from .geometry import Hulls, Triangles, triangles_of
+from .projection import Shape
 
 MAX_SUBJECTS = 255
 """A label map has 8 bits, and 0 is the background."""
@@ -13,73 +18,165 @@ MAX_SUBJECTS = 255
 SHAFT = 0.035
 """Half the thickness of a drawn arrow head, over the display size."""
 
+THINNEST = 1e-6
+"""What flattens a shape leaves it this thick, relative to its size, so that it keeps an inside."""
+
+
+def rendered_objects(scene) -> set:
+    """The objects that a render of the scene would hold, if they themselves are not hidden from render."""
+    objects: set = set()
+
+    def gather(layer_collection):
+        if not layer_collection.exclude and not layer_collection.collection.hide_render:
+            objects.update(layer_collection.collection.objects)
+            for child in layer_collection.children:
+                gather(child)
+
+    for layer in scene.view_layers:
+        if layer.use:
+            layer.update()  # a collection that a script has just linked is not there before
+            gather(layer.layer_collection)
+    return objects
+
 
 def subjects_of(scene) -> list:
-    """List the enabled subjects in a scene's view layers, by name.
+    """List the enabled subjects that a scene would render, by name.
 
     Raises:
         PeekabooError: there is none, or more than a label map can tell apart.
     """
-    layers = [layer for layer in scene.view_layers if layer.use]
-    for layer in layers:
-        layer.update()  # an object that a script has just linked is not listed before
-    objects = {obj for layer in layers for obj in layer.objects}
-    subjects = [obj for obj in objects if obj.peekaboo.is_subject and obj.peekaboo.enabled]
+    subjects = [obj for obj in rendered_objects(scene) if obj.peekaboo.is_subject and obj.peekaboo.enabled]
     if not subjects:
         raise PeekabooError(
-            f'The scene "{scene.name}" has no subject: mark an object as one and give it a phrase of '
-            "the prompt."
+            f'The scene "{scene.name}" has no subject: mark an object as one and give it a phrase of the '
+            "prompt."
         )
     if len(subjects) > MAX_SUBJECTS:
         raise PeekabooError(
-            f'The scene "{scene.name}" has {len(subjects)} subjects: disable some, at most '
-            f"{MAX_SUBJECTS} can be told "
-            "apart."
+            f'The scene "{scene.name}" has {len(subjects)} subjects: disable some, at most {MAX_SUBJECTS} '
+            "can be told apart."
         )
     return sorted(subjects, key=lambda obj: obj.name)
 
 
-def shapes_of(obj, depsgraph) -> list[projection.Shape]:
-    """Make the world-space shapes of an evaluated object; none while it is hidden from render or flat.
+def shapes_of(obj, depsgraph, hulls: Hulls | None = None) -> list[Shape]:
+    """Make the world-space shapes of an evaluated object; none while it is hidden from render or has no size.
+
+    Args:
+        obj: evaluated.
+        depsgraph: what evaluated it.
+        hulls: remembers convex hulls between frames.
 
     Raises:
-        PeekabooError: the object cannot have an extent.
+        PeekabooError: the object can have no extent, or its transform is not made of numbers.
     """
-    matrix = np.array(obj.matrix_world)
-    if obj.hide_render or not np.isfinite(matrix).all() or _flattens(matrix):
+    if obj.hide_render:
         return []
-    if obj.type == "EMPTY":
+    matrix = _solid_matrix(obj)
+    if matrix is None:
+        return []
+    if obj.type == "EMPTY" and obj.instance_type != "COLLECTION":
         return [_empty_shape(obj, matrix)]
-    return _hull_of_mesh(obj, depsgraph, matrix)
+    parts = [_in_world(part, part_matrix) for part, part_matrix in _parts(obj, depsgraph)]
+    parts = [part for part in parts if len(part.vertices)]
+    if not parts:
+        return []
+    if obj.peekaboo.outline == "SURFACE":
+        return [shapes.TriangleMesh(*part) for part in parts]
+    # In the object's own space a hull stays the same while the object as a whole moves
+    to_local = np.linalg.inv(matrix)
+    points = np.vstack([_transform(part.vertices, to_local) for part in parts])
+    hull = (hulls or Hulls()).hull(obj.name, points)
+    return [shapes.TriangleMesh(*_in_world(hull, matrix))]
 
 
-def _flattens(matrix: np.ndarray) -> bool:
-    axes = matrix[:3, :3]
-    return abs(np.linalg.det(axes)) <= 1e-12 * np.prod(np.linalg.norm(axes, axis=0)) or not axes.any()
+def occluders(depsgraph, subjects: set) -> Iterator[shapes.TriangleMesh]:
+    """The surfaces of all rendered objects that are no subjects.
+
+    Args:
+        depsgraph: of a scene that holds what may hide subjects.
+        subjects: original objects, left out with what they instance.
+    """
+    for instance in depsgraph.object_instances:
+        obj = instance.object
+        source = (instance.parent or obj) if instance.is_instance else obj
+        if source.original in subjects or obj.hide_render or not obj.visible_camera:
+            continue
+        if obj.type not in {"MESH", "CURVE", "SURFACE", "META", "FONT"}:
+            continue
+        surface = triangles_of(obj, depsgraph)
+        if surface is not None and len(surface.triangles):
+            yield shapes.TriangleMesh(*_in_world(surface, np.array(instance.matrix_world)))
 
 
-def _empty_shape(obj, matrix: np.ndarray) -> projection.Shape:
-    """The extent of what Blender draws for an empty, which has no geometry of its own."""
+def _solid_matrix(obj) -> np.ndarray | None:
+    """The object's local-to-world matrix, made to have an inverse; None for one that leaves no area."""
+    matrix = np.array(obj.matrix_world, float)
+    if not np.isfinite(matrix).all():
+        raise PeekabooError(
+            f'The subject "{obj.name}" has a transform that is not a number: repair its drivers and '
+            "constraints."
+        )
+    left, stretch, right = np.linalg.svd(matrix[:3, :3])
+    if stretch[1] <= THINNEST * stretch[0]:
+        return None
+    if stretch[2] < THINNEST * stretch[0]:
+        matrix[:3, :3] = left * np.maximum(stretch, THINNEST * stretch[0]) @ right
+    return matrix
+
+
+def _parts(obj, depsgraph) -> Iterator[tuple[Triangles, np.ndarray]]:
+    """What an object is made of, with local-to-world matrices: its own surface and what it instances."""
+    own = triangles_of(obj, depsgraph) if obj.type != "EMPTY" else None
+    if own is not None:
+        yield own, np.array(obj.matrix_world, float)
+    instanced = False
+    if obj.is_instancer or any(modifier.type == "NODES" for modifier in obj.modifiers):
+        for instance in depsgraph.object_instances:
+            if instance.is_instance and instance.parent and instance.parent.original == obj.original:
+                part = triangles_of(instance.object, depsgraph)
+                if part is not None and not instance.object.hide_render:
+                    instanced = True
+                    yield part, np.array(instance.matrix_world, float)
+    if own is None and not instanced and obj.type != "EMPTY":
+        kind = obj.bl_rna.properties["type"].enum_items[obj.type].name.lower()
+        raise PeekabooError(
+            f'The subject "{obj.name}" is of type {kind}, which has no extent: use an empty or a mesh '
+            "instead."
+        )
+
+
+def _transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _in_world(surface: Triangles, matrix: np.ndarray) -> Triangles:
+    return Triangles(_transform(surface.vertices, matrix), surface.triangles)
+
+
+def _empty_shape(obj, matrix: np.ndarray) -> Shape:
+    """The extent of what Blender draws for an empty, which has no geometry of its own.
+
+    See docs/empties.png.
+    """
     size = obj.empty_display_size
     match obj.empty_display_type:
         case "SPHERE":
-            return projection.ellipsoid(matrix, size)
+            return shapes.ellipsoid(matrix, size)
         case "CIRCLE":
-            return projection.disc(matrix, size)
+            return shapes.disc(matrix, size)
         case "CONE":
-            return projection.pyramid(matrix, size, 2 * size)
+            return shapes.pyramid(matrix, size, 2 * size)
         case "IMAGE":
             width, height = _image_size(obj)
             left, bottom = obj.empty_image_offset[0] * width, obj.empty_image_offset[1] * height
-            return projection.rectangle(matrix, left, bottom, left + width, bottom + height)
+            return shapes.rectangle(matrix, left, bottom, left + width, bottom + height)
         case "ARROWS":
-            return projection.box(matrix, (0, 0, 0), (size, size, size))
+            return shapes.box(matrix, (0, 0, 0), (size, size, size))
         case "SINGLE_ARROW":
-            return projection.box(
-                matrix, (-SHAFT * size, -SHAFT * size, 0), (SHAFT * size, SHAFT * size, size)
-            )
+            return shapes.box(matrix, (-SHAFT * size, -SHAFT * size, 0), (SHAFT * size, SHAFT * size, size))
         case _:  # CUBE, PLAIN_AXES
-            return projection.box(matrix, (-size, -size, -size), (size, size, size))
+            return shapes.box(matrix, (-size, -size, -size), (size, size, size))
 
 
 def _image_size(obj) -> tuple[float, float]:
@@ -90,34 +187,3 @@ def _image_size(obj) -> tuple[float, float]:
     width = obj.data.size[0] * obj.data.display_aspect[0]
     height = obj.data.size[1] * obj.data.display_aspect[1]
     return size * min(1, width / height), size * min(1, height / width)
-
-
-def _hull_of_mesh(obj, depsgraph, matrix: np.ndarray) -> list[projection.Shape]:
-    """The convex hull of an object's evaluated geometry."""
-    try:
-        mesh = obj.to_mesh(depsgraph=depsgraph)
-    except RuntimeError:
-        kind = obj.bl_rna.properties["type"].enum_items[obj.type].name.lower()
-        raise PeekabooError(
-            f'The subject "{obj.name}" is a {kind}, which has no extent: use an empty or a mesh instead.'
-        ) from None
-    vertices = np.empty(len(mesh.vertices) * 3, np.float32)
-    mesh.vertices.foreach_get("co", vertices)
-    obj.to_mesh_clear()
-    return [_hull(vertices.reshape(-1, 3).astype(float), matrix)] if len(vertices) else []
-
-
-def _hull(vertices: np.ndarray, matrix: np.ndarray) -> projection.TriangleMesh:
-    """The convex hull of local points, triangulated, in world space."""
-    hull = bmesh.new()
-    try:
-        for vertex in vertices:
-            hull.verts.new(vertex)
-        bmesh.ops.convex_hull(hull, input=list(hull.verts), use_existing_faces=False)
-        hull.verts.index_update()
-        corners = np.array([vertex.co for vertex in hull.verts], float)
-        triangles = [[loop.vert.index for loop in triangle] for triangle in hull.calc_loop_triangles()]
-    finally:
-        hull.free()
-    world = corners @ matrix[:3, :3].T + matrix[:3, 3]
-    return projection.TriangleMesh(world, np.array(triangles, int).reshape(-1, 3))

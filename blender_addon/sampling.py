@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sample a scene's animation into label maps, without moving the user's scene in time.
+
+A temporary scene holds only the subjects and the cameras: Blender evaluates what they depend on and nothing
+else, and the user's frame, selection and undo history are left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import bpy
+import numpy as np
+
+from . import cameras, projection, subjects
+from .geometry import Hulls
+
+SHUTTER_SAMPLES = 8
+"""How many moments of the open shutter are looked at for motion blur."""
+
+
+class Sampler:
+    """Makes label maps of a scene at any time, while it is entered as a context."""
+
+    def __init__(self, scene, objects: list, times: Iterable[float]):
+        """Prepare for a scene.
+
+        Args:
+            scene: the user's; its settings say whether other objects hide subjects and whether motion blurs.
+            objects: the subjects; label k is ``objects[k - 1]``.
+            times: scene times that will be asked for, which decide what cameras are needed.
+
+        Raises:
+            PeekabooError: the scene has no camera.
+        """
+        self._scene = scene
+        self._subjects = objects
+        self._cameras = [cameras.camera_at(scene, time) for time in times]
+        self._stand_ins: dict = {}
+        self._hulls = Hulls()
+
+    def __enter__(self) -> Sampler:
+        self._stage = bpy.data.scenes.new("Peekaboo Sampling")
+        try:
+            for setting in ("fps", "fps_base", "frame_map_old", "frame_map_new"):
+                setattr(self._stage.render, setting, getattr(self._scene.render, setting))
+            objects = dict.fromkeys([*self._subjects, *self._cameras])
+            if self._scene.peekaboo.occluded_by_scene:
+                objects |= dict.fromkeys(subjects.rendered_objects(self._scene))
+            for obj in objects:
+                self._stage.collection.objects.link(self._evaluable(obj))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        bpy.data.scenes.remove(self._stage)
+        for stand_in in self._stand_ins.values():
+            bpy.data.objects.remove(stand_in)
+        self._stand_ins.clear()
+
+    def _evaluable(self, obj):
+        """The object, or a copy of one that is disabled in viewports, which Blender would not evaluate."""
+        if not obj.hide_viewport:
+            return obj
+        stand_in = obj.copy()
+        stand_in.hide_viewport = False
+        self._stand_ins[obj] = stand_in
+        return stand_in
+
+    def label_map(self, time: float, width: int, height: int) -> np.ndarray:
+        """Label each pixel with the subject that is seen there: uint8 (height, width), row 0 at the top.
+
+        With motion blur, a pixel that any subject passes while the shutter is open has the label of the one
+        that is seen there the longest.
+
+        Raises:
+            PeekabooError: a camera or a subject that cannot be projected.
+        """
+        camera = cameras.camera_at(self._scene, time)
+        if not self._scene.peekaboo.motion_blur:
+            return self._label_moment(time, camera, width, height)
+        seen = np.zeros((len(self._subjects) + 1, height, width), np.uint8)
+        rows, columns = np.indices((height, width), sparse=True)
+        for moment in self._shutter(time):
+            seen[self._label_moment(moment, camera, width, height), rows, columns] += 1
+        longest = seen[1:].argmax(axis=0) + 1
+        return np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
+
+    def _shutter(self, time: float) -> np.ndarray:
+        """Moments spread evenly over the time that the shutter is open around a frame."""
+        length = self._scene.render.motion_blur_shutter
+        opening = {"START": 0, "CENTER": -0.5, "END": -1}[self._scene.render.motion_blur_position] * length
+        return time + opening + (np.arange(SHUTTER_SAMPLES) + 0.5) / SHUTTER_SAMPLES * length
+
+    def _label_moment(self, time: float, camera, width: int, height: int) -> np.ndarray:
+        frame = math.floor(time)
+        self._stage.frame_set(frame, subframe=time - frame)
+        depsgraph = self._stage.view_layers[0].depsgraph
+        lens = self._evaluated(camera, depsgraph)
+        view = cameras.view(lens, depsgraph, self._scene.render, width / height)
+        shapes = [
+            subjects.shapes_of(self._evaluated(obj, depsgraph), depsgraph, self._hulls)
+            for obj in self._subjects
+        ]
+        hiders: Iterable[projection.Shape] = ()
+        if self._scene.peekaboo.occluded_by_scene:
+            hiders = subjects.occluders(depsgraph, {self._stand_ins.get(obj, obj) for obj in self._subjects})
+        return projection.label_map(view, shapes, width, height, hiders)
+
+    def _evaluated(self, obj, depsgraph):
+        return self._stand_ins.get(obj, obj).evaluated_get(depsgraph)
