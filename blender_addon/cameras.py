@@ -59,7 +59,7 @@ def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
             depsgraph, x=width, y=height, scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y
         )
     )
-    rows = _crop(matrix, _window(render, width, height, aspect))
+    rows = _crop(matrix, _window(render, aspect))
     world_to_camera = np.linalg.inv(_without_scale(np.array(camera.matrix_world)))
     make = projection.orthographic_camera if lens.type == "ORTHO" else projection.perspective_camera
     return make(world_to_camera, rows, lens.clip_start, lens.clip_end)
@@ -71,12 +71,20 @@ def render_size(render) -> tuple[int, int]:
     return max(1, int(render.resolution_x * scale)), max(1, int(render.resolution_y * scale))
 
 
-def _window(render, width: int, height: int, aspect: float) -> tuple[float, float, float, float]:
+def crop_pixels(render) -> tuple[int, int, int, int]:
+    """Left, bottom, right and top of the part of a picture that is kept, in pixels from the lower left."""
+    width, height = render_size(render)
+    if not (render.use_border and render.use_crop_to_border):
+        return 0, 0, width, height
+    left, right = int(render.border_min_x * width), int(render.border_max_x * width)
+    bottom, top = int(render.border_min_y * height), int(render.border_max_y * height)
+    return left, bottom, max(right, left + 1), max(top, bottom + 1)
+
+
+def _window(render, aspect: float) -> tuple[float, float, float, float]:
     """Centre and half size, x and y, of the wanted picture, in -1..1 of the camera's frame."""
-    left, bottom, right, top = 0, 0, width, height
-    if render.use_border and render.use_crop_to_border:
-        left, right = int(render.border_min_x * width), int(render.border_max_x * width)
-        bottom, top = int(render.border_min_y * height), int(render.border_max_y * height)
+    width, height = render_size(render)
+    left, bottom, right, top = crop_pixels(render)
     half_x, half_y = (right - left) / width, (top - bottom) / height
     frame_aspect = (right - left) * render.pixel_aspect_x / ((top - bottom) * render.pixel_aspect_y)
     half_x *= min(1, aspect / frame_aspect)

@@ -70,22 +70,28 @@ class Sampler:
         self._stand_ins[obj] = stand_in
         return stand_in
 
-    def label_map(self, time: float, width: int, height: int) -> np.ndarray:
+    def label_map(self, time: float, width: int, height: int, aspect: float | None = None) -> np.ndarray:
         """Label each pixel with the subject that is seen there: uint8 (height, width), row 0 at the top.
 
         With motion blur, a pixel that any subject passes while the shutter is open has the label of the one
         that is seen there the longest.
+
+        Args:
+            time: in scene frames.
+            width: of the map, in pixels.
+            height: of the map, in pixels.
+            aspect: of the picture; that of square pixels by default.
 
         Raises:
             PeekabooError: a camera or a subject that cannot be projected.
         """
         camera = cameras.camera_at(self._scene, time)
         if not self._scene.peekaboo.motion_blur:
-            return self._label_moment(time, camera, width, height)
+            return self._label_moment(time, camera, (width, height), aspect)
         seen = np.zeros((len(self._subjects) + 1, height, width), np.uint8)
         rows, columns = np.indices((height, width), sparse=True)
         for moment in self._shutter(time):
-            seen[self._label_moment(moment, camera, width, height), rows, columns] += 1
+            seen[self._label_moment(moment, camera, (width, height), aspect), rows, columns] += 1
         longest = seen[1:].argmax(axis=0) + 1
         return np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
 
@@ -95,12 +101,12 @@ class Sampler:
         opening = {"START": 0, "CENTER": -0.5, "END": -1}[self._scene.render.motion_blur_position] * length
         return time + opening + (np.arange(SHUTTER_SAMPLES) + 0.5) / SHUTTER_SAMPLES * length
 
-    def _label_moment(self, time: float, camera, width: int, height: int) -> np.ndarray:
+    def _label_moment(self, time: float, camera, size: tuple[int, int], aspect: float | None) -> np.ndarray:
         frame = math.floor(time)
         self._stage.frame_set(frame, subframe=time - frame)
         depsgraph = self._stage.view_layers[0].depsgraph
         lens = self._evaluated(camera, depsgraph)
-        view = cameras.view(lens, depsgraph, self._scene.render, width / height)
+        view = cameras.view(lens, depsgraph, self._scene.render, aspect or size[0] / size[1])
         shapes = [
             subjects.shapes_of(self._evaluated(obj, depsgraph), depsgraph, self._hulls)
             for obj in self._subjects
@@ -108,7 +114,7 @@ class Sampler:
         hiders: Iterable[projection.Shape] = ()
         if self._scene.peekaboo.occluded_by_scene:
             hiders = subjects.occluders(depsgraph, {self._stand_ins.get(obj, obj) for obj in self._subjects})
-        return projection.label_map(view, shapes, width, height, hiders)
+        return projection.label_map(view, shapes, *size, hiders)
 
     def _evaluated(self, obj, depsgraph):
         return self._stand_ins.get(obj, obj).evaluated_get(depsgraph)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far label maps agree with Cycles on random scenes.
+
+    python tests/addon/agreement.py --cases 1000 --out docs/mask_agreement.json
+
+runs many scenes and writes what came out; the tests run a few.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import math
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+import random_scenes
+from truth import render_labels
+
+import blender_addon
+from blender_addon import cameras, projection, sampling, subjects
+
+NUDGE = 0.01
+"""In pixels: Cycles takes its sample within 0.005 of the pixel's centre.
+
+The rest is for its 32-bit floats.
+"""
+FAMILIES = {"polyhedra": random_scenes.BOXES, "curved": random_scenes.CURVED, "meshes": random_scenes.MESHES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Pixels of one scene.
+
+    Attributes:
+        pixels: all.
+        subject_pixels: that show a subject in the truth.
+        wrong: whose label differs from the truth's.
+        on_outline: with an outline so near their centre that the truth is undecided.
+        wrong_elsewhere: wrong, and not on an outline.
+        far: wrong, with no outline anywhere in the 3 x 3 pixels around.
+    """
+
+    pixels: int
+    subject_pixels: int
+    wrong: int
+    on_outline: int
+    wrong_elsewhere: int
+    far: int
+
+
+def compare(seed: int, family: str) -> Agreement:
+    """Project and render one random scene."""
+    scene, objects, time = random_scenes.build(seed, FAMILIES[family])
+    scene.frame_set(math.floor(time), subframe=time % 1)
+    width, height = bordered_size(scene.render)
+    with sampling.Sampler(scene, objects, [time]) as sampler:
+        labels = sampler.label_map(time, width, height, frame_aspect(scene.render))
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    view = cameras.view(
+        scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, frame_aspect(scene.render)
+    )
+    shapes = [subjects.shapes_of(obj.evaluated_get(depsgraph), depsgraph) for obj in objects]
+    on_outline = near_outline(view, shapes, labels)
+    twins = {random_scenes.add_twin(scene, depsgraph, obj): k + 1 for k, obj in enumerate(objects)}
+    for obj in scene.objects:
+        obj.hide_render = obj not in twins and obj.type != "CAMERA"
+    truth = render_labels(scene, twins)
+    wrong = labels != truth
+    return Agreement(
+        truth.size,
+        int(np.count_nonzero(truth)),
+        int(wrong.sum()),
+        int(on_outline.sum()),
+        int((wrong & ~on_outline).sum()),
+        int((wrong & ~by_edges(truth) & ~by_edges(labels)).sum()),
+    )
+
+
+def bordered_size(render) -> tuple[int, int]:
+    """Width and height of the rendered picture in pixels, after the crop."""
+    width, height = cameras.render_size(render)
+    left, bottom, right, top = cameras.crop_pixels(render)
+    return (right - left, top - bottom) if render.use_crop_to_border else (width, height)
+
+
+def frame_aspect(render) -> float:
+    """Shape of the rendered picture, such that none of it is cut off."""
+    width, height = bordered_size(render)
+    return width * render.pixel_aspect_x / (height * render.pixel_aspect_y)
+
+
+def near_outline(view, shapes, labels: np.ndarray) -> np.ndarray:
+    """Pixels whose label changes when the picture moves by NUDGE: bool, as ``labels``."""
+    height, width = labels.shape
+    near = np.zeros_like(labels, bool)
+    for x, y in itertools.product((-NUDGE, NUDGE), repeat=2):
+        nudge = np.eye(4)
+        nudge[:2, 3] = 2 * x / width, 2 * y / height
+        nudged = dataclasses.replace(view, world_to_clip=nudge @ view.world_to_clip)
+        near |= projection.label_map(nudged, shapes, width, height) != labels
+    return near
+
+
+def by_edges(labels: np.ndarray) -> np.ndarray:
+    """Pixels with another label among their eight neighbours: bool, as ``labels``."""
+    padded = np.pad(labels, 1, mode="edge")
+    height, width = labels.shape
+    shifts = itertools.product(range(3), repeat=2)
+    return np.any([padded[i : i + height, j : j + width] != labels for i, j in shifts], axis=0)
+
+
+def main() -> None:
+    """Compare many scenes and write the sums."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    report = {"blender": bpy.app.version_string, "cases": options.cases, "families": {}}
+    seeds = iter(range(options.cases))
+    results = {family: [] for family in FAMILIES}
+    for seed, family in zip(seeds, itertools.cycle(FAMILIES), strict=False):
+        results[family].append((seed, compare(seed, family)))
+        if seed % 50 == 49:
+            print(f"{seed + 1}/{options.cases}", flush=True)
+    for family, cases in results.items():
+        sums = {key: sum(getattr(case, key) for _, case in cases) for key in Agreement.__dataclass_fields__}
+        worst = min(1 - case.wrong / case.pixels for _, case in cases)
+        report["families"][family] = {
+            "scenes": len(cases),
+            **sums,
+            "agreement": 1 - sums["wrong"] / sums["pixels"],
+            "worst_scene": worst,
+            "scenes_with_wrong_elsewhere": [seed for seed, case in cases if case.wrong_elsewhere],
+        }
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    blender_addon.register()
+    try:
+        main()
+    finally:
+        blender_addon.unregister()
