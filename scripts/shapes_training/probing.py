@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does the model draw what its prompt says? Measured during training, beside the loss."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import torch
+from diffusers import TextToVideoSDPipeline
+
+from peekaboo_engine.benchmark.detectors import detect_subject
+from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, subject_phrase
+from shapes_training.scenes import HEIGHT, NUM_FRAMES, WIDTH
+
+
+def probe(pipe: TextToVideoSDPipeline, clips: int, seed: int) -> tuple[float, np.ndarray]:
+    """Generate clips of one subject each from random prompts.
+
+    Returns the fraction of frames in which a detector finds the subject by colour and shape, and the clips,
+    float32 (clips, NUM_FRAMES, HEIGHT, WIDTH, 3) in 0..1.
+    """
+    worlds = list(itertools.product(COLOURS, SHAPES, GROUNDS))
+    chosen = random.Random(seed).sample(worlds, clips)
+    prompts = [f"{subject_phrase(colour, shape)} on {ground}" for colour, shape, ground in chosen]
+    generator = torch.Generator().manual_seed(seed)
+    size = {"height": HEIGHT, "width": WIDTH, "num_frames": NUM_FRAMES}
+    with torch.autocast(pipe.device.type, torch.bfloat16):
+        frames = pipe(prompts, num_inference_steps=20, guidance_scale=6.0, generator=generator, **size).frames
+    found = [
+        detect_subject(frame, colour, shape) is not None
+        for clip, (colour, shape, _) in zip(frames, chosen, strict=True)
+        for frame in clip
+    ]
+    return float(np.mean(found)), frames
