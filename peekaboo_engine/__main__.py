@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .events import JsonLines, Terminal, watch_parent
+from .events import JsonLines, Terminal
+from .inbox import Inbox
 from .models import Placement, catalogue
-from .worker import run_job
+from .worker import Worker, reporting, serve
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -25,6 +26,11 @@ class Dtype(StrEnum):
     bfloat16 = "bfloat16"
 
 
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")]
+Precision = Annotated[Dtype, typer.Option(help="Precision; auto: half on a GPU, single on the CPU.")]
+Offload = Annotated[bool, typer.Option("--offload", help="Only the component at work in GPU memory.")]
+
+
 @app.command()
 def generate(
     job: Annotated[Path, typer.Argument(help="Job folder: job.json and masks.npz.")],
@@ -34,27 +40,34 @@ def generate(
     events: Annotated[
         bool, typer.Option("--events", help="JSON lines on standard output, for programs.")
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")
-    ] = "auto",
-    dtype: Annotated[
-        Dtype, typer.Option(help="Precision; auto: half on a GPU, single on the CPU.")
-    ] = Dtype.auto,
-    offload: Annotated[
-        bool, typer.Option("--offload", help="Only the component at work in GPU memory.")
-    ] = False,
+    device: Device = "auto",
+    dtype: Precision = Dtype.auto,
+    offload: Offload = False,
 ) -> None:
     """Generate the clip of a job."""
     report = JsonLines() if events else Terminal()
-    cancelled = watch_parent() if events else None
-    done = run_job(
-        folder=job,
-        out=out or job.resolve().parent,
-        placement=Placement(device=device, dtype=dtype.value, offload=offload),
-        events=report,
-        cancelled=cancelled.is_set if cancelled else lambda: False,
+    cancelled = Inbox().cancelled if events else lambda: False
+    worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload))
+    done = reporting(report, lambda: worker.hello(report)) and worker.run(
+        job, out or job.resolve().parent, report, cancelled
     )
     raise typer.Exit(0 if done else 1)
+
+
+@app.command("serve")
+def serve_command(
+    idle: Annotated[float, typer.Option(help="Seconds without a request after which the engine ends.")] = 900,
+    device: Device = "auto",
+    dtype: Precision = Dtype.auto,
+    offload: Offload = False,
+) -> None:
+    """Run jobs as requests come in on standard input, with models kept loaded; for programs."""
+    events, inbox = JsonLines(), Inbox()
+    worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload))
+    up = reporting(events, lambda: worker.hello(events))
+    if up:
+        serve(worker, events, inbox, idle)
+    raise typer.Exit(0 if up else 1)
 
 
 @app.command()

@@ -3,14 +3,14 @@
 
 Protocol 1, one JSON object a line on standard output, nothing else there:
 ``hello`` (protocol, engine, torch, diffusers, device), ``phase`` (phase: load, denoise, decode, write),
-``progress`` (step, total), ``result`` (clip, info, seconds, peak_memory_mb), ``error`` (code, message).
+``progress`` (step, total), ``notice`` (message), ``result`` (clip, info, seconds, peak_memory_mb), ``error``
+(code, message); from ``serve`` also ``freed``, and ``id`` with every event of a job.
 """
 
+import copy
 import json
 import os
-import stat
 import sys
-import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,9 @@ class Events(Protocol):
     def progress(self, step: int, total: int) -> None:
         """Denoising step ``step`` of ``total`` is done."""
 
+    def notice(self, message: str) -> None:
+        """Something that a person should know, in one sentence; the job goes on."""
+
     def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
         """The clip is on disk."""
 
@@ -49,10 +52,21 @@ class JsonLines:
     def __init__(self):
         sys.stdout.flush()
         self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._about: dict[str, str] = {}
         os.dup2(2, 1)
 
+    def about(self, job_id: str) -> "JsonLines":
+        """The same stream, with ``id`` in every event."""
+        same = copy.copy(self)
+        same._about = {"id": job_id}
+        return same
+
     def _send(self, event: str, **fields) -> None:
-        print(json.dumps({"event": event, **fields}), file=self._stream, flush=True)
+        print(json.dumps({"event": event, **self._about, **fields}), file=self._stream, flush=True)
+
+    def freed(self) -> None:
+        """The loaded model is forgotten."""
+        self._send("freed")
 
     def hello(self, **versions: str) -> None:
         """See :class:`Events`."""
@@ -65,6 +79,10 @@ class JsonLines:
     def progress(self, step: int, total: int) -> None:
         """See :class:`Events`."""
         self._send("progress", step=step, total=total)
+
+    def notice(self, message: str) -> None:
+        """See :class:`Events`."""
+        self._send("notice", message=message)
 
     def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
         """See :class:`Events`."""
@@ -108,6 +126,10 @@ class Terminal:
         if self._task is not None:
             self._bar.update(self._task, completed=step, total=total)
 
+    def notice(self, message: str) -> None:
+        """See :class:`Events`."""
+        self._console.print(message, style="yellow", highlight=False, soft_wrap=True, markup=False)
+
     def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
         """See :class:`Events`."""
         self._finish_phase()
@@ -119,34 +141,3 @@ class Terminal:
         """See :class:`Events`."""
         self._bar.stop()
         Console(stderr=True).print(message, style="red", highlight=False, soft_wrap=True, markup=False)
-
-
-def watch_parent() -> threading.Event:
-    """An event that is set when the program at the other end of standard input closes it or asks to cancel.
-
-    A parent that dies closes the pipe too, so no engine outlives its Blender. Input that is no pipe (a
-    terminal, a file, nothing) is left alone.
-    """
-    cancelled = threading.Event()
-
-    def read() -> None:
-        for line in sys.stdin:
-            try:
-                request = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(request, dict) and request.get("cancel"):
-                break
-        cancelled.set()
-
-    if _stdin_is_pipe():
-        threading.Thread(target=read, daemon=True, name="watch-parent").start()
-    return cancelled
-
-
-def _stdin_is_pipe() -> bool:
-    try:
-        mode = os.fstat(0).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)

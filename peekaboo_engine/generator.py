@@ -139,10 +139,7 @@ def generate(
                 callback=after_step,
             ).frames[0]
     except torch.OutOfMemoryError as error:
-        raise EngineError(
-            "out_of_memory",
-            f"{entry.title} ran out of memory on {model.device}; generate again with --offload.",
-        ) from error
+        raise out_of_memory(entry, model.device) from error
     finally:
         pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
     clock.seconds["denoise"] = round(last_step - started, 3)

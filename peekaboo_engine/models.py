@@ -176,8 +176,9 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
     with ``torch.load(weights_only=True)``, which runs no code of the file.
 
     Raises:
-        EngineError: ``model_not_loaded``, naming the model and the reason; ``no_device``.
+        EngineError: ``model_not_loaded``, naming the model and the reason; ``out_of_memory``; ``no_device``.
     """
+    import torch
     from diffusers import TextToVideoSDPipeline
 
     device, dtype = placement.resolve()
@@ -189,18 +190,27 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             folder = Path(TextToVideoSDPipeline.download(entry.source, revision=entry.revision))
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
         pipe = TextToVideoSDPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        pipe.set_progress_bar_config(disable=True)
+        # Frame by frame: decoding all at once would take the most memory of the run.
+        pipe.vae.enable_slicing()
+        if placement.offload:
+            pipe.enable_model_cpu_offload(device=device)
+        else:
+            pipe.to(device)
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(entry, str(device)) from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(
             "model_not_loaded",
             f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
         ) from error
-    pipe.set_progress_bar_config(disable=True)
-    pipe.vae.enable_slicing()  # frame by frame: decoding all at once would take the most memory of the run
-    if placement.offload:
-        pipe.enable_model_cpu_offload(device=device)
-    else:
-        pipe.to(device)
     return LoadedModel(entry, pipe, weights, str(device), str(dtype).removeprefix("torch."))
+
+
+def out_of_memory(entry: ModelEntry, device: str) -> EngineError:
+    """The error of a model that a GPU's memory does not hold."""
+    message = f"{entry.title} ran out of memory on {device}; generate again with --offload."
+    return EngineError("out_of_memory", message)
 
 
 def hash_weights(folder: Path) -> str:

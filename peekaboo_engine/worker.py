@@ -1,35 +1,114 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One job from its folder to a clip, with whatever goes wrong turned into one sentence."""
+"""Jobs from their folders to clips, with whatever goes wrong turned into one sentence."""
 
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from . import __version__
 from .errors import EngineError
-from .events import Events
+from .events import Events, JsonLines
+from .inbox import Generate, Inbox
 from .job import load_job
-from .models import Placement, find_model, load_model
+from .models import LoadedModel, ModelEntry, Placement, find_model, load_model
 
 
-def run_job(
-    folder: Path, out: Path, placement: Placement, events: Events, cancelled: Callable[[], bool]
-) -> bool:
-    """Generate the clip of a job folder.
+class Worker:
+    """Runs jobs one after the other, and keeps the last model loaded between them.
 
     Args:
-        folder: holds ``job.json`` and ``masks.npz``.
-        out: takes ``clip.mp4`` and ``clip.json``; replaces an earlier clip once the new one is whole.
-        placement: where and how the model runs.
-        events: told of progress, and of the result or the error.
-        cancelled: asked after every step.
-
-    Returns:
-        Whether the clip is there.
+        placement: where and how models run.
     """
+
+    def __init__(self, placement: Placement):
+        self._placement = placement
+        self._model: LoadedModel | None = None
+
+    def hello(self, events: Events) -> None:
+        """Report versions and device.
+
+        Raises:
+            EngineError: ``no_device``.
+        """
+        device, _ = self._placement.resolve()
+        versions = {name: version(name) for name in ("torch", "diffusers")}
+        events.hello(engine=__version__, **versions, device=str(device))
+        _quiet_libraries()
+
+    def free(self) -> None:
+        """Forget the loaded model, and give its memory back."""
+        import gc
+
+        import torch
+
+        self._model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> bool:
+        """Generate the clip of a job folder.
+
+        Args:
+            folder: holds ``job.json`` and ``masks.npz``.
+            out: takes ``clip.mp4`` and ``clip.json``; they replace earlier ones once they are whole.
+            events: told of progress, and of the result or the error.
+            cancelled: asked after every step.
+
+        Returns:
+            Whether the clip is there.
+        """
+        return reporting(events, lambda: self._run(folder, out, events, cancelled))
+
+    def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
+        from .generator import Clock, check_request, peak_memory_mb, write_result
+
+        started = time.perf_counter()
+        job, labels = load_job(folder)
+        check_request(job, labels)
+        clock = Clock()
+        frames, model = self._generate(job, labels, events, cancelled, clock)
+        clip, info = write_result(out, job, frames, model, events, clock)
+        events.result(
+            clip=clip.resolve(),
+            info=info.resolve(),
+            seconds=round(time.perf_counter() - started, 1),
+            peak_memory_mb=peak_memory_mb(),
+        )
+
+    def _generate(self, job, labels, events, cancelled, clock):
+        """Frames and the model that made them; a GPU that is too small is tried once more with offloading."""
+        from .generator import generate
+
+        entry = find_model(job.model)
+        try:
+            model = self._load(entry, self._placement, events, clock)
+            return generate(job, labels, model, events, cancelled, clock), model
+        except EngineError as error:
+            if error.code != "out_of_memory" or self._placement.offload:
+                raise
+        self.free()
+        events.notice(f"{entry.title} does not fit into the GPU's memory; trying again with offloading.")
+        model = self._load(entry, replace(self._placement, offload=True), events, clock)
+        return generate(job, labels, model, events, cancelled, clock), model
+
+    def _load(self, entry: ModelEntry, placement: Placement, events: Events, clock) -> LoadedModel:
+        if self._model is None or self._model.entry != entry:
+            self.free()
+            events.phase("load")
+            with clock.time("load"):
+                self._model = load_model(entry, placement)
+        return self._model
+
+
+def reporting(events: Events, action: Callable[[], None]) -> bool:
+    """Do something, and report whatever it raises as one sentence; returns whether it came to its end."""
     try:
-        _run(folder, out, placement, events, cancelled)
+        action()
     except EngineError as error:
         events.error(error.code, error.message)
     except KeyboardInterrupt:
@@ -45,6 +124,20 @@ def run_job(
     return False
 
 
+def serve(worker: Worker, events: JsonLines, inbox: Inbox, idle_seconds: float) -> None:
+    """Run jobs as requests come in, until the other end closes or asks nothing for ``idle_seconds``.
+
+    The events of a job carry its ``id``.
+    """
+    while (request := inbox.next(idle_seconds)) is not None:
+        if isinstance(request, Generate):
+            cancelled = partial(inbox.cancelled, request.id)
+            worker.run(request.job, request.out, events.about(request.id), cancelled)
+        else:
+            worker.free()
+            events.freed()
+
+
 def _quiet_libraries() -> None:
     """No progress bars and advice of libraries between our own lines; warnings still reach the log."""
     from diffusers.utils import logging as diffusers_logging
@@ -53,32 +146,3 @@ def _quiet_libraries() -> None:
     for logging in (diffusers_logging, transformers_logging):
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-
-
-def _run(folder, out, placement, events, cancelled) -> None:
-    import diffusers
-    import torch
-
-    _quiet_libraries()
-    from .generator import Clock, check_request, generate, peak_memory_mb, write_result
-
-    started = time.perf_counter()
-    device, _ = placement.resolve()
-    events.hello(
-        engine=__version__, torch=torch.__version__, diffusers=diffusers.__version__, device=str(device)
-    )
-    job, labels = load_job(folder)
-    check_request(job, labels)
-    entry = find_model(job.model)
-    clock = Clock()
-    events.phase("load")
-    with clock.time("load"):
-        model = load_model(entry, placement)
-    frames = generate(job, labels, model, events, cancelled, clock)
-    clip, info = write_result(out, job, frames, model, events, clock)
-    events.result(
-        clip=clip.resolve(),
-        info=info.resolve(),
-        seconds=round(time.perf_counter() - started, 1),
-        peak_memory_mb=peak_memory_mb(),
-    )

@@ -141,7 +141,7 @@ def test_closing_the_pipe_or_asking_cancels_within_a_step(make_job, how):
     if how == "close":
         process.stdin.close()
     else:
-        print(json.dumps({"cancel": True}), file=process.stdin, flush=True)
+        print(json.dumps({"request": "cancel"}), file=process.stdin, flush=True)
     last = [json.loads(line) for line in process.stdout][-1]
     assert process.wait() == 1
     assert (last["event"], last["code"]) == ("error", "cancelled")

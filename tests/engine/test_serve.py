@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One engine process for many jobs, spoken to over its pipes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from peekaboo_engine.models import Placement
+from peekaboo_engine.worker import Worker
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """The engine's end of a conversation."""
+
+    def __init__(self, *arguments: str):
+        self.process = subprocess.Popen(
+            [sys.executable, "-s", "-m", "peekaboo_engine", "serve", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, **request) -> None:
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+
+    def until(self, *kinds: str) -> list[dict]:
+        """Events up to the first of these kinds."""
+        events = []
+        for line in self.process.stdout:
+            events.append(json.loads(line))
+            if events[-1]["event"] in kinds:
+                return events
+        raise AssertionError(f"the engine ended before {kinds}: {events}\n{self.process.stderr.read()}")
+
+    def close(self) -> int:
+        self.process.stdin.close()
+        code = self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    if server.process.poll() is None:
+        server.close()
+
+
+def test_a_second_job_finds_the_model_loaded_until_it_is_freed(server, make_job, tmp_path):
+    job = str(make_job())
+    for name in ("one", "two"):
+        server.ask(request="generate", id=name, job=job, out=str(tmp_path / name))
+    first, second = server.until("result"), server.until("result")
+    assert first[0]["event"] == "hello"
+    assert {event["id"] for event in first[1:]} == {"one"}
+    assert {event["id"] for event in second} == {"two"}
+    phases = [[event["phase"] for event in events if "phase" in event] for events in (first, second)]
+    assert phases == [["load", "denoise", "decode", "write"], ["denoise", "decode", "write"]]
+    server.ask(request="free")
+    server.until("freed")
+    server.ask(request="generate", id="three", job=job, out=str(tmp_path / "three"))
+    assert "load" in [event.get("phase") for event in server.until("result")]
+    assert server.close() == 0
+    clips = {(tmp_path / name / "clip.mp4").read_bytes() for name in ("one", "two", "three")}
+    assert len(clips) == 1
+
+
+def test_a_cancelled_job_ends_and_the_next_one_runs(server, make_job, tmp_path):
+    job = make_job(num_inference_steps=900)
+    server.ask(request="generate", id="long", job=str(job), out=str(tmp_path / "long"))
+    server.ask(request="generate", id="waiting", job=str(job), out=str(tmp_path / "waiting"))
+    server.until("progress")
+    short = json.loads((job / "job.json").read_text()) | {"num_inference_steps": 2}
+    server.ask(request="cancel", id="waiting")
+    server.ask(request="cancel", id="long")
+    ended = [server.until("error", "result")[-1], server.until("error", "result")[-1]]
+    assert [(event["id"], event["code"]) for event in ended] == [
+        ("long", "cancelled"),
+        ("waiting", "cancelled"),
+    ]
+    (job / "job.json").write_text(json.dumps(short))
+    server.ask(request="generate", id="short", job=str(job), out=str(tmp_path / "short"))
+    assert server.until("error", "result")[-1]["event"] == "result"
+    assert not (tmp_path / "long").exists()
+
+
+def test_a_failed_job_leaves_the_engine_up(server, make_job, tmp_path):
+    server.ask(request="generate", id="bad", job=str(tmp_path / "nothing"), out=str(tmp_path))
+    assert server.until("error")[-1]["code"] == "bad_job"
+    server.ask(request="generate", id="good", job=str(make_job()), out=str(tmp_path / "out"))
+    assert server.until("error", "result")[-1]["event"] == "result"
+
+
+def test_a_request_that_makes_no_sense_is_ignored_and_logged(server):
+    server.until("hello")
+    print("not json", file=server.process.stdin, flush=True)
+    server.ask(request="dance")
+    server.ask(request="free")
+    assert server.until("freed")
+    server.process.stdin.close()
+    assert server.process.wait() == 0
+    assert server.process.stderr.read().count("ignored a request") == 2
+    server.process.stdout.close()
+    server.process.stderr.close()
+
+
+def test_an_idle_engine_ends_by_itself():
+    server = Server("--idle", "0.2")
+    server.until("hello")
+    assert server.process.wait() == 0
+    server.close()
+
+
+def test_a_gpu_that_is_too_small_is_tried_again_with_offloading(make_job, tmp_path, monkeypatch):
+    """There is no GPU here, so the first call of the denoiser fails as it does on a full one."""
+    told = []
+
+    class Listener:
+        def __getattr__(self, kind):
+            return lambda *args, **fields: told.append((kind, args or fields))
+
+    fails = iter([True])
+    call = torch.nn.Module.__call__
+
+    def out_of_memory_once(module, *args, **kwargs):
+        if type(module).__name__ == "UNet3DConditionModel" and next(fails, False):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return call(module, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", out_of_memory_once)
+    worker = Worker(Placement(device="cpu"))
+    assert worker.run(make_job(), tmp_path / "out", Listener(), lambda: False), told
+    [notice] = [args[0] for kind, args in told if kind == "notice"]
+    assert "offloading" in notice
+    assert [args[0] for kind, args in told if kind == "phase"].count("load") == 2
