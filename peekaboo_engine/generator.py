@@ -21,7 +21,7 @@ from .control.spans import find_phrases
 from .errors import EngineError
 from .events import Events
 from .job import Job
-from .models import LoadedModel, ModelEntry
+from .models import LoadedModel, ModelEntry, out_of_memory
 from .video import replacing, write_clip
 
 
