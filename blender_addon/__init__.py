@@ -3,9 +3,10 @@
 
 
 def _modules() -> list:
-    from . import operators, panels, properties  # here, so that the bpy-free modules import in any Python
+    # here, so that the bpy-free modules import in any Python
+    from . import generation, operators, panels, preferences, properties
 
-    return [properties, operators, panels]
+    return [properties, preferences, generation, operators, panels]
 
 
 def register():

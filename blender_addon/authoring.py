@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make subjects: new empties in view of the camera, or objects that are there."""
+"""Make subjects: new empties in view of the camera, or objects that are there; and check their phrases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import colorsys
 import bpy
 from mathutils import Matrix, Vector
 
+from . import phrases
 from .errors import PeekabooError
 
 CAN_HAVE_EXTENT = {"EMPTY", "MESH", "CURVE", "SURFACE", "FONT", "META"}
@@ -96,3 +97,12 @@ def place_in_view(scene) -> Vector:
     middle = (right + left) / 2 * (depth / abs(right.z) if camera.data.type == "PERSP" else 1)
     column = COLUMNS[len(marked(scene)) % len(COLUMNS)]
     return to_world @ Vector((middle.x + column * reach, middle.y, -depth))
+
+
+def prompt_problem(scene) -> str | None:
+    """Say in one sentence why the prompt does not fit the subjects; None while there is nothing to say."""
+    prompt = scene.peekaboo.prompt
+    if not prompt.strip():
+        return "Say what the clip shows, with the phrase of each subject in it."
+    used = [obj for obj in marked(scene) if obj.peekaboo.enabled]
+    return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])

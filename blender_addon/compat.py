@@ -46,3 +46,17 @@ def fcurves(datablock) -> list:
         if (bag := strip.channelbag(animation.action_slot)) is not None
         for curve in bag.fcurves
     ]
+
+
+def folder_options() -> set[str]:
+    """Options of a property for a folder that may be relative to the .blend: since 5.0 it has to say so."""
+    return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (5, 0, 0) else set()
+
+
+def set_movie_output(render):
+    """Let a render go to an H.264 movie; movies became a media type of their own in 5.0."""
+    if hasattr(render.image_settings, "media_type"):
+        render.image_settings.media_type = "VIDEO"
+    render.image_settings.file_format = "FFMPEG"
+    render.ffmpeg.format, render.ffmpeg.codec = "MPEG4", "H264"
+    render.ffmpeg.constant_rate_factor = "HIGH"

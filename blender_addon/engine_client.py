@@ -18,6 +18,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,10 @@ CANCEL_SECONDS = 10.0
 """How long the engine may take to finish its step after its stdin was closed."""
 TERMINATE_SECONDS = 3.0
 """How long the engine may take to end after SIGTERM."""
+NICENESS = 10
+"""How far the engine steps back for other processes, where the system knows such a thing."""
+REAP_INTERVAL = 0.02
+"""Seconds between two looks at an engine that is waited for."""
 
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 
@@ -121,16 +126,22 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
         if python.is_file():
             return python
     raise PeekabooError(
-        "The engine's Python environment is not there: run scripts/demo once to make it, or set "
-        "PEEKABOO_PYTHON to a "
-        "Python that has it."
+        "The engine's Python environment is not there: press Set Up Engine in the add-on's preferences "
+        "(in a checkout, run scripts/demo once), or set PEEKABOO_PYTHON to a Python that has it."
     )
 
 
 class Engine:
     """One run of the engine on one job."""
 
-    def __init__(self, job_folder: Path, out_folder: Path, python: Path, log: Path | None = None):
+    def __init__(
+        self,
+        job_folder: Path,
+        out_folder: Path,
+        python: Path,
+        log: Path | None = None,
+        online: bool = True,
+    ):
         """Start the engine.
 
         Args:
@@ -138,6 +149,7 @@ class Engine:
             out_folder: where the clip goes.
             python: the interpreter that has the engine's requirements.
             log: where the engine's stderr goes; ``engine.log`` in ``job_folder`` when left out.
+            online: whether the engine may download a model.
 
         Raises:
             PeekabooError: the interpreter cannot be run, or the log cannot be written.
@@ -151,7 +163,7 @@ class Engine:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log_file,
-                    env=_environment(),
+                    env=_environment(online),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -159,9 +171,14 @@ class Engine:
                 f'The engine cannot be started with "{python}" ({error.strerror}): choose another '
                 "Python for it."
             ) from None
+        if hasattr(os, "setpriority"):  # Blender's window comes first where both want the same cores
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self.process.pid, NICENESS)
         self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._deadline: float | None = time.monotonic() + HANDSHAKE_SECONDS
         self._ended = False
+        self._stop_at: float | None = None
+        self._terminated = False
         threading.Thread(target=self._read, name="Peekaboo engine reader", daemon=True).start()
 
     @property
@@ -218,22 +235,44 @@ class Engine:
 
         Does nothing to one that has ended.
         """
+        self.stop()
+        while not self.reap():
+            time.sleep(REAP_INTERVAL)
+
+    def stop(self, patience: float = CANCEL_SECONDS) -> None:
+        """Ask the engine to end, without waiting; keep calling :meth:`reap` afterwards.
+
+        Args:
+            patience: seconds that it gets before it is terminated. A later, shorter one counts.
+        """
         self._ended = True
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        for seconds, force in ((CANCEL_SECONDS, self.process.terminate), (TERMINATE_SECONDS, self._kill)):
-            try:
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                force()
-            else:
-                return
-        self.process.wait()
+        deadline = time.monotonic() + patience
+        if self._stop_at is None:
+            self._stop_at = deadline
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+        self._stop_at = min(self._stop_at, deadline)
+
+    def reap(self) -> bool:
+        """Say whether a stopped engine is gone; past its deadlines it is terminated, then killed.
+
+        Never waits, so that Blender's timers can call it.
+        """
+        if self.process.poll() is not None:
+            return True
+        overdue = 0.0 if self._stop_at is None else time.monotonic() - self._stop_at
+        if overdue > TERMINATE_SECONDS:
+            self._kill()
+        elif overdue > 0 and not self._terminated:
+            self._terminated = True
+            self.process.terminate()
+        return False
 
     def _kill(self) -> None:
         """Kill the engine with all that it has started; it leads a session of its own."""
         if os.name == "posix":
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
         else:
             self.process.kill()
 
@@ -246,6 +285,8 @@ class Engine:
                 event = Failure("protocol", f'The engine wrote what it should not; its log is "{self.log}".')
             if event is not None:
                 self._messages.put(event)
+        with suppress(subprocess.TimeoutExpired):  # here, since whoever polls must not wait
+            self.process.wait(TERMINATE_SECONDS)
         self._messages.put(None)
 
     def _handle(self, message: Event | None) -> Event:
@@ -271,18 +312,22 @@ class Engine:
 
     def _died(self) -> Failure:
         """Say how an engine ended that closed its stdout without a result."""
-        try:
-            code = self.process.wait(TERMINATE_SECONDS)
-        except subprocess.TimeoutExpired:
+        code = self.process.poll()
+        if code is None:
             return Failure("silent", f'The engine closed its output without a clip; its log is "{self.log}".')
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return Failure("died", f'The engine {how} before the clip was done; its log is "{self.log}".')
 
 
-def _environment() -> dict[str, str]:
-    """The engine's environment: Blender's own Python settings must not reach another Python."""
+def _environment(online: bool) -> dict[str, str]:
+    """The engine's environment.
+
+    Blender's own Python settings must not reach another Python. Threads that wait must not spin, since
+    Blender computes on the same cores: that makes a step many times slower.
+    """
     kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
-    return kept | {"PYTHONPATH": str(engine_folder().parent), "PYTHONUNBUFFERED": "1"}
+    offline = {} if online else {"HF_HUB_OFFLINE": "1"}
+    return {"OMP_WAIT_POLICY": "PASSIVE"} | kept | offline | {"PYTHONPATH": str(engine_folder().parent), "PYTHONUNBUFFERED": "1"}
 
 
 def _parse(line: dict) -> Event | None:

@@ -7,7 +7,7 @@ import textwrap
 
 import bpy
 
-from . import authoring, models, phrases
+from . import authoring, generation, models, phrases
 from .errors import PeekabooError
 
 LETTER_WIDTH = 6.4
@@ -90,18 +90,9 @@ class PEEKABOO_PT_prompt(_SidebarPanel, bpy.types.Panel):
         """Draw the prompt, and what is wrong with it and the phrases."""
         layout, shot = self.layout, context.scene.peekaboo
         layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
-        if problem := prompt_problem(context.scene):
+        if problem := authoring.prompt_problem(context.scene):
             draw_sentence(layout, context, problem, "ERROR")
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
-
-
-def prompt_problem(scene) -> str | None:
-    """Say in one sentence why the prompt does not fit the subjects; None while there is nothing to say."""
-    prompt = scene.peekaboo.prompt
-    if not prompt.strip():
-        return "Say what the clip shows, with the phrase of each subject in it."
-    used = [obj for obj in authoring.marked(scene) if obj.peekaboo.enabled]
-    return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])
 
 
 class PEEKABOO_PT_shot(_SidebarPanel, bpy.types.Panel):
@@ -141,6 +132,30 @@ class PEEKABOO_PT_sampling(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "masked_steps")
 
 
+class PEEKABOO_PT_generate(_SidebarPanel, bpy.types.Panel):
+    """Make the clip, and see how it goes."""
+
+    bl_label = "Generate"
+
+    def draw(self, context):
+        """Draw the button; or the progress; and how the last clip ended."""
+        layout = self.layout
+        running = generation.current()
+        if running is None:
+            row = layout.row()
+            row.scale_y = 1.5
+            row.operator("peekaboo.generate", icon="RENDER_ANIMATION")
+        else:
+            layout.progress(factor=running.factor, text=running.text)
+            layout.operator("peekaboo.cancel", icon="CANCEL")
+        if ended := generation.outcome():
+            draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
+            if ended.folder:
+                layout.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(
+                    ended.folder
+                )
+
+
 def draw_sentence(layout, context, text: str, icon: str) -> None:
     """Draw a text in as many lines as the width of the region asks for."""
     scale = context.preferences.system.ui_scale
@@ -158,5 +173,6 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_PT_prompt,
         PEEKABOO_PT_shot,
         PEEKABOO_PT_sampling,
+        PEEKABOO_PT_generate,
     )
 )

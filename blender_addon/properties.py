@@ -12,7 +12,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import authoring, models
+from . import authoring, compat, models
 
 
 class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
@@ -138,7 +138,11 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         default=False,
     )
     output_folder: StringProperty(
-        name="Output Folder", description="Where clips go", subtype="DIR_PATH", default="//peekaboo/"
+        name="Output Folder",
+        description="Where clips go",
+        subtype="DIR_PATH",
+        default="//peekaboo/",
+        options=compat.folder_options(),
     )
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the user can do: each operator calls functions and holds no logic."""
 
-from . import subjects
+from . import generate, subjects
 
-_MODULES = (subjects,)
+_MODULES = (subjects, generate)
 
 
 def register():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scenes import PROMPT, add_camera, add_empty, add_mesh
 
 from blender_addon import authoring
-from blender_addon.panels import prompt_problem
+from blender_addon.authoring import prompt_problem
 
 
 @pytest.fixture

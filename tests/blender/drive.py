@@ -11,14 +11,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 
 import bpy
 
 TAB = "Peekaboo"
+PROMPT = "a red ball on grass"
 PAUSE = 0.12
 """Seconds that Blender gets to handle an event and draw."""
+PATIENCE = 120
+"""Seconds after which what is waited for does not come."""
 
 
 class Hands:
@@ -129,6 +133,17 @@ class Hands:
         yield from self.key("RET")
         yield PAUSE
 
+    def show_sequencer(self):
+        """Show the sequencer and its preview where the 3D viewport was."""
+        self.area.type = "SEQUENCE_EDITOR"
+        self.area.spaces.active.view_type = "SEQUENCER_PREVIEW"
+        yield 3 * PAUSE
+        bpy.context.scene.frame_set(12)
+        region = next(region for region in self.area.regions if region.type == "WINDOW")
+        with self.context(region):
+            bpy.ops.sequencer.view_all()
+        yield 3 * PAUSE
+
     def picture(self, name: str):
         """Take a picture of the screen from outside: Blender's own is black without a graphics card."""
         yield 2 * PAUSE
@@ -138,23 +153,176 @@ class Hands:
             yield PAUSE
 
 
-def scenario_author(hands: Hands):
-    """Open the tab, add a subject, name it, and write the prompt."""
+def scenario_generate(hands: Hands):
+    """Generate, cancel with ESC, generate again to the end, see the strip, undo, redo."""
+    generation, scene = addon("generation"), bpy.context.scene
+    scene.frame_end = 24
     yield from hands.open_tab()
-    yield from hands.picture("1-empty")
+    yield from hands.picture("1-tab")
     yield from hands.press("peekaboo.add_subject")
     yield from hands.fill("phrase", "a red ball")
     yield from hands.fill("prompt", "a blue cube on grass")
-    yield from hands.picture("2-problem")
-    yield from hands.fill("prompt", "a red ball on grass")
-    yield from hands.picture("3-subject")
-    obj, shot = bpy.context.view_layer.objects.active, bpy.context.scene.peekaboo
-    return {"name": obj.name, "phrase": obj.peekaboo.phrase, "prompt": shot.prompt}
+    yield from hands.picture("2-phrase-not-in-prompt")
+    can_generate = [bpy.ops.peekaboo.generate.poll()]
+    yield from hands.fill("prompt", PROMPT)
+    can_generate.append(bpy.ops.peekaboo.generate.poll())
+    subject = hands.window.view_layer.objects.active
+    facts: dict = {"phrase": subject.peekaboo.phrase, "prompt": scene.peekaboo.prompt, "can": can_generate}
+    yield from save(hands)
+    yield from hands.picture("3-ready")
+
+    yield from hands.press("peekaboo.generate")
+    yield from hands.picture("4-starting")
+    yield from until(lambda: generation.current().step >= 2)
+    yield from hands.picture("5-running")
+    facts["pids"] = [generation.current().engine.process.pid]
+    yield from hands.key("ESC")
+    yield from until(lambda: generation.current() is None)
+    facts["after_cancel"] = [generation.outcome().text, strip_names(), takes(hands)]
+    yield from hands.picture("6-cancelled")
+
+    gaps = Gaps()
+    yield 3
+    facts["longest_gaps_idle"] = gaps.end()
+    yield from hands.press("peekaboo.generate")
+    gaps = Gaps()
+    yield from until(lambda: generation.current() is None)
+    facts["longest_gaps"] = gaps.end()
+    facts["after_clip"] = [generation.outcome().text, strip_names(), takes(hands)]
+    yield from hands.picture("7-done")
+    yield from hands.show_sequencer()
+    yield from hands.picture("8-strip")
+    with hands.context():
+        bpy.ops.ed.undo()
+        yield PAUSE
+        facts["after_undo"] = [strip_names(), bpy.context.scene.peekaboo.prompt]
+    with hands.context():
+        bpy.ops.ed.redo()
+        yield PAUSE
+        facts["after_redo"] = strip_names()
+    return facts
+
+
+class Gaps:
+    """Measures how long Blender leaves a timer waiting that wants to be called every few milliseconds."""
+
+    def __init__(self):
+        self._last, self._gaps, self._over = time.perf_counter(), [], False
+        bpy.app.timers.register(self._tick)
+
+    def _tick(self) -> float | None:
+        now = time.perf_counter()
+        running = addon("generation").current()
+        self._gaps.append((round(1000 * (now - self._last), 1), running.text if running else "no generation"))
+        self._last = now
+        return None if self._over else 0.001
+
+    def end(self) -> list:
+        """Stop; returns the five longest gaps, in milliseconds, with what went on."""
+        self._over = True
+        return sorted(self._gaps, reverse=True)[:5]
+
+
+def scenario_open_another(hands: Hands):
+    """Open another file while a clip is being generated, then disable the add-on while another one is."""
+    generation = addon("generation")
+    yield from start(hands)
+    first = generation.current().engine.process.pid
+    bpy.ops.wm.read_homefile()
+    yield from until(lambda: generation.current() is None)
+    facts = {"pids": [first], "after_load": [generation.outcome().text, strip_names(), takes(hands)]}
+    yield PAUSE
+    yield from start(Hands(hands.out))
+    facts["pids"].append(generation.current().engine.process.pid)
+    bpy.ops.preferences.addon_disable(module="bl_ext.user_default.peekaboo")
+    return facts | {"after_disable": takes(hands), "prompt_kept": hasattr(bpy.types.Scene, "peekaboo")}
+
+
+def scenario_undo(hands: Hands):
+    """Undo and redo while a clip is being generated: it still finds its scene."""
+    generation = addon("generation")
+    yield from start(hands)
+    with hands.context():
+        bpy.ops.mesh.primitive_cube_add()
+        bpy.ops.ed.undo_push(message="Cube")
+        bpy.ops.ed.undo()
+        bpy.ops.ed.undo()
+        bpy.ops.ed.redo()
+    yield from until(lambda: generation.current() is None)
+    return {"outcome": generation.outcome().text, "strips": strip_names()}
+
+
+def scenario_leave(hands: Hands):
+    """Leave a clip being generated, and Blender open until the test ends it, or quit where it says so."""
+    yield from start(hands)
+    yield from until(lambda: addon("generation").current().step >= 1)
+    return {"pids": [addon("generation").current().engine.process.pid]}
+
+
+def scenario_stay(hands: Hands):
+    """As above, but never quit."""
+    facts = yield from scenario_leave(hands)
+    (hands.out / "facts.json").write_text(json.dumps(facts))
+    while True:
+        yield 1
+
+
+def start(hands: Hands):
+    """Make a shot without the mouse, and begin to generate it."""
+    with hands.context():
+        bpy.ops.peekaboo.add_subject()
+        bpy.context.object.peekaboo.phrase = "a red ball"
+        bpy.context.scene.peekaboo.prompt = PROMPT
+        yield from save(hands)
+    with hands.context():
+        bpy.ops.peekaboo.generate("INVOKE_DEFAULT")
+    yield PAUSE
+
+
+def save(hands: Hands):
+    """Save the shot, which is to be generated with the model of the test."""
+    scene = bpy.context.scene
+    scene.peekaboo.model = os.environ["TEST_MODEL"]
+    scene.peekaboo.num_inference_steps = int(os.environ["TEST_STEPS"])
+    bpy.ops.wm.save_as_mainfile(filepath=str(hands.out / "shot.blend"))
+    bpy.ops.ed.undo_push(message="Prepare")
+    yield PAUSE
+
+
+def addon(module: str):
+    """A module of the installed extension."""
+    return sys.modules[f"bl_ext.user_default.peekaboo.{module}"]
+
+
+def strip_names() -> list[str]:
+    """The names of the strips in the scene's sequencer."""
+    editor = bpy.context.scene.sequence_editor
+    if editor is None:
+        return []
+    return [strip.name for strip in (editor.strips if hasattr(editor, "strips") else editor.sequences)]
+
+
+def takes(hands: Hands) -> list[str]:
+    """What lies in the output folder."""
+    folder = hands.out / "peekaboo"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def until(holds):
+    """Wait for something to hold."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("waited in vain")
+        yield 0.05
 
 
 def play(scenario, out: Path):
     """Let a timer drive a scenario to its end, then quit Blender."""
     bpy.context.preferences.view.show_splash = False
+    bpy.context.preferences.use_preferences_save = (
+        False  # one scenario must not change the next one's Blender
+    )
     steps = None
 
     def step():
