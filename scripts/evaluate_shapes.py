@@ -99,6 +99,16 @@ def contact_sheet(clips: list[EvaluatedClip], first: Control, last: Control, row
     return np.vstack(lines)[::2, ::2]
 
 
+def _peak_memory_gb() -> float | None:
+    """Largest resident size of this process so far, where the system tells it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1e9 if sys.platform == "darwin" else 1e6
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 2)
+
+
 def _report(clips: list[EvaluatedClip], controls: list[Control], sampling: Sampling, device: str) -> dict:
     measured = [
         {
@@ -106,13 +116,19 @@ def _report(clips: list[EvaluatedClip], controls: list[Control], sampling: Sampl
             "prompt": clip.prompt,
             "masked_steps": clip.control.masked_steps,
             "seconds": round(clip.seconds, 2),
-            **{k: round(v, 4) for k, v in asdict(clip.score).items()},
+            **{k: round(float(v), 4) for k, v in asdict(clip.score).items()},
         }
         for clip in clips
     ]
     rows = [table_row(control, clips) for control in controls]
-    rounded = [{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
-    machine = {"device": device, "torch": torch.__version__, "python": platform.python_version()}
+    rounded = [{k: round(float(v), 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    machine = {
+        "device": device,
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "peak_memory_gb": _peak_memory_gb(),
+    }
     if device.startswith("cuda"):
         machine["gpu"] = torch.cuda.get_device_name()
     return {
@@ -149,6 +165,7 @@ def main() -> int:
     report = _report(clips, controls, sampling, arguments.device)
     for row in report["rows"]:
         print({k: v for k, v in row.items() if k not in ("special_tokens", "gate_second_temporal")})
+    print(f"peak memory of this process: {report['machine']['peak_memory_gb']} GB")
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     if arguments.sheet:

@@ -47,6 +47,7 @@ def _arguments() -> argparse.Namespace:
         if name == "denoiser":
             stage.add_argument("--capacity", type=int, default=16384, help="clips in the ring of latents")
             stage.add_argument("--chunk", type=int, default=2, help="clips drawn anew before each step")
+            stage.add_argument("--probe-clips", type=int, default=12, help="clips sampled at every save")
             stage.add_argument("--start", type=Path, help="a saved pipeline whose weights to start from")
     return parser.parse_args()
 

@@ -8,6 +8,7 @@ replaces a few of them and learns from a random choice of all.
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -36,16 +37,14 @@ _TEXT_RATE = 2.0  # of the denoiser's
 _EMPTY_CAPTIONS = 0.11
 _PHRASE_LOCAL = 0.6  # of the captions
 _SAVE_INTERVAL = 120.0  # seconds
-_PROBE_CLIPS = 12
+_FILLING = 8  # clips drawn at a time before training begins
 
 
 class LatentBuffer:
-    """A ring of encoded clips with their captions, refreshed a chunk at a time."""
+    """A ring of encoded clips with their captions, refreshed a few at a time."""
 
-    def __init__(
-        self, vae: AutoencoderKL, encode: CaptionEncoder, capacity: int, chunk: int, seed: int, device: str
-    ):
-        self.vae, self._encode_captions, self._chunk, self._next = vae, encode, chunk, 0
+    def __init__(self, vae: AutoencoderKL, encode: CaptionEncoder, capacity: int, seed: int, device: str):
+        self.vae, self._encode_captions, self._next = vae, encode, 0
         self._cpu = torch.Generator().manual_seed(seed)
         self._device = torch.Generator(device).manual_seed(seed)
         grid = (HEIGHT // LATENT_STRIDE, WIDTH // LATENT_STRIDE)
@@ -57,23 +56,23 @@ class LatentBuffer:
         self.marks = torch.empty_like(self.tokens)
 
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Draw and encode one chunk of clips, in place of the oldest."""
-        scenes = sample_scenes(self._cpu, self._chunk)
-        clips, _ = draw(scenes.to(self._device.device), self._device)
-        frames = clips.flatten(0, 1)
+    def refresh(self, clips: int) -> None:
+        """Draw and encode some clips, in place of the oldest; their number divides the capacity."""
+        scenes = sample_scenes(self._cpu, clips)
+        drawn, _ = draw(scenes.to(self._device.device), self._device)
+        frames = drawn.flatten(0, 1)
         with torch.autocast(frames.device.type, torch.bfloat16):
             latents = self.vae.encode(frames).latent_dist.sample(self._device)
-        latents = latents.unflatten(0, clips.shape[:2]).transpose(1, 2) * self.vae.config.scaling_factor
+        latents = latents.unflatten(0, drawn.shape[:2]).transpose(1, 2) * self.vae.config.scaling_factor
         tokens, marks = self._encode_captions(scenes.captions)
-        rows = slice(self._next, self._next + self._chunk)
+        rows = slice(self._next, self._next + clips)
         self.latents[rows], self.tokens[rows], self.marks[rows] = (
             latents,
             to_device(tokens, self.tokens.device),
             to_device(marks, self.marks.device),
         )
-        self._next = (self._next + self._chunk) % len(self.latents)
-        self.size = min(self.size + self._chunk, len(self.latents))
+        self._next = (self._next + clips) % len(self.latents)
+        self.size = min(self.size + clips, len(self.latents))
 
     def choose(self, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return latents, tokens and marks of `batch` random clips."""
@@ -168,12 +167,10 @@ class Trainer:
         half = (noisy.bfloat16(), timestep, context.bfloat16())
         return self._twin.network(*half, return_dict=False)[0]
 
-    def probe(self, vae: AutoencoderKL) -> tuple[float, np.ndarray]:
+    def probe(self, vae: AutoencoderKL, clips: int) -> tuple[float, np.ndarray]:
         """Sample with the averaged weights; see `probing.probe`."""
         self.average.swap()
-        detected = probe(
-            assemble(vae, self.text_encoder, self.tokenizer, self.denoiser), _PROBE_CLIPS, seed=1
-        )
+        detected = probe(assemble(vae, self.text_encoder, self.tokenizer, self.denoiser), clips, seed=1)
         self.average.swap()
         self.networks.train()
         return detected
@@ -188,6 +185,7 @@ def train_denoiser(
     batch: int,
     capacity: int,
     chunk: int,
+    probe_clips: int,
     start: Path | None,
 ) -> None:
     """Train for `seconds` in all, at most `run_seconds` now, continuing what is in `folder`.
@@ -197,23 +195,30 @@ def train_denoiser(
     trainer = Trainer(folder, seed, device)
     if start and not trainer.step:
         trainer.start_from(start)
-    vae = AutoencoderKL.from_pretrained((start or folder) / "vae").to(device).eval()
+        shutil.copytree(start / "vae", folder / "vae", dirs_exist_ok=True)
+    vae = AutoencoderKL.from_pretrained(folder / "vae").to(device).eval()
     norms_in_input_precision(vae)
-    buffer = LatentBuffer(
-        vae, CaptionEncoder(trainer.tokenizer), capacity, chunk, seed + trainer.step, device
-    )
-    for _ in range(max(1, capacity // (8 * chunk))):
-        buffer.refresh()
+    buffer = LatentBuffer(vae, CaptionEncoder(trainer.tokenizer), capacity, seed + trainer.step, device)
+    for _ in range(max(1, capacity // (8 * _FILLING))):
+        buffer.refresh(_FILLING)
     with quick_attention_over_time() if device.startswith("cuda") else contextlib.nullcontext():
-        run(trainer, buffer, Clock(seconds, trainer.spent), run_seconds, batch)
+        run(trainer, buffer, Clock(seconds, trainer.spent), run_seconds, batch, chunk, probe_clips)
 
 
-def run(trainer: Trainer, buffer: LatentBuffer, clock: Clock, run_seconds: float, batch: int) -> None:
+def run(
+    trainer: Trainer,
+    buffer: LatentBuffer,
+    clock: Clock,
+    run_seconds: float,
+    batch: int,
+    chunk: int,
+    probe_clips: int,
+) -> None:
     """Learn until the clock or the run is over; save and probe every two minutes and at the end."""
     losses, saved = [], clock.this_run
     over = False
     while not over:
-        buffer.refresh()
+        buffer.refresh(chunk)
         loss, norm = trainer.learn(buffer, batch, learning_rate(clock.fraction, trainer.step))
         losses.append(loss)
         over = clock.fraction >= 1 or clock.this_run >= run_seconds
@@ -224,12 +229,17 @@ def run(trainer: Trainer, buffer: LatentBuffer, clock: Clock, run_seconds: float
             losses.clear()
         if over or clock.this_run - saved > _SAVE_INTERVAL:
             trainer.save(clock.spent)
-            detected, clips = trainer.probe(buffer.vae)
-            entry = {"step": trainer.step, "seconds": clock.spent, "detected": detected}
-            append_log(trainer.folder / "probe_log.jsonl", **entry)
-            sheet = torch.from_numpy(clips[:, ::5]).permute(0, 1, 4, 2, 3) * 2 - 1
-            save_sheet(trainer.folder / f"probe_{trainer.step:06d}.png", sheet)
+            if probe_clips:
+                _log_probe(trainer, buffer.vae, probe_clips, clock.spent)
             saved = clock.this_run
+
+
+def _log_probe(trainer: Trainer, vae: AutoencoderKL, clips: int, seconds: float) -> None:
+    detected, frames = trainer.probe(vae, clips)
+    entry = {"step": trainer.step, "seconds": seconds, "detected": detected}
+    append_log(trainer.folder / "probe_log.jsonl", **entry)
+    sheet = torch.from_numpy(frames[:, ::5]).permute(0, 1, 4, 2, 3) * 2 - 1
+    save_sheet(trainer.folder / f"probe_{trainer.step:06d}.png", sheet)
 
 
 def export(folder: Path, out: Path, seed: int, device: str) -> None:
