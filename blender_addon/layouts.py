@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,24 +85,30 @@ def _record(entry: dict, index: int, path: Path) -> Record:
     return Record(identity, caption, match.group() if match else subject, boxes)
 
 
-def build(scene, record: Record, model: str = models.DEFAULT_MODEL) -> None:
-    """Make an empty scene the shot of a record: a camera, and an empty with a keyframe for each frame.
+def build(scene, records: Sequence[Record], model: str = models.DEFAULT_MODEL) -> None:
+    """Make an empty scene the shot of some records: a camera, and for each record a keyframed empty.
 
-    The scene gets the model's aspect, so that the record's picture is the camera's frame.
+    The scene gets the model's aspect, so that the records' picture is the camera's frame, and the first
+    record's caption as its prompt. Where boxes overlap, those of earlier records are nearer.
 
     Raises:
-        PeekabooError: the subject is in no frame, or there is no such model.
+        PeekabooError: a subject is in no frame, the records differ in length, or there is no such model.
     """
-    if not record.present.any():
-        raise PeekabooError(f'The subject of layout "{record.id}" is in no frame: choose another layout.')
+    for record in records:
+        if not record.present.any():
+            raise PeekabooError(f'The subject of layout "{record.id}" is in no frame: choose another layout.')
+    if len({len(record.boxes) for record in records}) > 1:
+        raise PeekabooError("The layouts have different numbers of frames: choose layouts of the same clip.")
     width, height, _ = models.model_size(model)
     scene.render.resolution_x, scene.render.resolution_y = width, height
     scene.render.fps, scene.render.fps_base = FPS, 1.0
-    scene.frame_start, scene.frame_end = 1, len(record.boxes)
+    scene.frame_start, scene.frame_end = 1, len(records[0].boxes)
     scene.frame_set(1)
     _add_camera(scene)
-    _add_subject(scene, record, width / height)
-    scene.peekaboo.prompt = record.caption
+    distance = DISTANCE
+    for record in records:
+        distance += _add_subject(scene, record, width / height, distance)
+    scene.peekaboo.prompt = records[0].caption
     scene.peekaboo.model = model
 
 
@@ -115,29 +122,32 @@ def _add_camera(scene) -> None:
     scene.camera = camera
 
 
-def _add_subject(scene, record: Record, aspect: float) -> None:
+def _add_subject(scene, record: Record, aspect: float, distance: float) -> float:
+    """Add a keyframed block whose front is at a distance from the camera; returns the block's depth."""
     empty: Any = bpy.data.objects.new(record.phrase.capitalize(), None)
     empty.empty_display_type, empty.empty_display_size = "CUBE", 1.0
     empty.peekaboo.is_subject = True
     empty.peekaboo.phrase = record.phrase
     scene.collection.objects.link(empty)
-    low, high, depth = _extents(record, aspect)
+    low, high, depth = _extents(record, aspect, distance)
     for i, present in enumerate(record.present):
         frame = scene.frame_start + i
         if not record.present.all():
             empty.hide_render = not present
             empty.keyframe_insert("hide_render", frame=frame)
         if present:
-            empty.location = ((low[i, 0] + high[i, 0]) / 2, depth / 2, (low[i, 1] + high[i, 1]) / 2)
+            middle = (low[i] + high[i]) / 2
+            empty.location = (middle[0], distance - DISTANCE + depth / 2, middle[1])
             empty.scale = ((high[i, 0] - low[i, 0]) / 2, depth / 2, (high[i, 1] - low[i, 1]) / 2)
             empty.keyframe_insert("location", frame=frame)
             empty.keyframe_insert("scale", frame=frame)
     for curve in compat.fcurves(empty):
         for key in curve.keyframe_points:
             key.interpolation = "CONSTANT" if curve.data_path == "hide_render" else "LINEAR"
+    return depth
 
 
-def _extents(record: Record, aspect: float) -> tuple[np.ndarray, np.ndarray, float]:
+def _extents(record: Record, aspect: float, distance: float) -> tuple[np.ndarray, np.ndarray, float]:
     """World X and Z ranges, each (frames, 2), of blocks that fill the boxes, and their common depth in Y.
 
     A side of a silhouette is cast by the block's front where it lies on the outer side of the picture's
@@ -147,9 +157,9 @@ def _extents(record: Record, aspect: float) -> tuple[np.ndarray, np.ndarray, flo
     flipped = record.boxes * [1, -1, 1, -1] + [0, 1, 0, 1]  # y upwards: x1, y2', x2, y1'
     low = (2 * flipped[:, [0, 3]] - 1) * half
     high = (2 * flipped[:, [2, 1]] - 1) * half
-    depth = float(np.mean((high - low)[record.present])) * DISTANCE
-    back = DISTANCE + depth
-    return np.where(low > 0, back, DISTANCE) * low, np.where(high < 0, back, DISTANCE) * high, depth
+    depth = float(np.mean((high - low)[record.present])) * distance
+    back = distance + depth
+    return np.where(low > 0, back, distance) * low, np.where(high < 0, back, distance) * high, depth
 
 
 def projected_boxes(layout: shot.Layout) -> np.ndarray:
@@ -177,3 +187,15 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )
     union = sum(np.prod(np.maximum(box[..., 2:] - box[..., :2], 0), axis=-1) for box in (a, b)) - overlap
     return np.divide(overlap, union, out=np.ones_like(overlap), where=union > 0)
+
+
+def records_of(layout: shot.Layout, caption: str) -> list[dict]:
+    """State a layout in the benchmark's format: one record a subject, all with the same caption.
+
+    Boxes bound what is seen of a subject; it is ``[0, 0, 0, 0]`` where that is nothing.
+    """
+    boxes = projected_boxes(layout)
+    return [
+        {"id": name, "caption": caption, "subject": phrase, "bboxes": boxes[:, k].round(5).tolist()}
+        for k, (name, phrase) in enumerate(layout.subjects)
+    ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -66,6 +67,13 @@ def timing_of(scene, num_frames: int) -> Timing:
         )
     times = tuple(start + (i + 0.5) * count / num_frames - 0.5 for i in range(num_frames))
     return Timing(start, count, scene.render.fps, scene.render.fps_base, times)
+
+
+def timing_of_each_frame(scene) -> Timing:
+    """Take each frame of a scene's range by the scene's step; raises as :func:`timing_of`."""
+    timing = timing_of(scene, 1)
+    times = range(timing.frame_start, timing.frame_start + timing.frame_count, scene.frame_step)
+    return dataclasses.replace(timing, scene_frames=tuple(map(float, times)))
 
 
 def read_layout(

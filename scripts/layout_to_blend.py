@@ -29,24 +29,30 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="layout_to_blend.py", description="Turn a box track into a .blend.")
     parser.add_argument("layouts", type=Path, help="JSON file of records: id, caption, subject, bboxes")
-    parser.add_argument("--id", help="the record to take")
+    parser.add_argument("--id", action="append", help="the record to take; repeat it for more subjects")
     parser.add_argument("--out", type=Path, help="the .blend to write")
-    parser.add_argument("--prompt", help="describes the clip instead of the record's caption")
+    parser.add_argument("--prompt", help="describes the clip, instead of the first record's caption")
     parser.add_argument("--phrase", help="names the subject in the prompt, instead of the record's subject")
     parser.add_argument("--model", default=models.DEFAULT_MODEL, help="whose aspect the scene gets")
     parser.add_argument("--check", action="store_true", help="project all records back and compare")
     options = parser.parse_args(arguments)
     if not options.check and not (options.id and options.out):
         parser.error("give --id and --out, or --check")
+    if options.phrase and len(options.id or []) > 1:
+        parser.error("--phrase is for one subject")
     return options
 
 
-def build(record: layouts.Record, options: argparse.Namespace):
-    """Start an empty file and make its scene a shot of the record; returns the scene."""
+def build(records: list[layouts.Record], options: argparse.Namespace):
+    """Start an empty file and make its scene a shot of the records; returns the scene."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    prompt, phrase = options.prompt or record.caption, options.phrase or record.phrase
-    record = dataclasses.replace(record, caption=prompt, phrase=phrase)
-    layouts.build(bpy.context.scene, record, options.model)
+    records = [
+        dataclasses.replace(
+            record, caption=options.prompt or record.caption, phrase=options.phrase or record.phrase
+        )
+        for record in records
+    ]
+    layouts.build(bpy.context.scene, records, options.model)
     return bpy.context.scene
 
 
@@ -55,7 +61,7 @@ def check(records: list[layouts.Record], options: argparse.Namespace) -> None:
     width, height, _ = models.model_size(options.model)
     worst = []
     for record in records:
-        scene = build(record, options)
+        scene = build([record], options)
         layout = shot.read_layout(scene, CHECK_SCALE * width, CHECK_SCALE * height, len(record.boxes))
         iou = layouts.box_iou(layouts.projected_boxes(layout)[:, 0], record.boxes)
         worst.append(iou.min())
@@ -72,13 +78,17 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     records = layouts.load(options.layouts)
     if options.id:
-        records = [record for record in records if record.id == options.id]
-    if not records:
-        raise PeekabooError(f'There is no layout "{options.id}" in "{options.layouts}": give the id of one.')
+        found = {record.id: record for record in records}
+        for identity in options.id:
+            if identity not in found:
+                raise PeekabooError(
+                    f'There is no layout "{identity}" in "{options.layouts}": give the id of one.'
+                )
+        records = [found[identity] for identity in options.id]
     if options.check:
         check(records, options)
         return
-    build(records[0], options)
+    build(records, options)
     headless.save_blend(options.out)
     print(f"saved {options.out}", flush=True)
 

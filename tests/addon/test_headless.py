@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import bpy
+import numpy as np
 import pytest
 import stand_in
 import tiny_model
@@ -143,3 +144,47 @@ def test_a_layout_becomes_a_file(tmp_path):
     assert bpy.context.scene.peekaboo.prompt == "A deer on grass"
     assert run("layout_to_blend.py", tmp_path / "a.json", "--check").returncode == 0
     assert_refused(run("layout_to_blend.py", tmp_path / "a.json", "--id", "8", "--out", "x"), 'no layout "8"')
+
+
+def test_masks_are_written_with_pictures_and_boxes(blend, tmp_path):
+    out, layout = tmp_path / "masks.npz", tmp_path / "layout.json"
+    done = run(
+        "export_masks.py",
+        blend,
+        "--out",
+        out,
+        "--preview",
+        tmp_path / "seen",
+        "--layout",
+        layout,
+        "--coverage",
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(out, allow_pickle=False) as arrays:
+        assert arrays["labels"].shape == (16, 160, 288) and set(np.unique(arrays["labels"])) == {0, 1, 2}
+        assert arrays["names"].tolist() == ["Cube Subject", "Sphere Subject"]
+        assert arrays["frames"][0] == 1 + 0.25 - 0.5  # 16 masks over 8 frames
+        assert arrays["coverage"].shape == (16, 2, 20, 36)
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == {"masks.png", "masks.mp4"}
+    assert [record["subject"] for record in json.loads(layout.read_text())] == ["a blue cube", "a red ball"]
+
+
+def test_masks_of_each_frame_between_markers(scene, tmp_path):
+    small_shot(scene, frames=20)
+    scene.frame_step = 2
+    for name, frame in (("in", 5), ("out", 11)):
+        scene.timeline_markers.new(name, frame=frame)
+    headless.save_blend(tmp_path / "shot.blend")
+    options = ["--every-frame", "--from-marker", "in", "--to-marker"]
+    done = run("export_masks.py", tmp_path / "shot.blend", "--out", tmp_path / "a.npz", *options, "out")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
+        assert arrays["frames"].tolist() == [5, 7, 9]
+    done = run("export_masks.py", tmp_path / "shot.blend", "--out", tmp_path / "b.npz", *options, "in")
+    assert_refused(done, "no frame between 5 and 4")
+    done = run("export_masks.py", tmp_path / "shot.blend", "--out", tmp_path / "b.npz", *options, "none")
+    assert_refused(done, 'no marker "none"')
+
+
+def test_masks_that_cannot_be_written_are_one_sentence(blend, tmp_path):
+    assert_refused(run("export_masks.py", blend, "--out", tmp_path / "none" / "a.npz"), "cannot be written")

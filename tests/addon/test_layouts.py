@@ -24,7 +24,7 @@ def tracks(draw):
 def project_back(boxes, scale=4):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     record = layouts.Record("1", "A deer on grass", "deer", np.array(boxes))
-    layouts.build(bpy.context.scene, record)
+    layouts.build(bpy.context.scene, [record])
     return shot.read_layout(bpy.context.scene, scale * 288, scale * 160, len(boxes))
 
 
@@ -59,4 +59,25 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, text):
 def test_a_track_without_any_box_is_refused(scene):
     record = layouts.Record("1", "A deer", "deer", np.zeros((3, 4)))
     with pytest.raises(PeekabooError, match="in no frame"):
-        layouts.build(scene, record)
+        layouts.build(scene, [record])
+
+
+def test_several_subjects_go_to_a_file_and_back(scene, tmp_path):
+    boxes = np.array([[[0.1, 0.2, 0.4, 0.8], [0.2, 0.2, 0.5, 0.8]], [[0.5, 0.1, 0.9, 0.5]] * 2])
+    records = [
+        layouts.Record(str(k), "A deer and a fox", phrase, boxes[k])
+        for k, phrase in enumerate(("deer", "fox"))
+    ]
+    layouts.build(scene, records)
+    layout = shot.read_layout(scene, 4 * 288, 4 * 160, 2)
+    (tmp_path / "a.json").write_text(json.dumps(layouts.records_of(layout, scene.peekaboo.prompt)))
+    back = {record.phrase: record for record in layouts.load(tmp_path / "a.json")}
+    assert back["fox"].caption == "A deer and a fox"
+    for record in records:
+        assert layouts.box_iou(back[record.phrase].boxes, record.boxes).min() >= 0.97
+
+
+def test_records_of_different_clips_do_not_mix(scene):
+    records = [layouts.Record("1", "A deer", "deer", np.array([[0.1, 0.1, 0.5, 0.5]] * n)) for n in (2, 3)]
+    with pytest.raises(PeekabooError, match="different numbers of frames"):
+        layouts.build(scene, records)

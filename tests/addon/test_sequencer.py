@@ -23,11 +23,7 @@ def clip(tmp_path_factory):
     add_camera(scene)
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising = 1, False
-    settings = scene.render.image_settings
-    if hasattr(settings, "media_type"):
-        settings.media_type = "VIDEO"
-    settings.file_format = "FFMPEG"
-    scene.render.ffmpeg.format, scene.render.ffmpeg.codec = "MPEG4", "H264"
+    compat.set_movie_output(scene.render)
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     scene.render.filepath = str(path)
     bpy.ops.render.render(animation=True)

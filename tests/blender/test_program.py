@@ -4,11 +4,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BATCH = ROOT / "scripts" / "batch_render.py"
 LAYOUT = ROOT / "scripts" / "layout_to_blend.py"
+MASKS = ROOT / "scripts" / "export_masks.py"
 RECORD = {
     "id": "7",
     "caption": "a red ball on grass",
@@ -67,3 +69,12 @@ def test_an_empty_scene_is_refused(blender, tmp_path):
     done = blender("--factory-startup", "-P", BATCH, "--", "--out", tmp_path / "out", "--prompt", "a cube")
     assert done.returncode == 1
     assert "has no subject" in done.stderr and "Traceback" not in done.stdout + done.stderr
+
+
+def test_masks_are_exported(blender, shot, tmp_path):
+    out = tmp_path / "masks.npz"
+    done = blender(shot, "-P", MASKS, "--", "--out", out, "--preview", tmp_path / "seen")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with np.load(out, allow_pickle=False) as arrays:
+        assert arrays["labels"].any(axis=(1, 2)).all() and arrays["names"].tolist() == ["Red ball"]
+    assert (tmp_path / "seen" / "masks.mp4").is_file() and (tmp_path / "seen" / "masks.png").is_file()

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write the masks of a .blend, and pictures of them, without generating anything.
+
+    blender -b shot.blend -P scripts/export_masks.py -- --out masks.npz [--preview DIR] ...
+    python scripts/export_masks.py shot.blend --out masks.npz [--preview DIR] ...
+
+The second form needs the bpy module. ``masks.npz`` holds ``labels``, uint8 (frames, height, width), 0 for the
+background and k for ``names[k - 1]``; ``frames``, the time of each; ``names``, of the objects.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from blender_addon import headless, layouts, models, preview, projection, shot
+from blender_addon.errors import PeekabooError
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="export_masks.py", description="Write the masks of a .blend.")
+    if headless.runs_as_module():
+        parser.add_argument("blend", type=Path, help="the file whose active scene is the shot")
+    parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    parser.add_argument("--preview", type=Path, metavar="DIR", help="folder for masks.png and masks.mp4")
+    parser.add_argument("--layout", type=Path, metavar="JSON", help="also write the subjects' boxes")
+    parser.add_argument("--coverage", action="store_true", help="also store how full latent cells are")
+    parser.add_argument("--model", help="whose size and frames the masks have; the scene's own")
+    parser.add_argument("--every-frame", action="store_true", help="a mask for each scene frame, by its step")
+    parser.add_argument("--from-marker", metavar="NAME", help="begin at this timeline marker")
+    parser.add_argument("--to-marker", metavar="NAME", help="end before this timeline marker")
+    return parser.parse_args(arguments)
+
+
+def set_range(scene: Any, options: argparse.Namespace) -> None:
+    """Limit the scene's range to what lies between markers."""
+    start = marker_frame(scene, options.from_marker) if options.from_marker else scene.frame_start
+    end = marker_frame(scene, options.to_marker) - 1 if options.to_marker else scene.frame_end
+    if end < start:  # Blender would move the other end along
+        raise PeekabooError(f"There is no frame between {start} and {end}: choose markers in their order.")
+    scene.frame_start, scene.frame_end = start, end
+
+
+def marker_frame(scene: Any, name: str) -> int:
+    """Find a timeline marker by its name; raises PeekabooError where there is none."""
+    marker = scene.timeline_markers.get(name)
+    if marker is None:
+        raise PeekabooError(f'The scene "{scene.name}" has no marker "{name}": give the name of one.')
+    return marker.frame
+
+
+def write(path: Path, layout: shot.Layout, coverage: bool) -> None:
+    """Write the arrays: whole or not at all."""
+    arrays = {
+        "labels": layout.labels,
+        "frames": np.array(layout.timing.scene_frames),
+        "names": np.array([name for name, _ in layout.subjects]),
+    }
+    if coverage:
+        arrays["coverage"] = projection.coverage(layout.labels, len(layout.subjects))
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as draft:
+        np.savez_compressed(draft, **arrays)
+    Path(draft.name).replace(path)
+
+
+def main(arguments: list[str]) -> None:
+    """Write what is asked for; raises PeekabooError where that fails."""
+    options = parse(arguments)
+    if headless.runs_as_module():
+        headless.open_blend(options.blend)
+    scene: Any = bpy.context.scene
+    set_range(scene, options)
+    width, height, num_frames = models.model_size(options.model or scene.peekaboo.model)
+    timing = shot.timing_of_each_frame(scene) if options.every_frame else None
+    layout = shot.read_layout(scene, width, height, num_frames, timing=timing)
+    try:
+        write(options.out, layout, options.coverage)
+        if options.layout:
+            records = layouts.records_of(layout, scene.peekaboo.prompt)
+            options.layout.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        pictures = preview.write(scene, layout, options.preview) if options.preview else ()
+    except OSError as error:
+        raise PeekabooError(
+            f"The masks cannot be written ({error.strerror}: {error.filename}): choose a folder that can be."
+        ) from None
+    for path in (options.out, options.layout, *pictures):
+        if path:
+            print(f"wrote {path}", flush=True)
+
+
+if __name__ == "__main__":
+    headless.run_script(main)
