@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -59,7 +60,8 @@ def main() -> None:
     arguments["folder"].mkdir(parents=True, exist_ok=True)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    {"vae": train_vae, "denoiser": train_denoiser, "export": export}[stage](**arguments)
+    stages: dict[str, Callable] = {"vae": train_vae, "denoiser": train_denoiser, "export": export}
+    stages[stage](**arguments)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def read_layouts(path: Path) -> list[Layout]:
     return [_layout(record, index, path) for index, record in enumerate(records)]
 
 
-def _layout(record: object, index: int, path: Path) -> Layout:
+def _layout(record: Any, index: int, path: Path) -> Layout:
     try:
         boxes = np.asarray(record["bboxes"], dtype=np.float64)
         layout = Layout(str(record["id"]), str(record["caption"]), str(record["subject"]), boxes)

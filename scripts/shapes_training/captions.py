@@ -65,10 +65,10 @@ def caption_text(caption: Caption) -> str:
 
 def build_tokenizer() -> CLIPTokenizer:
     """CLIP's byte-level BPE; each of our words is one token, any other falls back to its characters."""
-    words = {
+    fixed = {
         word for templates in GRAMMAR.values() for _, parts in templates for word in " ".join(parts).split()
     }
-    words = [*sorted(w for w in words if "{" not in w), "an", *COLOURS, *SHAPES, *GROUNDS]
+    words = [*sorted(w for w in fixed if "{" not in w), "an", *COLOURS, *SHAPES, *GROUNDS]
     characters = [chr(code) for code in range(33, 127)]
     pieces = dict.fromkeys(characters + [c + "</w>" for c in characters])
     merges: list[tuple[str, str]] = []

@@ -103,8 +103,8 @@ def _grounds(ground: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     batch, device = len(ground), ground.device
     size = (HEIGHT + 2 * PAN_MARGIN, WIDTH + 2 * PAN_MARGIN)
 
-    def noise(*cell: int) -> torch.Tensor:
-        return _noise(batch, cell, size, generator)
+    def noise(height: int, width: int) -> torch.Tensor:
+        return _noise(batch, (height, width), size, generator)
 
     y = torch.arange(size[0], device=device)[:, None].float()
     broad, middle = noise(56, 56), noise(20, 20)
