@@ -4,9 +4,9 @@
 
 def _modules() -> list:
     # here, so that the bpy-free modules import in any Python
-    from . import generation, operators, panels, preferences, properties
+    from . import cli, engine_state, generation, operators, overlay, panels, preferences, properties
 
-    return [properties, preferences, generation, operators, panels]
+    return [properties, preferences, generation, engine_state, operators, panels, overlay, cli]
 
 
 def register():

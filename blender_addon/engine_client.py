@@ -122,13 +122,17 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
     if extension_folder is not None:
         homes.append(extension_folder / "engine")
     for home in homes:
-        python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        if python.is_file():
+        if (python := python_of(home)).is_file():
             return python
     raise PeekabooError(
         "The engine's Python environment is not there: press Set Up Engine in the add-on's preferences "
         "(in a checkout, run scripts/demo once), or set PEEKABOO_PYTHON to a Python that has it."
     )
+
+
+def python_of(home: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 class Engine:
@@ -163,7 +167,7 @@ class Engine:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log_file,
-                    env=_environment(online),
+                    env=environment(online),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -319,15 +323,20 @@ class Engine:
         return Failure("died", f'The engine {how} before the clip was done; its log is "{self.log}".')
 
 
-def _environment(online: bool) -> dict[str, str]:
-    """The engine's environment.
+def environment(online: bool) -> dict[str, str]:
+    """Make the environment variables of the engine.
 
     Blender's own Python settings must not reach another Python. Threads that wait must not spin, since
     Blender computes on the same cores: that makes a step many times slower.
     """
     kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
     offline = {} if online else {"HF_HUB_OFFLINE": "1"}
-    return {"OMP_WAIT_POLICY": "PASSIVE"} | kept | offline | {"PYTHONPATH": str(engine_folder().parent), "PYTHONUNBUFFERED": "1"}
+    return (
+        {"OMP_WAIT_POLICY": "PASSIVE"}
+        | kept
+        | offline
+        | {"PYTHONPATH": str(engine_folder().parent), "PYTHONUNBUFFERED": "1"}
+    )
 
 
 def _parse(line: dict) -> Event | None:

@@ -42,7 +42,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     if not registered:
         register()
     try:
-        code = _exit_code(main)
+        code = exit_code(main, script_arguments())
     finally:
         if not registered:
             unregister()
@@ -55,9 +55,10 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     sys.exit(code)
 
 
-def _exit_code(main: Callable[[list[str]], None]) -> int:
+def exit_code(main: Callable[[list[str]], None], arguments: list[str]) -> int:
+    """Run a main function; returns the exit code, after printing what went wrong as a sentence."""
     try:
-        main(script_arguments())
+        main(arguments)
     except PeekabooError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -117,13 +118,14 @@ def _is_compressed(path: Path) -> bool:
         return file.read(4).startswith((ZSTD_MAGIC, GZIP_MAGIC))
 
 
-def generate(scene, out_folder: Path, python: str | None = None) -> engine_client.Result:
+def generate(scene, out_folder: Path, python: str | None = None, online: bool = True) -> engine_client.Result:
     """Make a scene's clip with the engine, printing progress, and put it into the scene's sequencer.
 
     Args:
         scene: with its settings; see :class:`properties.PEEKABOO_PG_shot`.
         out_folder: gets ``job/``, ``clip.mp4`` and ``clip.json``.
         python: the interpreter to run the engine in, where it is not to be found.
+        online: whether the engine may download a model.
 
     Raises:
         PeekabooError: there is no clip; the scene is as it was.
@@ -131,7 +133,7 @@ def generate(scene, out_folder: Path, python: str | None = None) -> engine_clien
     interpreter = engine_client.find_python(python)
     job_folder = out_folder / "job"
     job = shot.write_shot(scene, job_folder, lambda done, total: _say(f"masks {done}/{total}"))
-    result = engine_client.Engine(job_folder, out_folder, interpreter).run(_report)
+    result = engine_client.Engine(job_folder, out_folder, interpreter, online=online).run(_report)
     sequencer.add_clip(scene, result.clip, job)
     return result
 

@@ -7,7 +7,7 @@ import textwrap
 
 import bpy
 
-from . import authoring, generation, models, phrases
+from . import authoring, generation, models, phrases, preferences
 from .errors import PeekabooError
 
 LETTER_WIDTH = 6.4
@@ -64,6 +64,7 @@ class PEEKABOO_PT_subjects(_SidebarPanel, bpy.types.Panel):
         buttons.operator("peekaboo.add_subject", text="", icon="ADD")
         buttons.operator("peekaboo.remove_subject", text="", icon="REMOVE")
         layout.operator("peekaboo.make_subjects")
+        layout.prop(scene.peekaboo, "show_outlines")
         obj = context.object
         if obj is not None and obj.peekaboo.is_subject:
             _draw_subject(layout, obj)
@@ -79,6 +80,8 @@ def _draw_subject(layout, obj) -> None:
     if obj.type == "EMPTY":
         column.prop(obj, "empty_display_type", text="Shape")
         column.prop(obj, "empty_display_size", text="Size")
+    else:
+        column.prop(obj.peekaboo, "outline")
 
 
 class PEEKABOO_PT_prompt(_SidebarPanel, bpy.types.Panel):
@@ -132,6 +135,25 @@ class PEEKABOO_PT_sampling(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "masked_steps")
 
 
+class PEEKABOO_PT_masks(_SidebarPanel, bpy.types.Panel):
+    """How subjects become masks, and how these act."""
+
+    bl_label = "Masks"
+    bl_parent_id = "PEEKABOO_PT_shot"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """Draw the settings."""
+        layout, shot = self.layout, context.scene.peekaboo
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(shot, "occluded_by_scene")
+        layout.prop(shot, "motion_blur")
+        layout.prop(shot, "blocks")
+        layout.prop(shot, "special_tokens")
+        layout.prop(shot, "gate_second_temporal")
+
+
 class PEEKABOO_PT_generate(_SidebarPanel, bpy.types.Panel):
     """Make the clip, and see how it goes."""
 
@@ -145,6 +167,7 @@ class PEEKABOO_PT_generate(_SidebarPanel, bpy.types.Panel):
             row = layout.row()
             row.scale_y = 1.5
             row.operator("peekaboo.generate", icon="RENDER_ANIMATION")
+            _draw_missing_engine(layout, context)
         else:
             layout.progress(factor=running.factor, text=running.text)
             layout.operator("peekaboo.cancel", icon="CANCEL")
@@ -154,6 +177,14 @@ class PEEKABOO_PT_generate(_SidebarPanel, bpy.types.Panel):
                 layout.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(
                     ended.folder
                 )
+
+
+def _draw_missing_engine(layout, context) -> None:
+    try:
+        preferences.engine_python()
+    except PeekabooError as error:
+        draw_sentence(layout, context, str(error), "ERROR")
+        layout.operator("preferences.addon_show", text="Open Preferences").module = __package__
 
 
 def draw_sentence(layout, context, text: str, icon: str) -> None:
@@ -173,6 +204,7 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_PT_prompt,
         PEEKABOO_PT_shot,
         PEEKABOO_PT_sampling,
+        PEEKABOO_PT_masks,
         PEEKABOO_PT_generate,
     )
 )

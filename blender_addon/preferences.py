@@ -9,6 +9,7 @@ import bpy
 from bpy.props import StringProperty
 
 from . import engine_client
+from .errors import PeekabooError
 
 
 class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
@@ -22,11 +23,24 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
 
-    def draw(self, _context):
-        """Draw the page."""
+    def draw(self, context):
+        """Draw where the engine's Python is, how to get one, and whether it is complete."""
+        from . import engine_state  # which asks this module for the engine's Python
+        from .panels import draw_sentence
+
         layout = self.layout
-        layout.use_property_split = True
-        layout.prop(self, "python")
+        column = layout.column()
+        column.use_property_split = True
+        column.prop(self, "python", placeholder="the engine's own environment")
+        row = layout.row()
+        if engine_state.is_busy():
+            row.operator("peekaboo.cancel_set_up", icon="CANCEL")
+        else:
+            row.operator("peekaboo.set_up_engine", icon="IMPORT")
+            row.operator("peekaboo.check_engine", icon="CHECKMARK")
+        text, failed = engine_state.status()
+        if text:
+            draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
 
 
 def _get():
@@ -41,6 +55,20 @@ def user_folder() -> Path | None:
         return Path(bpy.utils.extension_path_user(__package__))
     except ValueError:
         return None
+
+
+def own_environment() -> Path:
+    """The folder of the engine's own environment.
+
+    Raises:
+        PeekabooError: the add-on runs from a checkout, whose scripts make one.
+    """
+    folder = user_folder()
+    if folder is None:
+        raise PeekabooError(
+            "The add-on runs from a checkout: run scripts/demo there to make the environment."
+        )
+    return folder / "engine"
 
 
 def engine_python() -> Path:

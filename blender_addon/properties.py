@@ -68,6 +68,11 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         set=_select_by_index,
         options={"SKIP_SAVE"},
     )
+    show_outlines: BoolProperty(
+        name="Show Outlines",
+        description="Draw over the camera view where the engine will see the subjects, and the clip's edge",
+        default=True,
+    )
     prompt: StringProperty(
         name="Prompt", description="What the clip shows, with the phrase of each subject in it"
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the user can do: each operator calls functions and holds no logic."""
 
-from . import generate, subjects
+from . import engine, generate, subjects
 
-_MODULES = (subjects, generate)
+_MODULES = (subjects, generate, engine)
 
 
 def register():

@@ -29,7 +29,8 @@ class PEEKABOO_OT_generate(bpy.types.Operator):
         """Wait until the clip is there: for scripts."""
         try:
             folder = takes.new_folder(context.scene)
-            headless.generate(context.scene, folder, str(preferences.engine_python()))
+            python = str(preferences.engine_python())
+            headless.generate(context.scene, folder, python, bpy.app.online_access)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

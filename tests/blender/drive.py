@@ -203,6 +203,31 @@ def scenario_generate(hands: Hands):
     return facts
 
 
+def scenario_outlines(hands: Hands):
+    """Look through the camera at two subjects; switch the outlines off and on."""
+    scene = bpy.context.scene
+    with hands.context():
+        bpy.ops.object.select_all(action="SELECT")
+        bpy.ops.object.delete()
+        bpy.ops.object.camera_add(location=(0, -10, 2), rotation=(1.4, 0, 0))
+        scene.camera = bpy.context.object
+        bpy.context.view_layer.update()
+        for shape, size in (("SPHERE", 1.2), ("CUBE", 1.0), ("CONE", 0.8)):
+            bpy.ops.peekaboo.add_subject(shape=shape, size=size)
+        bpy.context.object.location = (-1.0, 0.5, 0.5)
+        bpy.ops.view3d.view_camera()
+    yield from hands.open_tab()
+    yield 0.5
+    yield from hands.picture("on")
+    yield from hands.press("show_outlines")
+    yield from hands.picture("off")
+    yield from hands.press("show_outlines")
+    scene.frame_set(2)
+    bpy.context.view_layer.objects.active.location.x = 1.0
+    yield from hands.picture("moved")
+    return {}
+
+
 class Gaps:
     """Measures how long Blender leaves a timer waiting that wants to be called every few milliseconds."""
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators that see to the engine's environment."""
+
+import bpy
+
+from .. import engine_state
+from ..errors import PeekabooError
+
+
+class PEEKABOO_OT_set_up_engine(bpy.types.Operator):
+    """Make a Python environment for the engine in the add-on's own folder. It downloads about 1 GB; Blender's own Python is not touched"""  # noqa: E501 - a tooltip
+
+    bl_idname = "peekaboo.set_up_engine"
+    bl_label = "Set Up Engine"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context):
+        """Nothing else is going on, and Blender may go online."""
+        if engine_state.is_busy():
+            cls.poll_message_set("The engine is being set up or checked")
+            return False
+        if not bpy.app.online_access:
+            cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
+            return False
+        return True
+
+    def execute(self, _context):
+        """Begin."""
+        try:
+            engine_state.set_up()
+        except PeekabooError as error:
+            engine_state.report(str(error))
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_check_engine(bpy.types.Operator):
+    """See whether the engine has all that it needs, and what it would compute on"""
+
+    bl_idname = "peekaboo.check_engine"
+    bl_label = "Check Engine"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context):
+        """Nothing else is going on."""
+        if engine_state.is_busy():
+            cls.poll_message_set("The engine is being set up or checked")
+            return False
+        return True
+
+    def execute(self, _context):
+        """Begin."""
+        try:
+            engine_state.check()
+        except PeekabooError as error:
+            engine_state.report(str(error))
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_cancel_set_up(bpy.types.Operator):
+    """Stop setting the engine up; what was downloaded is kept"""
+
+    bl_idname = "peekaboo.cancel_set_up"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, _context):
+        """Tell the set-up to end."""
+        engine_state.cancel()
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (PEEKABOO_OT_set_up_engine, PEEKABOO_OT_check_engine, PEEKABOO_OT_cancel_set_up)
+)
