@@ -20,6 +20,10 @@ PAIRS_PER_BATCH = 1_000_000
 """Bound on the (triangle, pixel) pairs that are tested at once; it limits memory, not the result."""
 
 
+CORNERS = np.indices((2, 2, 2)).reshape(3, 8).T.astype(bool)
+"""Which corners of a box lie at its maximum, for each axis: (8, 3)."""
+
+
 @dataclass(frozen=True)
 class Solid:
     """A convex body: the homogeneous world points p of ``planes @ p <= 0`` and ``p @ quadric @ p <= 0``.
@@ -74,14 +78,13 @@ def _quadric_chord(quadric: np.ndarray, camera: Camera, window: Window) -> tuple
         + window.affine(2 * q[0, 3], 2 * q[1, 3], q[3, 3])
     )
     discriminant = b * b - a * c
-    missed = discriminant < 0
-    root = np.sqrt(np.where(missed, 0, discriminant))
+    root = np.sqrt(np.maximum(discriminant, 0))
     if a > 0:
         enter, leave = (-b - root) / a, (-b + root) / a
     else:  # a <= 0: the camera's centre is inside; only the far wall is ahead
         ahead = c / (root - b) if a == 0 else (-b + root) / a
         enter, leave = np.full_like(b, -np.inf), ahead
-    enter[missed] = np.inf
+    enter[discriminant < 0] = np.inf
     return enter, leave
 
 
@@ -261,6 +264,6 @@ def pyramid(matrix, radius: float = 1, height: float = 2, sides: int = 8) -> Sol
 
 def _corners(matrix, minimum, maximum) -> np.ndarray:
     """The eight corners of a local box in world space: (8, 4), homogeneous."""
-    choose = np.indices((2, 2, 2)).reshape(3, 8).T
-    corners = np.where(choose == 0, minimum, maximum)
-    return np.c_[corners, np.ones(8)] @ np.asarray(matrix, float).T
+    corners = np.ones((8, 4))
+    corners[:, :3] = np.where(CORNERS, maximum, minimum)
+    return corners @ np.asarray(matrix, float).T

@@ -117,7 +117,10 @@ def _solid_matrix(obj) -> np.ndarray | None:
             f'The subject "{obj.name}" has a transform that is not a number: repair its drivers and '
             "constraints."
         )
-    left, stretch, right = np.linalg.svd(matrix[:3, :3])
+    axes = matrix[:3, :3]
+    if abs(np.linalg.det(axes)) > THINNEST * np.prod(np.linalg.norm(axes, axis=0)):
+        return matrix
+    left, stretch, right = np.linalg.svd(axes)
     if stretch[1] <= THINNEST * stretch[0]:
         return None
     if stretch[2] < THINNEST * stretch[0]:

@@ -207,7 +207,8 @@ def add_twin(scene, depsgraph, subject):
     vertices, faces = [], []
     for source, place in parts(depsgraph, evaluated):
         mesh = source.to_mesh()
-        faces += [[len(vertices) + v for v in polygon.vertices] for polygon in mesh.polygons]
+        mesh.calc_loop_triangles()  # a bent quad has two ways to be cut in two; keep the subject's
+        faces += [[len(vertices) + v for v in triangle.vertices] for triangle in mesh.loop_triangles]
         vertices += [place @ vertex.co for vertex in mesh.vertices]
         source.to_mesh_clear()
     if subject.peekaboo.outline == "HULL":
