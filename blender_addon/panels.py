@@ -98,6 +98,31 @@ class PEEKABOO_PT_prompt(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
 
 
+class PEEKABOO_PT_generate(_SidebarPanel, bpy.types.Panel):
+    """Make the clip, and see how it goes."""
+
+    bl_label = "Generate"
+
+    def draw(self, context):
+        """Draw the button; or the progress; and how the last clip ended."""
+        layout = self.layout
+        running = generation.current()
+        if running is None:
+            row = layout.row()
+            row.scale_y = 1.5
+            row.operator("peekaboo.generate", icon="RENDER_ANIMATION")
+            _draw_missing_engine(layout, context)
+        else:
+            layout.progress(factor=running.factor, text=running.text)
+            layout.operator("peekaboo.cancel", icon="CANCEL")
+        if ended := generation.outcome():
+            draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
+            if ended.folder:
+                layout.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(
+                    ended.folder
+                )
+
+
 class PEEKABOO_PT_shot(_SidebarPanel, bpy.types.Panel):
     """How the clip is made."""
 
@@ -154,31 +179,6 @@ class PEEKABOO_PT_masks(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "gate_second_temporal")
 
 
-class PEEKABOO_PT_generate(_SidebarPanel, bpy.types.Panel):
-    """Make the clip, and see how it goes."""
-
-    bl_label = "Generate"
-
-    def draw(self, context):
-        """Draw the button; or the progress; and how the last clip ended."""
-        layout = self.layout
-        running = generation.current()
-        if running is None:
-            row = layout.row()
-            row.scale_y = 1.5
-            row.operator("peekaboo.generate", icon="RENDER_ANIMATION")
-            _draw_missing_engine(layout, context)
-        else:
-            layout.progress(factor=running.factor, text=running.text)
-            layout.operator("peekaboo.cancel", icon="CANCEL")
-        if ended := generation.outcome():
-            draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
-            if ended.folder:
-                layout.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(
-                    ended.folder
-                )
-
-
 def _draw_missing_engine(layout, context) -> None:
     try:
         preferences.engine_python()
@@ -202,9 +202,9 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_UL_subjects,
         PEEKABOO_PT_subjects,
         PEEKABOO_PT_prompt,
+        PEEKABOO_PT_generate,
         PEEKABOO_PT_shot,
         PEEKABOO_PT_sampling,
         PEEKABOO_PT_masks,
-        PEEKABOO_PT_generate,
     )
 )

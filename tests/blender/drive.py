@@ -21,7 +21,7 @@ TAB = "Peekaboo"
 PROMPT = "a red ball on grass"
 PAUSE = 0.12
 """Seconds that Blender gets to handle an event and draw."""
-PATIENCE = 120
+PATIENCE = 400
 """Seconds after which what is waited for does not come."""
 
 
@@ -133,6 +133,14 @@ class Hands:
         yield from self.key("RET")
         yield PAUSE
 
+    def look_through_camera(self):
+        """Show the camera's frame beside the sidebar."""
+        with self.context():
+            bpy.ops.view3d.view_camera()
+        view = self.area.spaces.active.region_3d
+        view.view_camera_zoom, view.view_camera_offset = 0, (0.19, 0.0)
+        yield PAUSE
+
     def show_sequencer(self):
         """Show the sequencer and its preview where the 3D viewport was."""
         self.area.type = "SEQUENCE_EDITOR"
@@ -167,6 +175,8 @@ def scenario_generate(hands: Hands):
     yield from hands.fill("prompt", PROMPT)
     can_generate.append(bpy.ops.peekaboo.generate.poll())
     subject = hands.window.view_layer.objects.active
+    animate(subject)
+    yield from hands.look_through_camera()
     facts: dict = {"phrase": subject.peekaboo.phrase, "prompt": scene.peekaboo.prompt, "can": can_generate}
     yield from save(hands)
     yield from hands.picture("3-ready")
@@ -290,6 +300,18 @@ def scenario_stay(hands: Hands):
     (hands.out / "facts.json").write_text(json.dumps(facts))
     while True:
         yield 1
+
+
+def animate(subject):
+    """Let a subject cross the camera's view, seen from the side."""
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    camera = bpy.context.scene.camera
+    right = camera.matrix_world.to_3x3().col[0]
+    middle = subject.location.copy()
+    for frame, side in ((1, -2.2), (24, 2.2)):
+        subject.location = middle + side * right
+        subject.keyframe_insert("location", frame=frame)
+    bpy.context.scene.frame_set(8)
 
 
 def start(hands: Hands):
