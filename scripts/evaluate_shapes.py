@@ -68,7 +68,7 @@ def _load(folder: Path, device: str):
 
     if not (folder / "model_index.json").is_file():
         raise EngineError("model_missing", f"{folder} is no diffusers pipeline; give the model's folder.")
-    pipe = TextToVideoSDPipeline.from_pretrained(folder, torch_dtype=torch.float32).to(device)
+    pipe = TextToVideoSDPipeline.from_pretrained(folder, dtype=torch.float32).to(device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
