@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine's command line: ``python -m peekaboo_engine``."""
 
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .events import JsonLines, Terminal
-from .inbox import Inbox
+from .inbox import Inbox, parent_listens
 from .models import Placement, catalogue
 from .worker import Worker, reporting, serve
 
@@ -46,7 +47,7 @@ def generate(
 ) -> None:
     """Generate the clip of a job."""
     report = JsonLines() if events else Terminal()
-    cancelled = Inbox().cancelled if events else lambda: False
+    cancelled = Inbox().stopped if events and parent_listens() else lambda: False
     worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload))
     done = reporting(report, lambda: worker.hello(report)) and worker.run(
         job, out or job.resolve().parent, report, cancelled
@@ -88,5 +89,11 @@ def models() -> None:
     Console().print(table)
 
 
+def _interrupt(number, frame) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    # A polite request to end takes the way of Ctrl-C, which removes half-written files.
+    signal.signal(signal.SIGTERM, _interrupt)
     app(prog_name="peekaboo_engine")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Job in, clip out: runs the pipeline under the job's masks, step by step, cancellable."""
 
+import hashlib
 import json
 import platform
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -51,14 +53,23 @@ def peak_memory_mb() -> float | None:
     return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
 
 
-def check_request(job: Job, labels: np.ndarray) -> None:
+def check_request(job: Job, labels: np.ndarray, out: Path) -> None:
     """What can be known to be wrong before a model is loaded.
 
     Raises:
-        EngineError: for phrases that are not in the prompt or overlap, and subjects without a pixel.
+        EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, and a folder
+            that cannot be written.
     """
     find_phrases(job.prompt, job.phrases)
     check_label_map(labels, [subject.name for subject in job.subjects])
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise EngineError(
+            "not_written", f"{out} cannot be written ({error.strerror}); choose another folder."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ def generate(
     labels: np.ndarray,
     model: LoadedModel,
     events: Events,
-    cancelled: Callable[[], bool],
+    stop_if_cancelled: Callable[[], None],
     clock: Clock,
 ) -> np.ndarray:
     """Run the model under the job's masks.
@@ -98,14 +109,15 @@ def generate(
         labels: uint8 (num_frames, height, width).
         model: a loaded pipeline.
         events: told of phases and steps.
-        cancelled: asked after every step.
+        stop_if_cancelled: called after every step; raises to end the generation.
         clock: takes the seconds of each phase.
 
     Returns:
         uint8 (num_frames, height, width, 3), sRGB.
 
     Raises:
-        EngineError: ``cancelled``; ``out_of_memory``; whatever :func:`.control.peekaboo` raises.
+        EngineError: ``out_of_memory``, ``not_finite``, or what :func:`.control.peekaboo` and
+            ``stop_if_cancelled`` raise.
     """
     entry, pipe = model.entry, model.pipe
     settings = settings_of(job, entry)
@@ -117,8 +129,7 @@ def generate(
         nonlocal last_step
         last_step = time.perf_counter()
         events.progress(step + 1, steps)
-        if cancelled():
-            raise EngineError("cancelled", "The generation was cancelled; nothing was written.")
+        stop_if_cancelled()
         if step + 1 == steps:
             events.phase("decode")
 
@@ -144,29 +155,43 @@ def generate(
         pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
     clock.seconds["denoise"] = round(last_step - started, 3)
     clock.seconds["decode"] = round(time.perf_counter() - last_step, 3)
+    return _to_pixels(frames, model)
+
+
+def _to_pixels(frames: np.ndarray, model: LoadedModel) -> np.ndarray:
     if not np.isfinite(frames).all():
         raise EngineError(
             "not_finite",
-            f"{entry.title} gave invalid pixels in {model.dtype}; generate again with --dtype float32.",
+            f"{model.entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or take "
+            "--dtype float32.",
         )
     return (frames * 255).round().astype(np.uint8)
 
 
 def write_result(
-    out: Path, job: Job, frames: np.ndarray, model: LoadedModel, events: Events, clock: Clock
+    out: Path,
+    job: Job,
+    labels: np.ndarray,
+    frames: np.ndarray,
+    model: LoadedModel,
+    events: Events,
+    clock: Clock,
 ) -> tuple[Path, Path]:
-    """Write ``clip.mp4`` at the scene's frame rate and ``clip.json``, all that is needed to make it again.
+    """Write ``clip.mp4`` at the scene's frame rate, and ``clip.json``.
+
+    With the job's masks, that holds all that is needed to make the clip again.
 
     Returns:
         The two paths.
 
     Raises:
-        EngineError: ``not_written``; then neither file is new.
+        EngineError: ``not_written``; then the earlier files are as they were.
     """
     clip, info = out / "clip.mp4", out / "clip.json"
     entry = model.entry
     record = {
         "job": job.model_dump(),
+        "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
         "settings": asdict(settings_of(job, entry)),
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
         "device": model.device,
@@ -182,5 +207,5 @@ def write_result(
     events.phase("write")
     with replacing(info) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        write_clip(clip, frames[job.timing.held_frames(job.num_frames)], job.timing.rate)
+        write_clip(clip, frames, job.timing.held_frames(job.num_frames), job.timing.rate)
     return clip, info

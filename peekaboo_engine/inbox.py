@@ -48,17 +48,16 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discrimina
 
 
 class Inbox:
-    """The requests on standard input, read by a thread so that a cancel reaches a job that runs.
-
-    Input that is no pipe (a terminal, a file, nothing) is left alone: nobody is at its other end.
-    """
+    """The requests on standard input, read by a thread so that a cancel reaches a job that runs."""
 
     def __init__(self):
         self._waiting: queue.SimpleQueue[Generate | Free | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._known: set[str] = set()  # jobs that wait or run
         self._cancelled: set[str] = set()
-        self._all_cancelled = threading.Event()
-        if _stdin_is_pipe():
-            threading.Thread(target=self._read, daemon=True, name="inbox").start()
+        self._closed = threading.Event()
+        self._stop = threading.Event()
+        threading.Thread(target=self._read, daemon=True, name="inbox").start()
 
     def next(self, patience: float) -> Generate | Free | None:
         """The next request; None when the input has closed or nothing came for ``patience`` seconds."""
@@ -67,28 +66,46 @@ class Inbox:
         except queue.Empty:
             return None
 
-    def cancelled(self, id_: str | None = None) -> bool:
+    def cancelled(self, id_: str) -> bool:
         """Whether a job is to end: it was cancelled, or the other end is gone."""
-        return self._all_cancelled.is_set() or id_ in self._cancelled
+        with self._lock:
+            return self._closed.is_set() or id_ in self._cancelled
+
+    def stopped(self) -> bool:
+        """Whether the one job of a process that serves no others is to end."""
+        return self._closed.is_set() or self._stop.is_set()
+
+    def finished(self, id_: str) -> None:
+        """Forget a job that has ended; its id may be used again."""
+        with self._lock:
+            self._known.discard(id_)
+            self._cancelled.discard(id_)
 
     def _read(self) -> None:
-        for line in sys.stdin:
-            try:
-                request = _REQUEST.validate_json(line)
-            except ValidationError as error:
-                print(f"ignored a request ({error.errors()[0]['msg']}): {line.strip()}", file=sys.stderr)
-                continue
-            if not isinstance(request, Cancel):
-                self._waiting.put(request)
-            elif request.id is None:
-                self._all_cancelled.set()
-            else:
-                self._cancelled.add(request.id)
-        self._all_cancelled.set()
-        self._waiting.put(None)
+        try:
+            for line in sys.stdin.buffer:  # bytes: what is no UTF-8 must not end the thread
+                try:
+                    self._take(_REQUEST.validate_json(line))
+                except ValidationError as error:
+                    print(f"ignored a request ({error.errors()[0]['msg']}): {line!r}", file=sys.stderr)
+        finally:
+            self._closed.set()
+            self._waiting.put(None)
+
+    def _take(self, request: Request) -> None:
+        with self._lock:
+            if isinstance(request, Cancel):
+                self._cancelled |= self._known if request.id is None else self._known & {request.id}
+                if request.id is None:
+                    self._stop.set()
+                return
+            if isinstance(request, Generate):
+                self._known.add(request.id)
+        self._waiting.put(request)
 
 
-def _stdin_is_pipe() -> bool:
+def parent_listens() -> bool:
+    """Whether a program is at the other end of standard input, and not a terminal, a file or nothing."""
     try:
         mode = os.fstat(0).st_mode
     except OSError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
 
@@ -106,7 +106,13 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
             "memory_gb": 0,
         }
         return ModelEntry(**defaults | stated, source=str(folder), embedded=False, revision=None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise EngineError(
+            "bad_model",
+            f"{folder}/peekaboo.json is wrong ({first['loc'][0]}: {first['msg']}); correct that key.",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(
             "bad_model",
             f"{folder} is not a text-to-video folder ({one_line(error)}); give one with a unet and a vae.",
@@ -182,6 +188,10 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
     from diffusers import TextToVideoSDPipeline
 
     device, dtype = placement.resolve()
+    if entry.embedded and not entry.folder:
+        raise EngineError(
+            "model_not_loaded", f"The embedded model {entry.title} is missing; install the engine again."
+        )
     try:
         if entry.folder:
             folder = entry.folder
@@ -199,7 +209,7 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             pipe.to(device)
     except torch.OutOfMemoryError as error:
         raise out_of_memory(entry, str(device)) from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # diffusers, transformers, safetensors, the hub and httpx each have their own
         raise EngineError(
             "model_not_loaded",
             f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",

@@ -10,7 +10,7 @@ from pathlib import Path
 import imageio.v2 as imageio
 import numpy as np
 
-from .errors import EngineError
+from .errors import EngineError, one_line
 
 
 @contextlib.contextmanager
@@ -28,19 +28,21 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise EngineError(
             "not_written",
-            f"{path} was not written ({error.strerror or error}); free some space or use another folder.",
+            f"{path} was not written ({error.strerror or one_line(error)}); free some space or change the "
+            "folder.",
         ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def write_clip(path: Path, frames: np.ndarray, rate: Fraction) -> None:
+def write_clip(path: Path, frames: np.ndarray, shown: np.ndarray, rate: Fraction) -> None:
     """Write an H.264 mp4 (yuv420p), visually lossless, and read its length back before it counts as written.
 
     Args:
         path: where to.
         frames: uint8 (frames, height, width, 3), sRGB, even height and width.
+        shown: index into ``frames`` for each frame of the clip: int (clip frames,).
         rate: frames a second.
 
     Raises:
@@ -58,12 +60,12 @@ def write_clip(path: Path, frames: np.ndarray, rate: Fraction) -> None:
             output_params=["-crf", "14", "-preset", "medium", "-movflags", "+faststart"],
             ffmpeg_log_level="fatal",
         ) as writer:
-            for frame in frames:
-                writer.append_data(frame)
+            for index in shown:
+                writer.append_data(frames[index])
         # ffmpeg's own failure (a full disk) does not come back through imageio.
         written = count_frames(temporary)
-        if written != len(frames):
-            raise OSError(f"only {written} of {len(frames)} frames arrived on disk")
+        if written != len(shown):
+            raise OSError(f"only {written} of {len(shown)} frames arrived on disk")
 
 
 def read_clip(path: Path) -> np.ndarray:
@@ -75,6 +77,7 @@ def read_clip(path: Path) -> np.ndarray:
 def count_frames(path: Path) -> int:
     """Number of frames that can be decoded; 0 for a file that is no clip."""
     try:
-        return len(read_clip(path))
+        with imageio.get_reader(path, format="FFMPEG") as reader:
+            return sum(1 for _ in reader)
     except (OSError, ValueError, IndexError, RuntimeError):
         return 0

@@ -57,22 +57,34 @@ class Worker:
             folder: holds ``job.json`` and ``masks.npz``.
             out: takes ``clip.mp4`` and ``clip.json``; they replace earlier ones once they are whole.
             events: told of progress, and of the result or the error.
-            cancelled: asked after every step.
+            cancelled: asked before and after loading, after every step, and before writing.
 
         Returns:
             Whether the clip is there.
         """
-        return reporting(events, lambda: self._run(folder, out, events, cancelled))
+        return reporting(events, lambda: self._run(folder, out, events, partial(_stop_if, cancelled)))
 
-    def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
+    def _run(self, folder: Path, out: Path, events: Events, stop_if_cancelled: Callable[[], None]) -> None:
         from .generator import Clock, check_request, peak_memory_mb, write_result
 
         started = time.perf_counter()
+        stop_if_cancelled()
         job, labels = load_job(folder)
-        check_request(job, labels)
-        clock = Clock()
-        frames, model = self._generate(job, labels, events, cancelled, clock)
-        clip, info = write_result(out, job, frames, model, events, clock)
+        check_request(job, labels, out)
+        entry, clock = find_model(job.model), Clock()
+        attempt = partial(self._attempt, entry, job, labels, events, stop_if_cancelled, clock)
+        try:
+            frames, model = attempt(self._placement)
+        except EngineError as error:
+            if error.code != "out_of_memory" or self._placement.offload:
+                raise
+            frames = None
+        if frames is None:  # out here, since the error's traceback holds on to the model
+            self.free()
+            events.notice(f"{entry.title} does not fit into the GPU's memory; trying again with offloading.")
+            frames, model = attempt(replace(self._placement, offload=True))
+        stop_if_cancelled()
+        clip, info = write_result(out, job, labels, frames, model, events, clock)
         events.result(
             clip=clip.resolve(),
             info=info.resolve(),
@@ -80,21 +92,15 @@ class Worker:
             peak_memory_mb=peak_memory_mb(),
         )
 
-    def _generate(self, job, labels, events, cancelled, clock):
-        """Frames and the model that made them; a GPU that is too small is tried once more with offloading."""
+    def _attempt(
+        self, entry: ModelEntry, job, labels, events, stop_if_cancelled, clock, placement: Placement
+    ):
+        """Frames, and the model that made them."""
         from .generator import generate
 
-        entry = find_model(job.model)
-        try:
-            model = self._load(entry, self._placement, events, clock)
-            return generate(job, labels, model, events, cancelled, clock), model
-        except EngineError as error:
-            if error.code != "out_of_memory" or self._placement.offload:
-                raise
-        self.free()
-        events.notice(f"{entry.title} does not fit into the GPU's memory; trying again with offloading.")
-        model = self._load(entry, replace(self._placement, offload=True), events, clock)
-        return generate(job, labels, model, events, cancelled, clock), model
+        model = self._load(entry, placement, events, clock)
+        stop_if_cancelled()
+        return generate(job, labels, model, events, stop_if_cancelled, clock), model
 
     def _load(self, entry: ModelEntry, placement: Placement, events: Events, clock) -> LoadedModel:
         if self._model is None or self._model.entry != entry:
@@ -103,6 +109,11 @@ class Worker:
             with clock.time("load"):
                 self._model = load_model(entry, placement)
         return self._model
+
+
+def _stop_if(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise EngineError("cancelled", "The generation was cancelled; nothing was written.")
 
 
 def reporting(events: Events, action: Callable[[], None]) -> bool:
@@ -133,6 +144,7 @@ def serve(worker: Worker, events: JsonLines, inbox: Inbox, idle_seconds: float) 
         if isinstance(request, Generate):
             cancelled = partial(inbox.cancelled, request.id)
             worker.run(request.job, request.out, events.about(request.id), cancelled)
+            inbox.finished(request.id)
         else:
             worker.free()
             events.freed()

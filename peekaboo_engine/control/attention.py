@@ -58,51 +58,40 @@ def visible(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     return (queries[:, :, None] == keys[:, None, :]) | (keys == SHARED)[:, None, :]
 
 
-def masked_attention(query, key, value, rule: Rule, attn_mask=None, scale=None) -> torch.Tensor:
+def masked_attention(query, key, value, rule: Rule, scale=None) -> torch.Tensor:
     """Attention under ``rule``; what a query may not see has exactly no influence on it.
 
     Args:
         query: (batch, heads, query tokens, channels).
         key, value: (batch, heads, key tokens, channels).
         rule: labels of the tokens; ``batch`` is a multiple of its rows.
-        attn_mask: a mask that the caller already had (boolean or additive), applied as well.
         scale: as in PyTorch, default 1 / sqrt(channels).
 
     Returns:
         (batch, heads, query tokens, channels).
     """
     queries, keys = rule.to(query.device)
-    if attn_mask is None and query.device.type == "cpu" and query.shape[2] >= GATHER_FROM:
+    if query.device.type == "cpu" and query.shape[2] >= GATHER_FROM:
         return _gathered(query, key, value, queries, keys, scale)
-    return _masked(query, key, value, queries, keys, attn_mask, scale)
+    return _masked(query, key, value, queries, keys, scale)
 
 
-def _masked(query, key, value, queries, keys, attn_mask, scale):
-    """One call a bounded number of rows; the rows' repeats share a mask."""
-    rows, batch = len(queries), query.shape[0]
-    repeats = batch // rows
-    step = max(1, MASK_BUDGET // (repeats * queries.shape[1] * keys.shape[1]))
-    if step >= rows:
-        mask = visible(queries, keys)[:, None].repeat(repeats, 1, 1, 1)
-        return scaled_dot_product_attention(
-            query, key, value, attn_mask=_combined(mask, attn_mask), scale=scale
-        )
+def _masked(query, key, value, queries, keys, scale):
+    """Masked calls of a bounded number of rows; the repeats of a row share its mask."""
+    rows = len(queries)
+    repeats = query.shape[0] // rows
     out = torch.empty_like(query)
-    for first in range(0, rows, step):
-        part = torch.arange(first, min(first + step, rows), device=query.device)
-        items = (part + rows * torch.arange(repeats, device=query.device)[:, None]).flatten()
+    for part in torch.arange(rows, device=query.device).split(
+        max(1, MASK_BUDGET // (repeats * queries.shape[1] * keys.shape[1]))
+    ):
         mask = visible(queries[part], keys[part])[:, None].repeat(repeats, 1, 1, 1)
-        given = attn_mask.expand(batch, -1, -1, -1)[items] if attn_mask is not None else None
+        if len(part) == rows:
+            return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+        items = (part + rows * torch.arange(repeats, device=query.device)[:, None]).flatten()
         out[items] = scaled_dot_product_attention(
-            query[items], key[items], value[items], attn_mask=_combined(mask, given), scale=scale
+            query[items], key[items], value[items], attn_mask=mask, scale=scale
         )
     return out
-
-
-def _combined(mask: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor:
-    if given is None:
-        return mask
-    return mask & given if given.dtype == torch.bool else given.masked_fill(~mask, float("-inf"))
 
 
 def _gathered(query, key, value, queries, keys, scale):

@@ -4,6 +4,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import torch
@@ -60,6 +61,7 @@ def peekaboo(
         EngineError: for labels, phrases or a pipeline that do not fit; from the pipeline's call if a layer
             that should be masked was not.
     """
+    _check_option("blocks", blocks, blocks in get_args(Blocks), get_args(Blocks))
     guidance = Guidance(pipe, labels, phrases, masked_steps, special_tokens, gate_second_temporal)
     unet: UNet3DConditionModel = pipe.unet
     sites = attention_sites(unet, blocks)
@@ -96,6 +98,11 @@ def _reporting_prompt(pipe: DiffusionPipeline, report: Callable) -> Iterator[Non
             pipe.encode_prompt = before
 
 
+def _check_option(name: str, value, allowed: bool, choices) -> None:
+    if not allowed:
+        raise EngineError("bad_option", f'{name} is "{value}"; give {choices}.')
+
+
 class Guidance:
     """What is masked, and until when; made by :func:`peekaboo`.
 
@@ -115,6 +122,13 @@ class Guidance:
         self.active = False
         self._pipe = pipe
         self._labels = check_label_map(labels, phrases)
+        _check_option("masked_steps", masked_steps, masked_steps >= 0, "0 or more")
+        _check_option(
+            "special_tokens",
+            special_tokens,
+            special_tokens in get_args(SpecialTokens),
+            get_args(SpecialTokens),
+        )
         self._phrases = list(phrases)
         self._masked_steps = masked_steps
         self._special_tokens: SpecialTokens = special_tokens
@@ -139,11 +153,13 @@ class Guidance:
         text = self._pipe.maybe_convert_prompt(prompts[0], tokenizer)
         self._tokens = torch.from_numpy(label_tokens(tokenizer, text, self._phrases, self._special_tokens))
         self._rules = {key: rule for key, rule in self._rules.items() if key[0] != "cross"}
+        self._timestep = None  # a new run
 
     def before_denoiser(self, unet, args, kwargs) -> None:
         """Count steps by the timestep of the denoiser's own call, which every scheduler and pipeline has.
 
-        An equal timestep is another call of the same step, a larger one is a new run.
+        An equal timestep is another call of the same step, a larger one is a new run. So schedulers that
+        round timesteps are counted right while these stay apart: up to some 300 steps of 1000 in training.
         """
         sample = kwargs.get("sample", args[0] if args else None)
         timestep = kwargs.get("timestep", args[1] if len(args) > 1 else None)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Putting a rule onto the attention layers of a model without replacing their processors.
 
-Every attention processor of diffusers ends in ``torch.nn.functional.scaled_dot_product_attention``, after its
-own projections, norms, LoRA and fused weights. So a layer's ``forward`` is wrapped to publish the rule of
-that layer for its duration, and a stand-in for the PyTorch function applies the rule that it finds. This
-survives what replaces processors silently (``fuse_qkv_projections``, IP-Adapter); what never reaches the
+The default attention processors of diffusers end in ``torch.nn.functional.scaled_dot_product_attention``,
+after their own projections, norms, LoRA and fused weights. So a layer's ``forward`` is wrapped to publish the
+rule of that layer for its duration, and a stand-in for the PyTorch function applies the rule that it finds.
+This survives what replaces processors silently (``fuse_qkv_projections``, IP-Adapter); what never reaches the
 function (sliced attention, xformers) is noticed and refused instead of running unmasked.
 """
 
@@ -27,7 +27,8 @@ def _stand_in(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
     rule: Rule | None = getattr(_current, "rule", None)
-    if rule is None or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
+    plain = attn_mask is None and not (dropout_p or is_causal or enable_gqa)
+    if rule is None or not plain or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
         return scaled_dot_product_attention(
             query,
             key,
@@ -39,7 +40,7 @@ def _stand_in(
             enable_gqa=enable_gqa,
         )
     _current.applied = True
-    return masked_attention(query, key, value, rule, attn_mask=attn_mask, scale=scale)
+    return masked_attention(query, key, value, rule, scale=scale)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ HIDDEN = -2
 SpecialTokens = Literal["background", "released", "shared"]
 """Who sees the start, end and padding tokens.
 
-``background``: only the background, which sees "all that belongs to no subject" (the paper, §4.1).
+``background``: only the background. The paper splits tokens into foreground and the rest and says nothing of
+special ones: read literally, they belong to the rest.
 ``released``: as the released code has it: nobody sees the start token, the background sees end and padding.
 ``shared``: everybody sees them (Direct-a-Video, arXiv 2402.03162, found that hiding them costs quality).
 """

@@ -78,15 +78,3 @@ def test_changing_a_token_moves_only_tokens_with_its_label(tokens, seed, data):
     assert moved[labels == labels[changed]].any()
     others = [other for other in range(4) if other != item]
     assert torch.equal(before[others], after[others])
-
-
-@pytest.mark.parametrize("additive", [False, True])
-def test_the_callers_own_mask_still_counts(additive):
-    q, k, v, rule = draw(2, 2, 6, 8, 1, seed=3, self_attention=False)
-    given = torch.ones(4, 1, 1, rule.keys.shape[1], dtype=torch.bool)
-    given[..., 5:] = False
-    expected = masked_attention(
-        q, k[:, :, :5].clone(), v[:, :, :5].clone(), Rule(rule.queries, rule.keys[:, :5])
-    )
-    mask = torch.zeros(given.shape).masked_fill(~given, float("-inf")) if additive else given
-    torch.testing.assert_close(masked_attention(q, k, v, rule, attn_mask=mask), expected)

@@ -15,10 +15,11 @@ from tiny_models import HEIGHT, WIDTH
 from peekaboo_engine.video import read_clip
 
 ROOT = Path(__file__).parents[2]
+ROOTS = [str(ROOT)]
 
 
 def start(job: Path, *arguments: str, limits=None) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-s", "-m", "peekaboo_engine", "generate", str(job), *arguments]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(command, env=environment, text=True, preexec_fn=limits, **pipes)
@@ -105,6 +106,7 @@ def test_an_output_folder_that_cannot_be_written_is_one_sentence(make_job, tmp_p
     blocked.write_text("a file where the folder should be")
     code, events, log = run(make_job(), "--out", str(blocked))
     assert (code, events[-1]["code"]) == (1, "not_written")
+    assert "phase" not in [event["event"] for event in events]  # told before the work, not after
     assert "Traceback" not in log
 
 
@@ -135,7 +137,7 @@ def wait_for(process: subprocess.Popen, kind: str) -> None:
 
 @pytest.mark.parametrize("how", ["close", "ask"])
 def test_closing_the_pipe_or_asking_cancels_within_a_step(make_job, how):
-    job = make_job(num_inference_steps=900)
+    job = make_job(num_inference_steps=300)
     process = start(job, "--events")
     wait_for(process, "progress")
     if how == "close":
@@ -149,10 +151,20 @@ def test_closing_the_pipe_or_asking_cancels_within_a_step(make_job, how):
     process.stderr.close()
 
 
+def test_a_job_whose_parent_is_gone_does_not_load_its_model(make_job):
+    process = start(make_job(), "--events")
+    process.stdin.close()
+    events = [json.loads(line) for line in process.stdout]
+    assert process.wait() == 1
+    assert [event["event"] for event in events] == ["hello", "error"]
+    assert events[-1]["code"] == "cancelled"
+    process.stderr.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_an_engine_that_is_killed_leaves_no_clip(make_job, sent):
-    job = make_job(num_inference_steps=900)
+    job = make_job(num_inference_steps=300)
     with start(job, "--events") as process:
         wait_for(process, "progress")
         process.send_signal(sent)
@@ -162,7 +174,7 @@ def test_an_engine_that_is_killed_leaves_no_clip(make_job, sent):
 
 
 def test_an_earlier_clip_survives_a_failed_generation(make_job):
-    job = make_job(num_inference_steps=900)
+    job = make_job(num_inference_steps=300)
     earlier = job.parent / "clip.mp4"
     earlier.write_bytes(b"earlier")
     process = start(job, "--events")
@@ -172,11 +184,24 @@ def test_an_earlier_clip_survives_a_failed_generation(make_job):
     assert earlier.read_bytes() == b"earlier"
 
 
-def test_what_libraries_print_stays_off_the_event_stream(make_job):
-    """Even with a Python that prints at start-up: every line of standard output is an event."""
-    code, events, _ = run(make_job())
+def test_what_libraries_print_stays_off_the_event_stream(make_job, tmp_path, monkeypatch):
+    """A library that prints when it is imported, from Python and past Python's own stream."""
+    chatty = tmp_path / "chatty"
+    chatty.mkdir()
+    (chatty / "tokenizers.py").write_text(
+        "import os, sys\n"
+        "print('hello from Python')\n"
+        "os.write(1, b'hello from C\\n')\n"
+        "sys.path.remove(os.path.dirname(__file__))\n"
+        "del sys.modules['tokenizers']\n"
+        "import tokenizers\n"
+    )
+    job = make_job()
+    monkeypatch.setattr(f"{__name__}.ROOTS", [str(chatty), *ROOTS])
+    code, events, log = run(job)
     assert code == 0
     assert all("event" in event for event in events)
+    assert log.count("hello from") == 2
 
 
 def test_the_models_are_listed():

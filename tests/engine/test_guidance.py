@@ -180,6 +180,49 @@ def test_each_subject_sees_only_its_own_words(pipe):
     assert not same[pixels[0] != 1].any()
 
 
+@pytest.mark.parametrize("kind", ["spatial", "temporal"])
+@pytest.mark.parametrize("cell", [(0, 0, 0, 0), (0, 2, 2, 3), (1, 4, 4, 6), (1, 1, 4, 5)])
+def test_a_change_reaches_exactly_the_pixels_that_may_see_it(pipe, kind, cell):
+    """In the geometry of pictures, batch x frame x row x column, through a transformer of the network."""
+    frames, height, width = FRAMES, 5, 7
+    labels = np.zeros((frames, height, width), np.uint8)
+    labels[:, 1:4, 2:5] = 1
+    labels[1:, 4, 5:] = 2
+    site = next(s for s in attention_sites(pipe.unet) if s.kind == kind and not s.is_second)
+    channels = site.transformer.norm.num_channels
+    hidden = torch.randn(2 * frames, channels, height, width, generator=torch.Generator().manual_seed(0))
+    item, frame, row, column = cell
+
+    def bump(norm, args, out):
+        out = out.clone()
+        spot = (item * frames + frame, slice(None), row, column)
+        out[spot if out.ndim == 4 else (item, slice(None), frame, row, column)] += 1
+        return out
+
+    def run():
+        text = torch.zeros(2 * frames, 77, 32)
+        given = {"encoder_hidden_states": text} if kind == "spatial" else {"num_frames": frames}
+        return site.transformer(hidden, **given).sample.unflatten(0, (2, frames))
+
+    with torch.no_grad(), peekaboo(pipe, labels, PHRASES, masked_steps=1) as guidance:
+        guidance.read_prompt(PROMPT)
+        guidance.active = True
+        before = run()
+        handle = site.transformer.norm.register_forward_hook(bump)
+        try:
+            after = run()
+        finally:
+            handle.remove()
+    moved = (before != after).any(2).numpy()  # (2, frames, height, width)
+    mine = labels[frame, row, column]
+    expected = np.zeros(moved.shape, bool)
+    if kind == "spatial":
+        expected[item, frame] = labels[frame] == mine
+    else:
+        expected[item, :, row, column] = labels[:, row, column] == mine
+    np.testing.assert_array_equal(moved, expected)
+
+
 @pytest.mark.parametrize(("height", "width"), [(40, 56), (72, 88)])
 def test_sizes_that_no_level_divides(pipe, two_boxes, height, width):
     with peekaboo(pipe, two_boxes, PHRASES, masked_steps=3):
@@ -266,6 +309,16 @@ def test_what_does_not_fit_is_refused(pipe, two_boxes, change, code):
     with pytest.raises(EngineError) as caught, peekaboo(pipe, request["labels"], request["phrases"]):
         latents(pipe, prompt=request["prompt"])
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("option", [{"blocks": "midup"}, {"special_tokens": "release"}, {"masked_steps": -1}])
+def test_a_misspelt_option_is_refused(pipe, two_boxes, option):
+    with (
+        pytest.raises(EngineError, match=next(iter(option))) as caught,
+        peekaboo(pipe, two_boxes, PHRASES, **option),
+    ):
+        pass
+    assert caught.value.code == "bad_option"
 
 
 def test_a_pipeline_of_another_family_is_refused(pipe, two_boxes):

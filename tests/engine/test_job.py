@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import FRAMES
 
@@ -55,6 +55,8 @@ def other_masks(**arrays):
         (change(prompt=3), "bad_job", "prompt"),
         (change(width=100), "bad_job", "width"),
         (change(seed=-1), "bad_job", "seed"),
+        (change(guidance_scale=float("inf")), "bad_job", "guidance_scale"),
+        (change(num_inference_steps=1000), "bad_job", "num_inference_steps"),
         (change(subjects=[]), "bad_job", "subjects"),
         (change(subjects=[{"name": "Ball", "phrase": ""}]), "bad_job", "subjects.0.phrase"),
         (change(colour="red"), "bad_job", "colour"),
@@ -79,6 +81,29 @@ def test_a_bad_job_is_refused_by_name(make_job, spoil, code, part):
     assert caught.value.code == code
     assert part in caught.value.message
     assert "\n" not in caught.value.message
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_to_the_masks_passes_or_escapes(make_job_once, two_boxes, data):
+    """Any byte of masks.npz changed: refused, or it did not matter."""
+    folder, good = make_job_once
+    place = data.draw(st.integers(0, len(good) - 1))
+    value = data.draw(st.integers(0, 255).filter(lambda value: value != good[place]))
+    (folder / "masks.npz").write_bytes(good[:place] + bytes([value]) + good[place + 1 :])
+    try:
+        _, labels = load_job(folder)
+    except EngineError as error:
+        assert error.code in {"bad_masks", "masks_mismatch"}
+        assert "\n" not in error.message
+    else:
+        np.testing.assert_array_equal(labels, two_boxes)
+
+
+@pytest.fixture
+def make_job_once(make_job):
+    folder = make_job()
+    return folder, (folder / "masks.npz").read_bytes()
 
 
 @pytest.mark.parametrize(

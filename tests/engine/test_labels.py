@@ -34,8 +34,8 @@ def test_pooling_whole_cells_gives_each_its_label(labels, factor):
 
 
 @given(label_maps, st.integers(3, 9), st.integers(3, 9))
-def test_pooling_commutes_with_mirroring_where_no_cell_is_tied(labels, height, width):
-    """A cell's majority does not depend on where the cell lies; only ties may fall either way."""
+def test_a_cell_takes_the_label_that_covers_most_of_it(labels, height, width):
+    """Against areas counted on a grid that divides both resolutions; ties may fall either way."""
     coverage = {k: _brute_coverage(labels == k, height, width) for k in np.unique(labels)}
     ranked = np.sort(np.stack(list(coverage.values())), axis=0)
     clear = np.ones(ranked.shape[1:], bool) if len(ranked) == 1 else ranked[-1] - ranked[-2] > 1e-9
@@ -49,7 +49,6 @@ def test_pooling_commutes_with_mirroring_where_no_cell_is_tied(labels, height, w
 
 
 def _brute_coverage(mask, height, width):
-    """Area of ``mask`` in each cell, by sampling a grid that divides both resolutions."""
     frames, full_height, full_width = mask.shape
     fine = mask.repeat(height, axis=1).repeat(width, axis=2)
     return fine.reshape(frames, height, full_height, width, full_width).mean(axis=(2, 4))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_models import latents
 
+from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model
 
@@ -38,8 +39,18 @@ def test_a_folder_may_state_its_defaults(tmp_path, model_folder):
     entry = find_model(str(folder))
     assert (entry.num_frames, entry.guidance_scale, entry.licence, entry.width) == (8, 3.0, "MIT", 64)
     (folder / "peekaboo.json").write_text(json.dumps({"frames": 8}))
-    with pytest.raises(EngineError, match="stated"):
+    with pytest.raises(EngineError, match=r"peekaboo\.json is wrong \(frames"):
         find_model(str(folder))
+
+
+def test_a_truncated_weight_file_is_one_sentence(tmp_path, model_folder):
+    folder = tmp_path / "half"
+    shutil.copytree(model_folder, folder)
+    weights = folder / "text_encoder" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(EngineError) as caught:
+        load_model(find_model(str(folder)), Placement(device="cpu"))
+    assert caught.value.code == "model_not_loaded"
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
@@ -56,11 +67,16 @@ def test_loading_gives_the_pipeline_that_was_saved(model_folder, pipe):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_is_close_to_single(model_folder, pipe, dtype):
+def test_half_precision_is_close_to_single_masked_or_not(model_folder, pipe, two_boxes, dtype):
     model = load_model(find_model(str(model_folder)), Placement(device="cpu", dtype=dtype))
     assert model.pipe.unet.dtype == getattr(torch, dtype)
-    single, half = latents(pipe), latents(model.pipe).float()
-    assert (single - half).abs().mean() < 0.1 * single.abs().mean()
+    for guided in (False, True):
+        runs = []
+        for each in (pipe, model.pipe):
+            with peekaboo(each, two_boxes, ["a red ball", "a blue cube"], masked_steps=2 * guided):
+                runs.append(latents(each).float())
+        single, half = runs
+        assert (single - half).abs().mean() < 0.1 * single.abs().mean()
 
 
 def test_offloading_changes_nothing_but_where_weights_wait(model_folder, pipe):

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_second_job_finds_the_model_loaded_until_it_is_freed(server, make_job,
 
 
 def test_a_cancelled_job_ends_and_the_next_one_runs(server, make_job, tmp_path):
-    job = make_job(num_inference_steps=900)
+    job = make_job(num_inference_steps=300)
     server.ask(request="generate", id="long", job=str(job), out=str(tmp_path / "long"))
     server.ask(request="generate", id="waiting", job=str(job), out=str(tmp_path / "waiting"))
     server.until("progress")
@@ -95,6 +96,36 @@ def test_a_cancelled_job_ends_and_the_next_one_runs(server, make_job, tmp_path):
     assert not (tmp_path / "long").exists()
 
 
+def test_cancelling_all_spares_what_comes_later(server, make_job, tmp_path):
+    job = make_job(num_inference_steps=300)
+    for name in ("a", "b"):
+        server.ask(request="generate", id=name, job=str(job), out=str(tmp_path / name))
+    server.until("progress")
+    server.ask(request="cancel")
+    ended = [server.until("error", "result"), server.until("error", "result")]
+    assert [(events[-1]["id"], events[-1]["code"]) for events in ended] == [
+        ("a", "cancelled"),
+        ("b", "cancelled"),
+    ]
+    assert [event["event"] for event in ended[1]] == ["error"]  # b never began
+    short = json.loads((job / "job.json").read_text()) | {"num_inference_steps": 2}
+    (job / "job.json").write_text(json.dumps(short))
+    server.ask(request="generate", id="a", job=str(job), out=str(tmp_path / "a"))
+    assert server.until("error", "result")[-1]["event"] == "result"
+
+
+def test_closing_the_input_ends_a_waiting_job_before_it_begins(server, make_job, tmp_path):
+    job = make_job(num_inference_steps=300)
+    for name in ("a", "b"):
+        server.ask(request="generate", id=name, job=str(job), out=str(tmp_path / name))
+    server.until("progress")
+    server.process.stdin.close()
+    events = [json.loads(line) for line in server.process.stdout]
+    assert server.process.wait() == 0
+    assert [event["code"] for event in events if event["event"] == "error"] == ["cancelled", "cancelled"]
+    assert [event["event"] for event in events if event.get("id") == "b"] == ["error"]
+
+
 def test_a_failed_job_leaves_the_engine_up(server, make_job, tmp_path):
     server.ask(request="generate", id="bad", job=str(tmp_path / "nothing"), out=str(tmp_path))
     assert server.until("error")[-1]["code"] == "bad_job"
@@ -105,12 +136,13 @@ def test_a_failed_job_leaves_the_engine_up(server, make_job, tmp_path):
 def test_a_request_that_makes_no_sense_is_ignored_and_logged(server):
     server.until("hello")
     print("not json", file=server.process.stdin, flush=True)
+    server.process.stdin.buffer.write(b"\xff\n")
     server.ask(request="dance")
     server.ask(request="free")
     assert server.until("freed")
     server.process.stdin.close()
     assert server.process.wait() == 0
-    assert server.process.stderr.read().count("ignored a request") == 2
+    assert server.process.stderr.read().count("ignored a request") == 3
     server.process.stdout.close()
     server.process.stderr.close()
 
@@ -130,12 +162,15 @@ def test_a_gpu_that_is_too_small_is_tried_again_with_offloading(make_job, tmp_pa
         def __getattr__(self, kind):
             return lambda *args, **fields: told.append((kind, args or fields))
 
-    fails = iter([True])
+    seen = []
     call = torch.nn.Module.__call__
 
     def out_of_memory_once(module, *args, **kwargs):
-        if type(module).__name__ == "UNet3DConditionModel" and next(fails, False):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+        if type(module).__name__ == "UNet3DConditionModel":
+            if not seen:
+                seen.append(weakref.ref(module))
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            assert seen[0]() is None, "the first model still takes memory"
         return call(module, *args, **kwargs)
 
     monkeypatch.setattr(torch.nn.Module, "__call__", out_of_memory_once)

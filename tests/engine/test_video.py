@@ -26,7 +26,7 @@ def probe(path):
 
 def test_a_clip_comes_back_with_its_frames_and_colours(tmp_path):
     clip = moving_square()
-    write_clip(tmp_path / "clip.mp4", clip, Fraction(24000, 1001))
+    write_clip(tmp_path / "clip.mp4", clip, np.arange(len(clip)), Fraction(24000, 1001))
     back = read_clip(tmp_path / "clip.mp4")
     assert back.shape == clip.shape
     inside = back[:, 20:36, :].astype(int) - clip[:, 20:36, :]
@@ -43,7 +43,7 @@ def test_a_clip_comes_back_with_its_frames_and_colours(tmp_path):
 def test_a_block_that_fails_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_text("earlier")
-    with pytest.raises(EngineError, match="another folder"), replacing(path) as temporary:
+    with pytest.raises(EngineError, match="change the folder"), replacing(path) as temporary:
         temporary.write_text("half")
         raise OSError(28, "No space left on device")
     assert path.read_text() == "earlier"
@@ -51,7 +51,8 @@ def test_a_block_that_fails_leaves_the_earlier_file(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a process's files")
-def test_a_full_disk_leaves_no_half_written_clip(tmp_path):
+@pytest.mark.parametrize("frames", [30, 300])  # ffmpeg fails at its end, or while it is fed
+def test_a_full_disk_leaves_no_half_written_clip(tmp_path, frames):
     """A limit on the size of files, for ffmpeg too, stops the writing as a full disk does."""
     code = f"""
 import resource, signal, sys
@@ -64,7 +65,7 @@ from peekaboo_engine.errors import EngineError
 from peekaboo_engine.video import write_clip
 noise = np.random.default_rng(0).integers(0, 255, (30, 64, 96, 3), np.uint8)
 try:
-    write_clip(Path({str(tmp_path)!r}) / "clip.mp4", noise, Fraction(24))
+    write_clip(Path({str(tmp_path)!r}) / "clip.mp4", noise, np.arange({frames}) % 30, Fraction(24))
 except EngineError as error:
     print(error.code, error.message)
     sys.exit(7)
@@ -72,6 +73,7 @@ except EngineError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
     assert done.stdout.startswith("not_written")
+    assert done.stdout.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -79,4 +81,4 @@ def test_an_unwritable_folder_is_named(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("a file where a folder should be")
     with pytest.raises(EngineError, match=r"clip\.mp4"):
-        write_clip(blocked / "clip.mp4", moving_square(2), Fraction(24))
+        write_clip(blocked / "clip.mp4", moving_square(2), np.arange(2), Fraction(24))
