@@ -24,6 +24,9 @@ FPS = 8
 """Frame rate of a scene made from a record; the benchmark's tracks were sampled at about this rate."""
 DISTANCE = 10.0
 """How far the front of a subject is from the camera, in metres."""
+THICKNESS = 0.05
+"""Depth of a subject over its mean width and height: thin, since the sides of a thick block cut the corners of
+its silhouette off the box."""
 LENS, SENSOR = 50.0, 36.0
 """Focal length and sensor width of the camera, in millimetres: Blender's defaults."""
 
@@ -157,7 +160,7 @@ def _extents(record: Record, aspect: float, distance: float) -> tuple[np.ndarray
     flipped = record.boxes * [1, -1, 1, -1] + [0, 1, 0, 1]  # y upwards: x1, y2', x2, y1'
     low = (2 * flipped[:, [0, 3]] - 1) * half
     high = (2 * flipped[:, [2, 1]] - 1) * half
-    depth = float(np.mean((high - low)[record.present])) * distance
+    depth = THICKNESS * float(np.mean((high - low)[record.present])) * distance
     back = distance + depth
     return np.where(low > 0, back, distance) * low, np.where(high < 0, back, distance) * high, depth
 

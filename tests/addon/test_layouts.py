@@ -31,8 +31,11 @@ def project_back(boxes, scale=4):
 @settings(max_examples=25)
 @given(tracks())
 def test_boxes_come_back(boxes):
-    back = layouts.projected_boxes(project_back(boxes))[:, 0]
+    layout = project_back(boxes)
+    back = layouts.projected_boxes(layout)[:, 0]
     assert layouts.box_iou(back, np.array(boxes)).min() >= 0.97
+    areas = np.prod(back[:, 2:] - back[:, :2], axis=1)
+    assert (layout.labels > 0).mean(axis=(1, 2)) == pytest.approx(areas, rel=0.03)  # a mask fills its box
 
 
 def test_a_subject_is_absent_where_its_box_has_no_area():
