@@ -25,8 +25,7 @@ FPS = 8
 DISTANCE = 10.0
 """How far the front of a subject is from the camera, in metres."""
 THICKNESS = 0.05
-"""Depth of a subject over its mean width and height: thin, since the sides of a thick block cut the corners of
-its silhouette off the box."""
+"""Depth of a subject over its mean width and height: a thick block's sides cut corners off its outline."""
 LENS, SENSOR = 50.0, 36.0
 """Focal length and sensor width of the camera, in millimetres: Blender's defaults."""
 

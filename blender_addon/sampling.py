@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 
 from . import cameras, projection, subjects
+from .errors import PeekabooError
 from .geometry import Hulls
 
 SHUTTER_SAMPLES = 8
@@ -32,8 +33,14 @@ class Sampler:
             times: scene times that will be asked for, which decide what cameras are needed.
 
         Raises:
-            PeekabooError: the scene has no camera.
+            PeekabooError: the scene has no camera, or a subject moves by simulation.
         """
+        for obj in objects:
+            if scene.rigidbody_world and obj.rigid_body and obj.rigid_body.type == "ACTIVE":
+                raise PeekabooError(
+                    f'The subject "{obj.name}" is moved by the rigid body simulation, which runs in its own '
+                    "scene only: bake it to keyframes."
+                )
         self._scene = scene
         self._subjects = objects
         self._cameras = [cameras.camera_at(scene, time) for time in times]

@@ -2,6 +2,7 @@
 """How far label maps agree with Cycles on random scenes.
 
     python tests/addon/agreement.py --cases 1000 --out docs/mask_agreement.json
+    blender -b -P tests/addon/agreement.py -- --cases 1000 --out docs/mask_agreement.json
 
 runs many scenes and writes what came out; the tests run a few.
 """
@@ -17,13 +18,13 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import random_scenes
 from truth import render_labels
 
-import blender_addon
-from blender_addon import cameras, projection, sampling, subjects
+from blender_addon import cameras, headless, projection, sampling, subjects
 
 NUDGE = 0.01
 """In pixels: Cycles takes its sample within 0.005 of the pixel's centre.
@@ -115,12 +116,12 @@ def by_edges(labels: np.ndarray) -> np.ndarray:
     return np.any([padded[i : i + height, j : j + width] != labels for i, j in shifts], axis=0)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Compare many scenes and write the sums."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     report = {"blender": bpy.app.version_string, "cases": options.cases, "families": {}}
     seeds = iter(range(options.cases))
     results = {family: [] for family in FAMILIES}
@@ -143,8 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    blender_addon.register()
-    try:
-        main()
-    finally:
-        blender_addon.unregister()
+    headless.run_script(main)

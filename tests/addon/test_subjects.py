@@ -160,3 +160,14 @@ def test_a_deforming_mesh_does_not_keep_its_first_hull(scene, cube):
     with sampling.Sampler(scene, [mesh], [1, 9]) as sampler:
         first, last = (np.count_nonzero(sampler.label_map(time, *SIZE)) for time in (1, 9))
     assert last > 1.5 * first
+
+
+def test_a_simulated_subject_is_refused(scene, cube):
+    cube.peekaboo.enabled = False
+    body = add_mesh(scene, [(-1, 0, -1), (1, 0, -1), (0, 0, 1)], [(0, 1, 2)], name="Body")
+    body.peekaboo.is_subject = True
+    bpy.context.view_layer.objects.active = body
+    bpy.ops.rigidbody.world_add()
+    bpy.ops.rigidbody.object_add()
+    with pytest.raises(PeekabooError, match="bake it to keyframes"):
+        look(scene)

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BATCH = ROOT / "scripts" / "batch_render.py"
 LAYOUT = ROOT / "scripts" / "layout_to_blend.py"
 MASKS = ROOT / "scripts" / "export_masks.py"
+AGREEMENT = ROOT / "tests" / "addon" / "agreement.py"
 RECORD = {
     "id": "7",
     "caption": "a red ball on grass",
@@ -78,3 +79,11 @@ def test_masks_are_exported(blender, shot, tmp_path):
     with np.load(out, allow_pickle=False) as arrays:
         assert arrays["labels"].any(axis=(1, 2)).all() and arrays["names"].tolist() == ["Red ball"]
     assert (tmp_path / "seen" / "masks.mp4").is_file() and (tmp_path / "seen" / "masks.png").is_file()
+
+
+def test_masks_are_what_this_blenders_cycles_renders(blender, tmp_path):
+    done = blender("-P", AGREEMENT, "--", "--cases", "12", "--out", tmp_path / "agreement.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    families = json.loads((tmp_path / "agreement.json").read_text())["families"]
+    assert all(family["scenes"] == 4 and family["far"] == 0 for family in families.values())
+    assert families["polyhedra"]["wrong_elsewhere"] == families["meshes"]["wrong_elsewhere"] == 0
