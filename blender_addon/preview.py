@@ -117,7 +117,7 @@ def _center(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _load(path: str) -> np.ndarray:
-    image = bpy.data.images.load(path)
+    image: Any = bpy.data.images.load(path)
     try:
         width, height = image.size
         pixels = np.empty(width * height * 4, np.float32)
@@ -129,7 +129,7 @@ def _load(path: str) -> np.ndarray:
 
 def _save(picture: np.ndarray, path: Path) -> Path:
     height, width, _ = picture.shape
-    image = bpy.data.images.new(path.stem, width, height)
+    image: Any = bpy.data.images.new(path.stem, width, height)
     try:
         opaque = np.dstack([picture, np.ones((height, width))])
         image.pixels.foreach_set(opaque[::-1].astype(np.float32).ravel())

@@ -80,10 +80,10 @@ def measure(heavy: bool) -> dict[str, float]:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024 - layout.labels.nbytes
     seconds, processor = [], []
     for _ in range(REPEATS):
-        started = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), time.process_time()
         shot.read_layout(scene, WIDTH, HEIGHT, FRAMES)
-        seconds.append(time.perf_counter() - started[0])
-        processor.append(time.process_time() - started[1])
+        seconds.append(time.perf_counter() - wall)
+        processor.append(time.process_time() - cpu)
     masks = min(seconds)  # the least disturbed by whatever else the machine does
     return {
         "bare_loop_seconds": round(bare, 3),

@@ -59,7 +59,7 @@ def marker_frame(scene: Any, name: str) -> int:
 
 def write(path: Path, layout: shot.Layout, coverage: bool) -> None:
     """Write the arrays: whole or not at all."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "labels": layout.labels,
         "frames": np.array(layout.timing.scene_frames),
         "names": np.array([name for name, _ in layout.subjects]),
