@@ -90,6 +90,7 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         description="Denoising steps, 0 for the model's own number",
         default=0,
         min=0,
+        max=300,
         soft_max=100,
     )
     guidance_scale: FloatProperty(

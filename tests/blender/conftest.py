@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import installed
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -35,3 +36,9 @@ def model(tmp_path_factory):
     import tiny_model
 
     return tiny_model.save(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory):
+    """A Blender with the extension, which no test may take away from the others."""
+    return installed.install(tmp_path_factory.mktemp("installed"))

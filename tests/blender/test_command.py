@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``blender shot.blend --command peekaboo``, as the installed extension brings it."""
 
-import installed
 import pytest
 from environments import ENGINE
 
@@ -14,11 +13,6 @@ bpy.context.object.peekaboo.phrase = "a red ball"
 bpy.context.scene.peekaboo.prompt = "a red ball on grass"
 bpy.ops.wm.save_as_mainfile(filepath={path!r})
 """
-
-
-@pytest.fixture(scope="module")
-def profile(tmp_path_factory):
-    return installed.install(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture

@@ -1,13 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import build_extension
 import installed
-import pytest
-
-
-@pytest.fixture
-def profile(tmp_path):
-    return installed.install(tmp_path)
-
 
 STATE = f"""
 import addon_utils, bpy
@@ -47,17 +40,13 @@ for _ in range(2):
     )
 
 
-def test_uninstalling_leaves_no_file(profile):
-    assert profile.extension.is_dir()
-    profile.blender("--command", "extension", "remove", "user_default.peekaboo")
-    assert not profile.extension.exists()
-    assert not list(profile.folder.rglob("*peekaboo*"))
-    profile.python(STATE + "assert seen() == [], seen()")
-
-
-def test_installing_again_replaces_what_was_there(profile, tmp_path):
+def test_installing_again_replaces_what_was_there_and_uninstalling_leaves_nothing(tmp_path):
+    profile = installed.install(tmp_path)
     (profile.extension / "left_over.py").touch()
     package = build_extension.build(tmp_path)
     profile.blender("--command", "extension", "install-file", "-r", "user_default", "-e", package)
+    assert (profile.extension / "__init__.py").is_file()
     assert not (profile.extension / "left_over.py").exists()
-    profile.python(STATE + "assert 'Scene' in seen()")
+    profile.blender("--command", "extension", "remove", "user_default.peekaboo")
+    assert not list(profile.folder.rglob("*peekaboo*"))
+    profile.python(STATE + "assert seen() == [], seen()")
