@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     The exit code is 0 after success and 1 after a :class:`PeekabooError`, which is printed as a sentence.
     Blender would exit with 0 after an exception in a script, so all of them end here.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Blender takes Ctrl-C and does nothing with it
     registered = hasattr(bpy.types.Scene, "peekaboo")  # by the installed extension
     if not registered:
         register()

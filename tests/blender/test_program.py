@@ -2,6 +2,9 @@
 """The scripts in the real program: its Python, its exit codes, its files."""
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +90,30 @@ def test_masks_are_what_this_blenders_cycles_renders(blender, tmp_path):
     families = json.loads((tmp_path / "agreement.json").read_text())["families"]
     assert all(family["scenes"] == 4 and family["far"] == 0 for family in families.values())
     assert families["polyhedra"]["wrong_elsewhere"] == families["meshes"]["wrong_elsewhere"] == 0
+
+
+def test_an_interrupt_stops_the_engine_and_leaves_no_clip(model, shot, tmp_path):
+    out = tmp_path / "out"
+    command = [
+        os.environ["BLENDER"],
+        "-b",
+        shot,
+        "-P",
+        BATCH,
+        "--",
+        "--out",
+        out,
+        "--model",
+        model,
+        "--steps",
+        "900",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGINT)
+    printed = process.stdout.read()
+    assert process.wait() == 130, printed
+    assert "Interrupted" in printed and "Traceback" not in printed
+    assert [path.name for path in out.iterdir()] == ["job"]
