@@ -8,7 +8,7 @@ from ..errors import PeekabooError
 
 
 class PEEKABOO_OT_set_up_engine(bpy.types.Operator):
-    """Make a Python environment for the engine in the add-on's own folder. It downloads about 1 GB; Blender's own Python is not touched"""  # noqa: E501 - a tooltip
+    """Make the engine's own Python environment: gigabytes to download. Blender's Python is not touched"""
 
     bl_idname = "peekaboo.set_up_engine"
     bl_label = "Set Up Engine"

@@ -68,6 +68,11 @@ def test_author_generate_cancel_generate_undo(play):
     assert_engines_end(facts["pids"])
 
 
+def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(play):
+    facts = play("outlines").facts(seconds=200)
+    assert min(facts["on"]) > 20 and max(facts["off"]) == 0, facts
+
+
 def test_opening_a_file_or_disabling_the_addon_cancels_cleanly(play):
     facts = play("open_another", steps=300).facts(seconds=200)
     assert facts["after_load"] == ["The generation was cancelled; nothing was kept of it.", [], []]
