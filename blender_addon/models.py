@@ -32,6 +32,14 @@ def model_size(name: str) -> tuple[int, int, int]:
     return entry["width"], entry["height"], entry["num_frames"]
 
 
+def temporal_compression(name: str) -> int:
+    """Frames of the clip that one latent frame of a model stands for, after the first, which stands alone."""
+    entry = catalogue().get(name)
+    if entry is None:
+        entry = _read(Path(name) / "peekaboo.json") if (Path(name) / "peekaboo.json").is_file() else {}
+    return entry.get("temporal_compression", 1)
+
+
 def describe(name: str) -> list[str]:
     """List what one wants to know of a model before choosing it; see :func:`model_size`."""
     width, height, num_frames = model_size(name)

@@ -164,17 +164,23 @@ def label_map(
     return labels
 
 
-def coverage(labels: np.ndarray, count: int, cell: int = 8) -> np.ndarray:
+def coverage(labels: np.ndarray, count: int, cell: int = 8, span: int = 1) -> np.ndarray:
     """Measure how much of each cell of a coarse grid the subjects fill, e.g. at a model's latent resolution.
+
+    A video autoencoder that compresses time makes one latent frame of the first frame alone, and one of every
+    ``span`` frames after it; the coverage of a latent frame is the mean over the frames that it stands for.
 
     Args:
         labels: (frames, height, width), as :func:`label_map` makes them.
         count: number of subjects.
         cell: width and height of a cell in pixels; both sizes of the picture are multiples of it.
+        span: frames that a latent frame after the first stands for; a last group may be shorter.
 
     Returns:
-        float32 (frames, count, height / cell, width / cell), 0..1.
+        float32 (1 + ceil((frames - 1) / span), count, height / cell, width / cell), 0..1.
     """
     frames, height, width = labels.shape
     cells = labels.reshape(frames, height // cell, cell, width // cell, cell)
-    return np.stack([(cells == k + 1).mean(axis=(2, 4), dtype=np.float32) for k in range(count)], axis=1)
+    full = np.stack([(cells == k + 1).mean(axis=(2, 4), dtype=np.float32) for k in range(count)], axis=1)
+    groups = np.split(full, range(1, frames, span))
+    return np.stack([group.mean(axis=0) for group in groups])

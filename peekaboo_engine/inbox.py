@@ -82,8 +82,8 @@ class Inbox:
             self._cancelled.discard(id_)
 
     def _read(self) -> None:
-        # Bytes, since what is no UTF-8 must not end the thread; unbuffered, since Python aborts at its exit over
-        # the lock of a buffer that a thread waits on.
+        # Bytes, since what is no UTF-8 must not end the thread; unbuffered, since Python aborts at its exit
+        # over the lock of a buffer that a thread waits on.
         stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - it outlives this
         try:
             for line in stdin:

@@ -32,6 +32,7 @@ class ModelEntry(BaseModel):
         num_inference_steps, guidance_scale, masked_steps: defaults of a generation.
         licence: SPDX identifier of the weights.
         memory_gb: roughly what a generation needs, on the device it runs on.
+        temporal_compression: frames that one latent frame stands for after the first; 1 for this family.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +49,7 @@ class ModelEntry(BaseModel):
     masked_steps: int
     licence: str
     memory_gb: float
+    temporal_compression: int = 1
 
     @property
     def folder(self) -> Path | None:

@@ -57,15 +57,15 @@ def marker_frame(scene: Any, name: str) -> int:
     return marker.frame
 
 
-def write(path: Path, layout: shot.Layout, coverage: bool) -> None:
-    """Write the arrays: whole or not at all."""
+def write(path: Path, layout: shot.Layout, span: int | None) -> None:
+    """Write the arrays, whole or not at all; with coverage if ``span`` says what a latent frame is."""
     arrays: dict[str, Any] = {
         "labels": layout.labels,
         "frames": np.array(layout.timing.scene_frames),
         "names": np.array([name for name, _ in layout.subjects]),
     }
-    if coverage:
-        arrays["coverage"] = projection.coverage(layout.labels, len(layout.subjects))
+    if span:
+        arrays["coverage"] = projection.coverage(layout.labels, len(layout.subjects), span=span)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as draft:
         np.savez_compressed(draft, **arrays)
     Path(draft.name).replace(path)
@@ -78,11 +78,12 @@ def main(arguments: list[str]) -> None:
         headless.open_blend(options.blend)
     scene: Any = bpy.context.scene
     set_range(scene, options)
-    width, height, num_frames = models.model_size(options.model or scene.peekaboo.model)
+    model = options.model or scene.peekaboo.model
+    width, height, num_frames = models.model_size(model)
     timing = shot.timing_of_each_frame(scene) if options.every_frame else None
     layout = shot.read_layout(scene, width, height, num_frames, timing=timing)
     try:
-        write(options.out, layout, options.coverage)
+        write(options.out, layout, models.temporal_compression(model) if options.coverage else None)
         if options.layout:
             records = layouts.records_of(layout, scene.peekaboo.prompt)
             options.layout.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")

@@ -104,3 +104,11 @@ def test_coverage_is_the_share_of_each_cell():
     labels[0, :4, :8] = 1
     labels[0, 8:, 8:] = 2
     assert projection.coverage(labels, 2).tolist() == [[[[0.5, 0], [0, 0]], [[0, 0], [0, 1]]]]
+
+
+def test_coverage_over_time_follows_a_causal_autoencoder():
+    """The first frame is a latent frame of its own; after it every four frames make one."""
+    labels = np.zeros((9, 8, 8), np.uint8)
+    labels[[0, 2, 3]] = 1
+    assert projection.coverage(labels, 1, span=4).ravel().tolist() == [1, 0.5, 0]
+    assert projection.coverage(labels[:7], 1, span=4).ravel().tolist() == [1, 0.5, 0]

@@ -44,6 +44,20 @@ def test_the_layout_follows_the_animation_and_leaves_the_scene_alone(scene):
     assert (ball.matrix_world, len(bpy.data.scenes)) == before
 
 
+def test_selection_and_undo_stay_the_users(scene):
+    ball, cube = small_shot(scene)
+    ball.select_set(True)
+    bpy.context.view_layer.objects.active = cube
+    bpy.ops.ed.undo_push(message="before")
+    cube.location.z = 1.5
+    bpy.ops.ed.undo_push(message="moved")
+    shot.read_layout(scene, 96, 64, 4)
+    assert bpy.context.selected_objects == [ball]
+    assert bpy.context.view_layer.objects.active == cube
+    bpy.ops.ed.undo()  # takes back the move, and nothing of ours before it
+    assert bpy.data.objects["Cube Subject"].location.z == 0
+
+
 def test_markers_switch_the_camera_as_they_do_for_blender(scene):
     scene.frame_start, scene.frame_end = 1, 40
     lenses = [add_camera(scene) for _ in range(3)]
