@@ -63,7 +63,8 @@ class Sampler:
         return self
 
     def __exit__(self, *_) -> None:
-        bpy.data.scenes.remove(self._stage)
+        # Not scenes.remove(), which looks for windows and crashes Blender 4.3 in its --command mode
+        bpy.data.batch_remove([self._stage])
         for stand_in in self._stand_ins.values():
             bpy.data.objects.remove(stand_in)
         self._stand_ins.clear()
