@@ -8,7 +8,7 @@ import colorsys
 import bpy
 from mathutils import Matrix, Vector
 
-from . import phrases
+from . import phrases, subjects
 from .errors import PeekabooError
 
 CAN_HAVE_EXTENT = {"EMPTY", "MESH", "CURVE", "SURFACE", "FONT", "META"}
@@ -104,5 +104,5 @@ def prompt_problem(scene) -> str | None:
     prompt = scene.peekaboo.prompt
     if not prompt.strip():
         return "Say what the clip shows, with the phrase of each subject in it."
-    used = [obj for obj in marked(scene) if obj.peekaboo.enabled]
+    used = subjects.used_subjects(scene, update=False)
     return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])

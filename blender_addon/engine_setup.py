@@ -195,6 +195,13 @@ class Task:
             self._messages.put(Ended(text, failed=True))
 
 
+def _has_pip(python: Path) -> bool:
+    try:
+        return subprocess.run([python, "-I", "-m", "pip", "--version"], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
 def install(task: Task, folder: Path, packages: Path) -> str:
     """Make or complete an environment.
 
@@ -211,7 +218,7 @@ def install(task: Task, folder: Path, packages: Path) -> str:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     python = engine_client.python_of(folder)
-    if not python.is_file():
+    if not _has_pip(python):  # none yet, or one that was cut short
         free = shutil.disk_usage(folder.parent).free / 1e9
         if free < GIGABYTES:
             raise PeekabooError(

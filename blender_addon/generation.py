@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
-from bpy.app.handlers import persistent
 
 from . import engine_client, preferences, sequencer, shot, takes
 from .errors import PeekabooError
@@ -155,8 +154,8 @@ def _begin(scene) -> Generation:
 
 
 def cancel() -> None:
-    """Tell the engine to end; the timer sees to it that it does."""
-    if _current is not None and not _current.cancelled:
+    """Tell the engine to end, and the timer sees to it that it does; a clip that is done is kept."""
+    if _current is not None and not _current.cancelled and _current.clip is None:
         _current.cancelled = True
         _current.engine.stop()
 
@@ -217,9 +216,12 @@ def _follow(generation: Generation) -> Outcome | None:
 
 
 def _user_is_dragging() -> bool:
-    """Whether a modal operator is at work, in whose middle an undo step must not fall."""
+    """Whether a modal operator is at work in whose middle an undo step must not fall.
+
+    Others may listen all the time, such as add-ons that show pressed keys.
+    """
     return any(
-        not operator.bl_idname.startswith("PEEKABOO_OT")
+        operator.bl_options & {"UNDO", "BLOCKING"} or operator.bl_idname == "RENDER_OT_render"
         for window in bpy.context.window_manager.windows
         for operator in window.modal_operators
     )
@@ -256,20 +258,12 @@ def redraw() -> None:
                         region.tag_redraw()
 
 
-@persistent
-def _before_load(_path) -> None:
-    """Another file is opened: its sequencer is not where this clip belongs."""
-    cancel()
-
-
 def register():
-    """Watch for files being opened."""
-    bpy.app.handlers.load_pre.append(_before_load)
+    """Nothing to add: the timer comes with the first generation."""
 
 
 def unregister():
     """End what is running."""
-    bpy.app.handlers.load_pre.remove(_before_load)
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
     leave()

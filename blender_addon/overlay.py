@@ -17,7 +17,7 @@ from bpy.app.handlers import persistent
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 
-from . import authoring, cameras, models, projection, subjects
+from . import cameras, models, projection, subjects
 from .errors import PeekabooError
 from .geometry import Hulls
 
@@ -58,7 +58,7 @@ def outlines(scene, view_layer, depsgraph, size: tuple[int, int]) -> Outlines | 
         depsgraph: that has evaluated it.
         size: width and height of the model's video.
     """
-    used = [obj for obj in authoring.marked(scene) if obj.peekaboo.enabled and obj.name in view_layer.objects]
+    used = [obj for obj in subjects.used_subjects(scene, update=False) if obj.name in view_layer.objects]
     try:
         camera = cameras.view(
             scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, size[0] / size[1]

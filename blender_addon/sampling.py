@@ -35,11 +35,11 @@ class Sampler:
         Raises:
             PeekabooError: the scene has no camera, or a subject moves by simulation.
         """
-        for obj in objects:
-            if scene.rigidbody_world and obj.rigid_body and obj.rigid_body.type == "ACTIVE":
+        for obj in objects if scene.rigidbody_world else ():
+            if body := _simulated_body(obj):
                 raise PeekabooError(
-                    f'The subject "{obj.name}" is moved by the rigid body simulation, which runs in its own '
-                    "scene only: bake it to keyframes."
+                    f'The subject "{obj.name}" is moved by the rigid body simulation of "{body.name}", which '
+                    "runs in its own scene only: bake it to keyframes."
                 )
         self._scene = scene
         self._subjects = objects
@@ -50,6 +50,7 @@ class Sampler:
     def __enter__(self) -> Sampler:
         self._stage = bpy.data.scenes.new("Peekaboo Sampling")
         try:
+            self._stage.active_clip = self._scene.active_clip  # what Follow Track and the like look at
             for setting in ("fps", "fps_base", "frame_map_old", "frame_map_new"):
                 setattr(self._stage.render, setting, getattr(self._scene.render, setting))
             objects = dict.fromkeys([*self._subjects, *self._cameras])
@@ -70,11 +71,15 @@ class Sampler:
         self._stand_ins.clear()
 
     def _evaluable(self, obj):
-        """The object, or a copy of one that is disabled in viewports, which Blender would not evaluate."""
-        if not obj.hide_viewport:
+        """The object, or a copy of one that Blender evaluates otherwise for a viewport than for a render."""
+        if not obj.hide_viewport and not any(map(_differs_in_viewport, obj.modifiers)):
             return obj
         stand_in = obj.copy()
         stand_in.hide_viewport = False
+        for modifier in stand_in.modifiers:
+            modifier.show_viewport = modifier.show_render
+            if hasattr(modifier, "render_levels"):
+                modifier.levels = modifier.render_levels
         self._stand_ins[obj] = stand_in
         return stand_in
 
@@ -111,6 +116,7 @@ class Sampler:
 
     def _label_moment(self, time: float, camera, size: tuple[int, int], aspect: float | None) -> np.ndarray:
         frame = math.floor(time)
+        self._stage.camera = self._stand_ins.get(camera, camera)
         self._stage.frame_set(frame, subframe=time - frame)
         depsgraph = self._stage.view_layers[0].depsgraph
         lens = self._evaluated(camera, depsgraph)
@@ -126,3 +132,24 @@ class Sampler:
 
     def _evaluated(self, obj, depsgraph):
         return self._stand_ins.get(obj, obj).evaluated_get(depsgraph)
+
+
+def _differs_in_viewport(modifier) -> bool:
+    """Whether a render would show a modifier's result otherwise than a viewport."""
+    if modifier.show_viewport != modifier.show_render:
+        return True
+    return hasattr(modifier, "render_levels") and modifier.levels != modifier.render_levels
+
+
+def _simulated_body(obj):
+    """The object's own active rigid body, or that of what it is parented or constrained to; None without."""
+    waiting, seen = [obj], set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or one in seen:
+            continue
+        seen.add(one)
+        if one.rigid_body and one.rigid_body.type == "ACTIVE":
+            return one
+        waiting += [one.parent, *(getattr(constraint, "target", None) for constraint in one.constraints)]
+    return None

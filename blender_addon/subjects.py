@@ -22,8 +22,13 @@ THINNEST = 1e-6
 """What flattens a shape leaves it this thick, relative to its size, so that it keeps an inside."""
 
 
-def rendered_objects(scene) -> set:
-    """The objects that a render of the scene would hold, if they themselves are not hidden from render."""
+def rendered_objects(scene, update: bool = True) -> set:
+    """The objects that a render of the scene would hold, if they themselves are not hidden from render.
+
+    Args:
+        scene: the user's.
+        update: see also what a script has just linked; not allowed while Blender draws.
+    """
     objects: set = set()
 
     def gather(layer_collection):
@@ -34,7 +39,8 @@ def rendered_objects(scene) -> set:
 
     for layer in scene.view_layers:
         if layer.use:
-            layer.update()  # a collection that a script has just linked is not there before
+            if update:
+                layer.update()  # a collection that a script has just linked is not there before
             gather(layer.layer_collection)
     return objects
 
@@ -45,7 +51,7 @@ def subjects_of(scene) -> list:
     Raises:
         PeekabooError: there is none, or more than a label map can tell apart.
     """
-    subjects = [obj for obj in rendered_objects(scene) if obj.peekaboo.is_subject and obj.peekaboo.enabled]
+    subjects = used_subjects(scene)
     if not subjects:
         raise PeekabooError(
             f'The scene "{scene.name}" has no subject: mark an object as one and give it a phrase of the '
@@ -56,7 +62,14 @@ def subjects_of(scene) -> list:
             f'The scene "{scene.name}" has {len(subjects)} subjects: disable some, at most {MAX_SUBJECTS} '
             "can be told apart."
         )
-    return sorted(subjects, key=lambda obj: obj.name)
+    return subjects
+
+
+def used_subjects(scene, update: bool = True) -> list:
+    """The enabled subjects that a scene would render, by name; see :func:`rendered_objects`."""
+    rendered = rendered_objects(scene, update)
+    used = [obj for obj in rendered if obj.peekaboo.is_subject and obj.peekaboo.enabled]
+    return sorted(used, key=lambda obj: obj.name)
 
 
 def shapes_of(obj, depsgraph, hulls: Hulls | None = None) -> list[Shape]:

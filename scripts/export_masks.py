@@ -10,10 +10,12 @@ background and k for ``names[k - 1]``; ``frames``, the time of each; ``names``, 
 
 import argparse
 import json
+import os
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import bpy
 import numpy as np
@@ -66,9 +68,20 @@ def write(path: Path, layout: shot.Layout, span: int | None) -> None:
     }
     if span:
         arrays["coverage"] = projection.coverage(layout.labels, len(layout.subjects), span=span)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as draft:
+    with replacing(path) as draft:
         np.savez_compressed(draft, **arrays)
-    Path(draft.name).replace(path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside ``path`` that takes its place if the block succeeds, and is removed if not."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            yield file
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def main(arguments: list[str]) -> None:
@@ -86,11 +99,13 @@ def main(arguments: list[str]) -> None:
         write(options.out, layout, models.temporal_compression(model) if options.coverage else None)
         if options.layout:
             records = layouts.records_of(layout, scene.peekaboo.prompt)
-            options.layout.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+            with replacing(options.layout) as draft:
+                draft.write((json.dumps(records, indent=1) + "\n").encode())
         pictures = preview.write(scene, layout, options.preview) if options.preview else ()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # Blender's own writing raises RuntimeError
+        reason = error.strerror if isinstance(error, OSError) else str(error).strip().splitlines()[0]
         raise PeekabooError(
-            f"The masks cannot be written ({error.strerror}: {error.filename}): choose a folder that can be."
+            f"The masks cannot be written ({reason}): choose another folder, or free some space."
         ) from None
     for path in (options.out, options.layout, *pictures):
         if path:

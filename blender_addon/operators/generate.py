@@ -46,11 +46,12 @@ class PEEKABOO_OT_generate(bpy.types.Operator):
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, _context, event):
-        """Pass all events on but ESC."""
+    def modal(self, context, event):
+        """Pass all events on but ESC, which stops the playback first where there is one."""
         if generation.current() is None:
             return {"FINISHED", "PASS_THROUGH"}
-        if event.type == "ESC" and event.value == "PRESS":
+        playing = context.screen is not None and context.screen.is_animation_playing
+        if event.type == "ESC" and event.value == "PRESS" and not playing:
             generation.cancel()
             return {"CANCELLED"}
         return {"PASS_THROUGH"}

@@ -76,7 +76,9 @@ class PEEKABOO_OT_make_subjects(bpy.types.Operator):
     def poll(cls, context):
         """Some selected object can become a subject."""
         if not _future_subjects(context):
-            cls.poll_message_set("Select objects that are no subjects yet: empties, meshes, curves or texts")
+            cls.poll_message_set(
+                "Select empties, meshes, curves or texts that are no subjects yet, and not linked"
+            )
             return False
         return True
 
@@ -91,7 +93,7 @@ def _future_subjects(context) -> list:
     return [
         obj
         for obj in context.selected_objects
-        if obj.type in authoring.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject
+        if obj.type in authoring.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject and obj.is_editable
     ]
 
 

@@ -171,3 +171,29 @@ def test_a_simulated_subject_is_refused(scene, cube):
     bpy.ops.rigidbody.object_add()
     with pytest.raises(PeekabooError, match="bake it to keyframes"):
         look(scene)
+
+
+def test_a_subject_that_follows_a_simulated_one_is_refused(scene, cube):
+    body = add_mesh(scene, [(-1, 0, -1), (1, 0, -1), (0, 0, 1)], [(0, 1, 2)], name="Body")
+    bpy.context.view_layer.objects.active = body
+    bpy.ops.rigidbody.world_add()
+    bpy.ops.rigidbody.object_add()
+    assert look(scene).any()
+    cube.parent = body
+    with pytest.raises(PeekabooError, match='simulation of "Body"'):
+        look(scene)
+
+
+def test_modifiers_count_as_they_are_set_for_rendering(scene, cube):
+    cube.peekaboo.enabled = False
+    mesh = add_mesh(scene, [(-1, 0, -1), (0, 0, -1), (0, 0, 1), (-1, 0, 1)], [(0, 1, 2, 3)])
+    mesh.peekaboo.is_subject = True
+    one = np.count_nonzero(look(scene))
+    array = mesh.modifiers.new("Array", "ARRAY")
+    array.count = 3
+    three = np.count_nonzero(look(scene))
+    array.show_viewport = False
+    assert np.count_nonzero(look(scene)) == three > 2 * one
+    array.show_viewport, array.show_render = True, False
+    assert np.count_nonzero(look(scene)) == one
+    assert (array.show_viewport, array.show_render) == (True, False)

@@ -73,10 +73,12 @@ def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(
     assert min(facts["on"]) > 20 and max(facts["off"]) == 0, facts
 
 
-def test_opening_a_file_or_disabling_the_addon_cancels_cleanly(play):
-    facts = play("open_another", steps=300).facts(seconds=200)
-    assert facts["after_load"] == ["The generation was cancelled; nothing was kept of it.", [], []]
-    assert facts["after_disable"] == [] and not facts["prompt_kept"]
+def test_opening_a_file_keeps_the_clip_and_disabling_the_addon_cancels_cleanly(play):
+    facts = play("open_another", steps=60).facts(seconds=200)
+    outcome, strips, takes = facts["after_load"]
+    assert outcome.startswith("The scene of the clip is gone: the clip itself is at") and strips == []
+    assert [take for take in takes if take.endswith("clip.mp4")]
+    assert facts["after_disable"] == takes and not facts["prompt_kept"]
     assert_engines_end(facts["pids"])
 
 
