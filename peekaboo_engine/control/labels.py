@@ -53,7 +53,7 @@ def pool_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     A cell takes the label that covers most of it. A subject that is visible in a frame but wins no cell
     there takes the cell that it covers most, so that small subjects survive at the coarsest level: the
     released code samples every s-th pixel instead and loses them (src/models/attention.py:184-197 of
-    microsoft/Peekaboo; up to 31 % of LaSOT's boxes at stride 8).
+    microsoft/Peekaboo).
 
     Args:
         labels: uint8 (frames, H, W).
