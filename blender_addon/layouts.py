@@ -17,7 +17,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import compat, models, shot
+from . import authoring, compat, models, shot
 from .errors import PeekabooError
 
 FPS = 8
@@ -128,8 +128,7 @@ def _add_subject(scene, record: Record, aspect: float, distance: float) -> float
     """Add a keyframed block whose front is at a distance from the camera; returns the block's depth."""
     empty: Any = bpy.data.objects.new(record.phrase.capitalize(), None)
     empty.empty_display_type, empty.empty_display_size = "CUBE", 1.0
-    empty.peekaboo.is_subject = True
-    empty.peekaboo.phrase = record.phrase
+    authoring.mark(scene, empty, record.phrase)
     scene.collection.objects.link(empty)
     low, high, depth = _extents(record, aspect, distance)
     for i, present in enumerate(record.present):

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import cameras, compat, shot
+from . import authoring, cameras, compat, shot
 
 OPACITY = 0.6
 """Of the masks over the render."""
@@ -31,6 +31,8 @@ def write(scene, layout: shot.Layout, folder: Path) -> tuple[Path, Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     colors = [tuple(scene.objects[name].peekaboo.color) for name, _ in layout.subjects]
+    if len(set(colors)) < len(colors):  # set from a script, which leaves them all at the default
+        colors = [authoring.new_color(k) for k in range(len(colors))]
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
         backdrops = _render(scene, layout, scratch)

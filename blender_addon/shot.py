@@ -111,10 +111,11 @@ def read_layout(
         present |= np.bincount(frame.ravel(), minlength=len(present)) > 0
     for obj, seen in zip(objects, present[1:], strict=False):
         if not seen:
+            hidden = ", turn off Occluded by Scene" if scene.peekaboo.occluded_by_scene else ""
             raise PeekabooError(
                 f'The subject "{obj.name}" is never in view of the camera between frames '
                 f"{timing.frame_start} and {timing.frame_start + timing.frame_count - 1}: move it into view, "
-                "give it a size, or disable it."
+                f"give it a size{hidden}, or disable it."
             )
     return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing)
 

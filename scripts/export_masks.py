@@ -47,7 +47,7 @@ def set_range(scene: Any, options: argparse.Namespace) -> None:
     start = marker_frame(scene, options.from_marker) if options.from_marker else scene.frame_start
     end = marker_frame(scene, options.to_marker) - 1 if options.to_marker else scene.frame_end
     if end < start:  # Blender would move the other end along
-        raise PeekabooError(f"There is no frame between {start} and {end}: choose markers in their order.")
+        raise PeekabooError("There is no frame between these markers: choose them in their order.")
     scene.frame_start, scene.frame_end = start, end
 
 
@@ -68,6 +68,7 @@ def write(path: Path, layout: shot.Layout, span: int | None) -> None:
     }
     if span:
         arrays["coverage"] = projection.coverage(layout.labels, len(layout.subjects), span=span)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         np.savez_compressed(draft, **arrays)
 

@@ -82,7 +82,8 @@ def main(arguments: list[str]) -> None:
         for identity in options.id:
             if identity not in found:
                 raise PeekabooError(
-                    f'There is no layout "{identity}" in "{options.layouts}": give the id of one.'
+                    f'There is no layout "{identity}" in "{options.layouts}": give the id of one, such as '
+                    f'"{next(iter(found))}".'
                 )
         records = [found[identity] for identity in options.id]
     if options.check:

@@ -181,10 +181,12 @@ def test_masks_of_each_frame_between_markers(scene, tmp_path):
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         assert arrays["frames"].tolist() == [5, 7, 9]
     done = run("export_masks.py", tmp_path / "shot.blend", "--out", tmp_path / "b.npz", *options, "in")
-    assert_refused(done, "no frame between 5 and 4")
+    assert_refused(done, "no frame between these markers")
     done = run("export_masks.py", tmp_path / "shot.blend", "--out", tmp_path / "b.npz", *options, "none")
     assert_refused(done, 'no marker "none"')
 
 
 def test_masks_that_cannot_be_written_are_one_sentence(blend, tmp_path):
-    assert_refused(run("export_masks.py", blend, "--out", tmp_path / "none" / "a.npz"), "cannot be written")
+    (tmp_path / "file").write_text("where a folder should be")
+    assert_refused(run("export_masks.py", blend, "--out", tmp_path / "file" / "a.npz"), "cannot be written")
+    assert run("export_masks.py", blend, "--out", tmp_path / "new" / "a.npz").returncode == 0
