@@ -118,7 +118,8 @@ def add_random_mesh(scene, choose, kind):
     if kind == "SUZANNE":
         bpy.ops.mesh.primitive_monkey_add()
         obj = bpy.context.object
-        obj.modifiers.new("Subdivide", "SUBSURF").levels = 1
+        subdivide = obj.modifiers.new("Subdivide", "SUBSURF")
+        subdivide.levels = subdivide.render_levels = 1  # the twin is made as a viewport shows it
     elif kind == "CURVE":
         bpy.ops.curve.primitive_bezier_circle_add()
         obj = bpy.context.object
