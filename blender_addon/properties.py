@@ -84,6 +84,14 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         search=_model_names,
         search_options={"SUGGESTION"},
     )
+    seed_mode: EnumProperty(
+        name="Seed",
+        description="What each clip's noise is drawn from",
+        items=[
+            ("FIXED", "Fixed", "The same seed each time, which gives the same clip again"),
+            ("RANDOM", "Random", "A new seed for each clip; the clip's strip remembers it"),
+        ],
+    )
     seed: IntProperty(name="Seed", description="The same seed gives the same clip again", default=0, min=0)
     num_inference_steps: IntProperty(
         name="Steps",

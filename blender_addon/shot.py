@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from . import models, phrases, sampling, subjects
 from .errors import PeekabooError
 
 SCHEMA_VERSION = 1
+
+SEED_LIMIT = 2**31
+"""Seeds are less than this: what an integer property of Blender's holds."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def read_layout(
         timing: the times to sample, instead of ``num_frames`` spread over the scene's range.
 
     Raises:
-        PeekabooError: what keeps the scene from being projected; also when a subject is never in view.
+        PeekabooError: what keeps the scene from being projected.
     """
     timing = timing or timing_of(scene, num_frames)
     times = timing.scene_frames
@@ -106,18 +110,24 @@ def read_layout(
             labels[i] = sampler.label_map(time, width, height)
             if on_frame is not None:
                 on_frame(i + 1, len(times))
-    present = np.zeros(subjects.MAX_SUBJECTS + 1, bool)
-    for frame in labels:
-        present |= np.bincount(frame.ravel(), minlength=len(present)) > 0
-    for obj, seen in zip(objects, present[1:], strict=False):
+    return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing)
+
+
+def check_in_view(scene, layout: Layout) -> None:
+    """Make sure that each subject is seen in some frame of a scene's layout.
+
+    Raises:
+        PeekabooError: one is not.
+    """
+    present = np.bincount(layout.labels.ravel(), minlength=len(layout.subjects) + 1) > 0
+    first, last = layout.timing.frame_start, layout.timing.frame_start + layout.timing.frame_count - 1
+    for (name, _), seen in zip(layout.subjects, present[1:], strict=True):
         if not seen:
             hidden = ", turn off Occluded by Scene" if scene.peekaboo.occluded_by_scene else ""
             raise PeekabooError(
-                f'The subject "{obj.name}" is never in view of the camera between frames '
-                f"{timing.frame_start} and {timing.frame_start + timing.frame_count - 1}: move it into view, "
-                f"give it a size{hidden}, or disable it."
+                f'The subject "{name}" is never in view of the camera between frames {first} and {last}: '
+                f"move it into view, give it a size{hidden}, or disable it."
             )
-    return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing)
 
 
 def check_prompt(scene) -> None:
@@ -137,8 +147,20 @@ def check_prompt(scene) -> None:
         raise PeekabooError(problem)
 
 
-def make_job(scene, layout: Layout) -> dict:
-    """Describe the clip that a scene's settings ask for, as ``job.json`` states it."""
+def next_seed(scene) -> int:
+    """The seed of a scene's next clip: the one that is set, or with random seeds a new one each time."""
+    settings = scene.peekaboo
+    return random.randrange(SEED_LIMIT) if settings.seed_mode == "RANDOM" else settings.seed
+
+
+def make_job(scene, layout: Layout, seed: int | None = None) -> dict:
+    """Describe the clip that a scene's settings ask for, as ``job.json`` states it.
+
+    Args:
+        scene: with the settings.
+        layout: of the scene.
+        seed: of the clip; :func:`next_seed` when left out.
+    """
     settings, timing = scene.peekaboo, layout.timing
     num_frames, height, width = layout.labels.shape
     return {
@@ -157,7 +179,7 @@ def make_job(scene, layout: Layout) -> dict:
             "fps_base": timing.fps_base,
             "scene_frames": list(timing.scene_frames),
         },
-        "seed": settings.seed,
+        "seed": next_seed(scene) if seed is None else seed,
         "num_inference_steps": settings.num_inference_steps or None,
         "guidance_scale": settings.guidance_scale or None,
         "control": {
@@ -198,14 +220,33 @@ def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
         ) from None
 
 
-def write_shot(scene, folder: Path, on_frame: Callable[[int, int], None] | None = None) -> dict:
+def write_shot(
+    scene, folder: Path, on_frame: Callable[[int, int], None] | None = None, seed: int | None = None
+) -> dict:
     """Project a scene and write its job folder; returns the job.
+
+    Args:
+        scene: with subjects, a camera and a prompt.
+        folder: the job folder.
+        on_frame: see :func:`read_layout`.
+        seed: see :func:`make_job`.
 
     Raises:
         PeekabooError: what keeps the shot from being made, before anything is written.
     """
-    check_prompt(scene)
-    layout = read_layout(scene, *models.model_size(scene.peekaboo.model), on_frame)
-    job = make_job(scene, layout)
+    layout = read_shot(scene, on_frame)
+    job = make_job(scene, layout, seed)
     write_job(job, layout.labels, folder)
     return job
+
+
+def read_shot(scene, on_frame: Callable[[int, int], None] | None = None) -> Layout:
+    """Project a scene at the size of its model, after checking its prompt.
+
+    Raises:
+        PeekabooError: what keeps the shot from being made.
+    """
+    check_prompt(scene)
+    layout = read_layout(scene, *models.model_size(scene.peekaboo.model), on_frame)
+    check_in_view(scene, layout)
+    return layout

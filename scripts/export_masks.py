@@ -96,6 +96,7 @@ def main(arguments: list[str]) -> None:
     width, height, num_frames = models.model_size(model)
     timing = shot.timing_of_each_frame(scene) if options.every_frame else None
     layout = shot.read_layout(scene, width, height, num_frames, timing=timing)
+    shot.check_in_view(scene, layout)
     try:
         write(options.out, layout, models.temporal_compression(model) if options.coverage else None)
         if options.layout:

@@ -83,6 +83,18 @@ def test_a_job_is_written_whole_with_what_the_scene_says(scene, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["job"]
 
 
+def test_a_random_seed_is_drawn_for_each_job_and_the_fixed_one_is_kept(scene, tmp_path):
+    small_shot(scene)
+    settings = scene.peekaboo
+    settings.seed, settings.seed_mode = 7, "RANDOM"
+    layout = shot.read_shot(scene)
+    seeds = {shot.make_job(scene, layout)["seed"] for _ in range(8)}
+    assert len(seeds) > 1 and all(0 <= seed < shot.SEED_LIMIT for seed in seeds) and settings.seed == 7
+    assert shot.make_job(scene, layout, seed=0)["seed"] == 0
+    settings.seed_mode = "FIXED"
+    assert shot.write_shot(scene, tmp_path / "job")["seed"] == 7
+
+
 def move_out_of_view(scene):
     bpy.data.objects["Cube Subject"].location.y = -50
 
