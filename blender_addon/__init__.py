@@ -4,9 +4,29 @@
 
 def _modules() -> list:
     # here, so that the bpy-free modules import in any Python
-    from . import cli, engine_state, generation, operators, overlay, panels, preferences, properties
+    from . import (
+        cli,
+        engine_state,
+        generation,
+        operators,
+        overlay,
+        panels,
+        panels_generate,
+        preferences,
+        properties,
+    )
 
-    return [properties, preferences, generation, engine_state, operators, panels, overlay, cli]
+    return [
+        properties,
+        preferences,
+        generation,
+        engine_state,
+        operators,
+        panels,
+        panels_generate,
+        overlay,
+        cli,
+    ]
 
 
 def register():

@@ -7,7 +7,7 @@ import textwrap
 
 import bpy
 
-from . import authoring, generation, models, phrases, preferences
+from . import authoring, models, phrases
 from .errors import PeekabooError
 
 LETTER_WIDTH = 6.4
@@ -42,13 +42,15 @@ class PEEKABOO_UL_subjects(bpy.types.UIList):
         return flags, bpy.types.UI_UL_list.sort_items_by_name(objects)
 
 
-class _SidebarPanel:
+class SidebarPanel:
+    """Where the panels are."""
+
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Peekaboo"
 
 
-class PEEKABOO_PT_subjects(_SidebarPanel, bpy.types.Panel):
+class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
     """What is to be where."""
 
     bl_label = "Subjects"
@@ -84,7 +86,7 @@ def _draw_subject(layout, obj) -> None:
         column.prop(obj.peekaboo, "outline")
 
 
-class PEEKABOO_PT_prompt(_SidebarPanel, bpy.types.Panel):
+class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
     """What the clip shows."""
 
     bl_label = "Prompt"
@@ -98,35 +100,11 @@ class PEEKABOO_PT_prompt(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
 
 
-class PEEKABOO_PT_generate(_SidebarPanel, bpy.types.Panel):
-    """Make the clip, and see how it goes."""
-
-    bl_label = "Generate"
-
-    def draw(self, context):
-        """Draw the button; or the progress; and how the last clip ended."""
-        layout = self.layout
-        running = generation.current()
-        if running is None:
-            row = layout.row()
-            row.scale_y = 1.5
-            row.operator("peekaboo.generate", icon="RENDER_ANIMATION")
-            _draw_missing_engine(layout, context)
-        else:
-            layout.progress(factor=running.factor, text=running.text)
-            layout.operator("peekaboo.cancel", icon="CANCEL")
-        if ended := generation.outcome():
-            draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
-            if ended.folder:
-                layout.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(
-                    ended.folder
-                )
-
-
-class PEEKABOO_PT_shot(_SidebarPanel, bpy.types.Panel):
+class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
     """How the clip is made."""
 
     bl_label = "Shot"
+    bl_order = 1  # below Generate, which is registered later
 
     def draw(self, context):
         """Draw the model with its size and licence, the seed, and where clips go."""
@@ -143,7 +121,7 @@ class PEEKABOO_PT_shot(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "output_folder", text="Output")
 
 
-class PEEKABOO_PT_sampling(_SidebarPanel, bpy.types.Panel):
+class PEEKABOO_PT_sampling(SidebarPanel, bpy.types.Panel):
     """Numbers of a generation that a model has defaults for."""
 
     bl_label = "Sampling"
@@ -160,7 +138,7 @@ class PEEKABOO_PT_sampling(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "masked_steps")
 
 
-class PEEKABOO_PT_masks(_SidebarPanel, bpy.types.Panel):
+class PEEKABOO_PT_masks(SidebarPanel, bpy.types.Panel):
     """How subjects become masks, and how these act."""
 
     bl_label = "Masks"
@@ -179,14 +157,6 @@ class PEEKABOO_PT_masks(_SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "gate_second_temporal")
 
 
-def _draw_missing_engine(layout, context) -> None:
-    try:
-        preferences.engine_python()
-    except PeekabooError as error:
-        draw_sentence(layout, context, str(error), "ERROR")
-        layout.operator("preferences.addon_show", text="Open Preferences").module = __package__
-
-
 def draw_sentence(layout, context, text: str, icon: str) -> None:
     """Draw a text in as many lines as the width of the region asks for."""
     scale = context.preferences.system.ui_scale
@@ -202,7 +172,6 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_UL_subjects,
         PEEKABOO_PT_subjects,
         PEEKABOO_PT_prompt,
-        PEEKABOO_PT_generate,
         PEEKABOO_PT_shot,
         PEEKABOO_PT_sampling,
         PEEKABOO_PT_masks,
