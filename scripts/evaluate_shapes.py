@@ -151,7 +151,7 @@ def main() -> int:
     options = {"blocks": arguments.blocks, "special_tokens": arguments.special_tokens}
     controls = [Control(steps, **options) for steps in arguments.masked_steps]
     try:
-        layouts = spread(read_layouts(arguments.layouts), arguments.limit)
+        layouts = spread(read_layouts(arguments.layouts).layouts, arguments.limit)
         pipe = _load(arguments.model, arguments.device)
         clips = []
         for clip in evaluate(pipe, layouts, controls, sampling):

@@ -14,9 +14,10 @@ from diffusers import DiffusionPipeline
 
 from ..control import peekaboo
 from .detectors import Box, detect_subject
-from .layouts import Layout, label_map, resample_track
+from .layouts import Layout
 from .metrics import ClipScore, score_clip, summarise
 from .shapes_world import subject_phrase, world_prompt
+from .tracks import label_map, resample_track
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _evaluate_one(
     colour, shape, ground = world_prompt(index)
     phrase = subject_phrase(colour, shape)
     prompt = f"{phrase} on {ground}"
-    wanted = resample_track(layout.boxes, sampling.num_frames)
+    wanted = resample_track(layout.tracks[0].boxes, sampling.num_frames)
     started = time.perf_counter()
     with _steered(pipe, wanted, phrase, control, sampling):
         frames = pipe(
@@ -102,7 +103,7 @@ def _steered(
 ) -> contextlib.AbstractContextManager:
     if not control.masked_steps:
         return contextlib.nullcontext()
-    labels = label_map(boxes, sampling.width, sampling.height)
+    labels = label_map([boxes], sampling.width, sampling.height)
     return peekaboo(pipe, labels, [phrase], **asdict(control))
 
 

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-import json
 import math
 
 import numpy as np
@@ -9,9 +8,7 @@ from hypothesis import strategies as st
 
 from peekaboo_engine.benchmark import metrics
 from peekaboo_engine.benchmark.detectors import colour_mask, detect_subject, largest_blob
-from peekaboo_engine.benchmark.layouts import label_map, read_layouts, resample_track, spread
 from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, subject_phrase, world_prompt
-from peekaboo_engine.errors import EngineError
 
 LEFT_HALF, RIGHT_HALF, TOP_HALF = (0, 0, 0.5, 1), (0.5, 0, 1, 1), (0, 0, 1, 0.5)
 UNIT = st.floats(0, 1, allow_subnormal=False)
@@ -129,62 +126,6 @@ def parts_of(mask: np.ndarray) -> list[set[tuple[int, int]]]:
             edge.extend(near)
         parts.append(part)
     return parts
-
-
-class TestLayouts:
-    @staticmethod
-    def write(path, **changes):
-        record = {"id": 7, "caption": "A deer.", "subject": "Deer", "bboxes": [[0.1, 0.2, 0.5, 0.6]] * 3}
-        path.write_text(json.dumps([{**record, **changes}]))
-        return path
-
-    def test_reads_a_record(self, tmp_path):
-        (layout,) = read_layouts(self.write(tmp_path / "l.json"))
-        assert (layout.id, layout.subject, layout.boxes.shape) == ("7", "Deer", (3, 4))
-
-    @pytest.mark.parametrize(
-        ("boxes", "message"),
-        [
-            ([[0.1, 0.2, 0.5]], "4 numbers"),
-            ([], "4 numbers"),
-            ([["a", 0, 1, 1]], "4 numbers"),
-            ([[0.5, 0.2, 0.1, 0.6]], "order x1, y1, x2, y2"),
-            ([[0.5, 0.5, 0.5, 0.5]], "empty box"),
-        ],
-    )
-    def test_names_the_record_that_is_wrong(self, tmp_path, boxes, message):
-        with pytest.raises(EngineError, match=f"Record 0 .*{message}"):
-            read_layouts(self.write(tmp_path / "l.json", bboxes=boxes))
-
-    @pytest.mark.parametrize("text", ["", "{}", "[]", "3"])
-    def test_refuses_what_is_no_layouts_file(self, tmp_path, text):
-        path = tmp_path / "l.json"
-        path.write_text(text)
-        with pytest.raises(EngineError, match="give a"):
-            read_layouts(path)
-        with pytest.raises(EngineError, match="Cannot read"):
-            read_layouts(tmp_path / "none.json")
-
-    def test_spread_is_even(self):
-        assert spread(list(range(126)), 24)[:4] == [0, 5, 10, 15]
-        assert spread([1, 2], 24) == [1, 2]
-
-    @given(st.integers(1, 30), st.integers(2, 30))
-    def test_resampling_keeps_the_ends_and_a_steady_motion(self, before, after):
-        steady = np.linspace([0, 0, 0.2, 0.2], [0.8, 0.6, 1, 0.8], before)
-        again = resample_track(steady, after)
-        assert again[0] == pytest.approx(steady[0])
-        assert again[-1] == pytest.approx(steady[-1])
-        assert np.diff(again, axis=0) == pytest.approx(np.broadcast_to(again[1] - again[0], (after - 1, 4)))
-
-    def test_a_pixel_is_labelled_by_its_centre(self):
-        labels = label_map(np.array([[0.25, 0, 0.75, 0.5]]), width=8, height=4)
-        assert labels.dtype == np.uint8
-        assert labels[0].tolist() == [[0, 0, 1, 1, 1, 1, 0, 0]] * 2 + [[0] * 8] * 2
-
-    @given(boxes())
-    def test_no_box_vanishes(self, box):
-        assert label_map(np.array([box]), width=9, height=5).any()
 
 
 def test_world_prompts_differ_and_cover_the_world():
