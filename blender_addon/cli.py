@@ -9,73 +9,159 @@ from typing import Any
 
 import bpy
 
-from . import engine_setup, headless, preferences, takes
+from . import engine_client, engine_setup, findings, headless, options, preferences, preview, shot, takes
+from .console import Console
 from .errors import PeekabooError
 
-SETTINGS = (
-    "prompt",
-    "negative_prompt",
-    "model",
-    "seed",
-    "num_inference_steps",
-    "guidance_scale",
-    "masked_steps",
-)
-"""Settings of the shot that an option of the same name overrides."""
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of :func:`generate`."""
-    parser.add_argument(
-        "--out",
-        type=Path,
-        help="folder for job/, clip.mp4 and clip.json; a new one in the scene's by default",
-    )
-    parser.add_argument("--prompt", help="what the clip shows; the scene's own by default")
-    parser.add_argument("--negative-prompt", help="what it should not show")
-    parser.add_argument("--model", help="name of a model, or path of a diffusers folder")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--steps", type=int, dest="num_inference_steps", metavar="N", help="denoising steps")
-    parser.add_argument("--guidance", type=float, dest="guidance_scale", metavar="SCALE")
-    parser.add_argument(
-        "--masked-steps", type=int, metavar="N", help="steps in which subjects are held in place"
-    )
-    parser.add_argument("--python", help="the engine's Python, where it is not to be found")
-    parser.add_argument("--save", action="store_true", help="save the .blend with the strip in its sequencer")
-
-
-def generate(options: argparse.Namespace, online: bool = True) -> None:
-    """Make the clip of the active scene.
+def generate(asked: argparse.Namespace, online: bool = True) -> None:
+    """Make a clip of each scene with each seed.
 
     Args:
-        options: as :func:`add_options` describes them; what is left out stays as the scene has it.
+        asked: as :func:`add_generate` describes it; what is left out stays as the scene has it.
         online: whether the engine may download a model.
 
     Raises:
-        PeekabooError: there is no clip.
+        PeekabooError: not all clips are there.
     """
-    if options.save and not bpy.data.filepath:
+    if asked.save and not bpy.data.filepath:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
-    scene: Any = bpy.context.scene
-    for name in SETTINGS:
-        if (value := getattr(options, name)) is not None:
-            setattr(scene.peekaboo, name, value)
-    python = options.python or str(preferences.engine_python())
-    out = options.out.resolve() if options.out else takes.new_folder(scene)
-    result = headless.generate(scene, out, python, online)
-    print(f"clip {result.clip}", flush=True)
-    if options.save:
-        headless.save_blend(Path(bpy.data.filepath))
-        print(f"saved {bpy.data.filepath}", flush=True)
+    console = Console(asked.json)
+    python = str(_engine_python(asked))
+    shots = []
+    for scene in options.chosen_scenes(asked.scene):
+        options.override(scene, asked)
+        layout = headless.read_shot(scene, console)  # what is wrong with a scene shows before all the work
+        shots += [(scene, layout, seed) for seed in asked.seeds or [shot.next_seed(scene)]]
+    made = 0
+    try:
+        for scene, layout, seed in shots:
+            out = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
+            result = headless.generate(scene, out, python, online, layout, seed, console)
+            made += 1
+            console.result(
+                f"clip {result.clip}",
+                "clip",
+                scene=scene.name,
+                seed=seed,
+                clip=str(result.clip),
+                info=str(result.info),
+                seconds=result.seconds,
+            )
+    finally:
+        if asked.save and made:
+            headless.save_blend(Path(bpy.data.filepath))
+            console.result(f"saved {bpy.data.filepath}", "file", file=bpy.data.filepath)
 
 
-def check(options: argparse.Namespace) -> None:
-    """Print what the engine runs with.
+def _engine_python(asked: argparse.Namespace) -> Path:
+    return engine_client.find_python(asked.python) if asked.python else preferences.engine_python()
+
+
+def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path:
+    if out is None:
+        return takes.new_folder(scene)
+    return out.resolve() / f"{bpy.path.clean_name(scene.name)}_seed_{seed}" if several else out.resolve()
+
+
+def masks(asked: argparse.Namespace) -> None:
+    """Write each scene's job folder, which an engine elsewhere can take, and pictures of its masks.
+
+    Raises:
+        PeekabooError: what keeps a job from being made.
+    """
+    console = Console(asked.json)
+    scenes = options.chosen_scenes(asked.scene)
+    for scene in scenes:
+        options.override(scene, asked)
+        layout = headless.read_shot(scene, console)
+        seeds = asked.seeds or [shot.next_seed(scene)]
+        several = len(scenes) * len(seeds) > 1
+        for seed in seeds:
+            folder = _clip_folder(asked.out, scene, seed, several)
+            shot.write_job(shot.make_job(scene, layout, seed), layout.labels, folder / "job")
+            pictures = preview.write_masks(scene, layout, folder / "masks") if asked.pictures else []
+            console.result(
+                f"job {folder / 'job'}",
+                "job",
+                scene=scene.name,
+                seed=seed,
+                job=str(folder / "job"),
+                pictures=list(map(str, pictures)),
+                warnings=_warnings(layout, console),
+            )
+
+
+def check(asked: argparse.Namespace) -> None:
+    """Say what the engine runs with, and what may be wrong with the scenes that have subjects.
 
     Raises:
         PeekabooError: what is missing.
     """
-    print(engine_setup.check(Path(options.python) if options.python else preferences.engine_python()))
+    console = Console(asked.json)
+    ready = engine_setup.check(_engine_python(asked))
+    console.result(ready, "engine", text=ready)
+    for scene in options.chosen_scenes(asked.scene):
+        if asked.scene or any(obj.peekaboo.is_subject for obj in scene.objects):
+            layout = shot.read_shot(scene)
+            mapping = shot.mapping_in_words(layout.timing, len(layout.labels))
+            console.result(
+                f'scene "{scene.name}": {mapping}',
+                "scene",
+                scene=scene.name,
+                frames=mapping,
+                warnings=_warnings(layout, console),
+            )
+
+
+def _warnings(layout: shot.Layout, console: Console) -> list[str]:
+    texts = [finding.text for finding in findings.find(layout)]
+    for text in texts:
+        console.say(f"warning: {text}")
+    return texts
+
+
+def set_up(asked: argparse.Namespace) -> None:
+    """Make or complete the engine's own environment.
+
+    Raises:
+        PeekabooError: there is no usable environment.
+    """
+    if not bpy.app.online_access:
+        raise PeekabooError("Blender may not go online: put --online-mode before --command.")
+    console = Console(asked.json)
+    folder, packages = preferences.own_environment(), engine_setup.requirements()
+    task = engine_setup.Task(lambda task: engine_setup.install(task, folder, packages))
+    ready = headless.wait(task, console)
+    console.result(ready, "engine", text=ready)
+
+
+def add_generate(parser: argparse.ArgumentParser) -> None:
+    """Add the options of :func:`generate`."""
+    options.add_shot(parser)
+    options.add_python(parser)
+    parser.add_argument("--save", action="store_true", help="save the .blend with the clips in its sequencer")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.Parser(prog="blender FILE.blend --command peekaboo")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    making = commands.add_parser("generate", help="make clips, and put them into the sequencer")
+    add_generate(making)
+    making.set_defaults(call=lambda asked: generate(asked, bpy.app.online_access))
+    masking = commands.add_parser("masks", help="write what the engine is given, without an engine")
+    options.add_shot(masking)
+    masking.add_argument("--pictures", action="store_true", help="also a PNG of each frame's masks")
+    masking.set_defaults(call=masks)
+    checking = commands.add_parser("check", help="say whether the engine can run, and look at the shot")
+    checking.add_argument("--scene", action="append", metavar="NAME", help="the scene to look at")
+    options.add_python(checking)
+    options.add_json(checking)
+    checking.set_defaults(call=check)
+    setting_up = commands.add_parser("setup", help="make the engine's own environment")
+    options.add_json(setting_up)
+    setting_up.set_defaults(call=set_up)
+    return parser
 
 
 def run(arguments: list[str]) -> int:
@@ -84,16 +170,8 @@ def run(arguments: list[str]) -> int:
 
 
 def _main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="blender FILE.blend --command peekaboo")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    making = commands.add_parser("generate", help="make the clip of the file's active scene")
-    add_options(making)
-    making.set_defaults(call=lambda options: generate(options, bpy.app.online_access))
-    checking = commands.add_parser("check", help="say whether the engine can run, and on what")
-    checking.add_argument("--python", help="the engine's Python, where it is not to be found")
-    checking.set_defaults(call=check)
-    options = parser.parse_args(arguments)
-    options.call(options)
+    asked = _parser().parse_args(arguments)
+    asked.call(asked)
 
 
 _command: Any = None

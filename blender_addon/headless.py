@@ -7,16 +7,24 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 
-from . import engine_client, register, sequencer, shot, unregister
-from .errors import PeekabooError
+from . import engine_client, engine_setup, register, sequencer, shot, unregister
+from .console import Console
+from .errors import PeekabooError, UsageError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
+USAGE = 2
+"""Exit code after a command line that cannot be read, as is customary."""
+
+POLL_SECONDS = 0.1
+LEAVE_SECONDS = 3.0
+"""What an interrupted set-up gets to end in."""
 
 ZSTD_MAGIC, GZIP_MAGIC = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
 
@@ -39,7 +47,6 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     The exit code is 0 after success and 1 after a :class:`PeekabooError`, which is printed as a sentence.
     Blender would exit with 0 after an exception in a script, so all of them end here.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # Blender takes Ctrl-C and does nothing with it
     registered = hasattr(bpy.types.Scene, "peekaboo")  # by the installed extension
     if not registered:
         register()
@@ -59,21 +66,20 @@ def run_script(main: Callable[[list[str]], None]) -> None:
 
 def exit_code(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     """Run a main function; returns the exit code, after printing what went wrong as a sentence."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Blender takes Ctrl-C and does nothing with it
+    console = Console("--json" in arguments)
     try:
         main(arguments)
     except PeekabooError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+        console.error(str(error))
+        return USAGE if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print("Interrupted: the engine was stopped and nothing was saved.", file=sys.stderr)
+        console.error("Interrupted: the engine was stopped, and nothing was saved.")
         return INTERRUPTED
-    except SystemExit as exit_:  # argparse has printed its message
+    except SystemExit as exit_:  # argparse has printed its help
         return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:  # a fault of ours: Blender must not turn it into success
-        print(
-            f"Error: Peekaboo failed unexpectedly ({type(error).__name__}: {error}): please report it.",
-            file=sys.stderr,
-        )
+        console.error(f"Peekaboo failed unexpectedly ({type(error).__name__}: {error}): please report it.")
         return 1
     return 0
 
@@ -120,7 +126,15 @@ def _is_compressed(path: Path) -> bool:
         return file.read(4).startswith((ZSTD_MAGIC, GZIP_MAGIC))
 
 
-def generate(scene, out_folder: Path, python: str | None = None, online: bool = True) -> engine_client.Result:
+def generate(
+    scene,
+    out_folder: Path,
+    python: str | None = None,
+    online: bool = True,
+    layout: shot.Layout | None = None,
+    seed: int | None = None,
+    console: Console | None = None,
+) -> engine_client.Result:
     """Make a scene's clip with the engine, printing progress, and put it into the scene's sequencer.
 
     Args:
@@ -128,27 +142,56 @@ def generate(scene, out_folder: Path, python: str | None = None, online: bool = 
         out_folder: gets ``job/``, ``clip.mp4`` and ``clip.json``.
         python: the interpreter to run the engine in, where it is not to be found.
         online: whether the engine may download a model.
+        layout: of the scene, where it was read before.
+        seed: see :func:`shot.make_job`.
+        console: prints the progress.
 
     Raises:
         PeekabooError: there is no clip; the scene is as it was.
     """
+    console = console or Console()
     interpreter = engine_client.find_python(python)
-    job_folder = out_folder / "job"
-    job = shot.write_shot(scene, job_folder, lambda done, total: _say(f"masks {done}/{total}"))
-    result = engine_client.Engine(job_folder, out_folder, interpreter, online=online).run(_report)
+    layout = layout or read_shot(scene, console)
+    job, job_folder = shot.make_job(scene, layout, seed), out_folder / "job"
+    shot.write_job(job, layout.labels, job_folder)
+    engine = engine_client.Engine(job_folder, out_folder, interpreter, online=online)
+    result = engine.run(lambda event: _tell(console, event))
     sequencer.add_clip(scene, result.clip, job)
     return result
 
 
-def _report(event: engine_client.Event) -> None:
+def read_shot(scene, console: Console) -> shot.Layout:
+    """Read a scene's layout, printing progress; raises as :func:`shot.read_shot`."""
+    return shot.read_shot(scene, lambda done, total: console.say(f"masks {done}/{total}"))
+
+
+def _tell(console: Console, event: engine_client.Event) -> None:
     match event:
         case engine_client.Hello(engine, device):
-            _say(f"engine {engine} on {device}")
+            console.say(f"engine {engine} on {device}")
         case engine_client.Phase(phase):
-            _say(phase)
+            console.say(phase)
         case engine_client.Progress(step, total):
-            _say(f"step {step}/{total}")
+            console.say(f"step {step}/{total}")
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def wait(task: engine_setup.Task, console: Console) -> str:
+    """Wait for the end of a task, printing what it does; returns the sentence that it ends with.
+
+    Raises:
+        PeekabooError: it failed.
+    """
+    try:
+        while True:
+            for message in task.poll():
+                if isinstance(message, engine_setup.Step):
+                    console.say(message.text)
+                elif message.failed:
+                    raise PeekabooError(message.text)
+                else:
+                    return message.text
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        task.cancel()
+        task.join(LEAVE_SECONDS)
+        raise

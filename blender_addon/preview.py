@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 
 from . import authoring, cameras, compat, shot
+from .errors import PeekabooError
 
 OPACITY = 0.6
 """Of the masks over the render."""
@@ -30,9 +31,7 @@ def write(scene, layout: shot.Layout, folder: Path) -> tuple[Path, Path]:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    colors = [tuple(scene.objects[name].peekaboo.color) for name, _ in layout.subjects]
-    if len(set(colors)) < len(colors):  # set from a script, which leaves them all at the default
-        colors = [authoring.new_color(k) for k in range(len(colors))]
+    colors = _colors(scene, layout)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
         backdrops = _render(scene, layout, scratch)
@@ -43,20 +42,52 @@ def write(scene, layout: shot.Layout, folder: Path) -> tuple[Path, Path]:
         return sheet.replace(folder / sheet.name), movie.replace(folder / movie.name)
 
 
-def paint(labels: np.ndarray, backdrop: np.ndarray, colors: list[tuple[float, ...]]) -> np.ndarray:
+def write_masks(scene, layout: shot.Layout, folder: Path) -> list[Path]:
+    """Write a picture of each frame's masks, ``0001.png`` and so on, each subject in its colour on black.
+
+    Raises:
+        PeekabooError: the folder cannot be written.
+    """
+    colors = _colors(scene, layout)
+    black = np.zeros((*layout.labels.shape[1:], 3), np.float32)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            drafts = [
+                _save(paint(labels, black, colors, opacity=1), Path(name) / f"{number:04}.png")
+                for number, labels in enumerate(layout.labels, start=1)
+            ]
+            return [draft.replace(folder / draft.name) for draft in drafts]
+    except (OSError, RuntimeError):  # Blender's own writing raises RuntimeError
+        raise PeekabooError(
+            f'The pictures cannot be written to "{folder}": choose another folder, or free some space.'
+        ) from None
+
+
+def _colors(scene, layout: shot.Layout) -> list[tuple[float, ...]]:
+    colors = [tuple(scene.objects[name].peekaboo.color) for name, _ in layout.subjects]
+    if len(set(colors)) < len(colors):  # set from a script, which leaves them all at the default
+        colors = [authoring.new_color(k) for k in range(len(colors))]
+    return colors
+
+
+def paint(
+    labels: np.ndarray, backdrop: np.ndarray, colors: list[tuple[float, ...]], opacity: float = OPACITY
+) -> np.ndarray:
     """Lay subjects' colours over a picture.
 
     Args:
         labels: (height, width), k for ``colors[k - 1]``.
         backdrop: (height, width, 3), 0..1 in sRGB, row 0 at the top.
         colors: red, green and blue of each subject, 0..1 in sRGB.
+        opacity: of the colours, 0..1.
 
     Returns:
         float32 (height, width, 3).
     """
     palette = np.array([(0, 0, 0), *colors], np.float32)
-    opacity = np.where(labels > 0, OPACITY, 0)[..., None]
-    return (backdrop * (1 - opacity) + palette[labels] * opacity).astype(np.float32)
+    alpha = np.where(labels > 0, opacity, 0)[..., None]
+    return (backdrop * (1 - alpha) + palette[labels] * alpha).astype(np.float32)
 
 
 def _sheet(frames: list[np.ndarray]) -> np.ndarray:

@@ -80,6 +80,18 @@ def timing_of_each_frame(scene) -> Timing:
     return dataclasses.replace(timing, scene_frames=tuple(map(float, times)))
 
 
+def mapping_in_words(timing: Timing, num_frames: int) -> str:
+    """Say how frames map: ``48 scene frames at 24 fps → 16 model frames, each held 3``."""
+    count, rate = timing.frame_count, f"{timing.fps / timing.fps_base:.4g}"
+    least, most = count // num_frames, -(-count // num_frames)
+    if least == 0:
+        held = f"of which {count} are used"
+    else:
+        held = f"each held {least}" if least == most else f"each held {least} or {most}"
+    frames = "frame" if count == 1 else "frames"
+    return f"{count} scene {frames} at {rate} fps → {num_frames} model frames, {held}"
+
+
 def read_layout(
     scene,
     width: int,

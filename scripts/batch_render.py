@@ -1,34 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make the clip of a .blend without a window, and put it into the file's sequencer.
+"""Make the clips of a .blend without a window, and put them into the file's sequencer.
 
-    blender -b shot.blend -P scripts/batch_render.py -- --out DIR [--prompt TEXT] [--save] ...
-    python scripts/batch_render.py shot.blend --out DIR [--prompt TEXT] [--save] ...
+    blender -b shot.blend -P scripts/batch_render.py -- --out DIR [--seeds 1-8] [--save] [--json] ...
+    python scripts/batch_render.py shot.blend --out DIR [--seeds 1-8] [--save] [--json] ...
 
-The second form needs the bpy module. The exit code is 0 only if the clip is there. Where the extension is
+The second form needs the bpy module. The exit code is 0 only if all clips are there. Where the extension is
 installed, ``blender shot.blend --command peekaboo generate`` does the same.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from blender_addon import cli, headless
+from blender_addon import cli, headless, options
 
 
 def main(arguments: list[str]) -> None:
-    """Make the clip; raises PeekabooError where there is none."""
-    parser = argparse.ArgumentParser(
-        prog="batch_render.py", description="Make a .blend's clip without a window."
-    )
+    """Make the clips; raises PeekabooError where one is missing."""
+    parser = options.Parser(prog="batch_render.py", description="Make a .blend's clips without a window.")
     if headless.runs_as_module():
-        parser.add_argument("blend", type=Path, help="the file whose active scene is the shot")
-    cli.add_options(parser)
-    options = parser.parse_args(arguments)
+        parser.add_argument("blend", type=Path, help="the file with the shot")
+    cli.add_generate(parser)
+    asked = parser.parse_args(arguments)
     if headless.runs_as_module():
-        headless.open_blend(options.blend)
-    cli.generate(options)
+        headless.open_blend(asked.blend)
+    cli.generate(asked)
 
 
 if __name__ == "__main__":

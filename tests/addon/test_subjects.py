@@ -79,7 +79,7 @@ def test_a_subject_without_area_is_not_seen_and_refused_when_that_is_all(scene, 
     cube.scale = scale
     assert not look(scene).any()
     with pytest.raises(PeekabooError, match="give it a size"):
-        shot.read_layout(scene, *SIZE, 2)
+        shot.check_in_view(scene, shot.read_layout(scene, *SIZE, 2))
 
 
 def test_a_transform_that_is_not_a_number_is_refused(scene, cube):
