@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``blender shot.blend --command peekaboo``, as the installed extension brings it."""
 
+import json
+
 import pytest
 from environments import ENGINE
 
@@ -22,29 +24,53 @@ def shot(profile, tmp_path):
     return path
 
 
+def found(run):
+    """What a program reads of the output: Blender's own lines are no JSON."""
+    return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+
+
 def command(profile, shot, *arguments, python=str(ENGINE.python)):
     return profile.blender(shot, "--command", "peekaboo", *arguments, check=False, PEEKABOO_PYTHON=python)
 
 
-def test_a_clip_is_made_beside_the_file_and_saved_in_it(profile, shot, model):
-    run = command(profile, shot, "generate", "--model", model, "--seed", "4", "--save")
+def test_clips_are_made_beside_the_file_and_saved_in_it(profile, shot, model):
+    run = command(profile, shot, "generate", "--model", model, "--seeds", "4,6", "--save", "--json")
     assert run.returncode == 0 and "step 3/3" in run.stdout
-    assert (shot.parent / "peekaboo" / "Scene_001" / "clip.mp4").is_file()
+    *clips, saved = found(run)
+    takes = [shot.parent / "peekaboo" / name / "clip.mp4" for name in ("Scene_001", "Scene_002")]
+    assert [(clip["seed"], clip["clip"]) for clip in clips] == [(4, str(takes[0])), (6, str(takes[1]))]
+    assert saved["file"] == str(shot) and all(take.is_file() for take in takes)
     names = "[s.name for s in getattr(E, 'strips' if hasattr(E, 'strips') else 'sequences')]"
-    profile.python(
-        f"import bpy; E = bpy.context.scene.sequence_editor; assert {names} == ['Peekaboo 4']", shot
-    )
+    wanted = ["Peekaboo 4", "Peekaboo 6"]
+    profile.python(f"import bpy; E = bpy.context.scene.sequence_editor; assert {names} == {wanted}", shot)
+
+
+def test_masks_are_written_without_an_engine(profile, shot, tmp_path):
+    out = tmp_path / "out"
+    run = command(profile, shot, "masks", "--out", out, "--pictures", "--json", python="/nowhere")
+    (job,) = found(run)
+    assert run.returncode == 0 and job["warnings"] == []
+    assert (out / "job" / "masks.npz").is_file() and len(list((out / "masks").glob("*.png"))) == 16
 
 
 def test_what_fails_is_a_sentence_and_an_exit_code(profile, shot):
     run = command(profile, shot, "generate", "--prompt", "nothing")
     assert run.returncode == 1 and "does not occur in the prompt" in run.stdout
     assert "Traceback" not in run.stdout
-    assert command(profile, shot, "sing").returncode == 2
+    run = command(profile, shot, "sing", "--json")
+    assert run.returncode == 2 and "invalid choice: 'sing'" in found(run)[0]["error"]
+    run = command(profile, shot.with_name("missing.blend"), "generate")
+    assert run.returncode != 0 and "Traceback" not in run.stdout
 
 
 def test_the_engine_is_checked(profile, shot):
     run = command(profile, shot, "check")
     assert run.returncode == 0 and "Ready: torch" in run.stdout
+    assert "8 scene frames at 24 fps → 16 model frames" in run.stdout
     run = command(profile, shot, "check", python="/nowhere/python")
     assert run.returncode == 1 and "does not exist" in run.stdout
+
+
+def test_the_set_up_asks_to_be_online_first(profile, shot):
+    run = profile.blender("--offline-mode", "--command", "peekaboo", "setup", "--json", check=False)
+    assert run.returncode == 1 and "--online-mode" in found(run)[0]["error"]
