@@ -33,18 +33,30 @@ def show_in_sequencers(scene):
 
 
 def fcurves(datablock) -> list:
-    """The F-Curves of a data-block's action: in its slot's channel bag since 4.4, only there since 5.0."""
+    """The F-Curves of a data-block's action."""
+    return [curve for curves in _fcurve_collections(datablock) for curve in curves]
+
+
+def remove_fcurves(datablock, data_path: str):
+    """Remove the F-Curves of a property from a data-block's action."""
+    for curves in _fcurve_collections(datablock):
+        for curve in list(curves):
+            if curve.data_path == data_path:
+                curves.remove(curve)
+
+
+def _fcurve_collections(datablock) -> list:
+    """What holds F-Curves: the slot's channel bags since 4.4, and nothing else since 5.0."""
     animation = datablock.animation_data
     if animation is None or animation.action is None:
         return []
     if not hasattr(animation, "action_slot"):
-        return list(animation.action.fcurves)
+        return [animation.action.fcurves]
     return [
-        curve
+        bag.fcurves
         for layer in animation.action.layers
         for strip in layer.strips
         if (bag := strip.channelbag(animation.action_slot)) is not None
-        for curve in bag.fcurves
     ]
 
 

@@ -108,6 +108,10 @@ class Sampler:
         longest = seen[1:].argmax(axis=0) + 1
         return np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
 
+    def view(self, time: float, aspect: float) -> projection.Camera:
+        """What the scene's camera sees at a time; see :func:`cameras.view`."""
+        return self._view(time, cameras.camera_at(self._scene, time), aspect)
+
     def _shutter(self, time: float) -> np.ndarray:
         """Moments spread evenly over the time that the shutter is open around a frame."""
         length = self._scene.render.motion_blur_shutter
@@ -115,12 +119,8 @@ class Sampler:
         return time + opening + (np.arange(SHUTTER_SAMPLES) + 0.5) / SHUTTER_SAMPLES * length
 
     def _label_moment(self, time: float, camera, size: tuple[int, int], aspect: float | None) -> np.ndarray:
-        frame = math.floor(time)
-        self._stage.camera = self._stand_ins.get(camera, camera)
-        self._stage.frame_set(frame, subframe=time - frame)
+        view = self._view(time, camera, aspect or size[0] / size[1])
         depsgraph = self._stage.view_layers[0].depsgraph
-        lens = self._evaluated(camera, depsgraph)
-        view = cameras.view(lens, depsgraph, self._scene.render, aspect or size[0] / size[1])
         shapes = [
             subjects.shapes_of(self._evaluated(obj, depsgraph), depsgraph, self._hulls)
             for obj in self._subjects
@@ -129,6 +129,14 @@ class Sampler:
         if self._scene.peekaboo.occluded_by_scene:
             hiders = subjects.occluders(depsgraph, {self._stand_ins.get(obj, obj) for obj in self._subjects})
         return projection.label_map(view, shapes, *size, hiders)
+
+    def _view(self, time: float, camera, aspect: float) -> projection.Camera:
+        """Evaluate the stage at a time, seen through one of the cameras."""
+        frame = math.floor(time)
+        self._stage.camera = self._stand_ins.get(camera, camera)
+        self._stage.frame_set(frame, subframe=time - frame)
+        depsgraph = self._stage.view_layers[0].depsgraph
+        return cameras.view(self._evaluated(camera, depsgraph), depsgraph, self._scene.render, aspect)
 
     def _evaluated(self, obj, depsgraph):
         return self._stand_ins.get(obj, obj).evaluated_get(depsgraph)

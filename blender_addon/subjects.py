@@ -103,6 +103,20 @@ def shapes_of(obj, depsgraph, hulls: Hulls | None = None) -> list[Shape]:
     return [shapes.TriangleMesh(*_in_world(hull, matrix))]
 
 
+def outer_points(obj, depsgraph) -> np.ndarray:
+    """World points whose convex hull holds an evaluated object: float64 (n, 3), none while it is not seen.
+
+    Raises as :func:`shapes_of`.
+    """
+    points = [np.empty((0, 3))]
+    for shape in shapes_of(obj, depsgraph):
+        if isinstance(shape, shapes.TriangleMesh):
+            points.append(shape.vertices)
+        else:
+            points.append(shape.bounds[:, :3] / shape.bounds[:, 3:])
+    return np.vstack(points)
+
+
 def occluders(depsgraph, subjects: set) -> Iterator[shapes.TriangleMesh]:
     """The surfaces of all rendered objects that are no subjects.
 

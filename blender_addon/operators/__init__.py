@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the user can do: each operator calls functions and holds no logic."""
 
-from . import engine, generate, subjects
+from . import engine, generate, motion, subjects
 
-_MODULES = (subjects, generate, engine)
+_MODULES = (subjects, motion, generate, engine)
 
 
 def register():
