@@ -26,18 +26,23 @@ BEHIND = 10.0
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a subject is, and how large; both as one vector: x, y, z in world space, and the factor."""
+    """Where a subject is, and how large.
+
+    Attributes:
+        frame: of the scene.
+        value: x, y, z in world space, and the factor of its scale: (4,).
+        arriving: change of the value to a third of the way back to the pose before, on a smooth path.
+        leaving: change of the value to a third of the way to the next pose, on a smooth path.
+    """
 
     frame: int
     value: np.ndarray
     arriving: np.ndarray | None = None
-    """Change of the value from this frame back to a third of the way to the pose before, if that is smooth."""
     leaving: np.ndarray | None = None
-    """Change of the value from this frame to a third of the way to the next pose, if that is smooth."""
 
 
 def animate(scene, obj, depsgraph, name: str, depth: float = 0.0, size: float = 0.0) -> None:
-    """Keyframe a subject's location over the scene's range, in the place of its keyframes of location and scale.
+    """Keyframe a subject over the scene's range, in the place of its keyframes of location and scale.
 
     Args:
         scene: with a camera.

@@ -74,7 +74,7 @@ class Room:
 
 
 Path = Callable[[float, Room], tuple[float, float, float]]
-"""From the part of the time that has passed, 0..1, to x and y in the picture and nearness, 1 at the nearest."""
+"""From the part of the time that has passed, 0..1, to x and y in the picture and nearness, at most 1."""
 
 
 def _left_to_right(time: float, room: Room) -> tuple[float, float, float]:

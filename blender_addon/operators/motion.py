@@ -9,7 +9,7 @@ from ..errors import PeekabooError
 
 
 class PEEKABOO_OT_animate_subject(bpy.types.Operator):
-    """Keyframe the active subject in view of the camera, in the place of its keyframes of location and scale"""
+    """Keyframe the active subject in view of the camera, replacing its keyframes of location and scale"""
 
     bl_idname = "peekaboo.animate_subject"
     bl_label = "Animate Subject"
