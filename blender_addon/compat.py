@@ -25,6 +25,17 @@ def set_strip_length(strip, frame_count: int):
         strip.frame_final_duration = frame_count
 
 
+def content_start(strip) -> int:
+    """Frame of the timeline at which a strip's first picture lies, which a handle may hide; renamed in 5.1."""
+    return int(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
+
+
+def edited_scene(context):
+    """The scene that a sequencer shows, or a viewport: since 5.0 a workspace has one for its sequencers."""
+    shown = getattr(context, "sequencer_scene", None)
+    return shown if shown is not None and context.area.type == "SEQUENCE_EDITOR" else context.scene
+
+
 def show_in_sequencers(scene):
     """Let Video Sequencers without a scene show this one; since 5.0 their workspace says which they show."""
     for workspace in bpy.data.workspaces:
