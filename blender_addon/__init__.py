@@ -5,13 +5,16 @@
 def _modules() -> list:
     # here, so that the bpy-free modules import in any Python
     from . import (
+        checking,
         cli,
         engine_state,
         generation,
+        menus,
         operators,
         overlay,
         panels,
         panels_generate,
+        panels_shot,
         preferences,
         properties,
     )
@@ -21,9 +24,12 @@ def _modules() -> list:
         preferences,
         generation,
         engine_state,
+        checking,
         operators,
+        menus,
         panels,
         panels_generate,
+        panels_shot,
         overlay,
         cli,
     ]

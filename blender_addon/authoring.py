@@ -45,7 +45,7 @@ def unmark(obj) -> None:
     obj.peekaboo.is_subject = False
 
 
-def add_subject(context, shape: str, size: float, location: Vector):
+def add_subject(context, shape: str, size: float, location: Vector, phrase: str = ""):
     """Add an empty that is a subject, select it and nothing else; returns it.
 
     Args:
@@ -53,12 +53,13 @@ def add_subject(context, shape: str, size: float, location: Vector):
         shape: an ``empty_display_type``.
         size: half its extent, in world units.
         location: of its origin, in world space.
+        phrase: that names it in the prompt.
     """
     empty = bpy.data.objects.new("Subject", None)
     empty.empty_display_type, empty.empty_display_size = shape, size
     empty.location = location
     context.collection.objects.link(empty)
-    mark(context.scene, empty)
+    mark(context.scene, empty, phrase)
     select_only(context.view_layer, empty)
     return empty
 
@@ -71,11 +72,20 @@ def select_only(view_layer, obj) -> None:
     view_layer.objects.active = obj
 
 
+def distance_of_cursor(scene) -> float:
+    """How far the 3D cursor is from the scene's camera, along its line of sight.
+
+    Where it is behind the camera, ten times the size that the camera is drawn with.
+    """
+    place, turn, _ = scene.camera.matrix_world.decompose()
+    depth = -(Matrix.LocRotScale(place, turn, None).inverted() @ scene.cursor.location).z
+    return depth if depth > scene.camera.data.clip_start else 10.0 * scene.camera.data.display_size
+
+
 def place_in_view(scene) -> Vector:
     """Find a place before the camera for the next subject, in world space.
 
-    It lies on the horizontal middle line of the camera's frame, as far away as the 3D cursor; or, where that
-    is behind the camera, at ten times the camera's focal length in display units.
+    It lies on the horizontal middle line of the camera's frame; see :func:`distance_of_cursor`.
 
     Raises:
         PeekabooError: there is no camera.
@@ -87,9 +97,7 @@ def place_in_view(scene) -> Vector:
         )
     place, turn, _ = camera.matrix_world.decompose()
     to_world = Matrix.LocRotScale(place, turn, None)
-    depth = -(to_world.inverted() @ scene.cursor.location).z
-    if depth <= camera.data.clip_start:
-        depth = 10.0 * camera.data.display_size
+    depth = distance_of_cursor(scene)
     right, _, left, _ = camera.data.view_frame(scene=scene)
     reach = abs(right.x - left.x) / 2
     if camera.data.type == "PERSP":

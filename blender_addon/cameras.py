@@ -42,6 +42,18 @@ def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
     Raises:
         PeekabooError: the object is no camera, or a panoramic or custom one.
     """
+    rows = picture_rows(camera, depsgraph, render, aspect)
+    world_to_camera = np.linalg.inv(_without_scale(np.array(camera.matrix_world)))
+    lens = camera.data
+    make = projection.orthographic_camera if lens.type == "ORTHO" else projection.perspective_camera
+    return make(world_to_camera, rows, lens.clip_start, lens.clip_end)
+
+
+def picture_rows(camera, depsgraph, render, aspect: float) -> np.ndarray:
+    """The first two rows of a camera's projection matrix, (2, 4), from its own space to -1..1 of the picture.
+
+    Arguments and errors are those of :func:`view`.
+    """
     if camera.type != "CAMERA":
         raise PeekabooError(
             f'Blender looks through "{camera.name}", which is not a camera: make a camera the active one.'
@@ -59,10 +71,7 @@ def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
             depsgraph, x=width, y=height, scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y
         )
     )
-    rows = _crop(matrix, _window(render, aspect))
-    world_to_camera = np.linalg.inv(_without_scale(np.array(camera.matrix_world)))
-    make = projection.orthographic_camera if lens.type == "ORTHO" else projection.perspective_camera
-    return make(world_to_camera, rows, lens.clip_start, lens.clip_end)
+    return _crop(matrix, _window(render, aspect))
 
 
 def render_size(render) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
-from . import authoring, compat, models, shot
+from . import authoring, cameras, compat, models, shot
 from .errors import PeekabooError
 
 FPS = 8
@@ -96,22 +97,50 @@ def build(scene, records: Sequence[Record], model: str = models.DEFAULT_MODEL) -
     Raises:
         PeekabooError: a subject is in no frame, the records differ in length, or there is no such model.
     """
+    check(records)
+    width, height, _ = models.model_size(model)
+    scene.render.resolution_x, scene.render.resolution_y = width, height
+    scene.peekaboo.model = model
+    take_timing(scene, records[0])
+    _add_camera(scene)
+    add_subjects(scene, records, DISTANCE)
+    scene.peekaboo.prompt = records[0].caption
+
+
+def check(records: Sequence[Record]) -> None:
+    """Make sure that records can be the subjects of one shot.
+
+    Raises:
+        PeekabooError: a subject is in no frame, or the records differ in length.
+    """
     for record in records:
         if not record.present.any():
             raise PeekabooError(f'The subject of layout "{record.id}" is in no frame: choose another layout.')
     if len({len(record.boxes) for record in records}) > 1:
         raise PeekabooError("The layouts have different numbers of frames: choose layouts of the same clip.")
-    width, height, _ = models.model_size(model)
-    scene.render.resolution_x, scene.render.resolution_y = width, height
+
+
+def choose(records: Sequence[Record], identity: str) -> Record:
+    """Find the record of an id; the first one where that is empty.
+
+    Raises:
+        PeekabooError: there is none.
+    """
+    found = next((record for record in records if record.id == identity or not identity), None)
+    if found is None and records:
+        raise PeekabooError(
+            f'There is no layout "{identity}" in the file: choose "{records[0].id}" or another.'
+        )
+    if found is None:
+        raise PeekabooError("The file holds no layout: choose another one.")
+    return found
+
+
+def take_timing(scene, record: Record) -> None:
+    """Give a scene a frame for each box of a record, at the rate of the benchmark's tracks."""
     scene.render.fps, scene.render.fps_base = FPS, 1.0
-    scene.frame_start, scene.frame_end = 1, len(records[0].boxes)
+    scene.frame_start, scene.frame_end = 1, len(record.boxes)
     scene.frame_set(1)
-    _add_camera(scene)
-    distance = DISTANCE
-    for record in records:
-        distance += _add_subject(scene, record, width / height, distance)
-    scene.peekaboo.prompt = records[0].caption
-    scene.peekaboo.model = model
 
 
 def _add_camera(scene) -> None:
@@ -124,41 +153,108 @@ def _add_camera(scene) -> None:
     scene.camera = camera
 
 
-def _add_subject(scene, record: Record, aspect: float, distance: float) -> float:
-    """Add a keyframed block whose front is at a distance from the camera; returns the block's depth."""
-    empty: Any = bpy.data.objects.new(record.phrase.capitalize(), None)
-    empty.empty_display_type, empty.empty_display_size = "CUBE", 1.0
-    authoring.mark(scene, empty, record.phrase)
-    scene.collection.objects.link(empty)
-    low, high, depth = _extents(record, aspect, distance)
+def add_subjects(scene, records: Sequence[Record], distance: float, collection=None) -> list:
+    """Put an empty for each record before a scene's camera, which they follow; returns them.
+
+    A record's boxes are spread over the scene's range as a model's frames are, so that a model of as many
+    frames sees each box. The lens is taken as it is at the current frame.
+
+    Args:
+        scene: with a camera.
+        records: in which earlier ones are nearer.
+        distance: of the front of the nearest, from the camera.
+        collection: gets the empties; the scene's own by default.
+
+    Raises:
+        PeekabooError: the camera cannot be projected.
+    """
+    width, height, _ = models.model_size(scene.peekaboo.model)
+    picture = _Picture.of(scene, width / height)
+    times = shot.timing_of(scene, len(records[0].boxes)).scene_frames
+    added = []
+    for record in records:
+        empty: Any = bpy.data.objects.new(record.phrase.capitalize(), None)
+        empty.empty_display_type, empty.empty_display_size = "CUBE", 1.0
+        authoring.mark(scene, empty, record.phrase)
+        (collection or scene.collection).objects.link(empty)
+        _follow(empty, scene.camera)
+        distance += _keyframe(empty, record, times, picture, distance)
+        added.append(empty)
+    return added
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A camera's picture in the camera's own space.
+
+    Attributes:
+        low: x and y of its lower left corner, at the distance 1, (2,).
+        high: of its upper right corner.
+        perspective: whether it grows with the distance.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    perspective: bool
+
+    @classmethod
+    def of(cls, scene, aspect: float) -> _Picture:
+        """Look through a scene's camera at the current frame; raises as :func:`cameras.view`."""
+        if scene.camera is None:
+            raise PeekabooError(
+                f'The scene "{scene.name}" has no camera to put the layout before: add one and make it the '
+                "active camera."
+            )
+        rows = cameras.picture_rows(scene.camera, bpy.context.evaluated_depsgraph_get(), scene.render, aspect)
+        across, ahead = (
+            rows[:, :2],
+            rows[:, 3] - rows[:, 2],
+        )  # the latter of what is on the line of sight, at 1
+        low, high = (np.linalg.solve(across, side - ahead) for side in (-1, 1))
+        return cls(low, high, scene.camera.data.type == "PERSP")
+
+
+def _follow(empty, camera) -> None:
+    """Parent an empty to a camera, but not to its scale, which Blender does not look with."""
+    empty.parent = camera
+    empty.matrix_parent_inverse = Matrix.LocRotScale(
+        None, None, camera.matrix_world.to_scale()
+    ).inverted_safe()
+
+
+def _keyframe(empty, record: Record, times: Sequence[float], picture: _Picture, distance: float) -> float:
+    """Let a block's front be at a distance from the camera and fill the boxes; returns the block's depth."""
+    low, high, depth = _extents(record, picture, distance)
     for i, present in enumerate(record.present):
-        frame = scene.frame_start + i
         if not record.present.all():
             empty.hide_render = not present
-            empty.keyframe_insert("hide_render", frame=frame)
+            empty.keyframe_insert("hide_render", frame=times[i])
         if present:
             middle = (low[i] + high[i]) / 2
-            empty.location = (middle[0], distance - DISTANCE + depth / 2, middle[1])
-            empty.scale = ((high[i, 0] - low[i, 0]) / 2, depth / 2, (high[i, 1] - low[i, 1]) / 2)
-            empty.keyframe_insert("location", frame=frame)
-            empty.keyframe_insert("scale", frame=frame)
+            empty.location = (*middle, -distance - depth / 2)
+            empty.scale = (*(high[i] - low[i]) / 2, depth / 2)
+            empty.keyframe_insert("location", frame=times[i])
+            empty.keyframe_insert("scale", frame=times[i])
     for curve in compat.fcurves(empty):
         for key in curve.keyframe_points:
             key.interpolation = "CONSTANT" if curve.data_path == "hide_render" else "LINEAR"
     return depth
 
 
-def _extents(record: Record, aspect: float, distance: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """World X and Z ranges, each (frames, 2), of blocks that fill the boxes, and their common depth in Y.
+def _extents(record: Record, picture: _Picture, distance: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """X and Y ranges in the camera's space, each (frames, 2), of blocks that fill the boxes, and their depth.
 
-    A side of a silhouette is cast by the block's front where it lies on the outer side of the picture's
-    middle, and by its back, which is further away, where it lies on the inner side.
+    In perspective a side of a silhouette is cast by the block's front where it lies on the outer side of the
+    line of sight, and by its back, which is further away, where it lies on the inner side.
     """
-    half = np.array([1, 1 / aspect]) * SENSOR / 2 / LENS  # half the frame at distance 1
     flipped = record.boxes * [1, -1, 1, -1] + [0, 1, 0, 1]  # y upwards: x1, y2', x2, y1'
-    low = (2 * flipped[:, [0, 3]] - 1) * half
-    high = (2 * flipped[:, [2, 1]] - 1) * half
-    depth = THICKNESS * float(np.mean((high - low)[record.present])) * distance
+    size = picture.high - picture.low
+    low = picture.low + flipped[:, [0, 3]] * size
+    high = picture.low + flipped[:, [2, 1]] * size
+    depth = THICKNESS * float(np.mean((high - low)[record.present]))
+    if not picture.perspective:
+        return low, high, depth
+    depth *= distance
     back = distance + depth
     return np.where(low > 0, back, distance) * low, np.where(high < 0, back, distance) * high, depth
 

@@ -2,6 +2,7 @@
 """What the engine's catalogue says about its models, read without importing the engine."""
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from .engine_client import engine_folder
 from .errors import PeekabooError
 
 DEFAULT_MODEL = "shapes"
+
+PARTS = ("unet", "vae", "text_encoder")
+"""Folders of a model that hold weights."""
+WEIGHTS = {".safetensors", ".bin"}
 
 
 @cache
@@ -40,13 +45,45 @@ def temporal_compression(name: str) -> int:
     return entry.get("temporal_compression", 1)
 
 
+def hub_cache() -> Path:
+    """The folder in which Hugging Face's libraries keep what they download, as the environment says."""
+    for variable, inside in (
+        ("HF_HUB_CACHE", ""),
+        ("HUGGINGFACE_HUB_CACHE", ""),
+        ("HF_HOME", "hub"),
+        ("XDG_CACHE_HOME", "huggingface/hub"),
+    ):
+        if stated := os.environ.get(variable):
+            return Path(stated).expanduser() / inside
+    return Path.home() / ".cache" / "huggingface" / "hub"
+
+
+def is_downloaded(name: str) -> bool:
+    """Whether the weights of a model of the catalogue are on this machine."""
+    entry = catalogue()[name]
+    if entry["embedded"]:
+        return True
+    folder = hub_cache() / f"models--{entry['source'].replace('/', '--')}"
+    try:
+        revision = entry["revision"] or (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        return False
+    snapshot = folder / "snapshots" / revision
+    # a download that was cut short leaves links to files that are not there
+    return (snapshot / "model_index.json").is_file() and all(
+        any(path.is_file() for path in (snapshot / part).glob("*model*.*") if path.suffix in WEIGHTS)
+        for part in PARTS
+    )
+
+
 def describe(name: str) -> list[str]:
     """List what one wants to know of a model before choosing it; see :func:`model_size`."""
     width, height, num_frames = model_size(name)
     facts = [f"{width} × {height}", f"{num_frames} frames"]
     if entry := catalogue().get(name):
         facts += [f"{entry['memory_gb']} GB of memory", entry["licence"]]
-        facts += [] if entry["embedded"] else ["downloaded on first use"]
+        if not entry["embedded"]:
+            facts.append("downloaded" if is_downloaded(name) else "not downloaded yet")
     return facts
 
 

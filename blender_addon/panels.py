@@ -7,8 +7,7 @@ import textwrap
 
 import bpy
 
-from . import authoring, models, phrases
-from .errors import PeekabooError
+from . import authoring, checking, phrases
 
 LETTER_WIDTH = 6.4
 """Width of an average letter of the interface's font at scale 1, in pixels."""
@@ -65,6 +64,8 @@ class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
         buttons = row.column(align=True)
         buttons.operator("peekaboo.add_subject", text="", icon="ADD")
         buttons.operator("peekaboo.remove_subject", text="", icon="REMOVE")
+        buttons.separator()
+        buttons.menu("PEEKABOO_MT_subjects", text="", icon="DOWNARROW_HLT")
         layout.operator("peekaboo.make_subjects")
         layout.prop(scene.peekaboo, "show_outlines")
         obj = context.object
@@ -84,6 +85,9 @@ def _draw_subject(layout, obj) -> None:
         column.prop(obj, "empty_display_size", text="Size")
     else:
         column.prop(obj.peekaboo, "outline")
+    column.use_property_decorate = True  # these can be keyframed
+    column.prop(obj, "hide_render", text="In the Clip", invert_checkbox=True)
+    layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate", icon="ANIM")
 
 
 class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
@@ -100,61 +104,26 @@ class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
 
 
-class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
-    """How the clip is made."""
+class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
+    """What the shot may disappoint with."""
 
-    bl_label = "Shot"
-    bl_order = 1  # below Generate, which is registered later
-
-    def draw(self, context):
-        """Draw the model with its size and licence, the seed, and where clips go."""
-        layout, shot = self.layout, context.scene.peekaboo
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.prop(shot, "model")
-        try:
-            facts, icon = " · ".join(models.describe(shot.model)), "INFO"
-        except PeekabooError as error:
-            facts, icon = str(error), "ERROR"
-        draw_sentence(layout, context, facts, icon)
-        layout.prop(shot, "seed")
-        layout.prop(shot, "output_folder", text="Output")
-
-
-class PEEKABOO_PT_sampling(SidebarPanel, bpy.types.Panel):
-    """Numbers of a generation that a model has defaults for."""
-
-    bl_label = "Sampling"
-    bl_parent_id = "PEEKABOO_PT_shot"
-    bl_options = {"DEFAULT_CLOSED"}
+    bl_label = "Shot Check"
 
     def draw(self, context):
-        """Draw the numbers."""
-        layout, shot = self.layout, context.scene.peekaboo
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.prop(shot, "num_inference_steps")
-        layout.prop(shot, "guidance_scale")
-        layout.prop(shot, "masked_steps")
-
-
-class PEEKABOO_PT_masks(SidebarPanel, bpy.types.Panel):
-    """How subjects become masks, and how these act."""
-
-    bl_label = "Masks"
-    bl_parent_id = "PEEKABOO_PT_shot"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context):
-        """Draw the settings."""
-        layout, shot = self.layout, context.scene.peekaboo
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.prop(shot, "occluded_by_scene")
-        layout.prop(shot, "motion_blur")
-        layout.prop(shot, "blocks")
-        layout.prop(shot, "special_tokens")
-        layout.prop(shot, "gate_second_temporal")
+        """Draw what the last check has found, and ask for another one after a change."""
+        layout, scene = self.layout, context.scene
+        report = checking.report_of(scene)
+        column = layout.column()
+        if report is None:
+            column.label(text="Looking at the shot…", icon="VIEWZOOM")
+            return
+        column.active = not checking.is_pending(scene)
+        if report.problem:
+            draw_sentence(column, context, report.problem, "ERROR")
+        for finding in report.findings:
+            draw_sentence(column, context, finding.text, "INFO" if finding.kind == "CUT" else "ERROR")
+        if not report.problem and not report.findings:
+            column.label(text="All subjects are in view", icon="CHECKMARK")
 
 
 def draw_sentence(layout, context, text: str, icon: str) -> None:
@@ -172,8 +141,6 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_UL_subjects,
         PEEKABOO_PT_subjects,
         PEEKABOO_PT_prompt,
-        PEEKABOO_PT_shot,
-        PEEKABOO_PT_sampling,
-        PEEKABOO_PT_masks,
+        PEEKABOO_PT_check,
     )
 )

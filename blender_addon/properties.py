@@ -14,15 +14,30 @@ from bpy.props import (
 
 from . import authoring, compat, models
 
+CONSTANT: set[str] = set()
+"""Options of a property that cannot be keyframed, since a clip has one value of it."""
+
 
 class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
     """What an object stands for in the clip."""
 
     is_subject: BoolProperty(
-        name="Subject", description="The object marks where something is in the clip", default=False
+        name="Subject",
+        description="The object marks where something is in the clip",
+        default=False,
+        options=CONSTANT,
     )
-    enabled: BoolProperty(name="Enabled", description="Use this subject when generating", default=True)
-    phrase: StringProperty(name="Phrase", description="The words of the prompt that name what is here")
+    enabled: BoolProperty(
+        name="Enabled",
+        description="Use this subject when generating",
+        default=True,
+        options=CONSTANT,
+    )
+    phrase: StringProperty(
+        name="Phrase",
+        description="The words of the prompt that name what is here",
+        options=CONSTANT,
+    )
     color: FloatVectorProperty(
         name="Color",
         description="Color of the subject's outline and mask",
@@ -31,6 +46,7 @@ class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
         min=0,
         max=1,
         default=(1.0, 0.45, 0.1),
+        options=CONSTANT,
     )
     outline: EnumProperty(
         name="Outline",
@@ -39,6 +55,7 @@ class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
             ("HULL", "Hull", "The convex hull: room for what the words name, not its exact form"),
             ("SURFACE", "Surface", "The true silhouette"),
         ],
+        options=CONSTANT,
     )
 
 
@@ -72,17 +89,25 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         name="Show Outlines",
         description="Draw over the camera view where the engine will see the subjects, and the clip's edge",
         default=True,
+        options=CONSTANT,
     )
     prompt: StringProperty(
-        name="Prompt", description="What the clip shows, with the phrase of each subject in it"
+        name="Prompt",
+        description="What the clip shows, with the phrase of each subject in it",
+        options=CONSTANT,
     )
-    negative_prompt: StringProperty(name="Negative Prompt", description="What the clip should not show")
+    negative_prompt: StringProperty(
+        name="Negative Prompt",
+        description="What the clip should not show",
+        options=CONSTANT,
+    )
     model: StringProperty(
         name="Model",
         description="Name of a video model, or the path of a diffusers folder",
         default=models.DEFAULT_MODEL,
         search=_model_names,
         search_options={"SUGGESTION"},
+        options=CONSTANT,
     )
     seed_mode: EnumProperty(
         name="Seed",
@@ -91,8 +116,15 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
             ("FIXED", "Fixed", "The same seed each time, which gives the same clip again"),
             ("RANDOM", "Random", "A new seed for each clip; the clip's strip remembers it"),
         ],
+        options=CONSTANT,
     )
-    seed: IntProperty(name="Seed", description="The same seed gives the same clip again", default=0, min=0)
+    seed: IntProperty(
+        name="Seed",
+        description="The same seed gives the same clip again",
+        default=0,
+        min=0,
+        options=CONSTANT,
+    )
     num_inference_steps: IntProperty(
         name="Steps",
         description="Denoising steps, 0 for the model's own number",
@@ -100,6 +132,7 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         min=0,
         max=300,
         soft_max=100,
+        options=CONSTANT,
     )
     guidance_scale: FloatProperty(
         name="Guidance",
@@ -107,6 +140,7 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         default=0.0,
         min=0.0,
         soft_max=20.0,
+        options=CONSTANT,
     )
     masked_steps: IntProperty(
         name="Masked Steps",
@@ -114,6 +148,7 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         default=-1,
         min=-1,
         soft_max=100,
+        options=CONSTANT,
     )
     blocks: EnumProperty(
         name="Blocks",
@@ -126,6 +161,7 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
                 "The middle and upsampling blocks, as the paper's released code does",
             ),
         ],
+        options=CONSTANT,
     )
     special_tokens: EnumProperty(
         name="Special Tokens",
@@ -135,21 +171,25 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
             ("released", "As Released", "The background sees end and padding, nobody sees the start"),
             ("shared", "Shared", "Everybody"),
         ],
+        options=CONSTANT,
     )
     gate_second_temporal: BoolProperty(
         name="Gate Second Temporal",
         description="Also mask the second temporal attention, as the paper's released code does",
         default=False,
+        options=CONSTANT,
     )
     occluded_by_scene: BoolProperty(
         name="Occluded by Scene",
         description="Objects of the scene that are no subjects hide what is behind them",
         default=False,
+        options=CONSTANT,
     )
     motion_blur: BoolProperty(
         name="Motion Blur",
         description="Subjects take all the room that they pass through while the render's shutter is open",
         default=False,
+        options=CONSTANT,
     )
     output_folder: StringProperty(
         name="Output Folder",

@@ -24,13 +24,14 @@ SHUTTER_SAMPLES = 8
 class Sampler:
     """Makes label maps of a scene at any time, while it is entered as a context."""
 
-    def __init__(self, scene, objects: list, times: Iterable[float]):
+    def __init__(self, scene, objects: list, times: Iterable[float], hulls: Hulls | None = None):
         """Prepare for a scene.
 
         Args:
             scene: the user's; its settings say whether other objects hide subjects and whether motion blurs.
             objects: the subjects; label k is ``objects[k - 1]``.
             times: scene times that will be asked for, which decide what cameras are needed.
+            hulls: remembers convex hulls from one sampler to the next.
 
         Raises:
             PeekabooError: the scene has no camera, or a subject moves by simulation.
@@ -45,7 +46,7 @@ class Sampler:
         self._subjects = objects
         self._cameras = [cameras.camera_at(scene, time) for time in times]
         self._stand_ins: dict = {}
-        self._hulls = Hulls()
+        self._hulls = hulls or Hulls()
 
     def __enter__(self) -> Sampler:
         self._stage = bpy.data.scenes.new("Peekaboo Sampling")

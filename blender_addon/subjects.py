@@ -112,7 +112,7 @@ def outer_points(obj, depsgraph) -> np.ndarray:
     for shape in shapes_of(obj, depsgraph):
         if isinstance(shape, shapes.TriangleMesh):
             points.append(shape.vertices)
-        else:
+        elif isinstance(shape, shapes.Solid | shapes.Plate):
             points.append(shape.bounds[:, :3] / shape.bounds[:, 3:])
     return np.vstack(points)
 

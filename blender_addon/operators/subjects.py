@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operators that make subjects."""
 
+from typing import Any
+
 import bpy
-from bpy.props import EnumProperty, FloatProperty
+from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 from .. import authoring
 from ..errors import PeekabooError
+
+SHAPES: Any = [
+    ("SPHERE", "Sphere", "A ball, or scaled an ellipsoid", "SPHERE", 0),
+    ("CUBE", "Cube", "A box", "CUBE", 1),
+    ("CONE", "Cone", "A pyramid", "CONE", 2),
+    ("CIRCLE", "Circle", "A flat disc", "MESH_CIRCLE", 3),
+]
+"""Outlines that an empty can give; the first item is an ``empty_display_type``."""
 
 
 class PEEKABOO_OT_add_subject(bpy.types.Operator):
@@ -18,12 +28,7 @@ class PEEKABOO_OT_add_subject(bpy.types.Operator):
     shape: EnumProperty(
         name="Shape",
         description="The outline that the subject is to have",
-        items=[
-            ("SPHERE", "Sphere", "A ball, or scaled an ellipsoid", "SPHERE", 0),
-            ("CUBE", "Cube", "A box", "CUBE", 1),
-            ("CONE", "Cone", "A pyramid", "CONE", 2),
-            ("CIRCLE", "Circle", "A flat disc", "MESH_CIRCLE", 3),
-        ],
+        items=SHAPES,
     )
     size: FloatProperty(
         name="Size",
@@ -34,6 +39,7 @@ class PEEKABOO_OT_add_subject(bpy.types.Operator):
         soft_min=0.01,
         soft_max=100.0,
     )
+    phrase: StringProperty(name="Phrase", description="The words of the prompt that name what is here")
     placement: EnumProperty(
         name="Place",
         description="Where the subject is put",
@@ -61,7 +67,7 @@ class PEEKABOO_OT_add_subject(bpy.types.Operator):
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        authoring.add_subject(context, self.shape, self.size, location)
+        authoring.add_subject(context, self.shape, self.size, location, self.phrase)
         return {"FINISHED"}
 
 

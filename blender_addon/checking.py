@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The check of a shot while the user works: in short turns of a timer, after each pause.
+
+The panel asks for it whenever it is drawn. A check begins once the scene has been left alone for a moment,
+and begins anew when the scene changes meanwhile. Nothing of Blender's is held between two turns, since an
+undo or a deletion may free it; scenes are known by their ``session_uid``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+
+from . import findings, models, sampling, shot, subjects
+from .errors import PeekabooError
+from .geometry import Hulls
+
+PAUSE_SECONDS = 0.4
+"""How long a scene has to be left alone before it is checked."""
+TURN_SECONDS = 0.012
+"""How long a turn may take, before the frame that it is at is done."""
+BETWEEN_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check has found.
+
+    Attributes:
+        problem: what keeps the shot from being made, in a sentence; empty without.
+        findings: what may disappoint.
+        mapping: how the frames map, in words.
+    """
+
+    problem: str = ""
+    findings: tuple[findings.Finding, ...] = ()
+    mapping: str = ""
+
+
+@dataclass
+class _Check:
+    """A check that is going on."""
+
+    scene: int
+    began: int
+    maps: list[np.ndarray] = field(default_factory=list)
+
+
+_reports: dict[int, tuple[int, Report]] = {}
+"""By the ``session_uid`` of the scene: the number of changes that there had been, and the report."""
+_check: _Check | None = None
+_wanted: int | None = None
+_changes, _changed_at = 0, 0.0
+_echo = False
+"""Whether the next update of a scene is only what the temporary scene of a turn leaves behind."""
+_hulls = Hulls()
+
+
+def report_of(scene) -> Report | None:
+    """What the last check of a scene has found, if there was one; asks for a new one after a change."""
+    made_at, report = _reports.get(scene.session_uid, (-1, None))
+    if made_at != _changes:
+        _ask(scene.session_uid)
+    return report
+
+
+def is_pending(scene) -> bool:
+    """Whether a scene has changed since its last check."""
+    return _reports.get(scene.session_uid, (-1, None))[0] != _changes
+
+
+def _report(layout: shot.Layout) -> Report:
+    return Report(
+        findings=tuple(findings.find(layout)),
+        mapping=shot.mapping_in_words(layout.timing, len(layout.labels)),
+    )
+
+
+def _ask(scene: int) -> None:
+    global _wanted
+    _wanted = scene
+    if not bpy.app.timers.is_registered(advance):
+        bpy.app.timers.register(advance, first_interval=PAUSE_SECONDS)
+
+
+def advance() -> float | None:
+    """Do a part of the check; returns when to go on, or None when there is nothing left to do."""
+    global _check, _wanted, _echo
+    scene = next((scene for scene in bpy.data.scenes if scene.session_uid == _wanted), None)
+    if scene is None:
+        _check = _wanted = None
+        return None
+    quiet = time.monotonic() - _changed_at
+    if quiet < PAUSE_SECONDS or _user_is_busy():
+        _check = None
+        return max(BETWEEN_SECONDS, PAUSE_SECONDS - quiet)
+    uid = scene.session_uid
+    if _check is None or (_check.scene, _check.began) != (uid, _changes):
+        _check = _Check(uid, _changes)
+    try:
+        report = _go_on(scene, _check)
+    except PeekabooError as error:
+        report = Report(str(error))
+    finally:
+        _echo = True
+    if report is None:
+        return BETWEEN_SECONDS
+    _reports[uid] = _check.began, report
+    _check = _wanted = None
+    _redraw()
+    return None
+
+
+def _go_on(scene, check: _Check) -> Report | None:
+    """Label some frames; returns the report after the last one."""
+    width, height, num_frames = models.model_size(scene.peekaboo.model)
+    timing = shot.timing_of(scene, num_frames)
+    objects = subjects.subjects_of(scene)
+    until = time.monotonic() + TURN_SECONDS
+    with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
+        while len(check.maps) < num_frames and time.monotonic() < until:
+            check.maps.append(sampler.label_map(timing.scene_frames[len(check.maps)], width, height))
+    if len(check.maps) < num_frames:
+        return None
+    names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
+    return _report(shot.Layout(names, np.stack(check.maps), timing))
+
+
+def _user_is_busy() -> bool:
+    """Whether a playback or a modal operator is going on that a check would disturb."""
+    return any(
+        window.screen.is_animation_playing
+        or any(operator.bl_options & {"UNDO", "BLOCKING"} for operator in window.modal_operators)
+        for window in bpy.context.window_manager.windows
+    )
+
+
+def _redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+@persistent
+def _updated(_scene, _depsgraph=None) -> None:
+    """Note that a scene has changed; a change of the frame alone is none."""
+    global _changes, _changed_at, _echo
+    if _echo:
+        _echo = False
+        return
+    _changes += 1
+    _changed_at = time.monotonic()
+
+
+@persistent
+def _loaded(*_arguments) -> None:
+    """Forget the scenes of the file before."""
+    global _changes, _hulls
+    _reports.clear()
+    _hulls = Hulls()
+    _changes += 1
+
+
+_UPDATES = ("depsgraph_update_post", "undo_post", "redo_post")
+
+
+def register():
+    """Note when anything changes."""
+    for name in _UPDATES:
+        getattr(bpy.app.handlers, name).append(_updated)
+    bpy.app.handlers.load_post.append(_loaded)
+
+
+def unregister():
+    """Check nothing any more."""
+    global _check, _wanted, _echo
+    if bpy.app.timers.is_registered(advance):
+        bpy.app.timers.unregister(advance)
+    bpy.app.handlers.load_post.remove(_loaded)
+    for name in _UPDATES:
+        getattr(bpy.app.handlers, name).remove(_updated)
+    _check, _wanted, _echo = None, None, False
+    _reports.clear()
