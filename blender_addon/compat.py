@@ -26,7 +26,7 @@ def set_strip_length(strip, frame_count: int):
 
 
 def content_start(strip) -> int:
-    """Frame of the timeline at which a strip's first picture lies, which a handle may hide; renamed in 5.1."""
+    """Frame at which the first picture of a strip lies, which a handle may hide; renamed in 5.1."""
     return int(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
