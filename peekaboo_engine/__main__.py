@@ -2,6 +2,7 @@
 """The engine's command line: ``python -m peekaboo_engine``."""
 
 import signal
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -46,7 +47,9 @@ def generate(
     offload: Offload = False,
 ) -> None:
     """Generate the clip of a job."""
-    report = JsonLines() if events else Terminal()
+    report: JsonLines | Terminal = JsonLines() if events else Terminal()
+    if isinstance(report, JsonLines):
+        report.start()
     cancelled = Inbox().stopped if events and parent_listens() else lambda: False
     worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload))
     done = reporting(report, lambda: worker.hello(report)) and worker.run(
@@ -64,10 +67,19 @@ def serve_command(
 ) -> None:
     """Run jobs as requests come in on standard input, with models kept loaded; for programs."""
     events, inbox = JsonLines(), Inbox()
-    worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload))
+    events.start()
+
+    def end(number, frame):
+        inbox.close()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload), previews=True)
     up = reporting(events, lambda: worker.hello(events))
     if up:
-        serve(worker, events, inbox, idle)
+        with suppress(KeyboardInterrupt):  # while it waits; one in the middle of a job ends that
+            serve(worker, events, inbox, idle)
     raise typer.Exit(0 if up else 1)
 
 

@@ -2,9 +2,11 @@
 """What a generation tells the world while it runs: JSON lines for a program, a progress bar for a person.
 
 Protocol 1, one JSON object a line on standard output, nothing else there:
-``hello`` (protocol, engine, torch, diffusers, device), ``phase`` (phase: load, denoise, decode, write),
-``progress`` (step, total), ``notice`` (message), ``result`` (clip, info, seconds, peak_memory_mb), ``error``
-(code, message); from ``serve`` also ``freed``, and ``id`` with every event of a job.
+``start`` (before torch is imported, which takes a while), ``hello`` (protocol, engine, torch, diffusers,
+device), ``phase`` (phase: load, denoise, decode, write), ``progress`` (step, total), ``notice`` (message),
+``result`` (clip, info, seconds, peak_memory_mb), ``error`` (code, message); from ``serve`` also ``preview``
+(path: a PNG of what is being denoised, replaced by later ones and gone when the job ends), ``freed``, and
+``id`` with every event of a job. A reader passes over events that it does not know.
 """
 
 import copy
@@ -31,6 +33,9 @@ class Events(Protocol):
 
     def progress(self, step: int, total: int) -> None:
         """Denoising step ``step`` of ``total`` is done."""
+
+    def preview(self, path: Path) -> None:
+        """A picture of what is being denoised is at ``path``, for now."""
 
     def notice(self, message: str) -> None:
         """Something that a person should know, in one sentence; the job goes on."""
@@ -64,6 +69,10 @@ class JsonLines:
     def _send(self, event: str, **fields) -> None:
         print(json.dumps({"event": event, **self._about, **fields}), file=self._stream, flush=True)
 
+    def start(self) -> None:
+        """The process runs: a sign of life before the imports that take long."""
+        self._send("start")
+
     def freed(self) -> None:
         """The loaded model is forgotten."""
         self._send("freed")
@@ -79,6 +88,10 @@ class JsonLines:
     def progress(self, step: int, total: int) -> None:
         """See :class:`Events`."""
         self._send("progress", step=step, total=total)
+
+    def preview(self, path: Path) -> None:
+        """See :class:`Events`."""
+        self._send("preview", path=str(path))
 
     def notice(self, message: str) -> None:
         """See :class:`Events`."""
@@ -125,6 +138,9 @@ class Terminal:
         """See :class:`Events`."""
         if self._task is not None:
             self._bar.update(self._task, completed=step, total=total)
+
+    def preview(self, path: Path) -> None:
+        """See :class:`Events`; a terminal shows no pictures."""
 
     def notice(self, message: str) -> None:
         """See :class:`Events`."""

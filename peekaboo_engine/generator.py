@@ -24,6 +24,8 @@ from .errors import EngineError
 from .events import Events
 from .job import Job
 from .models import LoadedModel, ModelEntry, out_of_memory
+from .pictures import shrink, write_png
+from .previews import Previews
 from .video import replacing, write_clip
 
 
@@ -101,6 +103,7 @@ def generate(
     events: Events,
     stop_if_cancelled: Callable[[], None],
     clock: Clock,
+    preview: Path | None = None,
 ) -> np.ndarray:
     """Run the model under the job's masks.
 
@@ -111,6 +114,7 @@ def generate(
         events: told of phases and steps.
         stop_if_cancelled: called after every step; raises to end the generation.
         clock: takes the seconds of each phase.
+        preview: where to show what is being denoised, now and then; nowhere when left out.
 
     Returns:
         uint8 (num_frames, height, width, 3), sRGB.
@@ -122,6 +126,7 @@ def generate(
     entry, pipe = model.entry, model.pipe
     settings = settings_of(job, entry)
     steps = settings.num_inference_steps
+    previews = Previews(pipe, preview, events)
     started = time.perf_counter()
     last_step = started
 
@@ -132,11 +137,13 @@ def generate(
         stop_if_cancelled()
         if step + 1 == steps:
             events.phase("decode")
+        else:
+            previews.offer()
 
     control = {**job.control.model_dump(), "masked_steps": settings.masked_steps}
     events.phase("denoise")
     try:
-        with peekaboo(pipe, labels, job.phrases, **control):
+        with peekaboo(pipe, labels, job.phrases, **control), previews:
             frames = pipe(
                 job.prompt,
                 negative_prompt=job.negative_prompt or None,
@@ -177,12 +184,12 @@ def write_result(
     events: Events,
     clock: Clock,
 ) -> tuple[Path, Path]:
-    """Write ``clip.mp4`` at the scene's frame rate, and ``clip.json``.
+    """Write ``clip.mp4`` at the scene's frame rate, its middle frame as ``thumbnail.png``, and ``clip.json``.
 
-    With the job's masks, that holds all that is needed to make the clip again.
+    With the job's masks, ``clip.json`` holds all that is needed to make the clip again.
 
     Returns:
-        The two paths.
+        The paths of the clip and of ``clip.json``.
 
     Raises:
         EngineError: ``not_written``; then the earlier files are as they were.
@@ -208,4 +215,6 @@ def write_result(
     with replacing(info) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         write_clip(clip, frames, job.timing.held_frames(job.num_frames), job.timing.rate)
+        with replacing(out / "thumbnail.png") as picture:
+            write_png(picture, shrink(frames[len(frames) // 2]))
     return clip, info

@@ -3,18 +3,26 @@
 
 ``generate`` (id, job, out) queues a job, ``cancel`` (id) ends it before or while it runs, ``free`` forgets
 the loaded model. Closing the input ends the engine: a parent that dies closes it too, so no engine outlives
-its Blender.
+its Blender. One that is busy where it cannot listen, such as in a long step or in loading a model, is
+interrupted, and then ended.
 """
 
+import _thread
 import os
 import queue
 import stat
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+INTERRUPT_SECONDS = 2.5
+"""How long after the input has closed the engine goes on until it listens by itself."""
+EXIT_SECONDS = 1.5
+"""How long after that it may clean up before it ends in the middle of what it does."""
 
 
 class _Request(BaseModel):
@@ -81,6 +89,11 @@ class Inbox:
             self._known.discard(id_)
             self._cancelled.discard(id_)
 
+    def close(self) -> None:
+        """Take no more requests, and let the jobs that wait or run end; safe in a signal handler."""
+        self._closed.set()
+        self._waiting.put(None)
+
     def _read(self) -> None:
         # Bytes, since what is no UTF-8 must not end the thread; unbuffered, since Python aborts at its exit
         # over the lock of a buffer that a thread waits on.
@@ -92,8 +105,11 @@ class Inbox:
                 except ValidationError as error:
                     print(f"ignored a request ({error.errors()[0]['msg']}): {line!r}", file=sys.stderr)
         finally:
-            self._closed.set()
-            self._waiting.put(None)
+            self.close()
+        time.sleep(INTERRUPT_SECONDS)  # the thread ends with the process, which is mostly before this
+        _thread.interrupt_main()
+        time.sleep(EXIT_SECONDS)
+        os._exit(1)
 
     def _take(self, request: Request) -> None:
         with self._lock:

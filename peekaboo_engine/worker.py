@@ -22,10 +22,12 @@ class Worker:
 
     Args:
         placement: where and how models run.
+        previews: whether to show what is being denoised now and then, in ``preview.png`` of the job folder.
     """
 
-    def __init__(self, placement: Placement):
+    def __init__(self, placement: Placement, previews: bool = False):
         self._placement = placement
+        self._previews = previews
         self._model: LoadedModel | None = None
 
     def hello(self, events: Events) -> None:
@@ -72,7 +74,8 @@ class Worker:
         job, labels = load_job(folder)
         check_request(job, labels, out)
         entry, clock = find_model(job.model), Clock()
-        attempt = partial(self._attempt, entry, job, labels, events, stop_if_cancelled, clock)
+        preview = folder.resolve() / "preview.png" if self._previews else None
+        attempt = partial(self._attempt, entry, job, labels, events, stop_if_cancelled, clock, preview)
         try:
             frames, model = attempt(self._placement)
         except EngineError as error:
@@ -93,14 +96,14 @@ class Worker:
         )
 
     def _attempt(
-        self, entry: ModelEntry, job, labels, events, stop_if_cancelled, clock, placement: Placement
+        self, entry: ModelEntry, job, labels, events, stop_if_cancelled, clock, preview, placement: Placement
     ):
         """Frames, and the model that made them."""
         from .generator import generate
 
         model = self._load(entry, placement, events, clock)
         stop_if_cancelled()
-        return generate(job, labels, model, events, stop_if_cancelled, clock), model
+        return generate(job, labels, model, events, stop_if_cancelled, clock, preview), model
 
     def _load(self, entry: ModelEntry, placement: Placement, events: Events, clock) -> LoadedModel:
         if self._model is None or self._model.entry != entry:

@@ -38,10 +38,10 @@ def test_a_job_becomes_a_clip(make_job):
     code, events, log = run(job)
     assert code == 0, log
     kinds = [event["event"] for event in events]
-    assert kinds == ["hello", "phase", "phase", *["progress"] * 3, "phase", "phase", "result"]
+    assert kinds == ["start", "hello", "phase", "phase", *["progress"] * 3, "phase", "phase", "result"]
     assert [event["phase"] for event in events if "phase" in event] == ["load", "denoise", "decode", "write"]
     assert [event["step"] for event in events if "step" in event] == [1, 2, 3]
-    hello, result = events[0], events[-1]
+    hello, result = events[1], events[-1]
     assert (hello["protocol"], hello["device"]) == (1, "cpu")
     clip = read_clip(Path(result["clip"]))
     assert clip.shape == (12, HEIGHT, WIDTH, 3)  # the scene's frames, not the model's
@@ -50,7 +50,12 @@ def test_a_job_becomes_a_clip(make_job):
     assert info["settings"] == {"num_inference_steps": 3, "guidance_scale": 5.0, "masked_steps": 2}
     assert len(info["model"]["sha256"]) == 64
     assert {"load", "denoise", "decode"} == set(info["seconds"])
-    assert sorted(path.name for path in job.parent.iterdir()) == ["clip.json", "clip.mp4", "job"]
+    assert sorted(path.name for path in job.parent.iterdir()) == [
+        "clip.json",
+        "clip.mp4",
+        "job",
+        "thumbnail.png",
+    ]
 
 
 def test_the_same_job_gives_the_same_frames(make_job, tmp_path):
@@ -121,7 +126,7 @@ def small_files_only():
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_clip(make_job):
     job = make_job()
     assert run(job)[0] == 0
-    earlier = {path: path.read_bytes() for path in job.parent.glob("clip.*")}
+    earlier = {path: path.read_bytes() for path in job.parent.iterdir() if path.is_file()}
     code, events, log = run(job, limits=small_files_only)
     assert (code, events[-1]["code"]) == (1, "not_written")
     assert "Traceback" not in log
@@ -156,7 +161,7 @@ def test_a_job_whose_parent_is_gone_does_not_load_its_model(make_job):
     process.stdin.close()
     events = [json.loads(line) for line in process.stdout]
     assert process.wait() == 1
-    assert [event["event"] for event in events] == ["hello", "error"]
+    assert [event["event"] for event in events] == ["start", "hello", "error"]
     assert events[-1]["code"] == "cancelled"
     process.stderr.close()
 

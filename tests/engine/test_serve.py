@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from peekaboo_engine import inbox
 from peekaboo_engine.models import Placement
 from peekaboo_engine.worker import Worker
 
@@ -63,8 +64,8 @@ def test_a_second_job_finds_the_model_loaded_until_it_is_freed(server, make_job,
     for name in ("one", "two"):
         server.ask(request="generate", id=name, job=job, out=str(tmp_path / name))
     first, second = server.until("result"), server.until("result")
-    assert first[0]["event"] == "hello"
-    assert {event["id"] for event in first[1:]} == {"one"}
+    assert [event["event"] for event in first[:2]] == ["start", "hello"]
+    assert {event["id"] for event in first[2:]} == {"one"}
     assert {event["id"] for event in second} == {"two"}
     phases = [[event["phase"] for event in events if "phase" in event] for events in (first, second)]
     assert phases == [["load", "denoise", "decode", "write"], ["denoise", "decode", "write"]]
@@ -152,6 +153,41 @@ def test_an_idle_engine_ends_by_itself():
     server.until("hello")
     assert server.process.wait() == 0
     server.close()
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_request_to_terminate_ends_it_without_a_trace(server, make_job, tmp_path, busy):
+    server.ask(request="free")
+    server.until("freed")
+    if busy:
+        job = make_job(num_inference_steps=300)
+        server.ask(request="generate", id="a", job=str(job), out=str(tmp_path / "out"))
+        server.until("progress")
+    server.process.terminate()
+    ended = [json.loads(line) for line in server.process.stdout]
+    assert server.process.wait() == 0
+    assert [event.get("code") for event in ended[-1:]] == ["cancelled"] * busy
+    assert "Traceback" not in server.process.stderr.read()
+    if busy:
+        assert not list((tmp_path / "out").iterdir())
+
+
+def test_one_that_does_not_listen_ends_all_the_same_when_its_parent_is_gone(tmp_path):
+    """In the place of a long step: a call of C that holds the main thread."""
+    code = (
+        "import time; from peekaboo_engine.inbox import Inbox; Inbox(); print(1, flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    process.stdout.readline()
+    process.stdin.close()
+    assert process.wait(inbox.INTERRUPT_SECONDS + inbox.EXIT_SECONDS + 30)
+    process.stdout.close()
 
 
 def test_a_gpu_that_is_too_small_is_tried_again_with_offloading(make_job, tmp_path, monkeypatch):
