@@ -162,9 +162,9 @@ def _updated(_scene, _depsgraph=None) -> None:
 @persistent
 def _loaded(*_arguments) -> None:
     """Forget the scenes of the file before."""
-    global _changes, _hulls
+    global _changes, _hulls, _echo
     _reports.clear()
-    _hulls = Hulls()
+    _hulls, _echo = Hulls(), False
     _changes += 1
 
 

@@ -27,7 +27,7 @@ class Finding:
     """Something about a subject that the user may want otherwise.
 
     Attributes:
-        subject: name of the object.
+        subject: its phrase, or the name of the object where that tells more.
         kind: a key of :data:`TEXTS`.
         ranges: first and last scene frame of each stretch for which it holds.
     """
@@ -46,10 +46,12 @@ def find(layout: shot.Layout) -> list[Finding]:
     """Look for what may disappoint in a layout, subject by subject."""
     shares = _scene_frames(layout.timing, len(layout.labels))
     findings = []
-    for label, (name, _) in enumerate(layout.subjects, start=1):
+    phrases = [phrase for _, phrase in layout.subjects]
+    for label, (name, phrase) in enumerate(layout.subjects, start=1):
+        title = phrase if phrase and phrases.count(phrase) == 1 else name
         for kind, holds in _kinds(layout.labels == label).items():
             if holds.any():
-                findings.append(Finding(name, kind, _stretches(holds, shares)))
+                findings.append(Finding(title, kind, _stretches(holds, shares)))
     return findings
 
 

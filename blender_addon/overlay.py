@@ -16,6 +16,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
+from mathutils import Matrix
 
 from . import cameras, models, projection, subjects
 from .errors import PeekabooError
@@ -23,6 +24,8 @@ from .geometry import Hulls
 
 LINE_WIDTH = 2.0
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
+OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
+"""Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
 CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 """Of the picture, in clip space."""
 
@@ -132,10 +135,53 @@ def _draw() -> None:
     origin = np.array(corners[0])
     axes = np.array([corners[1], corners[3]]) - origin
     gpu.state.blend_set("ALPHA")
+    _draw_bars(bars_around(np.array([corners[0], corners[2]]), _camera_frame(context)))
     _draw_lines(np.array([corners, corners[1:] + corners[:1]]).swapaxes(0, 1), EDGE_COLOR, 1.0)
     for color, edges in seen.lines:
         _draw_lines(origin + edges @ axes, (*color, 1.0), LINE_WIDTH)
     gpu.state.blend_set("NONE")
+
+
+def bars_around(picture: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """The parts of a frame that a picture inside it leaves free: (4, 2, 2), some of them without area.
+
+    Args:
+        picture: its lower left and upper right corner, (2, 2).
+        frame: likewise.
+    """
+    (left, bottom), (right, top) = np.clip(picture, *frame)
+    (frame_left, frame_bottom), (frame_right, frame_top) = frame
+    return np.array(
+        [
+            [(frame_left, frame_bottom), (left, frame_top)],
+            [(right, frame_bottom), (frame_right, frame_top)],
+            [(left, frame_bottom), (right, bottom)],
+            [(left, top), (right, frame_top)],
+        ]
+    )
+
+
+def _camera_frame(context) -> np.ndarray:
+    """Lower left and upper right corner of what the camera sees, in pixels of the region: (2, 2)."""
+    camera = context.scene.camera
+    place, turn, _ = camera.matrix_world.decompose()
+    to_world = Matrix.LocRotScale(place, turn, None)
+    corners: Any = [
+        location_3d_to_region_2d(context.region, context.space_data.region_3d, to_world @ corner)
+        for corner in camera.data.view_frame(scene=context.scene)
+    ]
+    return np.array([np.min(corners, axis=0), np.max(corners, axis=0)])
+
+
+def _draw_bars(bars: np.ndarray) -> None:
+    """Darken rectangles (n, 2, 2) of the region, given by two corners each."""
+    low, high = bars[:, 0], bars[:, 1]
+    right, left = np.c_[high[:, 0], low[:, 1]], np.c_[low[:, 0], high[:, 1]]
+    points: Any = np.stack([low, right, high, low, high, left], axis=1).reshape(-1, 2).astype(np.float32)
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    shader.bind()
+    shader.uniform_float("color", OUTSIDE_COLOR)
+    batch_for_shader(shader, "TRIS", {"pos": points}).draw(shader)
 
 
 def _draw_lines(segments: np.ndarray, color: tuple[float, ...], width: float) -> None:

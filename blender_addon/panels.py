@@ -86,7 +86,7 @@ def _draw_subject(layout, obj) -> None:
     else:
         column.prop(obj.peekaboo, "outline")
     column.use_property_decorate = True  # these can be keyframed
-    column.prop(obj, "hide_render", text="In the Clip", invert_checkbox=True)
+    column.prop(obj, "hide_render", text="In the Clip", invert_checkbox=True, toggle=False)
     layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate", icon="ANIM")
 
 

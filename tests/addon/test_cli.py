@@ -123,7 +123,7 @@ def test_masks_need_no_engine_and_warn(blend, tmp_path, capsys, monkeypatch):
     pixels = np.array(picture.pixels).reshape(160, 288, 4)[::-1]
     assert ((pixels[..., :3].max(axis=2) > 0) == (labels[0] > 0)).all()
     assert job["warnings"] == [
-        '"Cube Subject" is too small for the model at frames 1–8: bring it nearer, or make it larger.'
+        '"a blue cube" is too small for the model at frames 1–8: bring it nearer, or make it larger.'
     ]
     assert sorted(path.name for path in out.iterdir()) == ["job", "masks"]
 

@@ -61,8 +61,8 @@ def test_a_finding_is_a_sentence_with_the_frames():
     whole, cut, nothing = (10, 10, 40, 30), (0, 10, 30, 30), (0, 0, 0, 0)
     found = findings.find(layout([nothing, nothing, cut, whole, cut, cut, nothing, whole], 10, 24))
     assert [finding.text for finding in found] == [
-        '"Ball" is not seen at frames 10–15 and 28–30: it is out of view, hidden, or behind something.',
-        '"Ball" is cut by the edge of the picture at frames 16–18 and 22–27.',
+        '"a ball" is not seen at frames 10–15 and 28–30: it is out of view, hidden, or behind something.',
+        '"a ball" is cut by the edge of the picture at frames 16–18 and 22–27.',
     ]
     (single,) = findings.find(layout([whole, cut, whole]))
     assert single.text.endswith("at frame 2.")

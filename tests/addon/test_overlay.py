@@ -65,3 +65,15 @@ def test_a_camera_that_cannot_be_followed_draws_nothing(scene):
     add_camera(scene, type="PANO")
     add_empty(scene)
     assert seen(scene) is None
+
+
+@given(st.tuples(*[st.floats(0, 100)] * 4), st.tuples(*[st.floats(0, 100)] * 4))
+def test_bars_cover_what_the_camera_sees_and_the_clip_does_not(first, second):
+    frame, picture = (np.sort(np.array(box).reshape(2, 2), axis=0) for box in (first, second))
+    bars = overlay.bars_around(picture, frame)
+    inside = np.clip(picture, *frame)
+    areas = np.prod(bars[:, 1] - bars[:, 0], axis=1)
+    assert (areas >= -1e-9).all()
+    whole, covered = (np.prod(box[1] - box[0]) for box in (frame, inside))
+    assert areas.sum() == pytest.approx(whole - covered, abs=1e-6)
+    assert (bars[:, 0] >= frame[0] - 1e-9).all() and (bars[:, 1] <= frame[1] + 1e-9).all()
