@@ -6,6 +6,9 @@
     python scripts/train_shapes.py denoiser --folder checkpoints/shapes --seconds 1200 --run-seconds 560
     python scripts/train_shapes.py export   --folder checkpoints/shapes --out peekaboo_engine/assets/shapes
 
+On several GPUs of one machine, `torchrun --nproc-per-node 2 scripts/train_shapes.py denoiser ...` learns from
+as many times the clips a step.
+
 `--seconds` lays out the learning rate's schedule over all runs together; `--run-seconds` ends one run early.
 Seeds fix the initial weights and the clips drawn; how many steps fit into the time depends on the machine.
 """
@@ -47,9 +50,10 @@ def _arguments() -> argparse.Namespace:
         stage.add_argument("--batch", type=int, default=16 if name == "vae" else 32, help="clips in a step")
         if name == "denoiser":
             stage.add_argument("--capacity", type=int, default=16384, help="clips in the ring of latents")
-            stage.add_argument("--chunk", type=int, default=2, help="clips drawn anew before each step")
+            stage.add_argument("--chunk", type=int, default=32, help="clips drawn anew at a time")
+            stage.add_argument("--chunk-interval", type=int, default=16, help="steps between two chunks")
             stage.add_argument("--probe-clips", type=int, default=12, help="clips sampled at every save")
-            stage.add_argument("--start", type=Path, help="a saved pipeline whose weights to start from")
+            stage.add_argument("--init", type=Path, help="a saved pipeline whose weights to start from")
     return parser.parse_args()
 
 

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trains the denoiser and its text encoder together, by flow matching on latents of drawn clips.
-
-Drawing and encoding cost more than a training step, so latents wait in a ring buffer on the device: each step
-replaces a few of them and learns from a random choice of all.
-"""
+"""Trains the denoiser and its text encoder together, by flow matching on latents of drawn clips."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,75 +12,38 @@ from diffusers import AutoencoderKL, UNet3DConditionModel
 from transformers import CLIPTextModel
 
 from shapes_training.captions import MAX_TOKENS, CaptionEncoder, build_tokenizer, phrase_local_mask
-from shapes_training.drawing import draw
-from shapes_training.networks import (
-    FLOW_SHIFT,
-    LATENT_CHANNELS,
-    LATENT_STRIDE,
-    assemble,
-    build_denoiser,
-    build_text_encoder,
-)
+from shapes_training.latent_buffer import Batch, LatentBuffer
+from shapes_training.networks import FLOW_SHIFT, assemble, build_denoiser, build_text_encoder
 from shapes_training.probing import probe
-from shapes_training.scenes import HEIGHT, NUM_FRAMES, WIDTH, sample_scenes, to_device
+from shapes_training.processes import Processes, join
 from shapes_training.schedule import Average, Clock, append_log, learning_rate, save_atomically
 from shapes_training.sheets import save_sheet
-from shapes_training.speed import HalfPrecisionTwin, norms_in_input_precision, quick_attention_over_time
+from shapes_training.speed import (
+    FlatGradients,
+    HalfPrecisionTwin,
+    RecordedCall,
+    norms_in_input_precision,
+    quick_attention_over_time,
+)
 
 _PEAK_RATE = 7e-4
 _TEXT_RATE = 2.0  # of the denoiser's
 _EMPTY_CAPTIONS = 0.11
 _PHRASE_LOCAL = 0.6  # of the captions
-_SAVE_INTERVAL = 120.0  # seconds
-_FILLING = 8  # clips drawn at a time before training begins
-
-
-class LatentBuffer:
-    """A ring of encoded clips with their captions, refreshed a few at a time."""
-
-    def __init__(self, vae: AutoencoderKL, encode: CaptionEncoder, capacity: int, seed: int, device: str):
-        self.vae, self._encode_captions, self._next = vae, encode, 0
-        self._cpu = torch.Generator().manual_seed(seed)
-        self._device = torch.Generator(device).manual_seed(seed)
-        grid = (HEIGHT // LATENT_STRIDE, WIDTH // LATENT_STRIDE)
-        self.size = 0
-        self.latents = torch.empty(
-            capacity, LATENT_CHANNELS, NUM_FRAMES, *grid, dtype=torch.bfloat16, device=device
-        )
-        self.tokens = torch.empty(capacity, MAX_TOKENS, dtype=torch.int64, device=device)
-        self.marks = torch.empty_like(self.tokens)
-
-    @torch.no_grad()
-    def refresh(self, clips: int) -> None:
-        """Draw and encode some clips, in place of the oldest; their number divides the capacity."""
-        scenes = sample_scenes(self._cpu, clips)
-        drawn, _ = draw(scenes.to(self._device.device), self._device)
-        frames = drawn.flatten(0, 1)
-        with torch.autocast(frames.device.type, torch.bfloat16):
-            latents = self.vae.encode(frames).latent_dist.sample(self._device)
-        latents = latents.unflatten(0, drawn.shape[:2]).transpose(1, 2) * self.vae.config.scaling_factor
-        tokens, marks = self._encode_captions(scenes.captions)
-        rows = slice(self._next, self._next + clips)
-        self.latents[rows], self.tokens[rows], self.marks[rows] = (
-            latents,
-            to_device(tokens, self.tokens.device),
-            to_device(marks, self.marks.device),
-        )
-        self._next = (self._next + clips) % len(self.latents)
-        self.size = min(self.size + clips, len(self.latents))
-
-    def choose(self, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return latents, tokens and marks of `batch` random clips."""
-        rows = torch.randint(self.size, (batch,), generator=self._device, device=self.latents.device)
-        return self.latents[rows].float(), self.tokens[rows], self.marks[rows]
+_LOCATED = 0.8  # sigma below which a noisy clip still shows where its subjects are
+_SUBJECT_WEIGHT = 3.0
+_SAVE_INTERVAL = 300.0  # seconds
+_LOOK_INTERVAL = 20  # steps between two looks at the clock
+_LOG_INTERVAL = 100  # steps
 
 
 class Trainer:
     """The two networks with their optimizer and averages: what a checkpoint holds."""
 
-    def __init__(self, folder: Path, seed: int, device: str):
-        torch.manual_seed(seed)
-        self.folder, self.device = folder, device
+    def __init__(self, folder: Path, seed: int, processes: Processes):
+        torch.manual_seed(seed)  # the same first weights in every process
+        self.folder, self.processes = folder, processes
+        device = self.device = processes.device
         self.tokenizer = build_tokenizer()
         self.text_encoder = build_text_encoder(self.tokenizer).to(device).train()
         self.denoiser = build_denoiser().to(device).train()
@@ -105,10 +63,13 @@ class Trainer:
             fused=device.startswith("cuda"),
         )
         self.average = Average(self.networks)
+        self._gradients = FlatGradients(self.networks)
+        self._measure = RecordedCall(self._backward) if device.startswith("cuda") else self._backward
         self.step, self.spent = 0, 0.0
         self._path = folder / "denoiser_state.pt"
         if self._path.exists():
             self._load()
+        torch.manual_seed(seed + self.step + 1 + processes.rank)  # other noise in each
 
     def start_from(self, pipeline: Path) -> None:
         """Take the weights of a saved pipeline; the optimizer starts afresh."""
@@ -132,13 +93,24 @@ class Trainer:
             {**state, "average": self.average.values, "step": self.step, "spent": spent}, self._path
         )
 
-    def learn(self, buffer: LatentBuffer, batch: int, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """One optimizer step on `batch` clips; returns loss and gradient norm, still on the device."""
+    def learn(self, batch: Batch, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimizer step; returns the mean squared error and the gradient's norm, still on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = _PEAK_RATE * rate * group["factor"]
-        latents, tokens, marks = buffer.choose(batch)
+        error = self._measure(*batch)
+        self.processes.average(self._gradients.flat)
+        norm = self._gradients.clip(1.0)
+        self.optimizer.step()
+        self.average.update(self.step)
+        self.step += 1
+        return error, norm
+
+    def _backward(
+        self, latents: torch.Tensor, tokens: torch.Tensor, marks: torch.Tensor, near: torch.Tensor
+    ) -> torch.Tensor:
+        """Leave the gradients of a batch in place; nothing here makes the host wait for the device."""
+        batch = len(latents)
         empty = torch.rand(batch, device=self.device) < _EMPTY_CAPTIONS
-        # Indexing by a mask would make the host wait for the device; so would unpinned copies in `refresh`.
         after_start = torch.arange(MAX_TOKENS, device=self.device) > 0
         tokens = torch.where(empty[:, None] & after_start, self.tokenizer.eos_token_id, tokens)
         local = (torch.rand(batch, device=self.device) < _PHRASE_LOCAL) & ~empty
@@ -149,16 +121,16 @@ class Trainer:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             context = self.text_encoder(tokens, attention_mask=phrase_local_mask(marks, local))[0]
         velocity = self._predict(noisy, 1000 * sigma, context)
-        loss = torch.nn.functional.mse_loss(velocity.float(), noise - latents)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        error = (velocity.float() - (noise - latents)).square().mean(1)
+        # Subjects are a small part of the picture. While it is open where they will be, a weight on their
+        # places would teach to expect them everywhere.
+        located = (sigma < _LOCATED).view(-1, 1, 1, 1)
+        weight = 1 + _SUBJECT_WEIGHT * (near & located)
+        self._gradients.flat.zero_()
+        ((weight * error).mean() / weight.mean()).backward()
         if self._twin:
             self._twin.push_gradients()
-        norm = torch.nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
-        self.optimizer.step()
-        self.average.update(self.step)
-        self.step += 1
-        return loss.detach(), norm
+        return error.detach().mean()
 
     def _predict(self, noisy: torch.Tensor, timestep: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         if not self._twin:
@@ -185,24 +157,41 @@ def train_denoiser(
     batch: int,
     capacity: int,
     chunk: int,
+    chunk_interval: int,
     probe_clips: int,
-    start: Path | None,
+    init: Path | None,
 ) -> None:
     """Train for `seconds` in all, at most `run_seconds` now, continuing what is in `folder`.
 
-    A folder without a denoiser starts from the pipeline `start`, if given, and with its autoencoder.
+    A folder without a denoiser starts from the pipeline `init`, if given, and with its autoencoder. Under
+    `torchrun`, `batch`, `capacity` and `chunk` are each process's own.
     """
-    trainer = Trainer(folder, seed, device)
-    if start and not trainer.step:
-        trainer.start_from(start)
-        shutil.copytree(start / "vae", folder / "vae", dirs_exist_ok=True)
-    vae = AutoencoderKL.from_pretrained(folder / "vae").to(device).eval()
+    processes = join(device)
+    trainer = Trainer(folder, seed, processes)
+    autoencoder = folder / "vae"
+    if init and not trainer.step:
+        trainer.start_from(init)
+        autoencoder = init / "vae"
+    vae = AutoencoderKL.from_pretrained(autoencoder).float().to(processes.device).eval()
     norms_in_input_precision(vae)
-    buffer = LatentBuffer(vae, CaptionEncoder(trainer.tokenizer), capacity, seed + trainer.step, device)
-    for _ in range(max(1, capacity // (8 * _FILLING))):
-        buffer.refresh(_FILLING)
-    with quick_attention_over_time() if device.startswith("cuda") else contextlib.nullcontext():
-        run(trainer, buffer, Clock(seconds, trainer.spent), run_seconds, batch, chunk, probe_clips)
+    if processes.leads:
+        vae.save_pretrained(folder / "vae")
+    drawing_seed = seed + trainer.step + 100_003 * processes.rank
+    buffer = LatentBuffer(vae, CaptionEncoder(trainer.tokenizer), capacity, drawing_seed, processes.device)
+    for _ in range(max(1, capacity // (8 * chunk))):
+        buffer.refresh(chunk)
+    on_gpu = processes.device.startswith("cuda")
+    with quick_attention_over_time() if on_gpu else contextlib.nullcontext():
+        run(
+            trainer,
+            buffer,
+            Clock(seconds, trainer.spent),
+            run_seconds,
+            batch,
+            chunk,
+            chunk_interval,
+            probe_clips,
+        )
 
 
 def run(
@@ -212,29 +201,36 @@ def run(
     run_seconds: float,
     batch: int,
     chunk: int,
+    chunk_interval: int,
     probe_clips: int,
 ) -> None:
-    """Learn until the clock or the run is over; save and probe every two minutes and at the end."""
-    losses, saved = [], clock.this_run
-    over = False
+    """Learn until the clock or the run is over; the leader saves and probes now and then, and at the end."""
+    losses, saved, over = [], clock.this_run, False
+    fraction = clock.fraction
     while not over:
-        buffer.refresh(chunk)
-        loss, norm = trainer.learn(buffer, batch, learning_rate(clock.fraction, trainer.step))
+        if trainer.step % chunk_interval == 0:
+            buffer.refresh(chunk)
+        loss, norm = trainer.learn(buffer.choose(batch), learning_rate(fraction, trainer.step))
         losses.append(loss)
-        over = clock.fraction >= 1 or clock.this_run >= run_seconds
-        if trainer.step % 100 == 0:
+        if trainer.step % _LOG_INTERVAL == 0 and trainer.processes.leads:
             mean_loss = torch.stack(losses).mean().item()
             entry = {"step": trainer.step, "seconds": clock.spent, "loss": mean_loss, "gradient": norm.item()}
             append_log(trainer.folder / "denoiser_log.jsonl", **entry)
             losses.clear()
-        if over or clock.this_run - saved > _SAVE_INTERVAL:
-            trainer.save(clock.spent)
-            if probe_clips:
-                _log_probe(trainer, buffer.vae, probe_clips, clock.spent)
-            saved = clock.this_run
+        if trainer.step % _LOOK_INTERVAL == 0:
+            fraction = trainer.processes.agree(clock.fraction)
+            this_run = trainer.processes.agree(clock.this_run)
+            over = fraction >= 1 or this_run >= run_seconds
+            if over or this_run - saved > _SAVE_INTERVAL:
+                saved = this_run
+                if trainer.processes.leads:
+                    trainer.save(clock.spent)
+                    _log_probe(trainer, buffer.vae, probe_clips, clock.spent)
 
 
 def _log_probe(trainer: Trainer, vae: AutoencoderKL, clips: int, seconds: float) -> None:
+    if not clips:
+        return
     detected, frames = trainer.probe(vae, clips)
     entry = {"step": trainer.step, "seconds": seconds, "detected": detected}
     append_log(trainer.folder / "probe_log.jsonl", **entry)
@@ -244,7 +240,7 @@ def _log_probe(trainer: Trainer, vae: AutoencoderKL, clips: int, seconds: float)
 
 def export(folder: Path, out: Path, seed: int, device: str) -> None:
     """Save the averaged weights as a pipeline in half precision."""
-    trainer = Trainer(folder, seed, device)
+    trainer = Trainer(folder, seed, Processes(0, 1, device))
     trainer.average.swap()
     vae = AutoencoderKL.from_pretrained(folder / "vae")
     pipe = assemble(vae, trainer.text_encoder, trainer.tokenizer, trainer.denoiser)
