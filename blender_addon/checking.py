@@ -24,6 +24,7 @@ PAUSE_SECONDS = 0.4
 TURN_SECONDS = 0.012
 """How long a turn may take, before the frame that it is at is done."""
 BETWEEN_SECONDS = 0.02
+ECHO_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ _reports: dict[int, tuple[int, Report]] = {}
 _check: _Check | None = None
 _wanted: int | None = None
 _changes, _changed_at = 0, 0.0
-_echo = False
-"""Whether the next update of a scene is only what the temporary scene of a turn leaves behind."""
+_echo_until = 0.0
+"""Until then the next update of a scene is only what the temporary scene of a turn leaves behind."""
 _hulls = Hulls()
 
 
@@ -89,7 +90,7 @@ def _ask(scene: int) -> None:
 
 def advance() -> float | None:
     """Do a part of the check; returns when to go on, or None when there is nothing left to do."""
-    global _check, _wanted, _echo
+    global _check, _wanted
     scene = next((scene for scene in bpy.data.scenes if scene.session_uid == _wanted), None)
     if scene is None:
         _check = _wanted = None
@@ -105,8 +106,6 @@ def advance() -> float | None:
         report = _go_on(scene, _check)
     except PeekabooError as error:
         report = Report(str(error))
-    finally:
-        _echo = True
     if report is None:
         return BETWEEN_SECONDS
     _reports[uid] = _check.began, report
@@ -117,6 +116,7 @@ def advance() -> float | None:
 
 def _go_on(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
+    global _echo_until
     width, height, num_frames = models.model_size(scene.peekaboo.model)
     timing = shot.timing_of(scene, num_frames)
     objects = subjects.subjects_of(scene)
@@ -124,6 +124,7 @@ def _go_on(scene, check: _Check) -> Report | None:
     with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
         while len(check.maps) < num_frames and time.monotonic() < until:
             check.maps.append(sampler.label_map(timing.scene_frames[len(check.maps)], width, height))
+    _echo_until = time.monotonic() + ECHO_SECONDS
     if len(check.maps) < num_frames:
         return None
     names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
@@ -151,9 +152,9 @@ def _redraw() -> None:
 @persistent
 def _updated(_scene, _depsgraph=None) -> None:
     """Note that a scene has changed; a change of the frame alone is none."""
-    global _changes, _changed_at, _echo
-    if _echo:
-        _echo = False
+    global _changes, _changed_at, _echo_until
+    if time.monotonic() < _echo_until:
+        _echo_until = 0.0
         return
     _changes += 1
     _changed_at = time.monotonic()
@@ -162,9 +163,9 @@ def _updated(_scene, _depsgraph=None) -> None:
 @persistent
 def _loaded(*_arguments) -> None:
     """Forget the scenes of the file before."""
-    global _changes, _hulls, _echo
+    global _changes, _hulls, _echo_until
     _reports.clear()
-    _hulls, _echo = Hulls(), False
+    _hulls, _echo_until = Hulls(), 0.0
     _changes += 1
 
 
@@ -180,11 +181,11 @@ def register():
 
 def unregister():
     """Check nothing any more."""
-    global _check, _wanted, _echo
+    global _check, _wanted
     if bpy.app.timers.is_registered(advance):
         bpy.app.timers.unregister(advance)
     bpy.app.handlers.load_post.remove(_loaded)
     for name in _UPDATES:
         getattr(bpy.app.handlers, name).remove(_updated)
-    _check, _wanted, _echo = None, None, False
+    _check = _wanted = None
     _reports.clear()

@@ -77,7 +77,6 @@ def animate(scene, obj, depsgraph, name: str, depth: float = 0.0, size: float = 
     poses = walk.along(first, frames) if len(stages) == 1 else walk.with_camera(stages, frames)
     _write(obj, poses, np.array(obj.scale) * factor)
     _hold_at_cuts(scene, obj, poses)
-    scene.frame_set(scene.frame_current)
 
 
 def _check_free(obj) -> None:

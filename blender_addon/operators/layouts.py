@@ -80,7 +80,6 @@ class PEEKABOO_OT_import_layout(bpy.types.Operator, ImportHelper):
         if self.use_caption:
             scene.peekaboo.prompt = record.caption
         authoring.select_only(context.view_layer, empty)
-        scene.frame_set(scene.frame_current)
         return {"FINISHED"}
 
 

@@ -15,6 +15,7 @@ def no_pause(monkeypatch):
 
 def finish():
     """Let the timer do its turns; returns how many it took."""
+    bpy.context.view_layer.update()  # as Blender does before its timers
     turns = 1
     while checking.advance() is not None:
         turns += 1
@@ -94,6 +95,9 @@ def test_what_keeps_the_shot_from_being_made_is_told(scene, no_pause):
     checking.report_of(scene)
     finish()
     assert "has no camera" in checking.report_of(scene).problem
+    scene.camera = bpy.data.objects["Camera"]
+    bpy.context.view_layer.update()
+    assert checking.is_pending(scene)
 
 
 def test_a_scene_that_is_gone_is_not_checked(scene, no_pause):

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scenarios of authoring a shot, played in a Blender window as drive.py plays its own: runs inside Blender.
+
+blender --enable-event-simulate --python drive_authoring.py -- SCENARIO OUT
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from drive import PAUSE, PROMPT, Hands, addon, play, until
+
+
+class Holds:
+    """Measures how long each turn of the check holds the main thread."""
+
+    def __init__(self, checking):
+        self.milliseconds = []
+        self._advance = checking.advance
+        checking.advance = self._timed
+        if bpy.app.timers.is_registered(self._advance):
+            bpy.app.timers.unregister(self._advance)
+
+    def _timed(self):
+        begun = time.perf_counter()
+        try:
+            return self._advance()
+        finally:
+            self.milliseconds.append(round(1000 * (time.perf_counter() - begun), 1))
+
+
+def scenario_author(hands: Hands):
+    """Add a subject through the search, name it, animate it, let the check warn, undo, keep a preset."""
+    checking, scene = addon("checking"), bpy.context.scene
+    holds = Holds(checking)
+    scene.frame_end = 48
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    yield from hands.open_tab()
+    yield from search(hands, "peekaboo subject sphere")
+    subject = hands.window.view_layer.objects.active
+    facts: dict = {
+        "added": [subject.empty_display_type, tuple(subject.location), subject.peekaboo.is_subject]
+    }
+    yield from hands.fill("phrase", "a red ball")
+    yield from hands.fill("prompt", PROMPT)
+    yield from hands.look_through_camera()
+    yield from search(hands, "cross left to right")
+    facts["keys"] = keys(subject)
+    yield from until(lambda: clean(checking))
+    facts["after_motion"] = texts(checking)
+    scene.frame_set(10)
+    yield from hands.picture("1-motion")
+
+    with hands.context():
+        bpy.ops.ed.undo()
+    yield PAUSE
+    facts["after_undo"] = [keys(bpy.context.scene.objects["Subject"]), bpy.context.scene.peekaboo.prompt]
+    with hands.context():
+        bpy.ops.ed.redo()
+    yield PAUSE
+    subject = bpy.context.scene.objects["Subject"]
+    subject.scale = (0.04, 0.04, 0.04)
+    bpy.context.scene.peekaboo.model = (
+        "modelscope"  # whose picture is square, so that the sides are out of view
+    )
+    for curve in addon("compat").fcurves(subject):
+        curve.keyframe_points[0].co.y *= 1.6
+        curve.update()
+    subject.animation_data.action.id_data.update_tag()
+    yield 2 * PAUSE
+    yield from until(lambda: clean(checking))
+    facts["warned"] = texts(checking)
+    yield from hands.picture("2-warned")
+    facts["held"] = sorted(holds.milliseconds, reverse=True)[:3]
+    return facts
+
+
+def scenario_import(hands: Hands):
+    """Open File ▸ Import ▸ Peekaboo Layout, leave it, and import a layout before the camera."""
+    layouts = hands.out / "layouts.json"
+    boxes = [[0.1 + 0.02 * i, 0.2, 0.4 + 0.02 * i, 0.7] for i in range(16)]
+    entries = [
+        {"id": str(k), "caption": f"a {animal} on grass", "subject": animal, "bboxes": boxes}
+        for k, animal in enumerate(("deer", "fox"), start=1)
+    ]
+    layouts.write_text(json.dumps(entries))
+    scene = bpy.context.scene
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    yield from hands.open_tab()
+    yield from hands.look_through_camera()
+    bpy.context.preferences.view.filebrowser_display_type = (
+        "SCREEN"  # a window of its own is out of the picture
+    )
+    with hands.context():
+        bpy.ops.peekaboo.import_layout("INVOKE_DEFAULT", filepath=str(layouts))
+    yield 8 * PAUSE
+    yield from hands.picture("3-file-browser")
+    (browser,) = (area for area in hands.window.screen.areas if area.type == "FILE_BROWSER")
+    with bpy.context.temp_override(window=hands.window, area=browser):
+        bpy.ops.file.cancel()
+    yield 4 * PAUSE
+    facts: dict = {"after_cancel": len(scene.objects)}
+    hands.area = next(area for area in hands.window.screen.areas if area.type == "VIEW_3D")
+    with hands.context():
+        bpy.ops.peekaboo.import_layout("EXEC_DEFAULT", True, filepath=str(layouts), record="2")
+    yield PAUSE
+    scene.frame_set(100)
+    yield from until(lambda: clean(addon("checking")))
+    facts["warned"] = texts(addon("checking"))
+    yield from hands.picture("4-layout")
+    facts["imported"] = [bpy.context.object.peekaboo.phrase, scene.peekaboo.prompt]
+    return facts
+
+
+def search(hands: Hands, words: str):
+    """Find an entry of Blender's menus by the search, and run it."""
+    yield from hands.move(hands.area.x + hands.area.width // 3, hands.area.y + hands.area.height // 2)
+    yield from hands.key("F3")
+    yield 4 * PAUSE
+    yield from hands.type(words)
+    yield 4 * PAUSE
+    yield from hands.key("RET")
+    yield 4 * PAUSE
+
+
+def clean(checking) -> bool:
+    """Whether the last check is of the scene as it is now."""
+    return not checking.is_pending(bpy.context.scene)
+
+
+def texts(checking) -> list[str]:
+    """What the last check has found."""
+    report = checking.report_of(bpy.context.scene)
+    return [report.problem, *(finding.text for finding in report.findings)]
+
+
+def keys(subject) -> int:
+    """How many keyframes each curve of a subject has, which are as many in all."""
+    counts = {len(curve.keyframe_points) for curve in addon("compat").fcurves(subject)}
+    return max(counts, default=0)
+
+
+if __name__ == "__main__":
+    name, folder = sys.argv[sys.argv.index("--") + 1 :]
+    play(globals()[f"scenario_{name}"], Path(folder))

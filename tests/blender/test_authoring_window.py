@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Authoring a shot in a real Blender window, driven as a user drives it."""
+
+from pathlib import Path
+
+import pytest
+import window
+
+pytestmark = pytest.mark.skipif(window.missing() is not None, reason=str(window.missing()))
+
+
+@pytest.fixture
+def play(profile, tmp_path, monkeypatch):
+    """Play a scenario of drive_authoring.py to its end; returns what it has found."""
+    monkeypatch.setattr(window, "DRIVER", Path(__file__).with_name("drive_authoring.py"))
+    with window.display() as screen:
+        yield lambda name: window.Play(profile, screen, name, tmp_path / name).facts(seconds=200)
+
+
+def test_a_subject_is_found_by_the_search_animated_checked_and_taken_back(play):
+    facts = play("author")
+    assert facts["added"] == ["SPHERE", [0, 0, 0], True]
+    assert facts["keys"] == 2 and facts["after_motion"] == [""]
+    assert facts["after_undo"] == [0, "a red ball on grass"]
+    problem, unseen, small = facts["warned"]
+    assert problem == "" and "is not seen at frames 1–" in unseen and "is too small for the model" in small
+    print("the check's longest turns on the main thread, in milliseconds:", facts["held"])
+
+
+def test_a_layout_is_imported_through_the_file_browser_before_the_camera(play):
+    facts = play("import")
+    assert facts["after_cancel"] == 2  # camera and light: nothing was added
+    assert facts["imported"] == ["fox", "a fox on grass"] and facts["warned"] == [""]
