@@ -59,7 +59,6 @@ def build(scene: Any) -> None:
     scene.render.resolution_x, scene.render.resolution_y = demo_shot.RESOLUTION
     scene.peekaboo.prompt = demo_shot.PROMPT
     scene.peekaboo.seed = demo_shot.SEED
-    scene.peekaboo.masked_steps = demo_shot.MASKED_STEPS
     add_camera(scene)
     for subject in demo_shot.SUBJECTS:
         add_subject(scene, subject)

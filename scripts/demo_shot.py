@@ -13,7 +13,6 @@ Point = tuple[float, float, float]
 
 PROMPT = "a red ball and a blue cube on grass"
 SEED = 0
-MASKED_STEPS = 8  # twice the default: both subjects keep to their outlines, at some cost in shape
 
 FRAME_START, FRAME_END, FPS = 1, 48, 24
 RESOLUTION = (1280, 720)
