@@ -18,8 +18,11 @@ from shapes_training.captions import (
     phrase_local_mask,
 )
 from shapes_training.drawing import draw
-from shapes_training.networks import build_scheduler, build_text_encoder
+from shapes_training.latent_buffer import LatentBuffer
+from shapes_training.networks import build_scheduler, build_text_encoder, build_vae
+from shapes_training.processes import join
 from shapes_training.scenes import HEIGHT, NUM_FRAMES, WIDTH, sample_scenes
+from shapes_training.speed import FlatGradients
 
 from peekaboo_engine.benchmark.detectors import detect_subject
 from peekaboo_engine.benchmark.metrics import iou
@@ -119,3 +122,44 @@ def test_the_sampler_goes_straight_to_a_clip_that_the_network_knows():
         )  # what the trainer calls the timestep
         noisy = scheduler.step((noisy - clip) / sigma, timestep, noisy).prev_sample
     assert torch.allclose(noisy, clip, atol=1e-5)
+
+
+def test_the_buffer_hands_out_each_clip_with_its_own_caption_and_places(tokenizer):
+    buffer = LatentBuffer(build_vae().eval(), CaptionEncoder(tokenizer), 2, seed=0, device="cpu")
+    buffer.refresh(2)
+    scenes = sample_scenes(torch.Generator().manual_seed(0), 2)
+    tokens, _ = CaptionEncoder(tokenizer)(scenes.captions)
+    batch = buffer.choose(8)
+    assert batch.latents.shape == (8, 8, NUM_FRAMES, HEIGHT // 8, WIDTH // 8)
+    for row in range(8):
+        index = next(i for i in range(2) if torch.equal(batch.tokens[row], tokens[i]))
+        for slot in scenes.present[index].nonzero().flatten().tolist():
+            centres = scenes.boxes[index, slot, :, :2] / 8  # in cells
+            for frame, (x, y) in enumerate(centres.floor().long().tolist()):
+                inside = 0 <= x < WIDTH // 8 and 0 <= y < HEIGHT // 8
+                # A ring is open in the middle, but its cells are at most some away.
+                around = batch.near[row, frame, max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5]
+                assert not inside or around.any()
+        assert bool(batch.near[row].any()) == bool(scenes.present[index].any())
+
+
+def test_flat_gradients_are_the_gradients_and_are_clipped_as_torch_does():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    again = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    again.load_state_dict(network.state_dict())
+    gradients, data = FlatGradients(network), 10 * torch.randn(5, 3)
+    for each in (network, again):
+        each(data).square().mean().backward()
+    norm = torch.nn.utils.clip_grad_norm_(again.parameters(), 1.0)
+    assert norm > 1 and gradients.clip(1.0) == pytest.approx(float(norm))
+    for one, other in zip(network.parameters(), again.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, atol=1e-6)
+
+
+def test_a_process_alone_agrees_with_itself(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    alone = join("cpu")
+    gradient = torch.tensor([1.0, 2.0])
+    alone.average(gradient)
+    assert alone.leads and alone.agree(0.25) == 0.25 and gradient.tolist() == [1, 2]
