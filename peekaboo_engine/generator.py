@@ -140,7 +140,8 @@ def generate(
         else:
             previews.offer()
 
-    control = {**job.control.model_dump(), "masked_steps": settings.masked_steps}
+    held = {"masked_steps": settings.masked_steps, "strengths": job.strengths}
+    control = {**job.control.model_dump(), **held}
     events.phase("denoise")
     try:
         with peekaboo(pipe, labels, job.phrases, **control), previews:

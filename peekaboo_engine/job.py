@@ -24,10 +24,15 @@ class _Strict(BaseModel):
 
 
 class Subject(_Strict):
-    """One subject: label k of the masks is the k-th of the job's list."""
+    """One subject: label k of the masks is the k-th of the job's list.
+
+    ``strength`` is, for each frame of the model, the share of the masked steps during which the subject is
+    held; None is all of them.
+    """
 
     name: str
     phrase: Annotated[str, Field(min_length=1)]
+    strength: list[Annotated[float, Field(ge=0, le=1)]] | None = None
 
 
 class Timing(_Strict):
@@ -84,7 +89,18 @@ class Job(_Strict):
             raise ValueError(
                 f"timing.scene_frames has {len(self.timing.scene_frames)} entries, not {self.num_frames}"
             )
+        for index, subject in enumerate(self.subjects):
+            if subject.strength is not None and len(subject.strength) != self.num_frames:
+                raise ValueError(
+                    f"subjects.{index}.strength has {len(subject.strength)} entries, not {self.num_frames}"
+                )
         return self
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """How long each subject is held in each frame, 0..1: float (subjects, num_frames)."""
+        held = [subject.strength or [1.0] * self.num_frames for subject in self.subjects]
+        return np.array(held)
 
     @property
     def phrases(self) -> list[str]:

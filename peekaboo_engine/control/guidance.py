@@ -2,7 +2,7 @@
 """Peekaboo on a pipeline: masked attention for the first denoising steps, then free generation."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import get_args
 
@@ -14,7 +14,7 @@ from ..errors import EngineError
 from .attention import Rule
 from .interception import call_under_rule, stand_in_for_attention, wrapped_forwards
 from .labels import BACKGROUND, check_label_map, pool_labels
-from .sites import Blocks, Site, attention_sites
+from .sites import Blocks, Kind, Site, attention_sites
 from .spans import SpecialTokens, label_tokens
 
 
@@ -28,6 +28,8 @@ def peekaboo(
     blocks: Blocks = "all",
     special_tokens: SpecialTokens = "background",
     gate_second_temporal: bool = False,
+    strengths: np.ndarray | None = None,
+    kinds: Collection[Kind] = get_args(Kind),
 ) -> Iterator["Guidance"]:
     """Steer every call of ``pipe`` inside the ``with`` block by a label map.
 
@@ -53,6 +55,10 @@ def peekaboo(
         gate_second_temporal: do with the second temporal attention of each block what the released code does
             and the paper does not mention: h + M * Attn2(LN(M * h)) with M = 1 on foreground, unmasked inside
             (src/models/attention.py:313-325,394). Otherwise it is masked like the first.
+        strengths: how long each subject is held in each frame, as a share of ``masked_steps``: float
+            (subjects, frames) in 0..1, all 1 by default. A subject that is no longer held in a frame counts
+            as background there, its words too. Neither paper nor released code know it.
+        kinds: which kinds of attention are masked; for ablations such as the paper's table 3.
 
     Yields:
         The :class:`Guidance` in force.
@@ -62,9 +68,10 @@ def peekaboo(
             that should be masked was not.
     """
     _check_option("blocks", blocks, blocks in get_args(Blocks), get_args(Blocks))
-    guidance = Guidance(pipe, labels, phrases, masked_steps, special_tokens, gate_second_temporal)
+    _check_option("kinds", list(kinds), set(kinds) <= set(get_args(Kind)), f"some of {get_args(Kind)}")
+    guidance = Guidance(pipe, labels, phrases, masked_steps, special_tokens, gate_second_temporal, strengths)
     unet: UNet3DConditionModel = pipe.unet
-    sites = attention_sites(unet, blocks)
+    sites = [site for site in attention_sites(unet, blocks) if site.kind in kinds]
     with contextlib.ExitStack() as stack:
         stack.callback(unet.register_forward_pre_hook(guidance.before_denoiser, with_kwargs=True).remove)
         for transformer in {site.transformer for site in sites}:
@@ -103,6 +110,15 @@ def _check_option(name: str, value, allowed: bool, choices) -> None:
         raise EngineError("bad_option", f'{name} is "{value}"; give {choices}.')
 
 
+def _check_strengths(strengths: np.ndarray | None, subjects: int, frames: int) -> np.ndarray:
+    if strengths is None:
+        return np.ones((subjects, frames))
+    strengths = np.asarray(strengths, np.float64)
+    fits = strengths.shape == (subjects, frames) and bool(((strengths >= 0) & (strengths <= 1)).all())
+    _check_option("strengths", strengths.tolist(), fits, f"{subjects} x {frames} numbers from 0 to 1")
+    return strengths
+
+
 class Guidance:
     """What is masked, and until when; made by :func:`peekaboo`.
 
@@ -111,7 +127,7 @@ class Guidance:
         active: whether the current step is masked.
     """
 
-    def __init__(self, pipe, labels, phrases, masked_steps, special_tokens, gate_second_temporal):
+    def __init__(self, pipe, labels, phrases, masked_steps, special_tokens, gate_second_temporal, strengths):
         if not isinstance(getattr(pipe, "unet", None), UNet3DConditionModel):
             raise EngineError(
                 "unsupported_pipeline",
@@ -119,7 +135,6 @@ class Guidance:
                 "that family (TextToVideoSDPipeline).",
             )
         self.step = -1
-        self.active = False
         self._pipe = pipe
         self._labels = check_label_map(labels, phrases)
         _check_option("masked_steps", masked_steps, masked_steps >= 0, "0 or more")
@@ -130,14 +145,17 @@ class Guidance:
             get_args(SpecialTokens),
         )
         self._phrases = list(phrases)
-        self._masked_steps = masked_steps
         self._special_tokens: SpecialTokens = special_tokens
         self._gate_second_temporal = gate_second_temporal
+        self._held_steps = masked_steps * _check_strengths(strengths, len(phrases), len(self._labels))
+        self._held = torch.zeros(0)  # label of each subject in each frame, 0 where it is not held any more
         self._timestep: float | None = None
         self._tokens = torch.zeros(0, dtype=torch.long)  # until a prompt is read
         self._grids: dict[torch.nn.Module, tuple[int, int]] = {}
         self._pooled: dict[tuple[int, int], torch.Tensor] = {}
         self._rules: dict[tuple[str, tuple[int, int]], Rule] = {}
+        self._hold()
+        self.active = False
 
     def read_prompt(self, prompt: str | list[str] | None) -> None:
         """Label the tokens of the prompt that the pipeline is about to encode."""
@@ -169,13 +187,23 @@ class Guidance:
         elif now < self._timestep:
             self.step += 1
         self._timestep = now
-        self.active = self.step < self._masked_steps
+        self._hold()
         if self.active and sample.shape[2] != len(self._labels):
             raise EngineError(
                 "frame_mismatch",
                 f"The label map has {len(self._labels)} frames, but the pipeline generates "
                 f"{sample.shape[2]}; make both the same.",
             )
+
+    def _hold(self) -> None:
+        """Find out which subjects are held in which frames at this step."""
+        holding = torch.from_numpy(self.step < self._held_steps)  # (subjects, F)
+        self.active = bool(holding.any())
+        background = torch.zeros(1, holding.shape[1], dtype=torch.bool)
+        held = torch.cat([background, holding]) * torch.arange(len(holding) + 1)[:, None]
+        if not torch.equal(held, self._held):
+            self._held = held
+            self._rules.clear()
 
     def before_transformer(self, transformer, args, kwargs) -> None:
         """Note the grid (h, w) of a transformer from its input (batch*F, channels, h, w)."""
@@ -207,10 +235,17 @@ class Guidance:
         return out * foreground
 
     def _labels_at(self, grid: tuple[int, int]) -> torch.Tensor:
-        """The label map pooled to a level: int64 (F, h, w)."""
+        """The label map pooled to a level, with the subjects that are held: int64 (F, h, w)."""
         if grid not in self._pooled:
             self._pooled[grid] = torch.from_numpy(pool_labels(self._labels, *grid)).long()
-        return self._pooled[grid]
+        pooled = self._pooled[grid]
+        return self._held[pooled, torch.arange(len(pooled))[:, None, None]]
+
+    def _tokens_in_frames(self) -> torch.Tensor:
+        """The labels of the prompt's tokens in each frame, of the subjects held there: int64 (F, tokens)."""
+        frames = torch.arange(len(self._labels))[:, None]
+        tokens = self._tokens.expand(len(frames), -1)
+        return torch.where(tokens > BACKGROUND, self._held[tokens.clamp(min=BACKGROUND), frames], tokens)
 
     def _rule(self, kind: str, grid: tuple[int, int]) -> Rule:
         if (kind, grid) not in self._rules:
@@ -220,6 +255,6 @@ class Guidance:
             elif kind == "spatial":
                 rule = Rule(pixels, pixels)
             else:
-                rule = Rule(pixels, self._tokens.expand(len(pixels), -1))
+                rule = Rule(pixels, self._tokens_in_frames())
             self._rules[kind, grid] = rule
         return self._rules[kind, grid]

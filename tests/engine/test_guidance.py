@@ -244,6 +244,50 @@ def test_a_second_run_in_the_same_block_is_masked_again(pipe, two_boxes):
     assert torch.isfinite(other).all()
 
 
+def run(pipe, labels, phrases=PHRASES, **options):
+    with peekaboo(pipe, labels, phrases, **options):
+        return latents(pipe)
+
+
+def test_full_strength_is_the_default_and_none_is_no_control(pipe, free, two_boxes):
+    everywhere = np.ones((2, FRAMES))
+    full = run(pipe, two_boxes, masked_steps=2)
+    assert torch.equal(run(pipe, two_boxes, masked_steps=2, strengths=everywhere), full)
+    assert torch.equal(run(pipe, two_boxes, masked_steps=2, strengths=0 * everywhere), free)
+    # A share of the masked steps: half of two is one.
+    half = run(pipe, two_boxes, masked_steps=2, strengths=0.5 * everywhere)
+    assert torch.equal(half, run(pipe, two_boxes, masked_steps=1))
+
+
+def test_a_subject_without_strength_is_background_with_its_words(pipe, two_boxes):
+    alone = np.where(two_boxes == 1, two_boxes, 0)
+    strengths = np.stack([np.ones(FRAMES), np.zeros(FRAMES)])
+    only_first = run(pipe, two_boxes, masked_steps=2, strengths=strengths)
+    assert torch.equal(only_first, run(pipe, alone, PHRASES[:1], masked_steps=2))
+
+
+def test_strength_counts_frame_by_frame(pipe, two_boxes):
+    """Where a subject is let go, its pixels are background, in the other frames they are its own."""
+    strengths = np.ones((2, FRAMES))
+    strengths[:, -1] = 0
+    cleared = two_boxes.copy()
+    cleared[-1] = 0
+    some = run(pipe, two_boxes, masked_steps=2, strengths=strengths)
+    assert difference(some, run(pipe, two_boxes, masked_steps=2)) > 1e-3
+    # Clearing the map alone would keep the words from that frame's pixels: strength gives them back.
+    assert difference(some, run(pipe, cleared, masked_steps=2)) > 1e-4
+
+
+def test_kinds_of_attention_can_be_left_out_one_by_one(pipe, free, two_boxes):
+    kinds = ("cross", "spatial", "temporal")
+    everything = run(pipe, two_boxes, masked_steps=2)
+    assert torch.equal(run(pipe, two_boxes, masked_steps=2, kinds=kinds), everything)
+    assert torch.equal(run(pipe, two_boxes, masked_steps=2, kinds=()), free)
+    for left_out in kinds:
+        rest = run(pipe, two_boxes, masked_steps=2, kinds=[kind for kind in kinds if kind != left_out])
+        assert difference(rest, everything) > 1e-4 and difference(rest, free) > 1e-4
+
+
 def state_of(pipe):
     hooks = [len(m._forward_pre_hooks) + len(m._forward_hooks) for m in pipe.unet.modules()]
     wrapped = [name for name, module in pipe.unet.named_modules() if "forward" in vars(module)]
@@ -311,7 +355,17 @@ def test_what_does_not_fit_is_refused(pipe, two_boxes, change, code):
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize("option", [{"blocks": "midup"}, {"special_tokens": "release"}, {"masked_steps": -1}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"blocks": "midup"},
+        {"special_tokens": "release"},
+        {"masked_steps": -1},
+        {"kinds": ["spatial", "crossed"]},
+        {"strengths": np.ones((1, FRAMES))},
+        {"strengths": np.full((2, FRAMES), np.nan)},
+    ],
+)
 def test_a_misspelt_option_is_refused(pipe, two_boxes, option):
     with (
         pytest.raises(EngineError, match=next(iter(option))) as caught,

@@ -23,6 +23,20 @@ def change(**changes):
     return lambda folder: _rewrite(folder, lambda job: {**job, **changes})
 
 
+def strength(values):
+    def edit(job):
+        return {**job, "subjects": [{**job["subjects"][0], "strength": values}, job["subjects"][1]]}
+
+    return lambda folder: _rewrite(folder, edit)
+
+
+def test_strengths_are_whole_where_a_job_says_nothing(make_job):
+    folder = make_job()
+    strength([0.25] * FRAMES)(folder)
+    job, _ = load_job(folder)
+    np.testing.assert_array_equal(job.strengths, [[0.25] * FRAMES, [1.0] * FRAMES])
+
+
 def _rewrite(folder, edit):
     path = folder / "job.json"
     path.write_text(json.dumps(edit(json.loads(path.read_text()))))
@@ -58,6 +72,8 @@ def other_masks(**arrays):
         (change(guidance_scale=float("inf")), "bad_job", "guidance_scale"),
         (change(num_inference_steps=1000), "bad_job", "num_inference_steps"),
         (change(subjects=[]), "bad_job", "subjects"),
+        (strength([0.5]), "bad_job", "subjects.0.strength has 1 entries"),
+        (strength([2.0] * FRAMES), "bad_job", "subjects.0.strength.0"),
         (change(subjects=[{"name": "Ball", "phrase": ""}]), "bad_job", "subjects.0.phrase"),
         (change(colour="red"), "bad_job", "colour"),
         (change(control={"blocks": "down"}), "bad_job", "control.blocks"),
