@@ -80,6 +80,9 @@ def _draw_subject(layout, obj) -> None:
     column.prop(obj, "name", text="Object")
     column.prop(obj.peekaboo, "phrase")
     column.prop(obj.peekaboo, "color")
+    keyed = column.row()
+    keyed.use_property_decorate = True
+    keyed.prop(obj.peekaboo, "strength", slider=True)
     if obj.type == "EMPTY":
         column.prop(obj, "empty_display_type", text="Shape")
         column.prop(obj, "empty_display_size", text="Size")

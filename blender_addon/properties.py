@@ -48,6 +48,14 @@ class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
         default=(1.0, 0.45, 0.1),
         options=CONSTANT,
     )
+    strength: FloatProperty(
+        name="Strength",
+        description="How long the subject is held in its place, as a share of the masked steps; can be keyed",
+        subtype="FACTOR",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+    )
     outline: EnumProperty(
         name="Outline",
         description="Which outline a mesh or curve gives; empties give the one that is drawn",

@@ -46,6 +46,7 @@ class Sampler:
         self._subjects = objects
         self._cameras = [cameras.camera_at(scene, time) for time in times]
         self._stand_ins: dict = {}
+        self._time: float | None = None  # that the stage is at
         self._hulls = hulls or Hulls()
 
     def __enter__(self) -> Sampler:
@@ -109,6 +110,13 @@ class Sampler:
         longest = seen[1:].argmax(axis=0) + 1
         return np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
 
+    def strengths(self, time: float) -> list[float]:
+        """The strength of each subject at a time, with its keyframes and drivers."""
+        if time != self._time:  # motion blur has gone on to other moments
+            self._go_to(time)
+        depsgraph = self._stage.view_layers[0].depsgraph
+        return [self._evaluated(obj, depsgraph).peekaboo.strength for obj in self._subjects]
+
     def view(self, time: float, aspect: float) -> projection.Camera:
         """What the scene's camera sees at a time; see :func:`cameras.view`."""
         return self._view(time, cameras.camera_at(self._scene, time), aspect)
@@ -133,11 +141,15 @@ class Sampler:
 
     def _view(self, time: float, camera, aspect: float) -> projection.Camera:
         """Evaluate the stage at a time, seen through one of the cameras."""
-        frame = math.floor(time)
         self._stage.camera = self._stand_ins.get(camera, camera)
-        self._stage.frame_set(frame, subframe=time - frame)
+        self._go_to(time)
         depsgraph = self._stage.view_layers[0].depsgraph
         return cameras.view(self._evaluated(camera, depsgraph), depsgraph, self._scene.render, aspect)
+
+    def _go_to(self, time: float) -> None:
+        frame = math.floor(time)
+        self._stage.frame_set(frame, subframe=time - frame)
+        self._time = time
 
     def _evaluated(self, obj, depsgraph):
         return self._stand_ins.get(obj, obj).evaluated_get(depsgraph)

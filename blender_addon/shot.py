@@ -50,11 +50,14 @@ class Layout:
         subjects: name of the object and phrase of each subject; label k is ``subjects[k - 1]``.
         labels: uint8 (frames, height, width), 0 for the background; row 0 is the top.
         timing: what each frame stands for.
+        strengths: how long each subject is held in each frame, float (subjects, frames) in 0..1; None where
+            nobody asked.
     """
 
     subjects: tuple[tuple[str, str], ...]
     labels: np.ndarray
     timing: Timing
+    strengths: np.ndarray | None = None
 
 
 def timing_of(scene, num_frames: int) -> Timing:
@@ -117,12 +120,14 @@ def read_layout(
     times = timing.scene_frames
     objects = subjects.subjects_of(scene)
     labels = np.zeros((len(times), height, width), np.uint8)
+    strengths = np.ones((len(objects), len(times)))
     with sampling.Sampler(scene, objects, times) as sampler:
         for i, time in enumerate(times):
             labels[i] = sampler.label_map(time, width, height)
+            strengths[:, i] = sampler.strengths(time)
             if on_frame is not None:
                 on_frame(i + 1, len(times))
-    return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing)
+    return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing, strengths)
 
 
 def check_in_view(scene, layout: Layout) -> None:
@@ -179,7 +184,7 @@ def make_job(scene, layout: Layout, seed: int | None = None) -> dict:
         "schema_version": SCHEMA_VERSION,
         "prompt": settings.prompt,
         "negative_prompt": settings.negative_prompt,
-        "subjects": [{"name": name, "phrase": phrase} for name, phrase in layout.subjects],
+        "subjects": _subjects_of_job(layout),
         "model": settings.model,
         "width": width,
         "height": height,
@@ -201,6 +206,17 @@ def make_job(scene, layout: Layout, seed: int | None = None) -> dict:
             "gate_second_temporal": settings.gate_second_temporal,
         },
     }
+
+
+def _subjects_of_job(layout: Layout) -> list[dict]:
+    """Name, phrase, and the strength where it is not whole throughout."""
+    stated = [{"name": name, "phrase": phrase} for name, phrase in layout.subjects]
+    if layout.strengths is None:
+        return stated
+    for subject, strength in zip(stated, layout.strengths, strict=True):
+        if (strength < 1).any():
+            subject["strength"] = [round(float(share), 4) for share in strength]
+    return stated
 
 
 def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:

@@ -150,3 +150,17 @@ def test_too_many_subjects_are_refused(scene):
     scene.peekaboo.prompt = PROMPT
     with pytest.raises(PeekabooError, match="256 subjects"):
         shot.read_layout(scene, 96, 64, 4)
+
+
+@pytest.mark.parametrize("motion_blur", [False, True])
+def test_a_keyframed_strength_reaches_the_job_frame_by_frame(scene, motion_blur):
+    ball, cube = small_shot(scene)
+    scene.peekaboo.motion_blur = motion_blur
+    for frame, strength in ((1, 0.0), (4, 1.0)):
+        ball.peekaboo.strength = strength
+        ball.keyframe_insert("peekaboo.strength", frame=frame)
+    layout = shot.read_layout(scene, 96, 64, 4)
+    stated = {subject["name"]: subject for subject in shot.make_job(scene, layout)["subjects"]}
+    assert "strength" not in stated[cube.name]
+    strength = stated[ball.name]["strength"]
+    assert strength[0] == 0 and strength[-1] == 1 and sorted(strength) == strength and 0 < strength[1] < 1
