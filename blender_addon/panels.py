@@ -80,15 +80,13 @@ def _draw_subject(layout, obj) -> None:
     column.prop(obj, "name", text="Object")
     column.prop(obj.peekaboo, "phrase")
     column.prop(obj.peekaboo, "color")
-    keyed = column.row()
-    keyed.use_property_decorate = True
-    keyed.prop(obj.peekaboo, "strength", slider=True)
     if obj.type == "EMPTY":
         column.prop(obj, "empty_display_type", text="Shape")
         column.prop(obj, "empty_display_size", text="Size")
     else:
         column.prop(obj.peekaboo, "outline")
     column.use_property_decorate = True  # these can be keyframed
+    column.prop(obj.peekaboo, "strength", slider=True)
     column.prop(obj, "hide_render", text="In the Clip", invert_checkbox=True, toggle=False)
     layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate", icon="ANIM")
 
