@@ -2,6 +2,9 @@
 """``blender shot.blend --command peekaboo``, as the installed extension brings it."""
 
 import json
+import os
+import signal
+import subprocess
 
 import pytest
 from environments import ENGINE
@@ -43,6 +46,24 @@ def test_clips_are_made_beside_the_file_and_saved_in_it(profile, shot, model):
     names = "[s.name for s in getattr(E, 'strips' if hasattr(E, 'strips') else 'sequences')]"
     wanted = ["Peekaboo 4", "Peekaboo 6"]
     profile.python(f"import bpy; E = bpy.context.scene.sequence_editor; assert {names} == {wanted}", shot)
+
+
+def test_an_interrupt_stops_the_engine_and_leaves_no_clip(profile, shot, model, tmp_path):
+    arguments = ["--model", model, "--steps", "900", "--out", tmp_path / "out", "--json"]
+    process = subprocess.Popen(
+        [os.environ["BLENDER"], shot, "--command", "peekaboo", "generate", *arguments],
+        env=profile.variables | {"PEEKABOO_PYTHON": str(ENGINE.python)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGINT)
+    printed = process.stdout.read()
+    assert process.wait() == 130 and "Interrupted" in printed and "Traceback" not in printed, printed
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["job"]
 
 
 def test_masks_are_written_without_an_engine(profile, shot, tmp_path):
