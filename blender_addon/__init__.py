@@ -15,6 +15,8 @@ def _modules() -> list:
         panels,
         panels_generate,
         panels_shot,
+        panels_takes,
+        pictures,
         preferences,
         properties,
     )
@@ -22,6 +24,7 @@ def _modules() -> list:
     return [
         properties,
         preferences,
+        pictures,
         generation,
         engine_state,
         checking,
@@ -30,6 +33,7 @@ def _modules() -> list:
         panels,
         panels_generate,
         panels_shot,
+        panels_takes,
         overlay,
         cli,
     ]

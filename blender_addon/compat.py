@@ -10,6 +10,11 @@ def strips(sequence_editor):
     return sequence_editor.strips if hasattr(sequence_editor, "strips") else sequence_editor.sequences
 
 
+def strips_name(sequence_editor) -> str:
+    """What :func:`strips` are called."""
+    return "strips" if hasattr(sequence_editor, "strips") else "sequences"
+
+
 def strip_range(strip) -> tuple[int, int]:
     """First frame of a strip and the one after its last: its handles, renamed in 5.1."""
     if hasattr(strip, "left_handle"):
@@ -33,7 +38,8 @@ def content_start(strip) -> int:
 def edited_scene(context):
     """The scene that a sequencer shows, or a viewport: since 5.0 a workspace has one for its sequencers."""
     shown = getattr(context, "sequencer_scene", None)
-    return shown if shown is not None and context.area.type == "SEQUENCE_EDITOR" else context.scene
+    in_sequencer = context.area is not None and context.area.type == "SEQUENCE_EDITOR"
+    return shown if shown is not None and in_sequencer else context.scene
 
 
 def show_in_sequencers(scene):

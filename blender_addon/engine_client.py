@@ -19,14 +19,45 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from .engine_messages import (
+    Event,
+    Failure,
+    Hello,
+    Notice,
+    Phase,
+    Preview,
+    Progress,
+    Result,
+    Start,
+    parse,
+)
 from .errors import PeekabooError
 
-PROTOCOL = 1
-HANDSHAKE_SECONDS = 60.0
-"""How long the engine may take to say hello; importing torch from a cold disk takes most of it."""
+__all__ = [
+    "Engine",
+    "EngineProcess",
+    "Event",
+    "Failure",
+    "Hello",
+    "Notice",
+    "Phase",
+    "Preview",
+    "Progress",
+    "Result",
+    "Start",
+    "WarmEngine",
+    "engine_folder",
+    "environment",
+    "find_python",
+    "python_of",
+]
+
+START_SECONDS = 20.0
+"""How long the engine's process may take to give a sign of life."""
+HELLO_SECONDS = 60.0
+"""How long it may then take to say hello: to import torch from a cold disk."""
 CANCEL_SECONDS = 10.0
 """How long the engine may take to finish its step after its stdin was closed."""
 TERMINATE_SECONDS = 3.0
@@ -37,60 +68,6 @@ REAP_INTERVAL = 0.02
 """Seconds between two looks at an engine that is waited for."""
 
 PACKAGE_FOLDER = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True)
-class Hello:
-    """The engine is up.
-
-    Attributes:
-        engine: its version.
-        device: what it computes on, e.g. ``cpu`` or ``cuda``.
-    """
-
-    engine: str
-    device: str
-
-
-@dataclass(frozen=True)
-class Phase:
-    """The engine begins a phase: ``load``, ``denoise``, ``decode`` or ``write``."""
-
-    phase: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The engine has done ``step`` of ``total`` steps of its phase."""
-
-    step: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """The clip is there.
-
-    Attributes:
-        clip: the movie.
-        info: JSON with all that is needed to make it again.
-        seconds: that the engine took.
-    """
-
-    clip: Path
-    info: Path
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Failure:
-    """There will be no clip; ``message`` is a sentence for the user."""
-
-    code: str
-    message: str
-
-
-Event = Hello | Phase | Progress | Result | Failure
 
 
 def engine_folder() -> Path:
@@ -135,35 +112,26 @@ def python_of(home: Path) -> Path:
     return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-class Engine:
-    """One run of the engine on one job."""
+class EngineProcess:
+    """A process of the engine: started, read, and ended in the end."""
 
-    def __init__(
-        self,
-        job_folder: Path,
-        out_folder: Path,
-        python: Path,
-        log: Path | None = None,
-        online: bool = True,
-    ):
-        """Start the engine.
+    def __init__(self, arguments: list[str], python: Path, log: Path, online: bool):
+        """Start it.
 
         Args:
-            job_folder: with ``job.json`` and ``masks.npz``.
-            out_folder: where the clip goes.
+            arguments: of the engine's command line.
             python: the interpreter that has the engine's requirements.
-            log: where the engine's stderr goes; ``engine.log`` in ``job_folder`` when left out.
+            log: where the engine's stderr goes.
             online: whether the engine may download a model.
 
         Raises:
             PeekabooError: the interpreter cannot be run, or the log cannot be written.
         """
-        self.log = log or job_folder / "engine.log"
-        command = [str(python), "-s", "-m", "peekaboo_engine", "generate", str(job_folder)]
+        self.log = log
         try:
-            with self.log.open("wb") as log_file:
+            with log.open("wb") as log_file:
                 self.process = subprocess.Popen(
-                    [*command, "--out", str(out_folder), "--events"],
+                    [str(python), "-s", "-m", "peekaboo_engine", *arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log_file,
@@ -179,7 +147,8 @@ class Engine:
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self.process.pid, NICENESS)
         self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._deadline: float | None = time.monotonic() + HANDSHAKE_SECONDS
+        self._patience = START_SECONDS
+        self._deadline: float | None = time.monotonic() + START_SECONDS
         self._ended = False
         self._stop_at: float | None = None
         self._terminated = False
@@ -187,7 +156,7 @@ class Engine:
 
     @property
     def ended(self) -> bool:
-        """Whether the last event, a :class:`Result` or :class:`Failure`, has been handed out."""
+        """Whether the last event has been handed out: one that is about no job and says that all is over."""
         return self._ended
 
     def poll(self) -> list[Event]:
@@ -204,7 +173,7 @@ class Engine:
         return events
 
     def events(self) -> Iterator[Event]:
-        """Wait for events and hand them out; the last one is a :class:`Result` or a :class:`Failure`."""
+        """Wait for events and hand them out, to the last."""
         while not self._ended:
             patience = None if self._deadline is None else max(0, self._deadline - time.monotonic())
             try:
@@ -213,26 +182,6 @@ class Engine:
                 yield self._end(self._no_hello())
             else:
                 yield self._handle(message)
-
-    def run(self, on_event: Callable[[Event], None]) -> Result:
-        """Wait until the clip is there.
-
-        Args:
-            on_event: called with each event.
-
-        Raises:
-            PeekabooError: there will be no clip.
-        """
-        try:
-            for event in self.events():
-                on_event(event)
-                if isinstance(event, Failure):
-                    raise PeekabooError(event.message)
-                if isinstance(event, Result):
-                    return event
-        finally:
-            self.cancel()
-        raise PeekabooError(f'The engine was stopped; its log is "{self.log}".')
 
     def cancel(self) -> None:
         """End the engine and wait for it: ask, then terminate, then kill.
@@ -253,7 +202,7 @@ class Engine:
         deadline = time.monotonic() + patience
         if self._stop_at is None:
             self._stop_at = deadline
-            if self.process.stdin is not None:
+            with suppress(OSError):  # what it has not read when it ended
                 self.process.stdin.close()
         self._stop_at = min(self._stop_at, deadline)
 
@@ -284,7 +233,7 @@ class Engine:
         """Turn lines into messages until the engine closes its stdout; runs in a thread."""
         for line in self.process.stdout or ():
             try:
-                event = _parse(json.loads(line))
+                event = parse(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 event = Failure("protocol", f'The engine wrote what it should not; its log is "{self.log}".')
             if event is not None:
@@ -294,15 +243,20 @@ class Engine:
         self._messages.put(None)
 
     def _handle(self, message: Event | None) -> Event:
+        if isinstance(message, Start):
+            self._patience, self._deadline = HELLO_SECONDS, time.monotonic() + HELLO_SECONDS
         if isinstance(message, Hello):
             self._deadline = None
         if message is None:
             message = self._died()
         if isinstance(message, Result) and not message.clip.is_file():
             message = Failure(
-                "no_clip", f'The engine left no clip at "{message.clip}"; its log is "{self.log}".'
+                "no_clip",
+                f'The engine left no clip at "{message.clip}"; its log is "{self.log}".',
+                message.job,
             )
-        return self._end(message) if isinstance(message, Result | Failure) else message
+        is_last = isinstance(message, Result | Failure) and message.job is None
+        return self._end(message) if is_last else message
 
     def _end(self, event: Event) -> Event:
         self._ended = True
@@ -311,7 +265,7 @@ class Engine:
     def _no_hello(self) -> Failure:
         return Failure(
             "no_hello",
-            f'The engine did not answer within {HANDSHAKE_SECONDS:.0f} seconds; its log is "{self.log}".',
+            f'The engine did not answer within {self._patience:.0f} seconds; its log is "{self.log}".',
         )
 
     def _died(self) -> Failure:
@@ -319,8 +273,89 @@ class Engine:
         code = self.process.poll()
         if code is None:
             return Failure("silent", f'The engine closed its output without a clip; its log is "{self.log}".')
+        if code == -9:  # SIGKILL, a name that Windows does not know
+            return Failure(
+                "killed",
+                "The engine was killed by SIGKILL, as happens when memory runs out: close other programs, or "
+                f'take a smaller model; its log is "{self.log}".',
+            )
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return Failure("died", f'The engine {how} before the clip was done; its log is "{self.log}".')
+        return Failure(
+            "died" if code else "left",
+            f'The engine {how} before the clip was done; its log is "{self.log}".',
+        )
+
+
+class Engine(EngineProcess):
+    """One run of the engine on one job."""
+
+    def __init__(
+        self,
+        job_folder: Path,
+        out_folder: Path,
+        python: Path,
+        log: Path | None = None,
+        online: bool = True,
+    ):
+        """Start the engine; raises as :class:`EngineProcess`.
+
+        Args:
+            job_folder: with ``job.json`` and ``masks.npz``.
+            out_folder: where the clip goes.
+            python: the interpreter that has the engine's requirements.
+            log: where the engine's stderr goes; ``engine.log`` in ``job_folder`` when left out.
+            online: whether the engine may download a model.
+        """
+        arguments = ["generate", str(job_folder), "--out", str(out_folder), "--events"]
+        super().__init__(arguments, python, log or job_folder / "engine.log", online)
+
+    def run(self, on_event: Callable[[Event], None]) -> Result:
+        """Wait until the clip is there.
+
+        Args:
+            on_event: called with each event.
+
+        Raises:
+            PeekabooError: there will be no clip.
+        """
+        try:
+            for event in self.events():
+                on_event(event)
+                if isinstance(event, Failure):
+                    raise PeekabooError(event.message)
+                if isinstance(event, Result):
+                    return event
+        finally:
+            self.cancel()
+        raise PeekabooError(f'The engine was stopped; its log is "{self.log}".')
+
+
+class WarmEngine(EngineProcess):
+    """An engine that runs one job after the other, and keeps the model loaded between them."""
+
+    def __init__(self, python: Path, log: Path, online: bool, idle_seconds: float):
+        """Start the engine; raises as :class:`EngineProcess`.
+
+        Args:
+            python: see :class:`EngineProcess`.
+            log: likewise.
+            online: likewise.
+            idle_seconds: after so long without a job it ends by itself.
+        """
+        super().__init__(["serve", "--idle", str(idle_seconds)], python, log, online)
+
+    def generate(self, job: str, job_folder: Path, out_folder: Path) -> None:
+        """Ask for a clip; the events about it carry ``job``."""
+        self._ask(request="generate", id=job, job=str(job_folder), out=str(out_folder))
+
+    def cancel_job(self, job: str) -> None:
+        """Ask for the end of a job; answered with a :class:`Failure` of code ``cancelled``."""
+        self._ask(request="cancel", id=job)
+
+    def _ask(self, **request: str) -> None:
+        with suppress(OSError, ValueError):  # it is gone, or was told to end: the next event says so
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
 
 
 def environment(online: bool) -> dict[str, str]:
@@ -337,24 +372,3 @@ def environment(online: bool) -> dict[str, str]:
         | offline
         | {"PYTHONPATH": str(engine_folder().parent), "PYTHONUNBUFFERED": "1"}
     )
-
-
-def _parse(line: dict) -> Event | None:
-    """Make a message of one of the engine's lines; None for a kind that this version does not know."""
-    match line["event"]:
-        case "hello":
-            if line["protocol"] != PROTOCOL:
-                return Failure(
-                    "protocol",
-                    "The engine is of another version than the add-on: install both from the same release.",
-                )
-            return Hello(line["engine"], line["device"])
-        case "phase":
-            return Phase(line["phase"])
-        case "progress":
-            return Progress(int(line["step"]), int(line["total"]))
-        case "result":
-            return Result(Path(line["clip"]), Path(line["info"]), float(line["seconds"]))
-        case "error":
-            return Failure(line["code"], line["message"])
-    return None

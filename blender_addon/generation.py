@@ -1,218 +1,157 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The clip in the making: the engine works, a timer looks now and then, and Blender never waits.
+"""Clips in the making: the engine works, a timer looks now and then, and Blender never waits.
 
-There is one at most. It knows its scene by ``session_uid``, because an undo or a redo frees what a
-reference points to. A timer of ``bpy.app`` is used, not one of a window's: it goes on when a window is closed
-or another file is opened.
+A timer of ``bpy.app`` is used, not one of a window's: it goes on when a window is closed or another file is
+opened. Jobs know their scene by ``session_uid``, because an undo or a redo frees what a reference points to.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
+import numpy as np
 
-from . import engine_client, preferences, sequencer, shot, takes
+from . import compat, pictures, preferences, sequencer, shot, takes
 from .errors import PeekabooError
+from .job_queue import Outcome, Queue
+from .jobs import Job, duration
 
 POLL_SECONDS = 0.1
+WATCH_SECONDS = 0.5
+"""Between two looks at an engine that has nothing to do, to tell if it dies."""
+DRAW_SECONDS = 0.25
+"""At least so long from one drawing to the next: drawing takes longer than all else here."""
 LEAVE_SECONDS = 2.0
 """What an engine gets to end in when Blender quits or the add-on is disabled, before it is terminated."""
+REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
+"""Where our panels are drawn."""
 
-PHASES = {
-    "start": "Starting the engine",
-    "load": "Loading the model",
-    "denoise": "Generating",
-    "decode": "Decoding",
-    "write": "Writing the clip",
-}
+_queue = Queue()
+_shown: object = None
+_drawn = 0.0
 
 
-@dataclass
-class Generation:
-    """A clip in the making.
-
-    Attributes:
-        scene: ``session_uid`` of the scene that gets the clip.
-        job: as it was written for the engine.
-        folder: of the take.
-        engine: that works on it.
-        phase: a key of :data:`PHASES`.
-        step: how many steps of the phase are done.
-        total: of how many; 0 while that is not known.
-        phase_began: when, in seconds of :func:`time.monotonic`.
-        clip: the result, once it is there and waits for being imported.
-        cancelled: whether the engine was told to end.
-    """
-
-    scene: int
-    job: dict
-    folder: Path
-    engine: engine_client.Engine
-    phase: str = "start"
-    step: int = 0
-    total: int = 0
-    phase_began: float = field(default_factory=time.monotonic)
-    clip: engine_client.Result | None = None
-    cancelled: bool = False
-
-    @property
-    def factor(self) -> float:
-        """How much of the denoising is done, 0..1."""
-        if self.phase in {"decode", "write"}:
-            return 1.0
-        return self.step / self.total if self.total else 0.0
-
-    @property
-    def text(self) -> str:
-        """Phase, step and time left, for the progress bar."""
-        if self.cancelled:
-            return "Cancelling"
-        text = PHASES.get(self.phase, self.phase)
-        if not self.total:
-            return text
-        text = f"{text}, step {self.step} of {self.total}"
-        if not self.step:
-            return text
-        left = (time.monotonic() - self.phase_began) / self.step * (self.total - self.step)
-        return f"{text}, {_duration(left)} left"
-
-    def take(self, event: engine_client.Event) -> None:
-        """Follow an event of the engine's."""
-        match event:
-            case engine_client.Phase(phase):
-                self.phase, self.step, self.total = phase, 0, 0
-                self.phase_began = time.monotonic()
-            case engine_client.Progress(step, total):
-                self.step, self.total = step, total
-            case engine_client.Result():
-                self.clip = event
+def current() -> Job | None:
+    """The job that the engine works on, if there is one."""
+    return _queue.running
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How the last generation ended.
-
-    Attributes:
-        text: a sentence for the panel.
-        failed: whether that is an error.
-        folder: of the clip, if there is one.
-    """
-
-    text: str
-    failed: bool = False
-    folder: Path | None = None
+def unfinished() -> list[Job]:
+    """All jobs that have not ended: the one that runs, then those that wait."""
+    return [*([_queue.running] if _queue.running else []), *_queue.waiting, *_queue.arrived]
 
 
-_current: Generation | None = None
-_leaving: list[engine_client.Engine] = []
-_outcome: Outcome | None = None
+def outcomes() -> list[Outcome]:
+    """How the jobs since the queue was last empty have ended."""
+    return _queue.outcomes
 
 
-def current() -> Generation | None:
-    """The clip in the making, if there is one."""
-    return _current
+def engine_is_up() -> bool:
+    """Whether an engine is kept warm."""
+    return _queue.keeper.engine is not None
 
 
-def outcome() -> Outcome | None:
-    """How the last generation ended, if there was one."""
-    return _outcome
+def engine_device() -> str:
+    """What the warm engine computes on; empty until it has said so."""
+    return _queue.keeper.device
 
 
-def start(scene) -> None:
-    """Begin to make a scene's clip.
+def start(scene, count: int = 1) -> None:
+    """Queue takes of a scene as it is now, each with a seed of its own.
 
     Raises:
-        PeekabooError: what keeps it from being made; the panel goes on showing it.
+        PeekabooError: what keeps them from being made; the panel goes on showing it.
     """
-    global _current, _outcome
-    if _current is not None:
-        raise PeekabooError("A clip is being generated: wait for it, or cancel it.")
-    _outcome = None
+    with _showing_errors():
+        preferences.engine_settings()
+        layout = shot.read_shot(scene)
+        for seed in takes.seeds(scene, count):
+            _add(scene, shot.make_job(scene, layout, seed), layout.labels)
+
+
+def retake(scene, strip) -> None:
+    """Queue what made a strip once more, with a new seed; the clip will lie above the strip.
+
+    Raises:
+        PeekabooError: the strip does not remember how it was made; the panel goes on showing it.
+    """
+    with _showing_errors():
+        preferences.engine_settings()
+        request, labels = takes.read(strip)
+        used = [job.request["seed"] for job in unfinished() if job.scene == scene.session_uid]
+        request = request | {"seed": takes.unused_seed(scene, used)}
+        _add(scene, request, labels, compat.content_start(strip))
+
+
+def cancel(job_id: str = "") -> None:
+    """End a job, by default the one that runs; the next one then begins."""
+    job = next((job for job in unfinished() if job.id == job_id), _queue.running)
+    if job is not None:
+        _queue.cancel(job)
+        _look_soon()
+
+
+def cancel_all() -> None:
+    """End all jobs."""
+    _queue.cancel_all()
+    _look_soon()
+
+
+def free_memory() -> None:
+    """End the engine, and with it all the memory that it takes; the next job starts a new one."""
+    _queue.keeper.let_go()
+    _look_soon()
+
+
+@contextmanager
+def _showing_errors() -> Iterator[None]:
+    """What cannot be begun is told in the panel too."""
+    if not _queue.busy:
+        _queue.outcomes.clear()
     try:
-        _current = _begin(scene)
+        yield
     except PeekabooError as error:
-        _outcome = Outcome(str(error), failed=True)
+        _queue.outcomes.append(Outcome(str(error), failed=True))
+        redraw()
         raise
-    _keep_time()
 
 
-def _begin(scene) -> Generation:
-    python = preferences.engine_python()
-    shot.check_prompt(scene)
+def _add(scene, request: dict, labels: np.ndarray, frame_start: int | None = None) -> None:
     folder = takes.new_folder(scene)
     try:
-        job = shot.write_shot(scene, folder / "job")
-        engine = engine_client.Engine(folder / "job", folder, python, online=bpy.app.online_access)
+        shot.write_job(request, labels, folder / "job")
     except PeekabooError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Generation(scene.session_uid, job, folder, engine)
+    title = f"{scene.name}, seed {request['seed']}"
+    _queue.add(Job(scene.session_uid, title, request, folder, frame_start))
+    _look_soon()
 
 
-def cancel() -> None:
-    """Tell the engine to end, and the timer sees to it that it does; a clip that is done is kept."""
-    if _current is not None and not _current.cancelled and _current.clip is None:
-        _current.cancelled = True
-        _current.engine.stop()
-
-
-def leave() -> None:
-    """End all engines and wait for that, a moment at most: the add-on or Blender itself is going."""
-    global _current
-    engines = [*_leaving, *([_current.engine] if _current else [])]
-    for engine in engines:
-        engine.stop(LEAVE_SECONDS)
-    while any(not engine.reap() for engine in engines):
-        time.sleep(engine_client.REAP_INTERVAL)
-    if _current is not None and _current.clip is None:
-        shutil.rmtree(_current.folder, ignore_errors=True)
-    _current = None
-    _leaving.clear()
-
-
-def _keep_time() -> None:
-    if not bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.register(_tick, first_interval=POLL_SECONDS, persistent=True)
+def _look_soon() -> None:
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)  # it may be waiting for long
+    bpy.app.timers.register(_tick, first_interval=POLL_SECONDS, persistent=True)
 
 
 def _tick() -> float | None:
-    """Look at the engine; returns when to look again, or None when there is nothing left to look at."""
-    global _current, _outcome
-    if _current is not None:
-        shown = _current.text
-        _outcome = _follow(_current)
-        changed = _outcome is not None or _current.text != shown
-        if _outcome is not None:
-            _current.engine.stop()
-            _leaving.append(_current.engine)
-            _current = None
-        if changed:  # drawing takes longer than all else here
-            redraw()
-    _leaving[:] = [engine for engine in _leaving if not engine.reap()]
-    return POLL_SECONDS if _current is not None or _leaving else None
-
-
-def _follow(generation: Generation) -> Outcome | None:
-    """Take in what the engine says; returns how the generation has ended, if it has."""
-    if generation.cancelled:
-        if not generation.engine.reap():
-            return None
-        shutil.rmtree(generation.folder, ignore_errors=True)
-        return Outcome("The generation was cancelled; nothing was kept of it.")
-    for event in generation.engine.poll():
-        generation.take(event)
-        if isinstance(event, engine_client.Failure):
-            return Outcome(event.message, failed=True)
-    if generation.clip is None or _user_is_dragging():
-        return None
-    try:
-        return _import(generation, generation.clip)
-    except PeekabooError as error:
-        return Outcome(str(error), failed=True, folder=generation.folder)
+    """Look at the queue; returns when to look again, or None when there is nothing left to look at."""
+    _queue.advance(preferences.engine_settings, Path(bpy.app.tempdir))
+    if _queue.arrived and not _user_is_dragging():
+        job = _queue.arrived.pop(0)
+        try:
+            _queue.outcomes.append(_import(job))
+        except PeekabooError as error:
+            _queue.outcomes.append(Outcome(str(error), failed=True, folder=job.folder))
+    _redraw_what_changed()
+    if _queue.busy or not _queue.keeper.reap():
+        return POLL_SECONDS
+    return WATCH_SECONDS if engine_is_up() else None
 
 
 def _user_is_dragging() -> bool:
@@ -227,43 +166,59 @@ def _user_is_dragging() -> bool:
     )
 
 
-def _import(generation: Generation, result: engine_client.Result) -> Outcome:
-    scene = next((scene for scene in bpy.data.scenes if scene.session_uid == generation.scene), None)
+def _import(job: Job) -> Outcome:
+    assert job.clip is not None
+    clip = job.clip.clip
+    scene = next((scene for scene in bpy.data.scenes if scene.session_uid == job.scene), None)
     if scene is None:
-        raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{result.clip}".')
-    strip = sequencer.add_clip(scene, result.clip, generation.job)
+        raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
+    strip = sequencer.add_clip(scene, clip, job.request, job.frame_start)
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
         bpy.ops.ed.undo_push(message="Import Peekaboo Clip")
-    timing = generation.job["timing"]
-    end = timing["frame_start"] + timing["frame_count"] - 1
+    start, end = compat.strip_range(strip)
     return Outcome(
-        f"The clip is in channel {strip.channel} of the sequencer, frames {timing['frame_start']} to {end}, "
-        f"after {_duration(result.seconds)}.",
-        folder=generation.folder,
+        f"The clip is in channel {strip.channel} of the sequencer, frames {start} to {end - 1}, "
+        f"after {duration(job.clip.seconds)}.",
+        folder=job.folder,
     )
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"
+def _redraw_what_changed() -> None:
+    global _shown, _drawn
+    if _queue.busy and time.monotonic() < _drawn + DRAW_SECONDS:
+        return
+    job, keeper = _queue.running, _queue.keeper
+    shown = (
+        job and (job.id, job.text, job.notice, job.previews),
+        [job.id for job in unfinished()],
+        list(_queue.outcomes),
+        (keeper.engine is None, keeper.device),
+    )
+    if shown == _shown:
+        return
+    if job is not None and job.preview is not None:
+        pictures.load(job.preview)
+    _shown, _drawn = shown, time.monotonic()
+    redraw()
 
 
 def redraw() -> None:
-    """Let the sidebars of 3D viewports draw again."""
+    """Let our panels draw again."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
+            for region in area.regions:
+                if region.type == REGIONS.get(area.type):
+                    region.tag_redraw()
 
 
 def register():
-    """Nothing to add: the timer comes with the first generation."""
+    """Begin with no job and no engine."""
+    global _queue, _shown
+    _queue, _shown = Queue(), None
 
 
 def unregister():
     """End what is running."""
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
-    leave()
+    _queue.leave(LEAVE_SECONDS)

@@ -6,10 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import IntProperty, StringProperty
 
 from . import engine_client
+from .engine_keeper import Settings
 from .errors import PeekabooError
+
+DEFAULT_IDLE_MINUTES = 15
 
 
 class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
@@ -23,6 +26,14 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
 
+    idle_minutes: IntProperty(
+        name="Keep Engine",
+        description="Minutes that the engine stays, with its model in memory, after its last job",
+        default=DEFAULT_IDLE_MINUTES,
+        min=1,
+        soft_max=240,
+    )
+
     def draw(self, context):
         """Draw where the engine's Python is, how to get one, and whether it is complete."""
         from . import engine_state  # which asks this module for the engine's Python
@@ -32,12 +43,14 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         column = layout.column()
         column.use_property_split = True
         column.prop(self, "python", placeholder="the engine's own environment")
+        column.prop(self, "idle_minutes")
         row = layout.row()
         if engine_state.is_busy():
             row.operator("peekaboo.cancel_set_up", icon="CANCEL")
         else:
             row.operator("peekaboo.set_up_engine", icon="IMPORT")
             row.operator("peekaboo.check_engine", icon="CHECKMARK")
+            row.operator("peekaboo.free_memory")
         text, failed = engine_state.status()
         if text:
             draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
@@ -80,6 +93,17 @@ def engine_python() -> Path:
     stated = _get()
     explicit = bpy.path.abspath(stated.python) if stated and stated.python else None
     return engine_client.find_python(explicit, user_folder())
+
+
+def engine_settings() -> Settings:
+    """What an engine is to be started with.
+
+    Raises:
+        PeekabooError: there is no Python to run it in.
+    """
+    stated = _get()
+    minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
+    return Settings(engine_python(), bpy.app.online_access, 60.0 * minutes)
 
 
 register, unregister = bpy.utils.register_classes_factory((PEEKABOO_AP_preferences,))

@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import engine_state
+from .. import engine_state, generation
 from ..errors import PeekabooError
 
 
@@ -71,6 +71,35 @@ class PEEKABOO_OT_cancel_set_up(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class PEEKABOO_OT_free_memory(bpy.types.Operator):
+    """End the engine and give back the memory that it and its model take; the next clip starts it again"""
+
+    bl_idname = "peekaboo.free_memory"
+    bl_label = "Free Memory"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context):
+        """There is an engine, and it has nothing to do."""
+        if generation.unfinished():
+            cls.poll_message_set("A clip is being generated: cancel it first")
+            return False
+        if not generation.engine_is_up():
+            cls.poll_message_set("No engine is running")
+            return False
+        return True
+
+    def execute(self, _context):
+        """Let go of the engine."""
+        generation.free_memory()
+        return {"FINISHED"}
+
+
 register, unregister = bpy.utils.register_classes_factory(
-    (PEEKABOO_OT_set_up_engine, PEEKABOO_OT_check_engine, PEEKABOO_OT_cancel_set_up)
+    (
+        PEEKABOO_OT_set_up_engine,
+        PEEKABOO_OT_check_engine,
+        PEEKABOO_OT_cancel_set_up,
+        PEEKABOO_OT_free_memory,
+    )
 )

@@ -1,82 +1,154 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Operators that make a clip."""
+"""Operators that make clips, and end that."""
 
 import bpy
+from bpy.props import IntProperty, StringProperty
 
-from .. import authoring, generation, headless, preferences, takes
+from .. import authoring, compat, generation, headless, preferences, sequencer, takes
 from ..errors import PeekabooError
 
 
-class PEEKABOO_OT_generate(bpy.types.Operator):
+class _ListensForEscape:
+    """An operator that stays while there are jobs, for ESC to cancel the one that runs."""
+
+    def listen(self, context):
+        """Stay, unless another one does."""
+        listeners = {"PEEKABOO_OT_generate", "PEEKABOO_OT_retake"}
+        for window in context.window_manager.windows:
+            if any(operator.bl_idname in listeners for operator in window.modal_operators):
+                return {"FINISHED"}
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        """Pass all events on but ESC, which stops the playback first where there is one."""
+        if not generation.unfinished():
+            return {"FINISHED", "PASS_THROUGH"}
+        running = generation.current()
+        playing = context.screen is not None and context.screen.is_animation_playing
+        if event.type == "ESC" and event.value == "PRESS" and running and not playing:
+            generation.cancel()
+            return {"RUNNING_MODAL"}
+        return {"PASS_THROUGH"}
+
+
+class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
     """Make the clip and put it into the sequencer. Blender stays usable meanwhile; ESC cancels"""
 
     bl_idname = "peekaboo.generate"
     bl_label = "Generate"
     bl_options = {"REGISTER"}  # no UNDO: the import pushes its own step, minutes later
 
+    count: IntProperty(
+        name="Takes",
+        description="How many clips to make, each with a seed of its own",
+        default=1,
+        min=1,
+        max=99,
+        options={"SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context):
-        """One clip at a time, and not while its settings are known to be wrong."""
-        if generation.current() is not None:
-            cls.poll_message_set("A clip is being generated")
-            return False
+        """Not while the settings are known to be wrong."""
         if problem := authoring.prompt_problem(context.scene):
             cls.poll_message_set(problem)
             return False
         return True
 
     def execute(self, context):
-        """Wait until the clip is there: for scripts."""
+        """Wait until the clips are there: for scripts."""
         try:
-            folder = takes.new_folder(context.scene)
             python = str(preferences.engine_python())
-            headless.generate(context.scene, folder, python, bpy.app.online_access)
+            for seed in takes.seeds(context.scene, self.count):
+                folder = takes.new_folder(context.scene)
+                headless.generate(context.scene, folder, python, bpy.app.online_access, seed=seed)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
 
     def invoke(self, context, _event):
-        """Start the engine, and listen for ESC while it works."""
+        """Queue the clips, and listen for ESC while the engine works."""
         try:
-            generation.start(context.scene)
+            generation.start(context.scene, self.count)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        return self.listen(context)
 
-    def modal(self, context, event):
-        """Pass all events on but ESC, which stops the playback first where there is one."""
-        if generation.current() is None:
-            return {"FINISHED", "PASS_THROUGH"}
-        playing = context.screen is not None and context.screen.is_animation_playing
-        if event.type == "ESC" and event.value == "PRESS" and not playing:
-            generation.cancel()
+
+class PEEKABOO_OT_retake(_ListensForEscape, bpy.types.Operator):
+    """Make the active take once more with a new seed; the new clip will lie above it"""
+
+    bl_idname = "peekaboo.retake"
+    bl_label = "Retake"
+    bl_options = {"REGISTER"}  # no UNDO: see Generate
+
+    @classmethod
+    def poll(cls, context):
+        """A take is active in the sequencer."""
+        if sequencer.active_take(compat.edited_scene(context)) is None:
+            cls.poll_message_set("Choose a take first")
+            return False
+        return True
+
+    def execute(self, context):
+        """Queue the clip."""
+        scene = compat.edited_scene(context)
+        try:
+            generation.retake(scene, sequencer.active_take(scene))
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        return {"PASS_THROUGH"}
+        return {"FINISHED"}
+
+    def invoke(self, context, _event):
+        """Queue the clip, and listen for ESC while the engine works."""
+        ended = self.execute(context)
+        return self.listen(context) if ended == {"FINISHED"} else ended
 
 
 class PEEKABOO_OT_cancel(bpy.types.Operator):
-    """Stop generating; nothing is kept of the clip"""
+    """Stop generating; nothing is kept of the clip, and the next one in the queue begins"""
 
     bl_idname = "peekaboo.cancel"
     bl_label = "Cancel Generating"
     bl_options = {"INTERNAL"}
 
+    job: StringProperty(
+        description="Which one; the one that runs when empty", options={"SKIP_SAVE", "HIDDEN"}
+    )
+
     @classmethod
     def poll(cls, _context):
-        """A clip is being generated."""
-        running = generation.current()
-        if running is None or running.cancelled:
+        """A clip is being generated, or waits for that."""
+        if not generation.unfinished():
             cls.poll_message_set("No clip is being generated")
             return False
         return True
 
     def execute(self, _context):
-        """Tell the engine to end."""
-        generation.cancel()
+        """Tell the engine to end it."""
+        generation.cancel(self.job)
         return {"FINISHED"}
 
 
-register, unregister = bpy.utils.register_classes_factory((PEEKABOO_OT_generate, PEEKABOO_OT_cancel))
+class PEEKABOO_OT_cancel_all(bpy.types.Operator):
+    """Stop generating, and empty the queue; nothing is kept of clips that are not done"""
+
+    bl_idname = "peekaboo.cancel_all"
+    bl_label = "Cancel All"
+    bl_options = {"INTERNAL"}
+
+    poll = PEEKABOO_OT_cancel.poll
+
+    def execute(self, _context):
+        """Tell the engine to end."""
+        generation.cancel_all()
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (PEEKABOO_OT_generate, PEEKABOO_OT_retake, PEEKABOO_OT_cancel, PEEKABOO_OT_cancel_all)
+)

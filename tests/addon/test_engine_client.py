@@ -3,6 +3,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import stand_in
@@ -65,7 +66,7 @@ def test_polling_never_waits_and_ends_with_the_result(start):
 
 def test_an_engine_killed_in_mid_run_is_told_by_its_signal_and_log(start, tmp_path):
     engine = start(stand_in.HELLO + "os.kill(os.getpid(), signal.SIGKILL)")
-    with pytest.raises(PeekabooError, match=rf"killed by SIGKILL .*{tmp_path}/engine.log"):
+    with pytest.raises(PeekabooError, match=rf"killed by SIGKILL, .*{tmp_path}/engine.log"):
         engine.run(lambda event: None)
 
 
@@ -85,7 +86,7 @@ def test_the_engines_own_sentence_is_passed_on(start):
 
 
 def test_a_silent_engine_is_given_up_and_ended(start, monkeypatch):
-    monkeypatch.setattr(engine_client, "HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(engine_client, "START_SECONDS", 0.3)
     engine = start("sys.stdin.read()")
     with pytest.raises(PeekabooError, match="did not answer"):
         engine.run(lambda event: None)
@@ -93,7 +94,7 @@ def test_a_silent_engine_is_given_up_and_ended(start, monkeypatch):
 
 
 def test_a_silent_engine_is_given_up_when_polled(start, monkeypatch):
-    monkeypatch.setattr(engine_client, "HANDSHAKE_SECONDS", 0.3)
+    monkeypatch.setattr(engine_client, "START_SECONDS", 0.3)
     engine = start("sys.stdin.read()")
     events = []
     while not engine.ended:
@@ -147,6 +148,61 @@ def test_the_engine_does_not_inherit_blenders_python_settings(start, monkeypatch
 def test_failures_are_data(start):
     events = list(start("sys.exit(3)").events())
     assert [type(event) for event in events] == [Failure]
+
+
+def test_a_sign_of_life_gives_the_imports_their_own_time(start, monkeypatch):
+    monkeypatch.setattr(engine_client, "START_SECONDS", 30)
+    monkeypatch.setattr(engine_client, "HELLO_SECONDS", 0.3)
+    engine = start("""print('{"event":"start"}', flush=True); sys.stdin.read()""")
+    *_, failure = engine.events()
+    assert failure.code == "no_hello" and "within 0 seconds" in failure.message
+
+
+ECHO = """
+import json
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["request"] == "cancel":
+        failure = {"event": "error", "code": "cancelled", "message": "!", "id": request["id"]}
+        print(json.dumps(failure), flush=True)
+    elif request["out"].endswith("die"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif request["out"].endswith("leave"):
+        sys.exit()
+    elif not request["out"].endswith("wait"):
+        open(request["out"] + "/clip.mp4", "w").close()
+        about = {"id": request["id"], "clip": request["out"] + "/clip.mp4", "info": "", "seconds": 1}
+        print(json.dumps({"event": "notice", "message": "?", "id": request["id"]}), flush=True)
+        print(json.dumps({"event": "result", **about}), flush=True)
+"""
+
+
+@pytest.fixture
+def warm(tmp_path):
+    python = stand_in.write(tmp_path, stand_in.HELLO + ECHO, out=False)
+    engine = engine_client.WarmEngine(python, tmp_path / "log", online=False, idle_seconds=60)
+    yield engine
+    engine.cancel()
+
+
+def test_a_warm_engine_runs_one_job_after_the_other(warm, tmp_path):
+    events = warm.events()
+    assert next(events) == Hello("9", "cpu")
+    for name in ("a", "b"):
+        warm.generate(name, tmp_path / "job", tmp_path)
+        assert next(events) == engine_client.Notice("?", name)
+        assert next(events) == Result(tmp_path / "clip.mp4", Path(), 1.0, name)
+    warm.generate("c", tmp_path / "job", tmp_path / "wait")
+    warm.cancel_job("c")
+    assert next(events) == Failure("cancelled", "!", "c")
+    assert not warm.ended
+
+
+def test_a_warm_engine_that_dies_says_so_of_itself_not_of_a_job(warm, tmp_path):
+    warm.generate("a", tmp_path / "job", tmp_path / "die")
+    *_, last = warm.events()
+    assert (last.code, last.job) == ("killed", None) and warm.ended
+    warm.generate("b", tmp_path / "job", tmp_path)  # nobody reads it, and nothing happens
 
 
 def test_the_engines_python_is_the_first_that_was_chosen(tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ def clip(tmp_path_factory):
 
 
 def job(start=1, count=FRAMES):
-    return {"seed": 3, "timing": {"frame_start": start, "frame_count": count}}
+    return {"seed": 3, "prompt": "a red ball", "timing": {"frame_start": start, "frame_count": count}}
 
 
 def test_a_clip_starts_and_ends_with_the_shot_and_remembers_its_job(scene, clip):
@@ -52,6 +52,27 @@ def test_a_clip_lies_above_what_is_there_and_disturbs_nothing(scene, clip):
 def test_below_the_top_channel_the_lowest_free_one_is_taken(scene, clip):
     sequencer.add_clip(scene, clip, job()).channel = sequencer.CHANNELS
     assert sequencer.add_clip(scene, clip, job()).channel == 1
+
+
+def test_a_clip_may_begin_where_another_one_was_moved_to(scene, clip):
+    first = sequencer.add_clip(scene, clip, job(start=5))
+    first.frame_start = 31
+    again = sequencer.add_clip(scene, clip, job(start=5), compat.content_start(first))
+    assert compat.strip_range(again) == (31, 31 + FRAMES) and again.channel == 2
+
+
+def test_takes_are_the_strips_that_remember_a_job(scene, clip):
+    take = sequencer.add_clip(scene, clip, job())
+    other = compat.strips(scene.sequence_editor).new_movie("mine", str(clip), 2, 1)
+    assert sequencer.takes(scene) == [take]
+    scene.sequence_editor.active_strip = other
+    assert sequencer.active_take(scene) is None
+    scene.sequence_editor.active_strip = take
+    assert sequencer.active_take(scene) == take
+    assert sequencer.folder_of(take) == clip.parent
+    take[sequencer.JOB_PROPERTY] = "[]"
+    with pytest.raises(PeekabooError, match="does not remember"):
+        sequencer.job_of(take)
 
 
 def test_a_missing_clip_is_refused(scene, tmp_path):
