@@ -4,6 +4,8 @@
 The panel asks for it whenever it is drawn. A check begins once the scene has been left alone for a moment,
 and begins anew when the scene changes meanwhile. Nothing of Blender's is held between two turns, since an
 undo or a deletion may free it; scenes are known by their ``session_uid``.
+
+A scene whose subjects are too heavy for that is checked when the user says so, and only then.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ TURN_SECONDS = 0.012
 """How long a turn may take, before the frame that it is at is done."""
 BETWEEN_SECONDS = 0.02
 ECHO_SECONDS = 0.3
+LONGEST_SECONDS = 0.06
+"""A scene with a frame that takes longer is heavy."""
+MOST_VERTICES = 12_000
+"""A scene whose subjects have more is heavy, which is known before the first frame."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class _Check:
 
 _reports: dict[int, tuple[int, Report]] = {}
 """By the ``session_uid`` of the scene: the number of changes that there had been, and the report."""
+_heavy: set[int] = set()
+"""``session_uid`` of scenes that are not checked in passing."""
 _check: _Check | None = None
 _wanted: int | None = None
 _changes, _changed_at = 0, 0.0
@@ -64,8 +72,28 @@ _hulls = Hulls()
 def report_of(scene) -> Report | None:
     """What the last check of a scene has found, if there was one; asks for a new one after a change."""
     made_at, report = _reports.get(scene.session_uid, (-1, None))
-    if made_at != _changes:
+    if made_at != _changes and not is_heavy(scene):
         _ask(scene.session_uid)
+    return report
+
+
+def is_heavy(scene) -> bool:
+    """Whether a scene is only checked when the user says so."""
+    return scene.session_uid in _heavy
+
+
+def check_now(scene) -> Report:
+    """Check a scene at once, however long that takes; one that turns out to be light is no longer heavy."""
+    begun = time.monotonic()
+    try:
+        layout = shot.read_layout(scene, *models.model_size(scene.peekaboo.model))
+        report = _report(layout)
+        if (time.monotonic() - begun) / len(layout.labels) < LONGEST_SECONDS:
+            _heavy.discard(scene.session_uid)
+    except PeekabooError as error:
+        report = Report(str(error))
+    _reports[scene.session_uid] = _changes, report
+    _expect_echo()
     return report
 
 
@@ -100,12 +128,19 @@ def advance() -> float | None:
         _check = None
         return max(BETWEEN_SECONDS, PAUSE_SECONDS - quiet)
     uid = scene.session_uid
+    if _vertices(scene) > MOST_VERTICES:
+        _give_up(uid)
+        return None
     if _check is None or (_check.scene, _check.began) != (uid, _changes):
         _check = _Check(uid, _changes)
+    begun = time.monotonic()
     try:
         report = _go_on(scene, _check)
     except PeekabooError as error:
         report = Report(str(error))
+    if report is None and time.monotonic() - begun > TURN_SECONDS + LONGEST_SECONDS:
+        _give_up(uid)
+        return None
     if report is None:
         return BETWEEN_SECONDS
     _reports[uid] = _check.began, report
@@ -114,9 +149,25 @@ def advance() -> float | None:
     return None
 
 
+def _vertices(scene) -> int:
+    """How many vertices the subjects of the scene that is shown have, as the viewport shows them."""
+    if scene != bpy.context.scene:
+        return 0
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    used = [obj for obj in subjects.used_subjects(scene) if obj.type == "MESH"]
+    return sum(len(obj.evaluated_get(depsgraph).data.vertices) for obj in used)
+
+
+def _give_up(uid: int) -> None:
+    """Check a scene no more until the user says so."""
+    global _check, _wanted
+    _heavy.add(uid)
+    _check = _wanted = None
+    _redraw()
+
+
 def _go_on(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
-    global _echo_until
     width, height, num_frames = models.model_size(scene.peekaboo.model)
     timing = shot.timing_of(scene, num_frames)
     objects = subjects.subjects_of(scene)
@@ -124,11 +175,16 @@ def _go_on(scene, check: _Check) -> Report | None:
     with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
         while len(check.maps) < num_frames and time.monotonic() < until:
             check.maps.append(sampler.label_map(timing.scene_frames[len(check.maps)], width, height))
-    _echo_until = time.monotonic() + ECHO_SECONDS
+    _expect_echo()
     if len(check.maps) < num_frames:
         return None
     names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
     return _report(shot.Layout(names, np.stack(check.maps), timing))
+
+
+def _expect_echo() -> None:
+    global _echo_until
+    _echo_until = time.monotonic() + ECHO_SECONDS
 
 
 def _user_is_busy() -> bool:
@@ -165,6 +221,7 @@ def _loaded(*_arguments) -> None:
     """Forget the scenes of the file before."""
     global _changes, _hulls, _echo_until
     _reports.clear()
+    _heavy.clear()
     _hulls, _echo_until = Hulls(), 0.0
     _changes += 1
 
@@ -189,3 +246,4 @@ def unregister():
         getattr(bpy.app.handlers, name).remove(_updated)
     _check = _wanted = None
     _reports.clear()
+    _heavy.clear()

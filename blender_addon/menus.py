@@ -31,6 +31,7 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout.operator("peekaboo.make_subjects", icon="EMPTY_AXIS")
         layout.operator_menu_enum("peekaboo.animate_subject", "motion", icon="ANIM")
         layout.separator()
+        layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         layout.operator("peekaboo.import_layout", icon="IMPORT")
 
 
@@ -42,6 +43,7 @@ def _draw_object(self, _context):
     self.layout.separator()
     self.layout.operator("peekaboo.make_subjects", text="Make Peekaboo Subjects")
     self.layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate Peekaboo Subject")
+    self.layout.operator("peekaboo.check_shot", text="Check Peekaboo Shot")
 
 
 def _draw_import(self, _context):

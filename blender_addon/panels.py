@@ -113,10 +113,15 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
     def draw(self, context):
         """Draw what the last check has found, and ask for another one after a change."""
         layout, scene = self.layout, context.scene
-        report = checking.report_of(scene)
+        if not authoring.marked(scene):
+            layout.label(text="Add a subject first", icon="INFO")
+            return
+        report, heavy = checking.report_of(scene), checking.is_heavy(scene)
+        if heavy and checking.is_pending(scene):
+            layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         column = layout.column()
         if report is None:
-            column.label(text="Looking at the shot…", icon="VIEWZOOM")
+            column.label(text="Too heavy to be checked in passing" if heavy else "Looking at the shot…")
             return
         column.active = not checking.is_pending(scene)
         if report.problem:

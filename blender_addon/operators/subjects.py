@@ -6,7 +6,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, StringProperty
 
-from .. import authoring
+from .. import authoring, checking
 from ..errors import PeekabooError
 
 SHAPES: Any = [
@@ -124,6 +124,31 @@ class PEEKABOO_OT_remove_subject(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class PEEKABOO_OT_check_shot(bpy.types.Operator):
+    """See which subjects are out of view or too small at which frames of the clip"""
+
+    bl_idname = "peekaboo.check_shot"
+    bl_label = "Check Shot"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        """Look at all frames; the panel shows what was found."""
+        report = checking.check_now(context.scene)
+        if report.problem:
+            self.report({"ERROR"}, report.problem)
+            return {"CANCELLED"}
+        for finding in report.findings:
+            self.report({"WARNING"}, finding.text)
+        if not report.findings:
+            self.report({"INFO"}, "All subjects are in view")
+        return {"FINISHED"}
+
+
 register, unregister = bpy.utils.register_classes_factory(
-    (PEEKABOO_OT_add_subject, PEEKABOO_OT_make_subjects, PEEKABOO_OT_remove_subject)
+    (
+        PEEKABOO_OT_add_subject,
+        PEEKABOO_OT_make_subjects,
+        PEEKABOO_OT_remove_subject,
+        PEEKABOO_OT_check_shot,
+    )
 )

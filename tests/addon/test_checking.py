@@ -106,3 +106,33 @@ def test_a_scene_that_is_gone_is_not_checked(scene, no_pause):
     checking.report_of(other)
     bpy.data.scenes.remove(other)
     assert checking.advance() is None
+
+
+def test_a_heavy_scene_is_checked_when_told_only_and_a_light_one_again_in_passing(
+    scene, no_pause, monkeypatch
+):
+    small_shot(scene)
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=150, y_subdivisions=150)
+    grid = bpy.context.object
+    bpy.ops.peekaboo.make_subjects()
+    checking.report_of(scene)
+    finish()
+    assert checking.is_heavy(scene) and checking.report_of(scene) is None
+    assert checking.advance() is None  # nobody has asked
+    monkeypatch.setattr(checking, "LONGEST_SECONDS", 0)
+    bpy.ops.peekaboo.check_shot()
+    assert checking.is_heavy(scene) and checking.report_of(scene) is not None
+    bpy.data.objects.remove(grid)
+    monkeypatch.setattr(checking, "LONGEST_SECONDS", 60)
+    bpy.ops.peekaboo.check_shot()
+    assert not checking.is_heavy(scene) and checking.report_of(scene).findings == ()
+
+
+def test_the_operator_tells_what_it_finds(scene, capfd):
+    ball, _ = small_shot(scene)
+    ball.location.x = -20
+    bpy.ops.peekaboo.check_shot()
+    assert '"a red ball" is not seen at frames 1–4' in capfd.readouterr().out
+    scene.camera = None
+    with pytest.raises(RuntimeError, match="has no camera"):
+        bpy.ops.peekaboo.check_shot()
