@@ -27,23 +27,25 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
     if asked.save and not bpy.data.filepath:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
     console = Console(asked.json)
-    python = str(_engine_python(asked))
+    python = _engine_python(asked)
     shots = []
     for scene in options.chosen_scenes(asked.scene):
         options.override(scene, asked)
         layout = headless.read_shot(scene, console)  # what is wrong with a scene shows before all the work
         shots += [(scene, layout, seed) for seed in asked.seeds or [shot.next_seed(scene)]]
     made = 0
+    orders = (
+        headless.Order(scene, layout, seed, _clip_folder(asked.out, scene, seed, several=len(shots) > 1))
+        for scene, layout, seed in shots
+    )
     try:
-        for scene, layout, seed in shots:
-            out = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
-            result = headless.generate(scene, out, python, online, layout, seed, console)
+        for order, result in headless.generate(orders, python, online, console):
             made += 1
             console.result(
                 f"clip {result.clip}",
                 "clip",
-                scene=scene.name,
-                seed=seed,
+                scene=order.scene.name,
+                seed=order.seed,
                 clip=str(result.clip),
                 info=str(result.info),
                 seconds=result.seconds,

@@ -8,8 +8,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -23,6 +25,8 @@ USAGE = 2
 """Exit code after a command line that cannot be read, as is customary."""
 
 POLL_SECONDS = 0.1
+IDLE_SECONDS = 3600.0
+"""How long an engine may be without a job: as long as a scene takes to be read between two clips."""
 LEAVE_SECONDS = 3.0
 """What an interrupted set-up gets to end in."""
 
@@ -126,53 +130,76 @@ def _is_compressed(path: Path) -> bool:
         return file.read(4).startswith((ZSTD_MAGIC, GZIP_MAGIC))
 
 
+@dataclass(frozen=True)
+class Order:
+    """A clip that is wanted.
+
+    Attributes:
+        scene: that gets it, with its settings; see :class:`properties.PEEKABOO_PG_shot`.
+        layout: of the scene.
+        seed: of the clip.
+        folder: gets ``job/``, ``clip.mp4`` and ``clip.json``.
+    """
+
+    scene: Any
+    layout: shot.Layout
+    seed: int
+    folder: Path
+
+
 def generate(
-    scene,
-    out_folder: Path,
-    python: str | None = None,
-    online: bool = True,
-    layout: shot.Layout | None = None,
-    seed: int | None = None,
-    console: Console | None = None,
-) -> engine_client.Result:
-    """Make a scene's clip with the engine, printing progress, and put it into the scene's sequencer.
+    orders: Iterable[Order], python: Path, online: bool = True, console: Console | None = None
+) -> Iterator[tuple[Order, engine_client.Result]]:
+    """Make clips with one engine, printing progress, and put each into its scene's sequencer.
+
+    The engine keeps its model loaded from one clip to the next. Its log is in the first one's job folder.
 
     Args:
-        scene: with its settings; see :class:`properties.PEEKABOO_PG_shot`.
-        out_folder: gets ``job/``, ``clip.mp4`` and ``clip.json``.
-        python: the interpreter to run the engine in, where it is not to be found.
+        orders: what is wanted, looked at one by one.
+        python: the interpreter to run the engine in.
         online: whether the engine may download a model.
-        layout: of the scene, where it was read before.
-        seed: see :func:`shot.make_job`.
         console: prints the progress.
 
     Raises:
-        PeekabooError: there is no clip; the scene is as it was.
+        PeekabooError: a clip cannot be made; those before it are there.
     """
-    console = console or Console()
-    interpreter = engine_client.find_python(python)
-    layout = layout or read_shot(scene, console)
-    job, job_folder = shot.make_job(scene, layout, seed), out_folder / "job"
-    shot.write_job(job, layout.labels, job_folder)
-    engine = engine_client.Engine(job_folder, out_folder, interpreter, online=online)
-    result = engine.run(lambda event: _tell(console, event))
-    sequencer.add_clip(scene, result.clip, job)
-    return result
+    console, engine = console or Console(), None
+    try:
+        for number, order in enumerate(orders, start=1):
+            job, job_folder = shot.make_job(order.scene, order.layout, order.seed), order.folder / "job"
+            shot.write_job(job, order.layout.labels, job_folder)
+            if engine is None:
+                engine = engine_client.WarmEngine(python, job_folder / "engine.log", online, IDLE_SECONDS)
+            engine.generate(str(number), job_folder, order.folder)
+            result = _wait_for_clip(engine, console)
+            sequencer.add_clip(order.scene, result.clip, job)
+            yield order, result
+    finally:
+        if engine is not None:
+            engine.cancel()
+
+
+def _wait_for_clip(engine: engine_client.WarmEngine, console: Console) -> engine_client.Result:
+    for event in engine.events():
+        match event:
+            case engine_client.Hello(version, device):
+                console.say(f"engine {version} on {device}")
+            case engine_client.Phase(phase):
+                console.say(phase)
+            case engine_client.Progress(step, total):
+                console.say(f"step {step}/{total}")
+            case engine_client.Notice(message):
+                console.say(message)
+            case engine_client.Failure(_, message):
+                raise PeekabooError(message)
+            case engine_client.Result():
+                return event
+    raise PeekabooError(f'The engine was stopped; its log is "{engine.log}".')
 
 
 def read_shot(scene, console: Console) -> shot.Layout:
     """Read a scene's layout, printing progress; raises as :func:`shot.read_shot`."""
     return shot.read_shot(scene, lambda done, total: console.say(f"masks {done}/{total}"))
-
-
-def _tell(console: Console, event: engine_client.Event) -> None:
-    match event:
-        case engine_client.Hello(engine, device):
-            console.say(f"engine {engine} on {device}")
-        case engine_client.Phase(phase):
-            console.say(phase)
-        case engine_client.Progress(step, total):
-            console.say(f"step {step}/{total}")
 
 
 def wait(task: engine_setup.Task, console: Console) -> str:

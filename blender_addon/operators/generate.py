@@ -4,7 +4,7 @@
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from .. import authoring, compat, generation, headless, preferences, sequencer, takes
+from .. import authoring, compat, generation, headless, preferences, sequencer, shot, takes
 from ..errors import PeekabooError
 
 
@@ -59,10 +59,13 @@ class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
     def execute(self, context):
         """Wait until the clips are there: for scripts."""
         try:
-            python = str(preferences.engine_python())
-            for seed in takes.seeds(context.scene, self.count):
-                folder = takes.new_folder(context.scene)
-                headless.generate(context.scene, folder, python, bpy.app.online_access, seed=seed)
+            python, scene = preferences.engine_python(), context.scene
+            layout = shot.read_shot(scene)
+            orders = (
+                headless.Order(scene, layout, seed, takes.new_folder(scene))
+                for seed in takes.seeds(scene, self.count)
+            )
+            list(headless.generate(orders, python, bpy.app.online_access))
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

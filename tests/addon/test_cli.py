@@ -68,6 +68,7 @@ def test_a_clip_for_each_seed(blend, model, tmp_path, capfd):
     assert cli.run([*asked, "--out", str(tmp_path / "out")]) == 0
     printed = capfd.readouterr()
     assert "step 3/3" in printed.err and "step" not in printed.out
+    assert printed.err.count("engine 0.") == 1  # which made both
     *clips, saved = lines(printed.out)
     folders = [tmp_path / "out" / f"Second_seed_{seed}" for seed in (3, 5)]
     assert [(clip["result"], clip["scene"], clip["seed"], clip["clip"]) for clip in clips] == [
@@ -91,15 +92,19 @@ def strips():
 
 
 def test_clips_that_are_done_are_saved_when_a_later_one_fails(blend, tmp_path, capfd):
-    result = '{"event": "result", "clip": CLIP, "info": CLIP, "seconds": 1}'.replace("CLIP", '"%s"')
     engine = stand_in.write(
         tmp_path,
         f"""{stand_in.HELLO}
-if "Scene_" not in out:
-    os.kill(os.getpid(), signal.SIGKILL)
-open(clip := os.path.join(out, "clip.mp4"), "w").close()
-print({result!r} % (clip, clip))
+import json
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["job"].count("Scene_") == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    open(clip := os.path.join(request["out"], "clip.mp4"), "w").close()
+    about = {{"id": request["id"], "clip": clip, "info": clip, "seconds": 1}}
+    print(json.dumps({{"event": "result"}} | about), flush=True)
 """,
+        out=False,
     )
     scenes = ["--scene", "Scene", "--scene", "Second"]
     assert cli.run(["generate", *scenes, "--seed", "1", "--save", "--python", str(engine), "--json"]) == 1

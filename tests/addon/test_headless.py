@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_opened(tmp_path, name):
 
 def test_an_engine_killed_in_mid_run_leaves_the_file_unharmed(blend, tmp_path):
     content = blend.read_bytes()
-    engine = stand_in.write(tmp_path, stand_in.HELLO + "os.kill(os.getpid(), signal.SIGKILL)")
+    engine = stand_in.write(tmp_path, stand_in.HELLO + "os.kill(os.getpid(), signal.SIGKILL)", out=False)
     done = run("batch_render.py", blend, "--out", tmp_path / "out", "--save", "--python", engine)
     assert_refused(done, "killed by SIGKILL", blend, content)
 
