@@ -13,7 +13,13 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from drive import PAUSE, PROMPT, Hands, addon, play, until
+from drive import Hands, play
+
+PROMPT = "a red ball on grass"
+PAUSE = 0.12
+"""Seconds that Blender gets to handle an event and draw."""
+PATIENCE = 60
+"""Seconds after which what is waited for does not come."""
 
 
 class Holds:
@@ -126,6 +132,20 @@ def search(hands: Hands, words: str):
     yield 4 * PAUSE
     yield from hands.key("RET")
     yield 4 * PAUSE
+
+
+def addon(module: str):
+    """A module of the installed extension."""
+    return sys.modules[f"bl_ext.user_default.peekaboo.{module}"]
+
+
+def until(holds):
+    """Wait for something to hold."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("waited in vain")
+        yield 0.05
 
 
 def clean(checking) -> bool:
