@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from .benchmark.request import Prompts, Request
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .models import Placement, catalogue
@@ -81,6 +82,60 @@ def serve_command(
         with suppress(KeyboardInterrupt):  # while it waits; one in the middle of a job ends that
             serve(worker, events, inbox, idle)
     raise typer.Exit(0 if up else 1)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="Name of a model, or a folder in diffusers' format.")],
+    layouts: Annotated[
+        Path, typer.Option(help="Layouts file (imc_inputs.json), job folder, or folder of job folders.")
+    ],
+    json: Annotated[Path, typer.Option(help="Result; clips are kept in a folder beside it.")],
+    report: Annotated[Path | None, typer.Option(help="Folder for a page with table, plots, clips.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many layouts, evenly spread.")] = None,
+    controls: Annotated[str, typer.Option(help="Rows of the table.")] = "none,peekaboo",
+    masked_steps: Annotated[str, typer.Option(help="Sweep, such as 0,2,4,8. [default: the model's]")] = "",
+    subjects: Annotated[int, typer.Option(min=1, max=3, help="Subjects in a clip (prompts shapes).")] = 1,
+    prompts: Annotated[Prompts, typer.Option(help="auto: shapes for an embedded model.")] = Prompts.auto,
+    detector: Annotated[
+        str | None, typer.Option(help="segmenter, colour, owlvit, owlv2, grounding-dino, or a folder.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise, and of drawn prompts.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps. [default: the model's]")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="[default: the model's]")] = None,
+    part: Annotated[str, typer.Option(help="K/N: the K-th of N parts, to share the work.")] = "1/1",
+    report_clips: Annotated[int, typer.Option(min=0, help="Layouts that the page shows.")] = 12,
+    device: Device = "auto",
+    dtype: Precision = Dtype.auto,
+    offload: Offload = False,
+) -> None:
+    """Measure control over a model: layouts in; table, JSON and report out. Run again to go on."""
+    terminal, placement = Terminal(), Placement(device=device, dtype=dtype.value, offload=offload)
+    request = Request(
+        model=model,
+        layouts=layouts,
+        json=json,
+        report=report,
+        limit=limit,
+        controls=controls,
+        masked_steps=masked_steps,
+        subjects=subjects,
+        prompts=prompts,
+        detector=detector,
+        seed=seed,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        part=part,
+        report_clips=report_clips,
+    )
+
+    def run() -> None:
+        Worker(placement).hello(terminal)
+        from .benchmark import command
+
+        command.evaluate(request, placement)
+
+    raise typer.Exit(0 if reporting(terminal, run) else 1)
 
 
 @app.command()

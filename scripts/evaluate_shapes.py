@@ -116,7 +116,7 @@ def _report(clips: list[EvaluatedClip], controls: list[Control], sampling: Sampl
             "prompt": clip.prompt,
             "masked_steps": clip.control.masked_steps,
             "seconds": round(clip.seconds, 2),
-            **{k: round(float(v), 4) for k, v in asdict(clip.score).items()},
+            **{k: v if v is None else round(float(v), 4) for k, v in asdict(clip.score).items()},
         }
         for clip in clips
     ]

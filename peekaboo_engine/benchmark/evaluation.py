@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline
 from ..control import peekaboo
 from .detectors import Box, detect_subject
 from .layouts import Layout
-from .metrics import ClipScore, score_clip, summarise
+from .metrics import TrackScore, score_track, summarise
 from .shapes_world import subject_phrase, world_prompt
 from .tracks import label_map, resample_track
 
@@ -57,7 +57,7 @@ class EvaluatedClip:
     frames: np.ndarray  # uint8 (frames, height, width, 3)
     wanted: np.ndarray  # (frames, 4)
     found: list[Box | None]
-    score: ClipScore
+    score: TrackScore
     seconds: float
 
 
@@ -94,7 +94,7 @@ def _evaluate_one(
     seconds = time.perf_counter() - started
     frames = np.round(frames * 255).astype(np.uint8)
     found = [detect_subject(frame, colour, shape) for frame in frames]
-    score = score_clip(wanted.tolist(), found)
+    score = score_track(wanted.tolist(), found, sampling.width / sampling.height)
     return EvaluatedClip(layout.id, prompt, control, frames, wanted, found, score, seconds)
 
 
@@ -110,5 +110,6 @@ def _steered(
 def table_row(control: Control, clips: list[EvaluatedClip]) -> dict[str, object]:
     """Summary of all clips of one control, ready for JSON."""
     own = [clip for clip in clips if clip.control == control]
-    row = {"control": control.name, **asdict(control), **summarise([clip.score for clip in own])}
+    row = {"control": control.name, **asdict(control), "clips": len(own)}
+    row |= summarise([clip.score for clip in own])
     return {**row, "seconds_per_clip": sum(clip.seconds for clip in own) / len(own)}

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -21,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ..errors import EngineError
 from ..job import load_job
 from .tracks import fill_gaps, resample_track, track_of_label
+
+T = TypeVar("T")
 
 _LARGEST_EXCESS = 0.02  # of the frame: LaSOT's annotators went a pixel or two beyond the edge
 
@@ -132,7 +135,7 @@ def _layouts_of_records(records: list[_Record], path: Path) -> tuple[list[Layout
         _check_boxes(boxes, index, path)
         clipped += int(((boxes < 0) | (boxes > 1)).any(1).sum())
         boxes = boxes.clip(0, 1)
-        known = (boxes[:, 2:] > boxes[:, :2]).all(1)
+        known = np.logical_and(boxes[:, 2] > boxes[:, 0], boxes[:, 3] > boxes[:, 1])
         if not known.any():
             left_out.append(record.id)
             continue
@@ -159,7 +162,7 @@ def _layouts_of_records(records: list[_Record], path: Path) -> tuple[list[Layout
 
 
 def _inverted(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] < boxes[:, :2]).any(1)
+    return np.logical_or(boxes[:, 2] < boxes[:, 0], boxes[:, 3] < boxes[:, 1])
 
 
 def _check_boxes(boxes: np.ndarray, index: int, path: Path) -> None:
@@ -202,10 +205,10 @@ def _read_jobs(folder: Path) -> LayoutSet:
     return LayoutSet(folder.resolve().name, digest.hexdigest(), layouts, [])
 
 
-def spread(layouts: list[Layout], count: int) -> list[Layout]:
-    """Return `count` layouts evenly spread over the list, the first among them; all if there are fewer."""
-    count = min(count, len(layouts))
-    return [layouts[index * len(layouts) // count] for index in range(count)]
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Return `count` items evenly spread over all, the first among them; all if there are fewer."""
+    count = min(count, len(items))
+    return [items[index * len(items) // count] for index in range(count)]
 
 
 def combine(layouts: list[Layout], subjects: int) -> list[Layout]:

@@ -15,15 +15,16 @@ Box = Sequence[float]
 
 
 @dataclass(frozen=True)
-class ClipScore:
-    """The measures of one clip of F frames."""
+class TrackScore:
+    """The measures of one subject in one clip of F frames."""
 
     frames: int
     detected: int  # frames in which the subject was found
     miou: float  # volumetric
     miou_per_frame: float
     ap50: float
-    centroid_distance: float
+    cd: float  # centroid distance, misses at (0, 0)
+    cd_detected: float | None  # over frames with a detection
 
 
 def area(box: Box) -> float:
@@ -64,52 +65,87 @@ def average_precision_50(wanted: Sequence[Box], found: Sequence[Box | None]) -> 
     return sum(overlap >= 0.5 for overlap in overlaps) / len(overlaps) if overlaps else 0.0
 
 
-def centroid_distance(wanted: Sequence[Box], found: Sequence[Box | None]) -> float:
-    """Mean distance of box centres over frames with a detection, in units of the frame's diagonal.
+def centroid_distance(wanted: Sequence[Box], found: Sequence[Box | None], aspect: float) -> float:
+    """Mean distance of box centres in units of the frame's diagonal; a miss has its centre at (0, 0).
 
-    Relative coordinates make a diagonal of sqrt(2). The released code counts a miss as a centre at (0, 0),
-    which measures the detector and not the distance; here misses are left out, and a clip without any has
-    distance 1.
+    As released, but for one thing: the released code divides by the diagonal of 576 x 320 for every model,
+    and here it is the clip's own. `aspect` is the frame's width over its height.
     """
-    distances = [
-        math.hypot((w[0] + w[2] - f[0] - f[2]) / 2, (w[1] + w[3] - f[1] - f[3]) / 2)
+    distances = _distances(wanted, [f if f is not None else (0, 0, 0, 0) for f in found], aspect)
+    return sum(distances) / len(distances)
+
+
+def centroid_distance_detected(
+    wanted: Sequence[Box], found: Sequence[Box | None], aspect: float
+) -> float | None:
+    """The same over frames with a detection only, None without any: how far off, not how often seen."""
+    distances = _distances(wanted, found, aspect)
+    return sum(distances) / len(distances) if distances else None
+
+
+def _distances(wanted: Sequence[Box], found: Sequence[Box | None], aspect: float) -> list[float]:
+    """Distances of centres where something was found, in diagonals."""
+    return [
+        math.hypot((w[0] + w[2] - f[0] - f[2]) / 2 * aspect, (w[1] + w[3] - f[1] - f[3]) / 2)
+        / math.hypot(aspect, 1)
         for w, f in zip(wanted, found, strict=True)
         if f is not None
     ]
-    return sum(distances) / len(distances) / math.sqrt(2) if distances else 1.0
 
 
-def score_clip(wanted: Sequence[Box], found: Sequence[Box | None]) -> ClipScore:
-    """All measures of one clip. Raises ValueError if the numbers of frames differ or are zero."""
+def score_track(wanted: Sequence[Box], found: Sequence[Box | None], aspect: float) -> TrackScore:
+    """All measures of one subject in one clip, of width over height `aspect`.
+
+    Raises:
+        ValueError: if the numbers of frames differ or are zero.
+    """
     if not wanted or len(wanted) != len(found):
         raise ValueError(
             f"{len(wanted)} boxes and {len(found)} detections: give one detection or None for each frame."
         )
-    return ClipScore(
+    return TrackScore(
         frames=len(wanted),
         detected=sum(f is not None for f in found),
         miou=volumetric_iou(wanted, found),
         miou_per_frame=mean_frame_iou(wanted, found),
         ap50=average_precision_50(wanted, found),
-        centroid_distance=centroid_distance(wanted, found),
+        cd=centroid_distance(wanted, found, aspect),
+        cd_detected=centroid_distance_detected(wanted, found, aspect),
     )
 
 
-def summarise(scores: Sequence[ClipScore]) -> dict[str, float]:
-    """Means over clips, none left out; AP50 is weighted by detections as released.
+def summarise(scores: Sequence[TrackScore]) -> dict[str, float | None]:
+    """Means over clips (over subjects, where clips have several), ready for a table.
 
-    `detected` is the fraction of all frames with the subject, `coverage` the fraction of clips that have it
-    in more than half of their frames (released: in more than 8, which is half of 16).
+    As released (the first of the two lines that get_metrics.py prints, which are the paper's columns):
+
+    ``miou_covered``  mean of the volumetric IoU over clips that count as covered; None without any.
+    ``coverage``      fraction of clips with the subject in more than half of their frames. Released: in more
+                      than 8, which is half of 16, but a third of 24.
+    ``ap50``          mean weighted by the number of detections.
+    ``cd``            mean over all clips.
+
+    And what makes them comparable where models differ in how often they draw the subject at all:
+
+    ``miou``, ``miou_per_frame``  means over all clips, none left out.
+    ``cd_detected``               mean over clips with a detection; None without any.
+    ``detected``                  fraction of all frames with the subject.
     """
     if not scores:
         raise ValueError("There are no clips to summarise.")
     detected = sum(s.detected for s in scores)
+    covered = [s for s in scores if 2 * s.detected > s.frames]
     return {
-        "clips": len(scores),
-        "miou": sum(s.miou for s in scores) / len(scores),
-        "miou_per_frame": sum(s.miou_per_frame for s in scores) / len(scores),
+        "miou": _mean([s.miou for s in scores]),
+        "miou_covered": _mean([s.miou for s in covered]),
+        "miou_per_frame": _mean([s.miou_per_frame for s in scores]),
         "ap50": sum(s.ap50 * s.detected for s in scores) / detected if detected else 0.0,
-        "coverage": sum(2 * s.detected > s.frames for s in scores) / len(scores),
-        "cd": sum(s.centroid_distance for s in scores) / len(scores),
+        "coverage": len(covered) / len(scores),
+        "cd": _mean([s.cd for s in scores]),
+        "cd_detected": _mean([s.cd_detected for s in scores if s.cd_detected is not None]),
         "detected": detected / sum(s.frames for s in scores),
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -2,8 +2,15 @@
 """The world of the embedded model `shapes`: which things, colours and grounds exist, and how its prompts
 name them.
 
-The trainer draws from this table, the detector looks for it, and the evaluation words its prompts with it.
+The trainer draws from this table, the detectors look for it, and the benchmark words its prompts with it.
 """
+
+from __future__ import annotations
+
+import random
+import re
+
+from ..errors import EngineError
 
 SHAPES = ("ball", "cube", "star", "ring", "cone")
 
@@ -44,3 +51,27 @@ def world_prompt(index: int) -> tuple[str, str, str]:
     colours, grounds = list(COLOURS), list(GROUNDS)
     ground = grounds[(index * 2 + index // 5) % len(grounds)]
     return colours[index * 3 % len(colours)], SHAPES[index % len(SHAPES)], ground
+
+
+def draw_prompt(rng: random.Random, subjects: int) -> tuple[str, list[str]]:
+    """Draw a prompt with so many subjects of different colours; returns it and the subjects' phrases."""
+    colours = rng.sample(list(COLOURS), subjects)
+    phrases = [subject_phrase(colour, rng.choice(SHAPES)) for colour in colours]
+    return f"{' and '.join(phrases)} on {rng.choice(list(GROUNDS))}", phrases
+
+
+def read_phrase(phrase: str) -> tuple[str, str]:
+    """Return the colour and the shape that a phrase names.
+
+    Raises:
+        EngineError: ``unknown_subject`` if it does not name exactly one of each.
+    """
+    words = re.findall(r"\w+", phrase.lower())
+    colours, shapes = ([name for name in names if name in words] for names in (COLOURS, SHAPES))
+    if len(colours) != 1 or len(shapes) != 1:
+        raise EngineError(
+            "unknown_subject",
+            f'The detectors of the shapes world know subjects such as "a red ball", not "{phrase}"; take '
+            "another --detector, or other words.",
+        )
+    return colours[0], shapes[0]

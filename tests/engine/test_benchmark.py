@@ -45,23 +45,39 @@ class TestMetrics:
         assert metrics.average_precision_50(wanted, [LEFT_HALF, RIGHT_HALF, None]) == 0.5
         assert metrics.average_precision_50(wanted, [None] * 3) == 0
 
-    def test_centroid_distance_is_in_diagonals(self):
-        found = [RIGHT_HALF, None]
-        assert metrics.centroid_distance([LEFT_HALF] * 2, found) == pytest.approx(0.5 / math.sqrt(2))
-        assert metrics.centroid_distance([LEFT_HALF], [None]) == 1
+    def test_centroid_distance_by_hand(self):
+        # Centres (0.25, 0.5) and (0.75, 0.5) of a frame 3 x 4: 1.5 of a diagonal of 5.
+        assert metrics.centroid_distance([LEFT_HALF], [RIGHT_HALF], 3 / 4) == pytest.approx(0.3)
+        # A miss has its centre at (0, 0): (0.75, 2) away, of 5.
+        missed = math.hypot(0.75, 2) / 5
+        assert metrics.centroid_distance([LEFT_HALF], [None], 3 / 4) == pytest.approx(missed)
+        both = [RIGHT_HALF, None]
+        assert metrics.centroid_distance([LEFT_HALF] * 2, both, 3 / 4) == pytest.approx((0.3 + missed) / 2)
+        assert metrics.centroid_distance_detected([LEFT_HALF] * 2, both, 3 / 4) == pytest.approx(0.3)
+        assert metrics.centroid_distance_detected([LEFT_HALF], [None], 3 / 4) is None
 
-    def test_summary_weighs_ap50_by_detections_and_wants_more_than_half_for_coverage(self):
-        good = metrics.score_clip([LEFT_HALF] * 4, [LEFT_HALF] * 3 + [None])
-        poor = metrics.score_clip([LEFT_HALF] * 4, [RIGHT_HALF] * 2 + [None] * 2)
+    def test_summary_by_hand(self):
+        good = metrics.score_track([LEFT_HALF] * 4, [LEFT_HALF] * 3 + [None], 1)
+        poor = metrics.score_track([LEFT_HALF] * 4, [RIGHT_HALF] * 2 + [None] * 2, 1)
         row = metrics.summarise([good, poor])
-        assert row["ap50"] == pytest.approx(3 / 5)
-        assert row["coverage"] == 0.5
+        assert row["ap50"] == pytest.approx(3 / 5)  # three of the five detections
+        assert row["coverage"] == 0.5  # half of the frames are not more than half
         assert row["detected"] == 5 / 8
         assert row["miou"] == pytest.approx((0.75 + 0) / 2)
+        assert row["miou_covered"] == pytest.approx(0.75)  # only the covered clip
+        assert row["miou_per_frame"] == pytest.approx((0.75 + 0) / 2)
+        assert row["cd_detected"] == pytest.approx((0 + 0.5 / math.sqrt(2)) / 2)
+
+    def test_a_summary_without_any_detection(self):
+        row = metrics.summarise([metrics.score_track([LEFT_HALF], [None], 1)])
+        assert (row["miou"], row["ap50"], row["coverage"]) == (0, 0, 0)
+        assert row["miou_covered"] is None and row["cd_detected"] is None
+        with pytest.raises(ValueError, match="no clips"):
+            metrics.summarise([])
 
     def test_a_detection_is_wanted_for_each_frame(self):
         with pytest.raises(ValueError, match="one detection or None for each frame"):
-            metrics.score_clip([LEFT_HALF], [])
+            metrics.score_track([LEFT_HALF], [], 1)
 
 
 def paint(inside: np.ndarray, colour: str, ground: str = "grass") -> np.ndarray:

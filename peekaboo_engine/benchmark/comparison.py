@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes and measures the clips of all scenes under all controls; a run that was cut short goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import control as control_package
+from ..errors import EngineError, one_line
+from ..models import LoadedModel
+from .clips import ClipStore, Sampling, make_clip
+from .consistency import background_consistency
+from .controls import NONE, Control
+from .detection import Detector
+from .metrics import Box, TrackScore, score_track
+from .scenes import Scene
+
+
+@dataclass(frozen=True)
+class MeasuredTrack:
+    """One subject of a clip: where it was wanted and found, frame by frame, and the measures of that."""
+
+    phrase: str
+    wanted: Sequence[Box | None]
+    found: Sequence[Box | None]
+    score: TrackScore
+
+
+@dataclass(frozen=True)
+class MeasuredClip:
+    """One clip with its measures."""
+
+    scene: str
+    control: str
+    prompt: str
+    seconds: float
+    tracks: list[MeasuredTrack]
+    background_consistency: float | None  # None without an unmasked clip to compare with
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that could not be made or measured, and why."""
+
+    scene: str
+    control: str
+    error: str
+
+
+@dataclass
+class Outcome:
+    """All that came of a comparison."""
+
+    clips: list[MeasuredClip] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+class Comparison:
+    """A model, a detector and a store, through which scenes are run.
+
+    Args:
+        model: a loaded pipeline.
+        detector: finds the subjects.
+        sampling: how clips are made.
+        store: keeps them.
+    """
+
+    def __init__(self, model: LoadedModel, detector: Detector, sampling: Sampling, store: ClipStore):
+        self._model, self._detector, self._sampling, self._store = model, detector, sampling, store
+        self._code = _code_of(control_package)
+
+    def run(
+        self,
+        scenes: list[Scene],
+        controls: list[Control],
+        done: Callable[[Scene, Control, Failure | None], None],
+        stop_if_asked: Callable[[], None],
+    ) -> Outcome:
+        """Make and measure all clips that the store does not hold yet.
+
+        A failure of one clip does not end the run. ``none`` is to come first among the controls.
+
+        Args:
+            scenes, controls: each with each.
+            done: told of every clip, with what went wrong with it.
+            stop_if_asked: called after every step and clip; raises to end the run.
+        """
+        outcome = Outcome()
+        for scene in scenes:
+            unmasked = None
+            for control in controls:
+                failure = None
+                try:
+                    clip = self._measured(scene, control, unmasked, stop_if_asked)
+                    unmasked = clip if control is NONE else unmasked
+                    outcome.clips.append(clip)
+                except EngineError as error:
+                    failure = Failure(scene.id, control.name, error.message)
+                except Exception as error:  # of a library: the log has the details
+                    traceback.print_exc()
+                    failure = Failure(scene.id, control.name, f"{type(error).__name__}: {one_line(error)}")
+                if failure:
+                    outcome.failures.append(failure)
+                done(scene, control, failure)
+                stop_if_asked()
+        return outcome
+
+    def _measured(
+        self,
+        scene: Scene,
+        control: Control,
+        unmasked: MeasuredClip | None,
+        stop_if_asked: Callable[[], None],
+    ) -> MeasuredClip:
+        record = self._store.record(scene, control)
+        settings = self._settings(scene, control)
+        if record.get("settings") != settings:
+            frames, seconds = make_clip(self._model, scene, control, self._sampling, stop_if_asked)
+            self._store.write_clip(scene, control, frames)
+            record = {"settings": settings, "seconds": round(seconds, 3)}
+            self._store.write_record(scene, control, record)
+        measured_with = {"detector": self._detector.identity(), "compared": unmasked is not None}
+        if record.get("measured_with") != measured_with:
+            frames = self._store.frames(scene.id, control.name)
+            found = [self._detector.find(frames, phrase) for phrase in scene.phrases]
+            record |= {
+                "measured_with": measured_with,
+                "found": found,
+                "background_consistency": self._consistency(scene, frames, found, unmasked),
+            }
+            self._store.write_record(scene, control, record)
+        return _measured_clip(scene, control, record)
+
+    def _settings(self, scene: Scene, control: Control) -> dict[str, Any]:
+        """All that a clip depends on, in the form in which JSON gives it back."""
+        return {
+            "model": self._model.weights,
+            "device": self._model.device.partition(":")[0],
+            "dtype": self._model.dtype,
+            "code": self._code if control.options is not None else None,
+            "sampling": asdict(self._sampling),
+            "options": None if control.options is None else dict(control.options),
+            "prompt": scene.prompt,
+            "phrases": scene.phrases,
+            "seed": scene.seed,
+            "labels": hashlib.sha256(scene.labels.tobytes()).hexdigest(),
+        }
+
+    def _consistency(
+        self, scene: Scene, frames: np.ndarray, found: list, unmasked: MeasuredClip | None
+    ) -> float | None:
+        if unmasked is None:
+            return None
+        seen_before = [track.found for track in unmasked.tracks]
+        covered = [*scene.wanted, *(_track_of(boxes) for boxes in [*found, *seen_before])]
+        return background_consistency(frames, self._store.frames(scene.id, NONE.name), covered)
+
+
+def _code_of(package) -> str:
+    """Digest of a package's source: clips made by another version of the control are made anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(package.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _track_of(boxes: Sequence[Box | None]) -> np.ndarray:
+    return np.array([[np.nan] * 4 if box is None else box for box in boxes])
+
+
+def _measured_clip(scene: Scene, control: Control, record: dict[str, Any]) -> MeasuredClip:
+    _, height, width = scene.labels.shape
+    tracks = []
+    for phrase, track, found in zip(scene.phrases, scene.wanted, record["found"], strict=True):
+        wanted = [None if np.isnan(box).any() else tuple(box.tolist()) for box in track]
+        # Frames in which the subject is not to be seen do not count.
+        pairs = [(w, f) for w, f in zip(wanted, found, strict=True) if w is not None]
+        score = score_track([w for w, _ in pairs], [f for _, f in pairs], width / height)
+        tracks.append(MeasuredTrack(phrase, wanted, found, score))
+    return MeasuredClip(
+        scene.id, control.name, scene.prompt, record["seconds"], tracks, record["background_consistency"]
+    )

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A small network that marks what each pixel shows of the `shapes` world, and finds subjects with it.
+
+It is trained on the drawing program's own ground truth (scripts/train_segmenter.py), so that a measure does
+not rest on a colour threshold. Its weights, with the names of its classes and its held-out accuracy, are in
+``assets/shapes_segmenter/model.safetensors``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from ..errors import EngineError, one_line
+from .detectors import Box, largest_blob
+from .shapes_world import COLOURS, SHAPES, read_phrase
+
+WEIGHTS = Path(__file__).parent.parent / "assets" / "shapes_segmenter" / "model.safetensors"
+
+_MIN_AREA = 0.002  # of the frame: smaller blobs are specks
+_MAX_BLOBS = 4  # of one colour, that are looked at
+_FRAMES_AT_ONCE = 16
+_GROUPS = 8
+
+
+class SegmentationNetwork(nn.Module):
+    """A U-Net of five levels with two heads: which shape, with "none" as class 0, and which colour.
+
+    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H/2, W/2) and (N, colours, H/2,
+    W/2), which :func:`resized` brings to full size: trained on how much of a cell a subject covers, they put
+    an outline between cells.
+    """
+
+    def __init__(self, shapes: int, colours: int):
+        super().__init__()
+        widths = (16, 24, 32, 48, 64)
+        self.down = nn.ModuleList(
+            _Block(before, after, stride=2) for before, after in zip((3, *widths), widths, strict=False)
+        )
+        self.up = nn.ModuleList(_Block(coarse + fine, fine) for fine, coarse in itertools.pairwise(widths))
+        self.shape = nn.Conv2d(widths[0], 1 + shapes, 1)
+        self.colour = nn.Conv2d(widths[0], colours, 1)
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of shapes and of colours."""
+        levels = [2 * frames - 1]
+        for block in self.down:
+            levels.append(block(levels[-1]))
+        features = levels.pop()
+        for block in reversed(self.up):
+            finer = levels.pop()
+            features = block(torch.cat([resized(features, finer.shape[-2:]), finer], 1))
+        return self.shape(features), self.colour(features)
+
+
+def resized(features: torch.Tensor, size: torch.Size | tuple[int, int]) -> torch.Tensor:
+    """Features (N, C, h, w) at another size (height, width)."""
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
+
+
+class _Block(nn.Sequential):
+    """Two convolutions 3 x 3, the first of them with a stride, each with its norm and activation."""
+
+    def __init__(self, before: int, after: int, stride: int = 1):
+        super().__init__(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.GroupNorm(_GROUPS, after),
+            nn.SiLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.GroupNorm(_GROUPS, after),
+            nn.SiLU(),
+        )
+
+
+class Segmenter:
+    """Finds subjects such as "a red ball" in frames of the `shapes` world.
+
+    Args:
+        network: trained.
+        device: where it runs.
+        digest: tells its weights from others.
+    """
+
+    def __init__(self, network: SegmentationNetwork, device: str = "cpu", digest: str = ""):
+        self._network, self._device, self._digest = network.to(device).eval(), device, digest
+
+    @classmethod
+    def load(cls, device: str = "cpu", path: Path = WEIGHTS) -> Segmenter:
+        """Read weights.
+
+        Raises:
+            EngineError: ``detector_not_loaded`` for a file that is not there, damaged, of another kind, or
+                trained for another world.
+        """
+        network = SegmentationNetwork(len(SHAPES), len(COLOURS))
+        try:
+            with safe_open(path, framework="pt") as file:
+                classes = json.loads(file.metadata()["classes"])
+                weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            if (classes["shapes"], classes["colours"]) != (list(SHAPES), list(COLOURS)):
+                raise EngineError(
+                    "detector_not_loaded",
+                    f"The segmenter {path.name} knows other shapes or colours than this version draws; run "
+                    "scripts/train_segmenter.py.",
+                )
+            network.load_state_dict(weights)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EngineError(
+                "detector_not_loaded",
+                f"The segmenter {path} could not be read ({one_line(error)}); install the engine again, or "
+                "take --detector colour.",
+            ) from error
+        return cls(network, device, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+
+    def identity(self) -> dict[str, object]:
+        """See :class:`.detection.Detector`."""
+        return {"name": "segmenter", "sha256": self._digest}
+
+    def check(self, phrase: str) -> None:
+        """Raise EngineError ``unknown_subject`` for a phrase that does not name a colour and a shape."""
+        read_phrase(phrase)
+
+    def find(self, frames: np.ndarray, phrase: str) -> list[Box | None]:
+        """Find a subject in each of the frames.
+
+        The largest blob of the subject's colour whose pixels mostly belong to the subject's shape.
+
+        Args:
+            frames: uint8 (frames, height, width, 3), sRGB.
+            phrase: words with a colour and a shape among them.
+
+        Returns:
+            For each frame a box x1, y1, x2, y2 relative to the frame, or None.
+
+        Raises:
+            EngineError: as :meth:`check`.
+        """
+        colour, shape = read_phrase(phrase)
+        wanted = list(COLOURS).index(colour), SHAPES.index(shape)
+        return [
+            _find_blob(shapes, colours, *wanted)
+            for start in range(0, len(frames), _FRAMES_AT_ONCE)
+            for shapes, colours in zip(*self.segment(frames[start : start + _FRAMES_AT_ONCE]), strict=True)
+        ]
+
+    @torch.no_grad()
+    def segment(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shape (0 for none, k for the k-th) and colour (from 0) of each pixel, both int (frames, H, W)."""
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).permute(0, 3, 1, 2) / 255
+        size = pixels.shape[-2:]
+        shapes, colours = (resized(logits, size).argmax(1).cpu().numpy() for logits in self._network(pixels))
+        return shapes, colours
+
+
+def _find_blob(shapes: np.ndarray, colours: np.ndarray, colour: int, shape: int) -> Box | None:
+    left = (shapes > 0) & (colours == colour)
+    for _ in range(_MAX_BLOBS):
+        blob = largest_blob(left)
+        if blob.mean() < _MIN_AREA:
+            return None
+        if np.bincount(shapes[blob]).argmax() == shape + 1:
+            return _box_of(blob)
+        left = left & ~blob
+    return None
+
+
+def _box_of(blob: np.ndarray) -> Box:
+    height, width = blob.shape
+    rows, columns = np.flatnonzero(blob.any(1)), np.flatnonzero(blob.any(0))
+    return columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark's command on a tiny model: what it writes, how it goes on, what it says when it cannot."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_detectors
+
+from peekaboo_engine.benchmark import command
+from peekaboo_engine.benchmark.consistency import background_consistency
+from peekaboo_engine.benchmark.controls import choose_controls
+from peekaboo_engine.benchmark.layouts import read_layouts
+from peekaboo_engine.benchmark.request import Prompts, Request
+from peekaboo_engine.benchmark.scenes import make_scene
+from peekaboo_engine.errors import EngineError
+from peekaboo_engine.models import Placement, find_model
+from peekaboo_engine.video import read_clip
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def layouts(tmp_path) -> Path:
+    """Three tracks of 3 frames: left, right, and across."""
+    boxes = {"left": [0, 0.2, 0.4, 0.8], "right": [0.6, 0.2, 1, 0.8]}
+    across = [[0.3 * i, 0.2, 0.3 * i + 0.4, 0.8] for i in range(3)]
+    records = [
+        {"id": name, "caption": "a panda in the grass", "subject": "panda", "bboxes": [box] * 3}
+        for name, box in boxes.items()
+    ]
+    records.append({"id": "a/b", "caption": "a red ball on grass", "subject": "Red Ball", "bboxes": across})
+    path = tmp_path / "layouts.json"
+    path.write_text(json.dumps(records))
+    return path
+
+
+@pytest.fixture
+def request_(tmp_path, model_folder, layouts) -> Request:
+    (model_folder / "peekaboo.json").write_text(
+        json.dumps({"num_frames": 4, "num_inference_steps": 2, "masked_steps": 1, "title": "tiny"})
+    )
+    return Request(
+        model=str(model_folder),
+        layouts=layouts,
+        json=tmp_path / "out" / "result.json",
+        prompts=Prompts.shapes,
+        detector="colour",
+    )
+
+
+def run(request: Request) -> dict:
+    command.evaluate(request, Placement(device="cpu"))
+    return json.loads(request.json.read_text())
+
+
+class TestResult:
+    def test_a_row_for_each_control_and_a_clip_for_each_layout(self, request_):
+        result = run(request_)
+        assert [row["control"] for row in result["rows"]] == ["none", "peekaboo"]
+        none, masked = result["rows"]
+        assert (none["clips"], none["masked_steps"], masked["masked_steps"]) == (3, 0, 1)
+        for row in result["rows"]:
+            keys = ("miou", "miou_per_frame", "ap50", "coverage", "cd", "seconds_per_clip")
+            assert all(isinstance(row[key], float) for key in keys)
+        assert none["background_consistency"] is None
+        assert 0 < masked["background_consistency"] < 1
+        assert len(result["clips"]) == 6 and result["failures"] == []
+        assert result["layouts"]["used"] == 3 and len(result["layouts"]["sha256"]) == 64
+        assert result["detector"] == {"name": "colour"}
+        stored = request_.json.with_suffix(".clips")
+        assert read_clip(stored / "peekaboo" / "a_b.mp4").shape == (4, 64, 64, 3)
+
+    def test_captions_and_zero_shot_detectors_for_other_models(self, request_, tmp_path):
+        detector = tiny_detectors.save_owl(tmp_path / "owl", 1)
+        result = run(replace(request_, prompts=Prompts.auto, detector=str(detector), limit=1))
+        assert result["prompts"] == "layouts"
+        assert [clip["prompt"] for clip in result["clips"]] == ["a panda in the grass"] * 2
+        assert result["detector"]["kind"] == "owlvit"
+
+    def test_a_job_folder_is_a_layout(self, request_, make_job):
+        request = replace(request_, layouts=make_job())
+        with pytest.raises(EngineError, match="The job job has 5 frames, but tiny makes 4") as caught:
+            run(request)
+        assert caught.value.code == "too_many_frames"
+        stated = Path(request.model) / "peekaboo.json"
+        stated.write_text(stated.read_text().replace('"num_frames": 4', '"num_frames": 5'))
+        result = run(request)
+        assert [subject["phrase"] for subject in result["clips"][1]["subjects"]] == [
+            "a red ball",
+            "a blue cube",
+        ]
+        assert result["rows"][0]["subjects"] == 2
+
+    def test_several_subjects_have_words_of_their_own(self, request_):
+        result = run(replace(request_, subjects=2, limit=1, controls="peekaboo"))
+        (clip,) = result["clips"]
+        first, second = (subject["phrase"] for subject in clip["subjects"])
+        assert first.split()[1] != second.split()[1]
+        assert clip["prompt"].startswith(f"{first} and {second} on ")
+        assert clip["layout"] == "left+right"
+
+    def test_a_part_gets_the_clips_of_the_whole(self, request_, tmp_path):
+        whole = run(replace(request_, controls="none"))
+        parts = [
+            run(replace(request_, controls="none", part=f"{k}/2", json=tmp_path / f"{k}.json"))
+            for k in (1, 2)
+        ]
+        clips = [clip for part in parts for clip in part["clips"]]
+        assert {clip["layout"]: clip["prompt"] for clip in clips} == {
+            clip["layout"]: clip["prompt"] for clip in whole["clips"]
+        }
+
+
+class TestResume:
+    @staticmethod
+    def clips(request: Request) -> dict[str, int]:
+        folder = request.json.with_suffix(".clips")
+        return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in sorted(folder.rglob("*.mp4"))}
+
+    def test_a_second_run_makes_only_what_is_missing_and_finds_the_same(self, request_):
+        first = run(request_)
+        before = self.clips(request_)
+        (request_.json.with_suffix(".clips") / "none" / "left.mp4").unlink()
+        (request_.json.with_suffix(".clips") / "peekaboo" / "right.json").write_text("{ half")
+        second = run(request_)
+        after = self.clips(request_)
+        assert {name for name in after if after[name] != before[name]} == {
+            "none/left.mp4",
+            "peekaboo/right.mp4",
+        }
+        for result in (first, second):
+            for entry in (*result["rows"], *result["clips"]):
+                entry.pop("seconds", None)
+                entry.pop("seconds_per_clip", None)
+        assert (first["rows"], first["clips"]) == (second["rows"], second["clips"])
+
+    def test_other_settings_make_clips_anew_and_another_detector_does_not(self, request_, tmp_path):
+        request = replace(request_, limit=1, controls="none")
+        run(request)
+        before = self.clips(request)
+        detector = tiny_detectors.save_owl(tmp_path / "owl", 1)
+        assert run(replace(request, detector=str(detector)))["detector"]["kind"] == "owlvit"
+        assert self.clips(request) == before
+        run(replace(request, seed=1))
+        assert self.clips(request) != before
+
+    def test_a_clip_that_fails_is_named_and_tried_again(self, request_, layouts):
+        records = json.loads(layouts.read_text())
+        records[1]["subject"] = "penguin"  # not in its caption
+        layouts.write_text(json.dumps(records))
+        request = replace(request_, prompts=Prompts.layouts, detector=None, controls="peekaboo")
+        detector = tiny_detectors.save_owl(layouts.parent / "owl", 1)
+        request = replace(request, detector=str(detector), report=layouts.parent / "report")
+        with pytest.raises(EngineError, match=r"1 clips failed, .* right under peekaboo") as caught:
+            run(request)
+        assert caught.value.code == "some_failed"
+        result = json.loads(request.json.read_text())
+        assert result["rows"][0]["clips"] == 2
+        assert "penguin" in result["failures"][0]["error"]
+        assert "penguin" in (request.report / "index.html").read_text()
+        records[1]["subject"] = "panda"
+        layouts.write_text(json.dumps(records))
+        assert run(request)["failures"] == []
+
+    def test_nothing_at_all_is_one_sentence(self, request_, layouts):
+        records = [{**record, "subject": "penguin"} for record in json.loads(layouts.read_text())]
+        layouts.write_text(json.dumps(records))
+        detector = tiny_detectors.save_owl(layouts.parent / "owl", 1)
+        with pytest.raises(EngineError, match=r"Not one clip came out: .*penguin") as caught:
+            run(replace(request_, prompts=Prompts.layouts, detector=str(detector), controls="peekaboo"))
+        assert caught.value.code == "nothing_measured"
+
+
+class TestReport:
+    def test_the_page_has_what_it_shows_beside_it(self, request_, tmp_path):
+        request = replace(request_, report=tmp_path / "report", masked_steps="0,1,2", report_clips=2)
+        result = run(request)
+        assert [row["control"] for row in result["rows"]] == ["none", "peekaboo-1", "peekaboo-2"]
+        page = (request.report / "index.html").read_text()
+        sources = re.findall(r'src="([^"]+)"', page)
+        assert sources == ["clip_001.mp4", "clip_002.mp4"]
+        assert all((request.report / source).is_file() for source in sources)
+        assert not re.search(r'(src|href)="?https?:', page)  # opens without a network
+        assert page.count("<svg") == 8 and "$" not in page
+        assert read_clip(request.report / "clip_001.mp4").shape == (4, 64, 3 * 64 + 2 * 4, 3)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"controls": "none,strongest"}, 'no control "strongest"; take of none, peekaboo'),
+            ({"controls": ","}, "lists such as none,peekaboo"),
+            ({"masked_steps": "2,x"}, "lists such as none,peekaboo and 0,2,4"),
+            ({"masked_steps": "-2"}, "lists such as"),
+            ({"part": "3/2"}, "give it as 2/4"),
+            ({"part": "4/9"}, "There are 3 layouts, too few"),
+            ({"subjects": 4}, "too few for 4 subjects"),
+            ({"subjects": 2, "prompts": Prompts.layouts}, "take --prompts shapes"),
+            ({"detector": "yolo"}, 'no detector "yolo"'),
+            ({"prompts": Prompts.layouts}, 'such as "a red ball", not'),  # the colour rules with captions
+            ({"model": "sora"}, 'no model "sora"'),
+        ],
+    )
+    def test_is_one_sentence_before_anything_is_made(self, request_, changes, message):
+        with pytest.raises(EngineError, match=message) as caught:
+            run(replace(request_, **changes))
+        assert "\n" not in caught.value.message
+        assert not request_.json.parent.exists()
+
+
+def start(request: Request, *options: str) -> subprocess.Popen:
+    arguments = ["--model", request.model, "--layouts", request.layouts, "--json", request.json]
+    arguments += ["--prompts", "shapes", "--detector", "colour", "--device", "cpu", *options]
+    command = [sys.executable, "-m", "peekaboo_engine", "evaluate", *map(str, arguments)]
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, text=True, **pipes)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_the_command_stops_with_a_sentence_and_goes_on(request_):
+    first = request_.json.with_suffix(".clips") / "none" / "left.json"
+    with start(request_, "--steps", "60") as process:
+        while not first.exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)  # taken as Ctrl-C is
+        _, log = process.communicate()
+    assert process.returncode == 1
+    assert "the same command goes on from there" in log and "Traceback" not in log
+    made = first.stat().st_mtime_ns
+    with start(request_, "--steps", "60", "--limit", "1", "--controls", "none") as process:
+        shown, log = process.communicate()
+    assert process.returncode == 0, log
+    assert first.stat().st_mtime_ns == made
+    assert "mIoU" in shown and "result.json" in shown
+
+
+def test_the_command_refuses_with_a_sentence_and_an_exit_code(request_, tmp_path):
+    with start(replace(request_, layouts=tmp_path / "none.json")) as process:
+        _, log = process.communicate()
+    assert process.returncode == 1
+    assert "Cannot read the layouts" in log and "Traceback" not in log
+
+
+def test_a_sweep_has_a_row_for_each_number_of_steps():
+    names = [control.name for control in choose_controls(["peekaboo", "none"], [0, 2, 8], 4)]
+    assert names == ["none", "peekaboo-2", "peekaboo-8"]
+    alone = choose_controls(["peekaboo"], [], 4)
+    assert alone[0].options == {"masked_steps": 4}
+
+
+def test_prompt_and_noise_follow_from_seed_and_layout_alone(layouts, request_):
+    found, entry = read_layouts(layouts).layouts, find_model(request_.model)
+    first, again = (make_scene(found[0], entry, Prompts.shapes, 0) for _ in range(2))
+    other_seed, other = (
+        make_scene(found[0], entry, Prompts.shapes, 1),
+        make_scene(found[1], entry, Prompts.shapes, 0),
+    )
+    assert (first.prompt, first.seed) == (again.prompt, again.seed)
+    assert first.seed not in (other_seed.seed, other.seed)
+    assert first.labels.shape == (4, 64, 64)
+
+
+class TestBackgroundConsistency:
+    @staticmethod
+    def clip(seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).integers(0, 255, (2, 24, 32, 3), dtype=np.uint8)
+
+    def test_by_hand(self):
+        clip, box = self.clip(0), np.array([[0.25, 0.25, 0.75, 0.75]] * 2)
+        assert background_consistency(clip, clip, [box]) == pytest.approx(1)
+        assert abs(background_consistency(clip, self.clip(1), [box])) < 0.05
+        # Flat grey of 0.4 against 0.5: only the light differs, (2ab + c) / (a² + b² + c).
+        grey, lighter = (np.full((2, 24, 32, 3), value, np.uint8) for value in (102, 127.5))
+        a, b = 0.4, 127 / 255
+        expected = (2 * a * b + 1e-4) / (a * a + b * b + 1e-4)
+        assert background_consistency(grey, lighter, []) == pytest.approx(expected, abs=1e-4)
+
+    def test_what_happens_in_a_subject_does_not_count(self):
+        clip, box = self.clip(0), np.array([[0.25, 0.25, 0.75, 0.75]] * 2)
+        changed = clip.copy()
+        changed[:, 6:18, 8:24] = 0
+        assert background_consistency(changed, clip, [box]) == pytest.approx(1)
+        assert background_consistency(changed, clip, []) < 0.9
+
+    def test_none_without_a_background(self):
+        clip, absent = self.clip(0), np.full((2, 4), np.nan)
+        assert background_consistency(clip, clip, [np.array([[0.0, 0, 1, 1]] * 2)]) is None
+        assert background_consistency(clip, clip, [absent]) == pytest.approx(1)
