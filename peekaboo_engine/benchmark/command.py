@@ -106,7 +106,7 @@ def _prompts(request: Request, entry: ModelEntry) -> Prompts:
 
 
 def _usual_detector(prompts: Prompts) -> str:
-    return "segmenter" if prompts == Prompts.shapes else "owlvit"
+    return "colour" if prompts == Prompts.shapes else "owlvit"
 
 
 def _scenes(request: Request, entry: ModelEntry, found: LayoutSet, prompts: Prompts) -> list[Scene]:

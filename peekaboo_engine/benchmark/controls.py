@@ -48,6 +48,9 @@ CONTROLS = (
     NONE,
     Control("peekaboo"),
     Control("released", {"blocks": "mid_up", "special_tokens": "released", "gate_second_temporal": True}),
+    Control("minus-cross", {"kinds": ["spatial", "temporal"]}),
+    Control("minus-self", {"kinds": ["cross", "temporal"]}),
+    Control("minus-temporal", {"kinds": ["cross", "spatial"]}),
 )
 
 

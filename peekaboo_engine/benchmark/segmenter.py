@@ -115,8 +115,8 @@ class Segmenter:
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise EngineError(
                 "detector_not_loaded",
-                f"The segmenter {path} could not be read ({one_line(error)}); install the engine again, or "
-                "take --detector colour.",
+                f"The segmenter {path} could not be read ({one_line(error)}); make it with "
+                "scripts/train_segmenter.py, or take --detector colour.",
             ) from error
         return cls(network, device, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
 
