@@ -45,6 +45,7 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
     compat.set_strip_length(strip, count)
     strip[JOB_PROPERTY] = json.dumps(job)
     strip[FOLDER_PROPERTY] = path_in_file(clip.parent)
+    editor.active_strip = strip  # so that the list of takes has it
     compat.show_in_sequencers(scene)
     return strip
 
