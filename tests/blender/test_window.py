@@ -25,13 +25,13 @@ def screen():
 def play(profile, screen, model, tmp_path):
     plays = []
 
-    def start(scenario, steps=24):
+    def start(scenario, steps=24, name=None, **settings):
         settings = {
             "TEST_MODEL": str(model),
             "TEST_STEPS": str(steps),
             "PEEKABOO_PYTHON": str(ENGINE.python),
-        }
-        plays.append(window.Play(profile, screen, scenario, tmp_path / scenario, **settings))
+        } | settings
+        plays.append(window.Play(profile, screen, scenario, tmp_path / (name or scenario), **settings))
         return plays[-1]
 
     yield start
@@ -55,17 +55,29 @@ def is_alive(pid):
 
 
 def test_author_generate_cancel_generate_undo(play):
-    facts = play("generate").facts(seconds=400)
+    facts = play("generate", steps=60).facts(seconds=400)
     assert (facts["phrase"], facts["prompt"]) == ("a red ball", "a red ball on grass")
     assert facts["can"] == [False, True]
     assert facts["after_cancel"] == ["The generation was cancelled; nothing was kept of it.", [], []]
     outcome, strips, takes = facts["after_clip"]
     assert outcome.startswith("The clip is in channel 1 of the sequencer, frames 1 to 24, after")
-    assert strips == ["Peekaboo 0"] and "Scene_001/clip.mp4" in takes
+    assert strips == ["Peekaboo 0"]
+    assert {"Scene_001/clip.mp4", "Scene_001/thumbnail.png"} < set(takes)
     assert facts["after_undo"] == [[], "a red ball on grass"]
     assert facts["after_redo"] == ["Peekaboo 0"]
     print("ms between timer ticks, and held by the add-on:", facts["idle"], facts["busy"], sep="\n")
+    assert facts["pids"][0] == facts["pids"][1], "the engine was not kept"
     assert_engines_end(facts["pids"])
+
+
+def test_takes_are_queued_made_again_shown_with_masks_and_restored(play):
+    facts = play("takes", steps=60).facts(seconds=400)
+    assert facts["queued"] == [0, 1, 2, 0]
+    assert facts["after_queue"] == ["Peekaboo 0", "Peekaboo 0.001", "Peekaboo 2"]
+    assert facts["retaken"] == [3]
+    assert facts["after_retake"] == [*facts["after_queue"], "Peekaboo 3"]
+    assert facts["with_masks"] == 5
+    assert facts["restored"] == ["a red ball on grass", "a red ball"] and facts["view"] == "Standard"
 
 
 def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(play):
@@ -82,12 +94,42 @@ def test_opening_a_file_keeps_the_clip_and_disabling_the_addon_cancels_cleanly(p
     assert_engines_end(facts["pids"])
 
 
-def test_a_killed_engine_is_told_and_undo_in_mid_generation_does_not_lose_the_clip(play):
-    facts = play("trouble").facts(seconds=200)
-    assert facts["after_kill"].startswith("The engine was killed by SIGKILL before the clip was done")
+def test_an_engine_that_is_killed_is_told_in_each_phase_and_the_next_clip_has_a_new_one(play):
+    facts = play("killed", steps=12).facts(seconds=300)
+    for phase, (sentence, left) in facts["told"].items():
+        assert sentence.startswith("The engine was killed by SIGKILL, as happens when memory runs out:"), (
+            phase
+        )
+        assert left == [], phase
+    assert max(facts["seconds"].values()) < 2, facts["seconds"]
+    outcome, strips = facts["clip"]
+    assert outcome.startswith("The clip is in channel 1") and strips == ["Peekaboo 0"]
+    assert len(set(facts["pids"])) == 6 and facts["settings_kept"]
+    assert_engines_end(facts["pids"])
+
+
+def test_undo_in_mid_generation_a_full_disk_and_a_lost_environment(play, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{ENGINE.python}" "$@"\n')
+    python.chmod(0o755)
+    facts = play("trouble", PEEKABOO_PYTHON=str(python)).facts(seconds=300)
     text, failed = facts["check"]
     assert text.startswith("Ready: torch") and not failed
     assert facts["outcome"].startswith("The clip is in channel 1") and facts["strips"] == ["Peekaboo 0"]
+    sentence, nothing_left = facts["full_disk"]
+    assert "was not written" in sentence and "free some space" in sentence and nothing_left
+    sentence, nothing_left = facts["no_environment"]
+    assert sentence == f'The engine\'s Python "{python}" does not exist: ' + sentence.partition("exist: ")[2]
+    assert nothing_left and facts["settings_kept"]
+    assert_engines_end(facts["pids"])
+
+
+def test_two_blenders_with_one_output_folder_do_not_disturb_each_other(play, tmp_path):
+    plays = [play("one_clip", name=name, TEST_OUTPUT=str(tmp_path / "shared")) for name in "ab"]
+    facts = [one.facts(seconds=300) for one in plays]
+    assert all(each["outcome"].startswith("The clip is in channel 1") for each in facts)
+    assert len({each["clip"] for each in facts}) == 2
+    assert_engines_end([pid for each in facts for pid in each["pids"]])
 
 
 def test_quitting_blender_ends_the_engine(play):

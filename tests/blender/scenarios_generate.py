@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scenarios of making clips, and of what is done with them: run inside Blender."""
+
+import bpy
+from gaps import Gaps
+from hands import PAUSE, Hands
+from shooting import (
+    PROMPT,
+    addon,
+    all_done,
+    animate,
+    engine_pid,
+    generate,
+    outcome,
+    prepare,
+    save,
+    strip_names,
+    takes,
+    until,
+)
+
+
+def scenario_generate(hands: Hands):
+    """Generate, cancel with ESC, generate again to the end on the same engine, see the strip, undo, redo."""
+    generation, scene = addon("generation"), bpy.context.scene
+    scene.frame_end = 24
+    yield from hands.open_tab()
+    yield from hands.picture("1-tab")
+    yield from hands.press("peekaboo.add_subject")
+    yield from hands.fill("phrase", "a red ball")
+    yield from hands.fill("prompt", "a blue cube on grass")
+    yield from hands.picture("2-phrase-not-in-prompt")
+    can_generate = [bpy.ops.peekaboo.generate.poll()]
+    yield from hands.fill("prompt", PROMPT)
+    can_generate.append(bpy.ops.peekaboo.generate.poll())
+    subject = hands.window.view_layer.objects.active
+    animate(subject)
+    yield from hands.look_through_camera()
+    facts: dict = {"phrase": subject.peekaboo.phrase, "prompt": scene.peekaboo.prompt, "can": can_generate}
+    yield from save(hands)
+    yield from hands.picture("3-ready")
+
+    yield from hands.press("peekaboo.generate")
+    yield from hands.picture("4-starting")
+    yield from until(lambda: generation.current().previews)
+    yield from hands.picture("5-running")
+    facts["pids"] = [engine_pid()]
+    yield from hands.key("ESC")
+    yield from all_done()
+    facts["after_cancel"] = [outcome(), strip_names(), takes(hands)]
+    yield from hands.picture("6-cancelled")
+
+    gaps = Gaps()
+    yield 3
+    facts["idle"] = gaps.end()
+    yield from hands.find("peekaboo.generate")
+    gaps = Gaps()
+    yield from hands.click()
+    yield from until(generation.unfinished)
+    yield from all_done()
+    facts["busy"] = gaps.end()
+    facts["pids"].append(engine_pid())
+    facts["after_clip"] = [outcome(), strip_names(), takes(hands)]
+    yield from hands.picture("7-done")
+    yield from hands.show_sequencer()
+    yield from hands.picture("8-strip")
+    with hands.context():
+        bpy.ops.ed.undo()
+        yield PAUSE
+        facts["after_undo"] = [strip_names(), bpy.context.scene.peekaboo.prompt]
+    with hands.context():
+        bpy.ops.ed.redo()
+        yield PAUSE
+        facts["after_redo"] = strip_names()
+    with hands.context():
+        bpy.ops.peekaboo.free_memory()
+    yield from until(lambda: not generation.engine_is_up())
+    return facts
+
+
+def scenario_takes(hands: Hands):
+    """Queue takes, cancel one that waits; in the sequencer's sidebar retake, show masks, restore."""
+    generation, scene = addon("generation"), bpy.context.scene
+    scene.frame_end = 24
+    yield from hands.open_tab()
+    yield from prepare(hands)
+    subject = bpy.context.view_layer.objects.active
+    animate(subject)
+    yield from hands.look_through_camera()
+    yield from generate(hands, count=3)
+    yield from generate(hands)
+    facts: dict = {"queued": [job.request["seed"] for job in generation.unfinished()]}
+    yield from until(lambda: generation.current() and generation.current().previews)
+    yield from hands.picture("1-queue")
+    generation.cancel(generation.unfinished()[1].id)
+    yield from all_done()
+    facts["after_queue"] = sorted(strip_names())
+    yield from hands.show_sequencer()
+    hands.area.spaces.active.show_region_ui = True
+    yield PAUSE
+    hands.sidebar.active_panel_category = "Peekaboo"
+    yield PAUSE
+    bpy.ops.ed.undo_push(message="Look")
+    yield from hands.picture("2-takes")
+    yield from hands.press("peekaboo.retake")
+    facts["retaken"] = [job.request["seed"] for job in generation.unfinished()]
+    yield from all_done()
+    facts["after_retake"] = sorted(strip_names())
+    yield from hands.press("peekaboo.show_masks")
+    facts["with_masks"] = len(strip_names())
+    yield from hands.picture("3-masks")
+    scene = bpy.context.scene
+    scene.peekaboo.prompt, subject = "nothing", bpy.data.objects["Subject"]
+    subject.peekaboo.phrase = "lost"
+    yield from hands.press("peekaboo.restore_settings")
+    facts["restored"] = [bpy.context.scene.peekaboo.prompt, bpy.data.objects["Subject"].peekaboo.phrase]
+    yield from hands.press("peekaboo.standard_view")
+    facts["view"] = bpy.context.scene.view_settings.view_transform
+    yield from hands.picture("4-standard")
+    return facts
