@@ -67,9 +67,6 @@ class _TakesPanel:
         if strip is None:
             layout.label(text="Choose a take in the list", icon="INFO")
             return
-        if icon := _thumbnail(strip):
-            layout.template_icon(icon, scale=PICTURE_SCALE)
-        _draw_facts(layout, context, strip)
         row = layout.row(align=True)
         row.operator("peekaboo.retake", icon="FILE_REFRESH")
         row.operator("peekaboo.restore_settings", icon="LOOP_BACK")
@@ -82,6 +79,9 @@ class _TakesPanel:
             depress=shown,
         )
         row.operator("peekaboo.open_take", icon="FILE_FOLDER")
+        if icon := _thumbnail(strip):
+            layout.template_icon(icon, scale=PICTURE_SCALE)
+        _draw_facts(layout, context, strip)
 
 
 class PEEKABOO_PT_takes(_TakesPanel, SidebarPanel, bpy.types.Panel):

@@ -198,7 +198,7 @@ def write_result(
     clip, info = out / "clip.mp4", out / "clip.json"
     entry = model.entry
     record = {
-        "job": job.model_dump(),
+        "job": job.model_dump(exclude_unset=True),
         "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
         "settings": asdict(settings_of(job, entry)),
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
