@@ -45,6 +45,7 @@ def start(hands: Hands):
     """Make a shot without the mouse, and begin to generate it."""
     yield from prepare(hands)
     yield from generate(hands)
+    yield from until(lambda: addon("generation").engine_is_up())
 
 
 def all_done():
