@@ -58,7 +58,7 @@ def test_layouts_come_back(blender, tmp_path):
     [
         (["--prompt", "nothing"], 1, "does not occur in the prompt"),
         (["--python", "/nowhere/python"], 1, "does not exist"),
-        (["--seed", "red"], 2, "invalid int value"),
+        (["--seed", "red"], 2, "are no seeds"),
     ],
 )
 def test_what_fails_does_not_exit_with_success(blender, shot, tmp_path, arguments, code, problem):
