@@ -4,8 +4,9 @@
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from .. import authoring, compat, generation, headless, preferences, sequencer, shot, takes
+from .. import authoring, generation, headless, preferences, shot, takes
 from ..errors import PeekabooError
+from .takes import OnActiveTake
 
 
 class _ListensForEscape:
@@ -81,30 +82,16 @@ class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
         return self.listen(context)
 
 
-class PEEKABOO_OT_retake(_ListensForEscape, bpy.types.Operator):
+class PEEKABOO_OT_retake(_ListensForEscape, OnActiveTake, bpy.types.Operator):
     """Make the active take once more with a new seed; the new clip will lie above it"""
 
     bl_idname = "peekaboo.retake"
     bl_label = "Retake"
     bl_options = {"REGISTER"}  # no UNDO: see Generate
 
-    @classmethod
-    def poll(cls, context):
-        """A take is active in the sequencer."""
-        if sequencer.active_take(compat.edited_scene(context)) is None:
-            cls.poll_message_set("Choose a take first")
-            return False
-        return True
-
-    def execute(self, context):
+    def act(self, scene, strip):
         """Queue the clip."""
-        scene = compat.edited_scene(context)
-        try:
-            generation.retake(scene, sequencer.active_take(scene))
-        except PeekabooError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        generation.retake(scene, strip)
 
     def invoke(self, context, _event):
         """Queue the clip, and listen for ESC while the engine works."""

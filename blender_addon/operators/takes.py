@@ -7,7 +7,9 @@ from .. import compat, mask_strips, restoring, sequencer
 from ..errors import PeekabooError
 
 
-class _OnActiveTake:
+class OnActiveTake:
+    """An operator whose ``act(scene, strip)`` does something with the active take."""
+
     @classmethod
     def poll(cls, context):
         """A take is active in the sequencer."""
@@ -27,7 +29,7 @@ class _OnActiveTake:
         return {"FINISHED"}
 
 
-class PEEKABOO_OT_restore_settings(_OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
     """Set prompt, phrases, model, seed and sampling as the active take had them; objects stay in place"""
 
     bl_idname = "peekaboo.restore_settings"
@@ -40,7 +42,7 @@ class PEEKABOO_OT_restore_settings(_OnActiveTake, bpy.types.Operator):
             self.report({"WARNING"}, f"Restored, but without {', '.join(gone)}: no such object is left.")
 
 
-class PEEKABOO_OT_show_masks(_OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_show_masks(OnActiveTake, bpy.types.Operator):
     """Put the masks of the active take over it as a strip, or take that away again"""
 
     bl_idname = "peekaboo.show_masks"
@@ -55,7 +57,7 @@ class PEEKABOO_OT_show_masks(_OnActiveTake, bpy.types.Operator):
             mask_strips.hide(scene, strip)
 
 
-class PEEKABOO_OT_open_take(_OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_open_take(OnActiveTake, bpy.types.Operator):
     """Open the folder of the active take: the clip, what made it, and the masks"""
 
     bl_idname = "peekaboo.open_take"
