@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .engine_messages import (
@@ -46,6 +47,7 @@ __all__ = [
     "Preview",
     "Progress",
     "Result",
+    "Settings",
     "Start",
     "WarmEngine",
     "engine_folder",
@@ -110,6 +112,23 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
 def python_of(home: Path) -> Path:
     """The interpreter of a virtual environment."""
     return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an engine is started with; with others it is another engine.
+
+    Attributes:
+        python: the interpreter that it runs in.
+        online: whether it may download a model.
+        idle_seconds: after so long without a job it ends by itself.
+        device: what it computes on, as torch calls that, or ``auto``.
+    """
+
+    python: Path
+    online: bool
+    idle_seconds: float
+    device: str = "auto"
 
 
 class EngineProcess:
@@ -333,16 +352,10 @@ class Engine(EngineProcess):
 class WarmEngine(EngineProcess):
     """An engine that runs one job after the other, and keeps the model loaded between them."""
 
-    def __init__(self, python: Path, log: Path, online: bool, idle_seconds: float):
-        """Start the engine; raises as :class:`EngineProcess`.
-
-        Args:
-            python: see :class:`EngineProcess`.
-            log: likewise.
-            online: likewise.
-            idle_seconds: after so long without a job it ends by itself.
-        """
-        super().__init__(["serve", "--idle", str(idle_seconds)], python, log, online)
+    def __init__(self, settings: Settings, log: Path):
+        """Start the engine; raises as :class:`EngineProcess`."""
+        arguments = ["serve", "--idle", str(settings.idle_seconds), "--device", settings.device]
+        super().__init__(arguments, settings.python, log, settings.online)
 
     def generate(self, job: str, job_folder: Path, out_folder: Path) -> None:
         """Ask for a clip; the events about it carry ``job``."""

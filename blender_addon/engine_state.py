@@ -32,7 +32,8 @@ def set_up() -> None:
         PeekabooError: the add-on runs from a checkout, whose scripts make one.
     """
     folder, packages = preferences.own_environment(), engine_setup.requirements()
-    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages))
+    device = preferences.device()
+    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages, device))
 
 
 def check() -> None:
@@ -41,8 +42,8 @@ def check() -> None:
     Raises:
         PeekabooError: there is none.
     """
-    python = preferences.engine_python()
-    _begin("Checking the engine", lambda task: engine_setup.check(python))
+    python, device = preferences.engine_python(), preferences.device()
+    _begin("Checking the engine", lambda task: engine_setup.check(python, device))
 
 
 def cancel() -> None:

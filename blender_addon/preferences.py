@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import IntProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from . import engine_client
-from .engine_keeper import Settings
+from . import engine_client, torch_builds
+from .engine_client import Settings
 from .errors import PeekabooError
 
 DEFAULT_IDLE_MINUTES = 15
@@ -24,6 +24,18 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         name="Existing Python",
         description="A Python that has the engine's packages; empty for the engine's own environment",
         subtype="FILE_PATH",
+    )
+
+    device: EnumProperty(
+        name="Device",
+        description="What the engine computes on, and so which build of torch Set Up Engine gets",
+        items=[
+            (torch_builds.AUTO, "Automatic", "The best that this machine has"),
+            ("cpu", "CPU", "Works everywhere, slowly"),
+            ("cuda", "CUDA", "A graphics card by NVIDIA"),
+            ("rocm", "ROCm", "A graphics card by AMD, on Linux"),
+            ("mps", "MPS", "The graphics processor of Apple Silicon"),
+        ],
     )
 
     idle_minutes: IntProperty(
@@ -43,6 +55,9 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         column = layout.column()
         column.use_property_split = True
         column.prop(self, "python", placeholder="the engine's own environment")
+        column.prop(self, "device")
+        if self.device == torch_builds.AUTO:
+            column.label(text=f"This machine has: {torch_builds.TITLES[torch_builds.found()]}")
         column.prop(self, "idle_minutes")
         row = layout.row()
         if engine_state.is_busy():
@@ -103,7 +118,21 @@ def engine_settings() -> Settings:
     """
     stated = _get()
     minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
-    return Settings(engine_python(), bpy.app.online_access, 60.0 * minutes)
+    return Settings(
+        engine_python(), bpy.app.online_access, 60.0 * minutes, torch_builds.torch_device(device())
+    )
+
+
+def device() -> str:
+    """What the engine is to compute on: a key of :data:`torch_builds.TITLES`."""
+    stated = _get()
+    return stated.device if stated else torch_builds.AUTO
+
+
+def names_python() -> bool:
+    """Whether an existing Python is to be used, and not the engine's own environment."""
+    stated = _get()
+    return bool(stated and stated.python)
 
 
 register, unregister = bpy.utils.register_classes_factory((PEEKABOO_AP_preferences,))

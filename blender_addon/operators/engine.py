@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import engine_state, generation
+from .. import engine_state, generation, preferences
 from ..errors import PeekabooError
 
 
@@ -22,6 +22,9 @@ class PEEKABOO_OT_set_up_engine(bpy.types.Operator):
             return False
         if not bpy.app.online_access:
             cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
+            return False
+        if preferences.names_python():
+            cls.poll_message_set("An existing Python is chosen: clear that first")
             return False
         return True
 

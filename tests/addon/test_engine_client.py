@@ -180,7 +180,7 @@ for line in sys.stdin:
 @pytest.fixture
 def warm(tmp_path):
     python = stand_in.write(tmp_path, stand_in.HELLO + ECHO, out=False)
-    engine = engine_client.WarmEngine(python, tmp_path / "log", online=False, idle_seconds=60)
+    engine = engine_client.WarmEngine(engine_client.Settings(python, False, 60), tmp_path / "log")
     yield engine
     engine.cancel()
 

@@ -72,13 +72,5 @@ def test_what_pip_cannot_find_is_told_in_a_sentence(tmp_path, packages, monkeypa
     assert ended.text.startswith("The engine cannot be set up (No matching distribution found for")
 
 
-def test_the_build_of_torch_is_chosen_for_the_machine(monkeypatch):
-    monkeypatch.setenv("PEEKABOO_TORCH_INDEX", "https://example.org/whl")
-    assert engine_setup.torch_sources("numpy==2\ntorch==2.13.0\n") == [
-        ["--index-url", "https://example.org/whl", "torch==2.13.0"]
-    ]
-    assert engine_setup.torch_sources("numpy==2\n") == []
-
-
 def test_the_list_of_packages_is_found():
     assert "torch==" in engine_setup.requirements().read_text()
