@@ -93,8 +93,14 @@ def check_now(scene) -> Report:
     except PeekabooError as error:
         report = Report(str(error))
     _reports[scene.session_uid] = _changes, report
-    _expect_echo()
+    expect_echo()
     return report
+
+
+def learn(scene, layout: shot.Layout) -> None:
+    """Take a layout that was just read for a check, since that is what it would find."""
+    _reports[scene.session_uid] = _changes, _report(layout)
+    expect_echo()
 
 
 def is_pending(scene) -> bool:
@@ -175,14 +181,15 @@ def _go_on(scene, check: _Check) -> Report | None:
     with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
         while len(check.maps) < num_frames and time.monotonic() < until:
             check.maps.append(sampler.label_map(timing.scene_frames[len(check.maps)], width, height))
-    _expect_echo()
+    expect_echo()
     if len(check.maps) < num_frames:
         return None
     names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
     return _report(shot.Layout(names, np.stack(check.maps), timing))
 
 
-def _expect_echo() -> None:
+def expect_echo() -> None:
+    """Take the next update of a scene, if it comes soon, for a trace of what the add-on did by itself."""
     global _echo_until
     _echo_until = time.monotonic() + ECHO_SECONDS
 

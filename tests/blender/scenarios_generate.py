@@ -2,7 +2,6 @@
 """Scenarios of making clips, and of what is done with them: run inside Blender."""
 
 import bpy
-from gaps import Gaps
 from hands import PAUSE, Hands
 from shooting import (
     PROMPT,
@@ -50,15 +49,9 @@ def scenario_generate(hands: Hands):
     facts["after_cancel"] = [outcome(), strip_names(), takes(hands)]
     yield from hands.picture("6-cancelled")
 
-    gaps = Gaps()
-    yield 3
-    facts["idle"] = gaps.end()
-    yield from hands.find("peekaboo.generate")
-    gaps = Gaps()
-    yield from hands.click()
+    yield from hands.press("peekaboo.generate")
     yield from until(generation.unfinished)
     yield from all_done()
-    facts["busy"] = gaps.end()
     facts["pids"].append(engine_pid())
     facts["after_clip"] = [outcome(), strip_names(), takes(hands)]
     yield from hands.picture("7-done")

@@ -65,7 +65,6 @@ def test_author_generate_cancel_generate_undo(play):
     assert {"Scene_001/clip.mp4", "Scene_001/thumbnail.png"} < set(takes)
     assert facts["after_undo"] == [[], "a red ball on grass"]
     assert facts["after_redo"] == ["Peekaboo 0"]
-    print("ms between timer ticks, and held by the add-on:", facts["idle"], facts["busy"], sep="\n")
     assert facts["pids"][0] == facts["pids"][1], "the engine was not kept"
     assert_engines_end(facts["pids"])
 
