@@ -242,7 +242,8 @@ def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds
     """
     build = torch_builds.build_for(choice, packages.read_text(encoding="utf-8"))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    python = engine_client.python_of(folder)
+    python, complete = engine_client.python_of(folder), folder / engine_client.COMPLETE
+    complete.unlink(missing_ok=True)
     if not _has_pip(python):  # none yet, or one that was cut short
         _check_room(folder.parent, build)
         task.step("Making the environment")
@@ -260,7 +261,9 @@ def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds
     more = ["--extra-index-url", build.index] if build and build.index else []
     task.call([*pip, *more, "-r", str(packages)], tell)
     task.step("Checking")
-    return check(python, choice)
+    ready = check(python, choice)
+    complete.touch()
+    return ready
 
 
 def _check_room(folder: Path, build: torch_builds.Build | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import engine_setup, preferences
+from . import engine_setup, generation, preferences
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 3.0
@@ -75,10 +75,7 @@ def _tick() -> float | None:
             _task = None
         else:
             report(message.text, failed=False)
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "PREFERENCES":
-                area.tag_redraw()
+    generation.redraw()
     return None if _task is None else POLL_SECONDS
 
 

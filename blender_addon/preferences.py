@@ -48,8 +48,7 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
 
     def draw(self, context):
         """Draw where the engine's Python is, how to get one, and whether it is complete."""
-        from . import engine_state  # which asks this module for the engine's Python
-        from .panels import draw_sentence
+        from .panels import draw_set_up  # which asks this module for the engine's Python
 
         layout = self.layout
         column = layout.column()
@@ -59,16 +58,8 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         if self.device == torch_builds.AUTO:
             column.label(text=f"This machine has: {torch_builds.TITLES[torch_builds.found()]}")
         column.prop(self, "idle_minutes")
-        row = layout.row()
-        if engine_state.is_busy():
-            row.operator("peekaboo.cancel_set_up", icon="CANCEL")
-        else:
-            row.operator("peekaboo.set_up_engine", icon="IMPORT")
-            row.operator("peekaboo.check_engine", icon="CHECKMARK")
-            row.operator("peekaboo.free_memory")
-        text, failed = engine_state.status()
-        if text:
-            draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
+        draw_set_up(layout, context)
+        layout.operator("peekaboo.free_memory")
 
 
 def _get():
@@ -96,7 +87,7 @@ def own_environment() -> Path:
         raise PeekabooError(
             "The add-on runs from a checkout: run scripts/demo there to make the environment."
         )
-    return folder / "engine"
+    return folder / engine_client.OWN_ENVIRONMENT
 
 
 def engine_python() -> Path:

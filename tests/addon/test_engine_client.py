@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import stand_in
+from one_job import Engine
 
 from blender_addon import engine_client
-from blender_addon.engine_client import Engine, Failure, Hello, Phase, Progress, Result, find_python
+from blender_addon.engine_client import Failure, Hello, Phase, Progress, Result, find_python
 from blender_addon.errors import PeekabooError
 
 GOOD_RUN = (
@@ -225,6 +226,9 @@ def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypa
     python = tmp_path / "engine" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     python.parent.mkdir(parents=True)
     python.touch()
+    with pytest.raises(PeekabooError, match="set-up is not complete: press Set Up Engine to go on"):
+        find_python(extension_folder=tmp_path)
+    (tmp_path / "engine" / engine_client.COMPLETE).touch()
     assert find_python(extension_folder=tmp_path) == python
 
 

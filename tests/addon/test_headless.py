@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import stand_in
 import tiny_model
+from one_job import Engine
 from scenes import small_shot
 
 from blender_addon import compat, engine_client, headless, sequencer
@@ -124,7 +125,7 @@ def test_the_real_engine_killed_in_mid_run_leaves_no_clip(blend, model, tmp_path
     scene.peekaboo.model = str(model)
     scene.peekaboo.num_inference_steps = 50
     shot.write_shot(scene, tmp_path / "out" / "job")
-    engine = engine_client.Engine(tmp_path / "out" / "job", tmp_path / "out", engine_client.find_python())
+    engine = Engine(tmp_path / "out" / "job", tmp_path / "out", engine_client.find_python())
 
     def kill(event):
         if isinstance(event, engine_client.Progress):

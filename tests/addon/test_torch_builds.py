@@ -57,8 +57,10 @@ def test_a_set_up_whose_download_is_killed_goes_on_at_the_next_press(tmp_path, p
     ended = finish(task)[-1]
     assert ended.failed and ended.text.startswith("torch's build for CPU cannot be fetched")
     assert modules(tmp_path, "torch") == ""
+    assert not (tmp_path / "engine" / engine_client.COMPLETE).exists()
     messages = set_up(tmp_path, packages, "cpu")
     assert messages[-1] == engine_setup.Ended("Ready: torch 2.13.0+cpu on the CPU.", failed=False)
+    assert (tmp_path / "engine" / engine_client.COMPLETE).is_file()
     assert engine_setup.Step("Making the environment") not in messages  # the one that is there was kept
 
 
