@@ -311,8 +311,8 @@ class EngineProcess:
         if code and self._deadline is not None:  # it has not said hello
             return Failure(
                 "died",
-                f"The engine {how} at its start: press Check Engine in the add-on's preferences to learn what "
-                f'is missing; its log is "{self.log}".',
+                f"The engine {how} at its start: press Check Engine in the preferences to learn what is "
+                f'missing; its log is "{self.log}".',
             )
         return Failure(
             "died" if code else "left",

@@ -232,6 +232,11 @@ def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypa
     assert find_python(extension_folder=tmp_path) == python
 
 
+def test_an_engine_that_ends_at_its_start_leads_to_the_check(start):
+    *_, last = start("sys.exit(3)").events()
+    assert last.message.startswith("The engine ended with exit code 3 at its start: press Check Engine")
+
+
 def test_a_python_that_cannot_run_is_one_sentence(tmp_path):
     with pytest.raises(PeekabooError, match="cannot be started"):
         Engine(tmp_path, tmp_path, tmp_path / "missing")

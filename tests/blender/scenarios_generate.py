@@ -30,12 +30,20 @@ def scenario_generate(hands: Hands):
     yield from hands.fill("prompt", "a blue cube on grass")
     yield from hands.picture("2-phrase-not-in-prompt")
     can_generate = [bpy.ops.peekaboo.generate.poll()]
-    yield from hands.fill("prompt", PROMPT)
+    yield from hands.fill("prompt", PROMPT, enter=False)
+    as_typed = addon("authoring").prompt_problem(scene)
+    yield from hands.key("RET")
+    yield PAUSE
     can_generate.append(bpy.ops.peekaboo.generate.poll())
     subject = hands.window.view_layer.objects.active
     animate(subject)
     yield from hands.look_through_camera()
-    facts: dict = {"phrase": subject.peekaboo.phrase, "prompt": scene.peekaboo.prompt, "can": can_generate}
+    facts: dict = {
+        "phrase": subject.peekaboo.phrase,
+        "prompt": scene.peekaboo.prompt,
+        "can": can_generate,
+        "as_typed": as_typed,
+    }
     yield from save(hands)
     yield from hands.picture("3-ready")
 
