@@ -40,12 +40,10 @@ class Report:
     Attributes:
         problem: what keeps the shot from being made, in a sentence; empty without.
         findings: what may disappoint.
-        mapping: how the frames map, in words.
     """
 
     problem: str = ""
     findings: tuple[findings.Finding, ...] = ()
-    mapping: str = ""
 
 
 @dataclass
@@ -109,10 +107,7 @@ def is_pending(scene) -> bool:
 
 
 def _report(layout: shot.Layout) -> Report:
-    return Report(
-        findings=tuple(findings.find(layout)),
-        mapping=shot.mapping_in_words(layout.timing, len(layout.labels)),
-    )
+    return Report(findings=tuple(findings.find(layout)))
 
 
 def _ask(scene: int) -> None:

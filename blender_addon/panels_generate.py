@@ -60,14 +60,14 @@ def _draw_button(layout, context, queues: bool) -> None:
 def _draw_queue(layout, context, jobs: list[Job]) -> None:
     running = generation.current()
     if running is not None:
-        if running.preview is not None and (icon := pictures.icon_of(running.preview)):
-            layout.template_icon(icon, scale=PREVIEW_SCALE)
         if len(jobs) > 1:
             layout.label(text=running.title)
         layout.progress(factor=running.factor, text=running.text)
         if running.notice:
             draw_sentence(layout, context, running.notice, "INFO")
         layout.operator("peekaboo.cancel", icon="CANCEL").job = running.id
+        if running.preview is not None and (icon := pictures.icon_of(running.preview)):
+            layout.template_icon(icon, scale=PREVIEW_SCALE)
     waiting = [job for job in jobs if job is not running]
     if waiting:
         column = layout.column(align=True)

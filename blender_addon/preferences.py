@@ -39,7 +39,7 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
     )
 
     idle_minutes: IntProperty(
-        name="Keep Engine",
+        name="Keep Engine (Minutes)",
         description="Minutes that the engine stays, with its model in memory, after its last job",
         default=DEFAULT_IDLE_MINUTES,
         min=1,
@@ -56,7 +56,9 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "python", placeholder="the engine's own environment")
         column.prop(self, "device")
         if self.device == torch_builds.AUTO:
-            column.label(text=f"This machine has: {torch_builds.TITLES[torch_builds.found()]}")
+            split = column.split(factor=0.4)  # as far as a name and its value are apart
+            split.label()
+            split.label(text=f"{torch_builds.TITLES[torch_builds.found()]} on this machine")
         column.prop(self, "idle_minutes")
         draw_set_up(layout, context)
         layout.operator("peekaboo.free_memory")
