@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from diffusers import DiffusionPipeline
 
-from ..control import peekaboo
+from ..control import PEEKABOO, RELEASED, STRONG, Steering, peekaboo
 from ..errors import EngineError
 
 
@@ -42,15 +42,77 @@ class Control:
         return self if self.options is None else Control(self.name, {"masked_steps": steps, **self.options})
 
 
+def _options(steering: Steering, **changes: Any) -> dict[str, Any]:
+    """The fields in which a steering with some changes differs from the default, as plain data."""
+    default, fields = asdict(PEEKABOO), {**asdict(steering), **changes}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+        if value != default[name]
+    }
+
+
+def _plus(name: str, **changes: Any) -> Control:
+    """Peekaboo and one switch of :class:`Steering`."""
+    return Control(f"peekaboo+{name}", _options(PEEKABOO, **changes))
+
+
+def _minus(name: str, **changes: Any) -> Control:
+    """Strong without one switch, or with another setting of it."""
+    return Control(f"strong-{name}", _options(STRONG, **changes))
+
+
+_ALL = ("cross", "spatial", "temporal")
+_LEVEL = {f"{kind}_until": 0.9 for kind in _ALL}
+
 NONE = Control("none", None)
 #: The rows that there can be; a new one is one line.
 CONTROLS = (
     NONE,
     Control("peekaboo"),
-    Control("released", {"blocks": "mid_up", "special_tokens": "released", "gate_second_temporal": True}),
+    Control("released", _options(RELEASED)),
     Control("minus-cross", {"kinds": ["spatial", "temporal"]}),
     Control("minus-self", {"kinds": ["cross", "temporal"]}),
     Control("minus-temporal", {"kinds": ["cross", "spatial"]}),
+    # a. the subject's words outside its box after the masks
+    _plus("binding", words_outside=0.0),
+    _plus("binding-soft", words_outside=0.05),
+    _plus("binding-half", words_outside=0.0, words_until=0.5),
+    _plus("cross-long", cross_until=0.5),
+    _plus("cross-all", cross_until=0.0),
+    # b. windows by noise level
+    _plus("level-90", **_LEVEL),
+    _plus("level-85", **dict.fromkeys(_LEVEL, 0.85)),
+    # c. amplification
+    _plus("amplify", amplify=4.0),
+    _plus("amplify-2", amplify=2.0),
+    _plus("amplify-8", amplify=8.0),
+    _plus("binding-amplify", words_outside=0.0, amplify=4.0),
+    # d. an unconditional half that is left alone
+    _plus("cond", conditional_only=_ALL),
+    _plus("cond-cross", conditional_only=("cross",)),
+    # f. contexts
+    _plus("phrases", contexts="phrases"),
+    _plus("regions", contexts="regions"),
+    _plus("phrases-binding", contexts="phrases", words_outside=0.0),
+    _plus("regions-binding", contexts="regions", words_outside=0.0),
+    _plus("regions-contrast", contexts="regions", contrast=1.0, contrast_until=0.9),
+    # all together, and all but one
+    Control("strong", _options(STRONG)),
+    _minus("minus-binding", words_outside=1.0),
+    _minus("binding-soft", words_outside=0.05),
+    _minus("minus-amplify", amplify=0.0),
+    _minus("minus-contexts", contexts="prompt"),
+    _minus("phrases", contexts="phrases"),
+    _minus("minus-cond", conditional_only=()),
+    _minus("cond-all", conditional_only=_ALL),
+    _minus("contrast", contrast=1.0, contrast_until=0.5),
+    _minus("contrast-soft", contrast=0.2, contrast_until=0.5),
+    _minus("steps", cross_until=None, spatial_until=None, temporal_until=None),
+    _minus("self-95", spatial_until=0.95, temporal_until=0.95),
+    _minus("self-80", spatial_until=0.8, temporal_until=0.8),
+    _minus("cross-80", cross_until=0.8),
+    _minus("minus-self", kinds=("cross",)),
 )
 
 

@@ -63,14 +63,28 @@ def pool_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
         uint8 (frames, height, width), a partition. Every subject visible in a frame keeps at least one
         cell in it as long as the frame has as many cells as visible subjects.
     """
-    frames, full_height, full_width = labels.shape
     present = np.unique(labels)
-    rows, columns = _overlap(full_height, height), _overlap(full_width, width)
-    coverage = np.stack([rows @ (labels == label) @ columns.T for label in present])
+    coverage = cover(labels, present, height, width)
     winner = coverage.argmax(axis=0)
-    for frame in range(frames):
+    for frame in range(len(labels)):
         _keep_visible_subjects(coverage[:, frame], winner[frame], present)
     return present[winner].astype(np.uint8)
+
+
+def cover(labels: np.ndarray, of: np.ndarray | range, height: int, width: int) -> np.ndarray:
+    """The share of each cell of a grid that each label covers.
+
+    Args:
+        labels: (frames, H, W).
+        of: the labels to look for.
+        height, width: the grid, in cells.
+
+    Returns:
+        float (len(of), frames, height, width); over all labels that there are it sums to 1.
+    """
+    _, full_height, full_width = labels.shape
+    rows, columns = _overlap(full_height, height), _overlap(full_width, width)
+    return np.stack([rows @ (labels == label) @ columns.T for label in of])
 
 
 def _overlap(full: int, cells: int) -> np.ndarray:
