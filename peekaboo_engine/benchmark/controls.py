@@ -91,12 +91,20 @@ CONTROLS = (
     # d. an unconditional half that is left alone
     _plus("cond", conditional_only=_ALL),
     _plus("cond-cross", conditional_only=("cross",)),
+    # e. soft masks
+    _plus("leak", leak=0.05),
+    _plus("leak-long", leak=0.05, **dict.fromkeys(_LEVEL, 0.7)),
+    _plus("soft-edges", soft_edges=True),
     # f. contexts
     _plus("phrases", contexts="phrases"),
     _plus("regions", contexts="regions"),
     _plus("phrases-binding", contexts="phrases", words_outside=0.0),
     _plus("regions-binding", contexts="regions", words_outside=0.0),
     _plus("regions-contrast", contexts="regions", contrast=1.0, contrast_until=0.9),
+    # g, h. noise and attention along the path
+    _plus("noise", follow_noise=0.25),
+    _plus("noise-half", follow_noise=0.5),
+    _plus("path", follow_path=True),
     # all together, and all but one
     Control("strong", _options(STRONG)),
     _minus("minus-binding", words_outside=1.0),
@@ -113,6 +121,12 @@ CONTROLS = (
     _minus("self-80", spatial_until=0.8, temporal_until=0.8),
     _minus("cross-80", cross_until=0.8),
     _minus("minus-self", kinds=("cross",)),
+    _minus("soft-edges", soft_edges=True),
+    _minus("leak", leak=0.05),
+    _minus("noise", follow_noise=0.25),
+    _minus("path", follow_path=True),
+    _minus("path-80", follow_path=True, temporal_until=0.8),
+    _minus("path-50", follow_path=True, temporal_until=0.5),
 )
 
 

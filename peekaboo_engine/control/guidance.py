@@ -17,6 +17,7 @@ from ..errors import EngineError
 from .interception import call_under_rule, stand_in_for_attention, wrapped_forwards
 from .labels import BACKGROUND, check_label_map
 from .levels import NoiseLevels
+from .noise import wrap_latents
 from .rules import Rules
 from .settings import PEEKABOO, Steering, check_option
 from .sites import Kind, Site, attention_sites
@@ -81,6 +82,8 @@ def peekaboo(
             wrapped_forwards({site.attention: partial(guidance.wrap, site) for site in sites})
         )
         stack.enter_context(_wrapped_method(pipe, "encode_prompt", guidance.wrap_encoding))
+        if guidance.steering.follow_noise:
+            stack.enter_context(_wrapped_method(pipe, "prepare_latents", guidance.wrap_latents))
         stack.enter_context(stand_in_for_attention())
         yield guidance
 
@@ -132,8 +135,8 @@ class Guidance:
         self._pipe = pipe
         self._labels = check_label_map(labels, phrases)
         self._phrases = list(phrases)
-        strengths = _check_strengths(strengths, len(phrases), len(self._labels))
-        self._rules = Rules(steering, self._labels, strengths)
+        self._strengths = _check_strengths(strengths, len(phrases), len(self._labels))
+        self._rules = Rules(steering, self._labels, self._strengths)
         self._levels: NoiseLevels | None = None
         self._timestep: float | None = None
         self._contexts: torch.Tensor | None = None
@@ -155,6 +158,12 @@ class Guidance:
             return encode_prompt(prompt, *args, **kwargs)
 
         return reporting
+
+    def wrap_latents(self, prepare_latents: Callable) -> Callable:
+        """The pipeline's ``prepare_latents``, with noise that follows the subjects that are held at all."""
+        held = np.concatenate([np.zeros((1, len(self._labels)), bool), self._strengths > 0])
+        labels = self._labels * held[self._labels, np.arange(len(self._labels))[:, None, None]]
+        return wrap_latents(prepare_latents, labels, self.steering.follow_noise, self._pipe.scheduler)
 
     def read_prompt(self, prompt: str | list[str] | None) -> None:
         """Label the tokens of the prompt that the pipeline is about to encode."""

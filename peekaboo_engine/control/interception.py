@@ -17,6 +17,7 @@ from torch import nn
 
 from ..errors import EngineError
 from .attention import Bias, Rule, scaled_dot_product_attention
+from .paths import Paths
 
 _current = threading.local()
 _lock = threading.Lock()
@@ -26,7 +27,7 @@ _users = 0
 def _stand_in(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
-    rule: Rule | Bias | None = getattr(_current, "rule", None)
+    rule: Rule | Bias | Paths | None = getattr(_current, "rule", None)
     plain = attn_mask is None and not (dropout_p or is_causal or enable_gqa)
     if rule is None or not plain or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
         return scaled_dot_product_attention(
@@ -59,7 +60,7 @@ def stand_in_for_attention() -> Iterator[None]:
                 F.scaled_dot_product_attention = scaled_dot_product_attention
 
 
-def call_under_rule(rule: Rule | Bias, path: str, forward: Callable, *args, **kwargs):
+def call_under_rule(rule: Rule | Bias | Paths, path: str, forward: Callable, *args, **kwargs):
     """Call an attention layer's ``forward`` with ``rule`` in force.
 
     Raises:

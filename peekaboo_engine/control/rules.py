@@ -10,6 +10,7 @@ import torch
 
 from .attention import Bias, Rule
 from .labels import BACKGROUND, cover, pool_labels
+from .paths import Paths, follow
 from .settings import Steering
 from .sites import Kind
 from .windows import Moment, Window
@@ -37,7 +38,7 @@ class Rules:
         self._windows = {kind: Window(steering.until(kind), steering.masked_steps) for kind in get_args(Kind)}
         self._tokens = torch.zeros(0)  # until a prompt is read
         self._pooled: dict[Grid, torch.Tensor] = {}
-        self._rules: dict[tuple[Kind, Grid], Rule | Bias] = {}
+        self._rules: dict[tuple[Kind, Grid], Rule | Bias | Paths] = {}
         self._states: dict[str, tuple] = {}
         self._halves = 0
         self.move_to(Moment(-1, 1, 1), halves=0)
@@ -88,7 +89,7 @@ class Rules:
         """Whether layers of this kind are steered at this moment."""
         return bool((self._reading.held if kind == "cross" else self._held[kind]).any())
 
-    def rule(self, kind: Kind, grid: Grid) -> Rule | Bias:
+    def rule(self, kind: Kind, grid: Grid) -> Rule | Bias | Paths:
         """The rule of a kind of attention on a grid at this moment."""
         key = (kind, grid)
         if key not in self._rules:
@@ -118,7 +119,9 @@ class Rules:
         """Whether the first half of the batch is an unconditional one that is left alone."""
         return self._halves == 2 and kind in self._steering.conditional_only
 
-    def _self_attention(self, kind: Kind, grid: Grid) -> Rule | Bias:
+    def _self_attention(self, kind: Kind, grid: Grid) -> Rule | Bias | Paths:
+        if kind == "temporal" and self._steering.follow_path:
+            return follow(self.labels_at(grid, kind).numpy(), self._conditional_only(kind), self._halves)
         if not self._steering.leak and not self._steering.soft_edges:
             labels = self.labels_at(grid, kind).flatten(1)
             labels = labels.T if kind == "temporal" else labels

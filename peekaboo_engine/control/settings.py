@@ -64,9 +64,10 @@ class Steering:
             phrases. Guidance then pushes each away from the other.
         contrast_until: noise level at which that ends.
         follow_path: along time, a subject's pixels see the subject at the same place relative to its box, not
-            the same pixel of the frame (Motion-Zero, arXiv 2401.10150, shifts frames for that).
-        follow_noise: the share of the lowest frequencies of the first noise that is carried along each
-            subject's box (FreeTraj).
+            the same pixel of the frame (Motion-Zero, arXiv 2401.10150, shifts frames for that). Without
+            ``leak`` and ``soft_edges`` there.
+        follow_noise: the lowest frequencies of the first noise that are carried along each subject's path, as
+            a share of the highest (FreeTraj takes a quarter); 0 leaves the noise alone.
 
     Raises:
         EngineError: ``bad_option``.
