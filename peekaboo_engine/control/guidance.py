@@ -152,7 +152,7 @@ class Guidance:
 
         def reporting(prompt, *args, **kwargs):
             self.read_prompt(prompt)
-            if self.steering.contexts != "prompt":
+            if self.steering.reads_contexts:
                 texts = [without_phrases(self._text(prompt), self._phrases), *self._phrases]
                 self._contexts = encode_contexts(encode_prompt, args, kwargs, texts)
             return encode_prompt(prompt, *args, **kwargs)
@@ -167,10 +167,10 @@ class Guidance:
 
     def read_prompt(self, prompt: str | list[str] | None) -> None:
         """Label the tokens of the prompt that the pipeline is about to encode."""
-        tokens = label_tokens(
-            self._pipe.tokenizer, self._text(prompt), self._phrases, self.steering.special_tokens
-        )
-        self._rules.read(torch.from_numpy(tokens))
+        tokenizer, special_tokens = self._pipe.tokenizer, self.steering.special_tokens
+        tokens = label_tokens(tokenizer, self._text(prompt), self._phrases, special_tokens)
+        own = [label_tokens(tokenizer, self._text(text), [text], "background") for text in self._phrases]
+        self._rules.read(tokens, own)
         self._timestep = None  # a new run
 
     def _text(self, prompt: str | list[str] | None) -> str:

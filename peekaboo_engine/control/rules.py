@@ -43,10 +43,11 @@ class Rules:
         self._halves = 0
         self.move_to(Moment(-1, 1, 1), halves=0)
 
-    def read(self, tokens: torch.Tensor) -> None:
-        """Take the labels of the prompt's tokens: int64 (tokens,)."""
+    def read(self, prompt: np.ndarray, phrases: list[np.ndarray]) -> None:
+        """Take the labels of the tokens of the prompt and of each phrase by itself: int64 (tokens,)."""
         classes = Classes(self._subjects)
-        self._tokens = classes.of_tokens(tokens, self._steering.contexts != "prompt")[None]
+        contexts = phrases if self._steering.reads_contexts else None
+        self._tokens = classes.of_tokens(prompt, contexts, self._steering.subject_text == "phrase")[None]
         self._forget("cross")
 
     def move_to(self, now: Moment, halves: int) -> None:
@@ -77,8 +78,8 @@ class Rules:
             bound=np.any(held, axis=0),
             outside=steering.words_outside if words.left(now) else 1.0,
             boost=boost,
-            with_contexts=steering.contexts != "prompt",
-            with_ground=steering.contexts == "regions",
+            own_phrase=steering.subject_text != "prompt",
+            ground=steering.background_text == "ground",
             contrast=steering.contrast if contrasted.left(now) else 0.0,
         )
 
@@ -142,11 +143,7 @@ class Rules:
         seen = shares(self._reading)
         if self._halves != 2:
             return Bias(weights, seen, self._tokens)
-        if self._conditional_only("cross") or self._reading.with_contexts:
-            unconditional = unconditional_shares(self._reading)
-        else:
-            plain = np.ones_like(self._reading.boost)
-            unconditional = shares(Reading(**{**vars(self._reading), "boost": plain}))
+        unconditional = unconditional_shares(self._reading, free=self._conditional_only("cross"))
         if torch.equal(unconditional, seen):
             return Bias(weights, seen, self._tokens)
         return Bias(torch.cat([weights, weights]), torch.cat([unconditional, seen]), self._tokens)

@@ -16,14 +16,15 @@ from ..errors import EngineError
 from .sites import Blocks, Kind
 from .spans import SpecialTokens
 
-Contexts = Literal["prompt", "phrases", "regions"]
-"""What text the pixels read.
+SubjectText = Literal["prompt", "phrase", "words"]
+"""Where a subject's own words are read: in the ``prompt``, as in Peekaboo, or in its ``phrase``, encoded by
+itself with its own start, end and padding tokens, so that nothing of the other words comes with it; ``words``
+is the phrase by itself without those tokens."""
 
-``prompt``: the words of the prompt, as in Peekaboo. ``phrases``: a subject's pixels read its phrase, encoded
-by itself with its own start, end and padding tokens, so that nothing of the other words comes with it (as
-DiTraj, arXiv 2509.21839, has prompts for foreground and background). ``regions``: besides, the background
-reads the prompt without the phrases, in those frames in which every subject is held.
-"""
+BackgroundText = Literal["prompt", "ground"]
+"""What the background reads: the ``prompt`` but for the subjects' words, as in Peekaboo, or the ``ground``:
+the prompt without the phrases, encoded by itself. End and padding tokens of the prompt tell of the subjects,
+those of the ground do not. In frames in which not every subject is held it reads the prompt."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Steering:
             scales logits by 0.01).
         soft_edges: a cell at a subject's edge sees both sides by the area that each covers of it, instead of
             belonging to the one that covers more.
-        contexts: what text the pixels read, see :data:`Contexts`. Other than ``prompt``, the unconditional
-            half reads its own text, unmasked.
-        contrast: with contexts of their own, the share with which the unconditional half reads what does not
-            belong to a pixel: the background the subjects' phrases, a subject's pixels the prompt without
-            phrases. Guidance then pushes each away from the other.
+        subject_text, background_text: see :data:`SubjectText` and :data:`BackgroundText` (DiTraj, arXiv
+            2509.21839, has one prompt for the foreground and one for the background).
+        contrast: the share with which the unconditional half reads besides what does not belong to a pixel:
+            the background the subjects' phrases, a subject's pixels the ground. Guidance then pushes each
+            away from the other.
         contrast_until: noise level at which that ends.
         follow_path: along time, a subject's pixels see the subject at the same place relative to its box, not
             the same pixel of the frame (Motion-Zero, arXiv 2401.10150, shifts frames for that). Without
@@ -88,7 +89,8 @@ class Steering:
     conditional_only: tuple[Kind, ...] = ()
     leak: float = 0.0
     soft_edges: bool = False
-    contexts: Contexts = "prompt"
+    subject_text: SubjectText = "prompt"
+    background_text: BackgroundText = "prompt"
     contrast: float = 0.0
     contrast_until: float = 0.0
     follow_path: bool = False
@@ -102,7 +104,8 @@ class Steering:
         for name, choices in (
             ("blocks", get_args(Blocks)),
             ("special_tokens", get_args(SpecialTokens)),
-            ("contexts", get_args(Contexts)),
+            ("subject_text", get_args(SubjectText)),
+            ("background_text", get_args(BackgroundText)),
         ):
             check_option(name, getattr(self, name), getattr(self, name) in choices, choices)
         for name in ("kinds", "conditional_only"):
@@ -111,19 +114,20 @@ class Steering:
         for name in _SHARES:
             value = getattr(self, name)
             check_option(name, value, value is None or 0 <= value <= 1, "a number from 0 to 1")
-        whole = self.blocks == "all" and "cross" in self.kinds
-        check_option(
-            "contexts",
-            self.contexts,
-            self.contexts == "prompt" or whole,
-            '"prompt" where not every block and cross-attention is steered',
-        )
-        check_option(
-            "contrast",
-            self.contrast,
-            not self.contrast or self.contexts != "prompt",
-            '0, or contexts "phrases" or "regions" with it',
-        )
+        for name, default in (("subject_text", "prompt"), ("background_text", "prompt"), ("contrast", 0)):
+            value = getattr(self, name)
+            everywhere = self.blocks == "all" and "cross" in self.kinds
+            check_option(
+                name,
+                value,
+                value == default or everywhere,
+                f'"{default}" where not all layers of cross-attention are steered',
+            )
+
+    @property
+    def reads_contexts(self) -> bool:
+        """Whether anything is read besides the prompt."""
+        return self.subject_text != "prompt" or self.background_text != "prompt" or self.contrast > 0
 
     def until(self, kind: Kind) -> float | None:
         """Noise level at which the masks of a kind of attention end; None where steps are counted."""
@@ -166,10 +170,9 @@ STRONG = Steering(
     cross_until=0.9,
     spatial_until=0.9,
     temporal_until=0.9,
-    conditional_only=("cross",),
     words_outside=0.0,
     amplify=4.0,
-    contexts="regions",
+    background_text="ground",
 )
 """What helped of the switches, training-free and without further passes of the denoiser."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -49,18 +49,32 @@ class Classes:
         """The phrase of a subject, 1 ... K, by itself."""
         return self.subjects + 3 + subject
 
-    def __len__(self) -> int:
+    @property
+    def unread(self) -> int:
+        """What is of no use to anyone."""
         return 2 * self.subjects + 4
 
-    def of_tokens(self, labels: torch.Tensor, with_contexts: bool) -> torch.Tensor:
-        """One-hot float (tokens of all segments, classes) from the labels of the prompt's tokens."""
-        special = {SHARED: self.shared, HIDDEN: self.hidden}
-        prompt = torch.tensor([special.get(label, label) for label in labels.tolist()])
-        segments = [prompt]
-        if with_contexts:
-            behind = [self.ground, *(self.phrase(k) for k in range(1, self.subjects + 1))]
-            segments += [torch.full_like(prompt, number) for number in behind]
-        return torch.nn.functional.one_hot(torch.cat(segments), len(self)).float()
+    def __len__(self) -> int:
+        return 2 * self.subjects + 5
+
+    def of_tokens(
+        self, prompt: np.ndarray, phrases: list[np.ndarray] | None, whole_phrases: bool
+    ) -> torch.Tensor:
+        """One-hot float (tokens of all segments, classes).
+
+        Args:
+            prompt: labels of the prompt's tokens.
+            phrases: labels of the tokens of each phrase by itself, its words 1; None where there are no
+                segments behind the prompt.
+            whole_phrases: whether start, end and padding tokens belong to a phrase.
+        """
+        segments = [np.select([prompt == SHARED, prompt == HIDDEN], [self.shared, self.hidden], prompt)]
+        if phrases is not None:
+            segments.append(np.full_like(prompt, self.ground))
+            for subject, labels in enumerate(phrases, start=1):
+                belongs = whole_phrases | (labels != BACKGROUND)
+                segments.append(np.where(belongs, self.phrase(subject), self.unread))
+        return torch.nn.functional.one_hot(torch.from_numpy(np.concatenate(segments)), len(self)).float()
 
 
 def without_phrases(prompt: str, phrases: list[str]) -> str:
@@ -103,8 +117,8 @@ class Reading:
         bound: whose words are suppressed outside: bool (subjects, frames).
         outside: the share that the words of those have outside.
         boost: factor on a subject's own words: float (subjects, frames).
-        with_contexts: whether there are segments behind the prompt.
-        with_ground: whether the background reads the ground.
+        own_phrase: whether subjects read their phrase by itself.
+        ground: whether the background reads the ground.
         contrast: share with which the unconditional half reads what does not belong to a pixel.
     """
 
@@ -112,8 +126,8 @@ class Reading:
     bound: np.ndarray
     outside: float
     boost: np.ndarray
-    with_contexts: bool
-    with_ground: bool
+    own_phrase: bool
+    ground: bool
     contrast: float
 
     @property
@@ -135,7 +149,7 @@ def shares(reading: Reading) -> torch.Tensor:
     background = seen[:, BACKGROUND]
     background[:, BACKGROUND] = background[:, classes.shared] = 1
     background[:, 1 : subjects + 1] = words_outside.T
-    if reading.with_ground:
+    if reading.ground:
         background[all_held] = 0
         background[all_held, classes.ground] = 1
     for subject in range(1, subjects + 1):
@@ -144,20 +158,25 @@ def shares(reading: Reading) -> torch.Tensor:
         own[:, BACKGROUND] = ~masked
         own[:, classes.shared] = 1
         own[:, 1 : subjects + 1] = np.where(masked[:, None], 0, words_outside.T)
-        own[:, subject] = np.where(masked & reading.with_contexts, 0, boost)
-        own[:, classes.phrase(subject)] = boost if reading.with_contexts else 0
+        own[:, subject] = np.where(masked & reading.own_phrase, 0, boost)
+        own[:, classes.phrase(subject)] = boost if reading.own_phrase else 0
         own[~held] = background[~held]
     return torch.from_numpy(seen)
 
 
-def unconditional_shares(reading: Reading) -> torch.Tensor:
-    """What pixels see of tokens in an unconditional half that is not masked: as :func:`shares`."""
-    subjects, frames = reading.masked.shape
-    classes = Classes(subjects)
-    seen = np.zeros((frames, subjects + 1, len(classes)), np.float32)
-    seen[:, :, : classes.ground] = 1
-    for subject in range(1, subjects + 1):
-        contrast = reading.contrast * reading.held[subject - 1]
-        seen[:, BACKGROUND, classes.phrase(subject)] = contrast
-        seen[:, subject, classes.ground] = contrast
-    return torch.from_numpy(seen)
+def unconditional_shares(reading: Reading, free: bool) -> torch.Tensor:
+    """What pixels see of tokens in the unconditional half: as :func:`shares`.
+
+    Its text stands where the prompt does in the other half, and nothing of it belongs to a subject; what is
+    masked there is masked here as in the released code, unless the half is left ``free``.
+    """
+    plain = replace(reading, boost=np.ones_like(reading.boost), own_phrase=False, ground=False)
+    seen = shares(plain)
+    classes = Classes(len(reading.masked))
+    if free:
+        seen[:] = 0
+        seen[:, :, : classes.ground] = 1
+    for subject, held in enumerate(torch.from_numpy(reading.held), start=1):
+        seen[:, BACKGROUND, classes.phrase(subject)] = reading.contrast * held
+        seen[:, subject, classes.ground] = reading.contrast * held
+    return seen

@@ -38,9 +38,10 @@ SWITCHES = {
     "cond_cross": {"conditional_only": ("cross",)},
     "leak": {"leak": 0.1},
     "soft_edges": {"soft_edges": True},
-    "phrases": {"contexts": "phrases"},
-    "regions": {"contexts": "regions"},
-    "contrast": {"contexts": "regions", "contrast": 0.5},
+    "phrase": {"subject_text": "phrase"},
+    "words": {"subject_text": "words"},
+    "ground": {"background_text": "ground"},
+    "contrast": {"contrast": 0.5},
     "follow_path": {"follow_path": True},
     "follow_noise": {"follow_noise": 0.5},
 }
@@ -216,22 +217,38 @@ def test_the_unconditional_half_can_be_left_alone(pipe):
 SEGMENT = 77  # the prompt, the ground and each phrase
 
 
-@pytest.mark.parametrize("contexts", ["phrases", "regions"])
-def test_while_masked_pixels_read_contexts_of_their_own(pipe, contexts):
-    read = Reader(pipe, PIXELS, PHRASES, contexts=contexts)
-    assert torch.equal(read.moved_by(2 * SEGMENT, 2 * SEGMENT + 3, 2 * SEGMENT + 76)[1], FLAT == 1)
-    assert torch.equal(read.moved_by(3 * SEGMENT)[1], FLAT == 2)
-    ground, prompt = read.moved_by(SEGMENT)[1], read.moved_by(START, AND, END)[1]
-    background = FLAT == 0
-    assert torch.equal(ground, background & (contexts == "regions"))
-    assert torch.equal(prompt, background & (contexts == "phrases"))
-    assert not read.moved_by(*BALL, *CUBE)[1].any()
-    assert read.moved_by(*range(SEGMENT), half=0)[0].all()  # the other half reads all of its text
-    assert not read.moved_by(*range(SEGMENT, 4 * SEGMENT), half=0)[0].any()  # and nothing else
+@pytest.mark.parametrize("subject_text", ["prompt", "phrase", "words"])
+@pytest.mark.parametrize("background_text", ["prompt", "ground"])
+def test_while_masked_pixels_read_texts_of_their_own(pipe, subject_text, background_text):
+    read = Reader(pipe, PIXELS, PHRASES, subject_text=subject_text, background_text=background_text)
+    background, nobody = FLAT == 0, FLAT < 0
+    if (subject_text, background_text) != ("prompt", "prompt"):
+        whole, some = subject_text == "phrase", subject_text != "prompt"
+        for segment, label in ((2, 1), (3, 2)):
+            own = FLAT.eq(label)
+            words = [segment * SEGMENT + token for token in BALL]
+            specials = [segment * SEGMENT, segment * SEGMENT + 76]
+            assert torch.equal(read.moved_by(*words)[1], own if some else nobody)
+            assert torch.equal(read.moved_by(*specials)[1], own if whole else nobody)
+        ground = read.moved_by(*range(SEGMENT, 2 * SEGMENT))[1]
+        assert torch.equal(ground, background if background_text == "ground" else nobody)
+    prompt = read.moved_by(START, AND, END)[1]
+    assert torch.equal(prompt, background if background_text == "prompt" else nobody)
+    assert torch.equal(read.moved_by(*BALL)[1], FLAT == 1 if subject_text == "prompt" else nobody)
+
+
+@pytest.mark.parametrize("options", [{"subject_text": "phrase"}, {"background_text": "ground"}])
+@pytest.mark.parametrize("conditional_only", [(), ("cross",)])
+def test_texts_of_their_own_leave_the_unconditional_half_alone(pipe, options, conditional_only):
+    ours = Reader(pipe, PIXELS, PHRASES, conditional_only=conditional_only, **options)
+    plain = Reader(pipe, PIXELS, PHRASES, conditional_only=conditional_only)
+    torch.testing.assert_close(ours()[0], plain()[0], atol=1e-5, rtol=1e-5)
+    assert difference(ours()[1], plain()[1]) > 1e-3
 
 
 def test_after_the_masks_a_subject_reads_the_prompt_too(pipe):
-    read = Reader(pipe, PIXELS, PHRASES, step=1, contexts="regions", words_outside=0.0)
+    texts = {"subject_text": "phrase", "background_text": "ground"}
+    read = Reader(pipe, PIXELS, PHRASES, step=1, words_outside=0.0, **texts)
     assert torch.equal(read.moved_by(2 * SEGMENT)[1], FLAT == 1)
     assert torch.equal(read.moved_by(*BALL)[1], FLAT == 1)
     assert torch.equal(read.moved_by(AND, END)[1], FLAT > 0)
@@ -240,21 +257,23 @@ def test_after_the_masks_a_subject_reads_the_prompt_too(pipe):
 
 def test_where_a_subject_is_let_go_the_background_reads_the_whole_prompt(pipe):
     strengths = np.array([[1.0, 1.0], [1.0, 0.0]])
-    read = Reader(pipe, PIXELS, PHRASES, contexts="regions", strengths=strengths)
+    read = Reader(pipe, PIXELS, PHRASES, background_text="ground", strengths=strengths)
     assert torch.equal(read.moved_by(SEGMENT)[1][0], FLAT[0] == 0)
     assert not read.moved_by(SEGMENT)[1][1].any()
     assert torch.equal(read.moved_by(*CUBE)[1][1], FLAT[1] != 1)
 
 
-def test_contrast_shows_the_unconditional_half_what_does_not_belong(pipe):
-    read = Reader(pipe, PIXELS, PHRASES, contexts="regions", contrast=0.5)
-    assert torch.equal(read.moved_by(2 * SEGMENT, half=0)[0], FLAT == 0)
+@pytest.mark.parametrize("subject_text", ["phrase", "words"])
+def test_contrast_shows_the_unconditional_half_what_does_not_belong(pipe, subject_text):
+    read = Reader(pipe, PIXELS, PHRASES, contrast=0.5, subject_text=subject_text)
+    assert torch.equal(read.moved_by(2 * SEGMENT + 1, half=0)[0], FLAT == 0)
+    assert torch.equal(read.moved_by(2 * SEGMENT, half=0)[0], (FLAT == 0) & (subject_text == "phrase"))
     assert torch.equal(read.moved_by(SEGMENT, half=0)[0], FLAT > 0)
-    assert read.moved_by(START, half=0)[0].all()
+    assert torch.equal(read.moved_by(START, half=0)[0], FLAT == 0)
 
 
 def test_contexts_are_the_texts_encoded_by_themselves(pipe):
-    with peekaboo(pipe, PIXELS, PHRASES, contexts="regions", masked_steps=1) as guidance:
+    with peekaboo(pipe, PIXELS, PHRASES, subject_text="phrase", masked_steps=1) as guidance:
         pipe.encode_prompt(PROMPT, "cpu", 1, True, negative_prompt="grass")
         _, got = guidance.before_denoiser(
             pipe.unet,
@@ -476,10 +495,10 @@ def test_the_pooled_labels_of_a_path_keep_every_cell(two_boxes):
         {"words_outside": 1.5},
         {"cross_until": -0.1},
         {"amplify": -1.0},
-        {"contexts": "both"},
-        {"contexts": "regions", "blocks": "mid_up"},
-        {"contexts": "phrases", "kinds": ("spatial",)},
-        {"contrast": 0.5},
+        {"subject_text": "both"},
+        {"background_text": "ground", "blocks": "mid_up"},
+        {"subject_text": "phrase", "kinds": ("spatial",)},
+        {"contrast": 0.5, "blocks": "mid_up"},
         {"conditional_only": ("crossed",)},
     ],
 )
