@@ -95,6 +95,9 @@ CONTROLS = (
     _plus("leak", leak=0.05),
     _plus("leak-long", leak=0.05, **dict.fromkeys(_LEVEL, 0.7)),
     _plus("soft-edges", soft_edges=True),
+    # i. the subject's words by a Gaussian in its box
+    _plus("centred", centred=1.0),
+    _plus("centred-binding-amplify", centred=1.0, words_outside=0.0, amplify=4.0),
     # f. texts of their own
     _plus("phrase", subject_text="phrase"),
     _plus("words", subject_text="words"),
@@ -132,6 +135,9 @@ CONTROLS = (
     _minus("minus-self", kinds=("cross",)),
     _minus("soft-edges", soft_edges=True),
     _minus("leak", leak=0.05),
+    _minus("centred", centred=1.0),
+    _minus("centred-half", centred=0.5),
+    _minus("centred-2", centred=2.0, amplify=6.0),
     _minus("noise", follow_noise=0.25),
     _minus("path", follow_path=True),
     _minus("path-80", follow_path=True, temporal_until=0.8),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .attention import Bias, Rule
-from .labels import BACKGROUND, cover, pool_labels
+from .labels import BACKGROUND, cover, off_centre, pool_labels
 from .paths import Paths, follow
 from .settings import Steering
 from .sites import Kind
@@ -138,8 +138,18 @@ class Rules:
             seen = torch.cat([torch.ones_like(seen), seen])
         return Bias(weights, seen, weights)
 
+    def _membership(self, grid: Grid) -> torch.Tensor:
+        """How much each cell belongs to each label when it reads the text: float (F, h, w, labels)."""
+        weights = self._weights_at(grid)
+        if not self._steering.centred or not self._subjects:
+            return weights
+        away = [off_centre(self._labels, label, *grid) for label in range(1, self._subjects + 1)]
+        falloff = torch.from_numpy(np.exp(-self._steering.centred * np.stack(away, axis=-1))).float()
+        subjects = weights[..., 1:] * falloff
+        return torch.cat([1 - subjects.sum(-1, keepdim=True), subjects], dim=-1)
+
     def _cross(self, grid: Grid) -> Bias:
-        weights = self._weights_at(grid).flatten(1, 2)
+        weights = self._membership(grid).flatten(1, 2)
         seen = shares(self._reading)
         if self._halves != 2:
             return Bias(weights, seen, self._tokens)

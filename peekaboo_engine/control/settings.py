@@ -58,6 +58,10 @@ class Steering:
             scales logits by 0.01).
         soft_edges: a cell at a subject's edge sees both sides by the area that each covers of it, instead of
             belonging to the one that covers more.
+        centred: how fast a cell belongs less to its subject and more to the background, as far as text is
+            concerned, from the centre of the subject's box outwards: by exp(-centred) at its sides and
+            exp(-2 centred) in its corners (TrailBlazer, arXiv 2401.00896, and FreeTraj weigh words by a
+            Gaussian in the box). So one subject fills the box and not several.
         subject_text, background_text: see :data:`SubjectText` and :data:`BackgroundText` (DiTraj, arXiv
             2509.21839, has one prompt for the foreground and one for the background).
         contrast: the share with which the unconditional half reads besides what does not belong to a pixel:
@@ -89,6 +93,7 @@ class Steering:
     conditional_only: tuple[Kind, ...] = ()
     leak: float = 0.0
     soft_edges: bool = False
+    centred: float = 0.0
     subject_text: SubjectText = "prompt"
     background_text: BackgroundText = "prompt"
     contrast: float = 0.0
@@ -100,7 +105,8 @@ class Steering:
         object.__setattr__(self, "kinds", tuple(self.kinds))
         object.__setattr__(self, "conditional_only", tuple(self.conditional_only))
         check_option("masked_steps", self.masked_steps, self.masked_steps >= 0, "0 or more")
-        check_option("amplify", self.amplify, self.amplify >= 0, "0 or more")
+        for name in ("amplify", "centred"):
+            check_option(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         for name, choices in (
             ("blocks", get_args(Blocks)),
             ("special_tokens", get_args(SpecialTokens)),
@@ -177,4 +183,4 @@ STRONG = Steering(
 """What helped of the switches, training-free and without further passes of the denoiser."""
 
 PRESETS = {"peekaboo": PEEKABOO, "strong": STRONG}
-DEFAULT_METHOD = "peekaboo"
+"""What the method of a job means."""

@@ -17,7 +17,7 @@ from tiny_models import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
 from peekaboo_engine.control import PRESETS, STRONG, Steering, peekaboo
 from peekaboo_engine.control.attention import Bias, masked_attention
-from peekaboo_engine.control.labels import pool_labels
+from peekaboo_engine.control.labels import off_centre, pool_labels
 from peekaboo_engine.control.levels import NoiseLevels
 from peekaboo_engine.control.noise import following_noise, offsets
 from peekaboo_engine.control.paths import follow
@@ -38,6 +38,7 @@ SWITCHES = {
     "cond_cross": {"conditional_only": ("cross",)},
     "leak": {"leak": 0.1},
     "soft_edges": {"soft_edges": True},
+    "centred": {"centred": 1.0},
     "phrase": {"subject_text": "phrase"},
     "words": {"subject_text": "words"},
     "ground": {"background_text": "ground"},
@@ -385,6 +386,27 @@ def test_soft_edges_of_whole_cells_are_hard(pipe):
     labels[2:] = 1
     hard = run(pipe, labels, PHRASES[:1])
     assert difference(run(pipe, labels, PHRASES[:1], soft_edges=True), hard) < 1e-4
+
+
+# i: the words' weight in the box
+
+
+def test_words_weigh_less_off_the_centre_of_the_box():
+    labels = np.zeros((2, 8, 12), np.uint8)
+    labels[0, 2:6, 3:9] = 1
+    away = off_centre(labels, 1, 8, 12)
+    corner = (1.5 / 2) ** 2 + (2.5 / 3) ** 2
+    assert away[0, 2, 3] == away[0, 5, 8] == pytest.approx(corner)
+    assert away[0, 3, 5] == pytest.approx(0.25**2 + (0.5 / 3) ** 2)
+    assert not away[1].any()
+    assert off_centre(labels, 1, 4, 6)[0, 0, 0] == pytest.approx((3 / 2) ** 2 + (5 / 3) ** 2)
+
+
+def test_a_cell_off_the_centre_reads_both_sides(pipe):
+    read = Reader(pipe, PIXELS, PHRASES, centred=1.0)
+    assert torch.equal(read.moved_by(*BALL)[1], FLAT == 1)
+    assert read.moved_by(AND)[1].all()
+    assert torch.equal(Reader(pipe, PIXELS, PHRASES).moved_by(AND)[1], FLAT == 0)
 
 
 # g: noise
