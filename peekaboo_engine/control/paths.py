@@ -8,7 +8,7 @@ rows of its own, one for each place relative to its centre, and the background k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class Paths:
     cells: torch.Tensor
     rows: torch.Tensor
     rule: Rule
+    _kept: dict = field(default_factory=dict, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -46,7 +47,9 @@ class Paths:
 
     def attend(self, query, key, value, scale=None) -> torch.Tensor:
         """Attention of each cell along its row: as :func:`.attention.masked_attention`."""
-        cells, rows = self.cells.to(query.device), self.rows.to(query.device)
+        if query.device not in self._kept:
+            self._kept[query.device] = (self.cells.to(query.device), self.rows.to(query.device))
+        cells, rows = self._kept[query.device]
         query, key, value = (_regrouped(part, cells) for part in (query, key, value))
         return _regrouped(self.rule.attend(query, key, value, scale), rows)
 

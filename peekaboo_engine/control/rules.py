@@ -38,6 +38,7 @@ class Rules:
         self._windows = {kind: Window(steering.until(kind), steering.masked_steps) for kind in get_args(Kind)}
         self._tokens = torch.zeros(0)  # until a prompt is read
         self._pooled: dict[Grid, torch.Tensor] = {}
+        self._falloffs: dict[Grid, torch.Tensor] = {}
         self._rules: dict[tuple[Kind, Grid], Rule | Bias | Paths] = {}
         self._states: dict[str, tuple] = {}
         self._halves = 0
@@ -143,9 +144,11 @@ class Rules:
         weights = self._weights_at(grid)
         if not self._steering.centred or not self._subjects:
             return weights
-        away = [off_centre(self._labels, label, *grid) for label in range(1, self._subjects + 1)]
-        falloff = torch.from_numpy(np.exp(-self._steering.centred * np.stack(away, axis=-1))).float()
-        subjects = weights[..., 1:] * falloff
+        if grid not in self._falloffs:
+            away = [off_centre(self._labels, label, *grid) for label in range(1, self._subjects + 1)]
+            falloff = np.exp(-self._steering.centred * np.stack(away, axis=-1))
+            self._falloffs[grid] = torch.from_numpy(falloff).float()
+        subjects = weights[..., 1:] * self._falloffs[grid]
         return torch.cat([1 - subjects.sum(-1, keepdim=True), subjects], dim=-1)
 
     def _cross(self, grid: Grid) -> Bias:
