@@ -152,8 +152,10 @@ class Guidance:
 
         def reporting(prompt, *args, **kwargs):
             self.read_prompt(prompt)
-            if self.steering.reads_contexts:
-                texts = [without_phrases(self._text(prompt), self._phrases), *self._phrases]
+            ground = (
+                [without_phrases(self._text(prompt), self._phrases)] if self.steering.reads_ground else []
+            )
+            if texts := ground + (self._phrases if self.steering.reads_phrases else []):
                 self._contexts = encode_contexts(encode_prompt, args, kwargs, texts)
             return encode_prompt(prompt, *args, **kwargs)
 

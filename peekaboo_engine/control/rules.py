@@ -47,8 +47,11 @@ class Rules:
     def read(self, prompt: np.ndarray, phrases: list[np.ndarray]) -> None:
         """Take the labels of the tokens of the prompt and of each phrase by itself: int64 (tokens,)."""
         classes = Classes(self._subjects)
-        contexts = phrases if self._steering.reads_contexts else None
-        self._tokens = classes.of_tokens(prompt, contexts, self._steering.subject_text == "phrase")[None]
+        steering = self._steering
+        if steering.subject_text == "phrase":
+            phrases = [np.ones_like(labels) for labels in phrases]
+        phrases = phrases if steering.reads_phrases else []
+        self._tokens = classes.of_tokens(prompt, steering.reads_ground, phrases)[None]
         self._forget("cross")
 
     def move_to(self, now: Moment, halves: int) -> None:

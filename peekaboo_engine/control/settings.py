@@ -131,9 +131,14 @@ class Steering:
             )
 
     @property
-    def reads_contexts(self) -> bool:
-        """Whether anything is read besides the prompt."""
-        return self.subject_text != "prompt" or self.background_text != "prompt" or self.contrast > 0
+    def reads_ground(self) -> bool:
+        """Whether anyone reads the prompt without the phrases."""
+        return self.background_text == "ground" or self.contrast > 0
+
+    @property
+    def reads_phrases(self) -> bool:
+        """Whether anyone reads a phrase by itself."""
+        return self.subject_text != "prompt" or self.contrast > 0
 
     def until(self, kind: Kind) -> float | None:
         """Noise level at which the masks of a kind of attention end; None where steps are counted."""
@@ -179,6 +184,7 @@ STRONG = Steering(
     words_outside=0.0,
     amplify=4.0,
     background_text="ground",
+    follow_noise=0.25,
 )
 """What helped of the switches, training-free and without further passes of the denoiser."""
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What each pixel reads of the text: the prompt's own tokens and contexts put behind them.
 
-The text of an attention call is a row of segments of equal length: the prompt, then, where contexts are read,
-the *ground* (the prompt without the subjects' phrases) and each subject's phrase by itself. Its tokens fall
-into classes, which :class:`Classes` numbers; :func:`shares` says what the pixels of each label see of each.
+The text of an attention call is a row of segments of equal length: the prompt, then, where these are read, the
+*ground* (the prompt without the subjects' phrases) and each subject's phrase by itself. Its tokens fall into
+classes, which :class:`Classes` numbers; :func:`shares` says what the pixels of each label see of each.
 """
 
 from __future__ import annotations
@@ -57,23 +57,19 @@ class Classes:
     def __len__(self) -> int:
         return 2 * self.subjects + 5
 
-    def of_tokens(
-        self, prompt: np.ndarray, phrases: list[np.ndarray] | None, whole_phrases: bool
-    ) -> torch.Tensor:
+    def of_tokens(self, prompt: np.ndarray, ground: bool, phrases: list[np.ndarray]) -> torch.Tensor:
         """One-hot float (tokens of all segments, classes).
 
         Args:
             prompt: labels of the prompt's tokens.
-            phrases: labels of the tokens of each phrase by itself, its words 1; None where there are no
-                segments behind the prompt.
-            whole_phrases: whether start, end and padding tokens belong to a phrase.
+            ground: whether there is that segment.
+            phrases: of each phrase that is a segment, 1 where a token is read, else 0.
         """
         segments = [np.select([prompt == SHARED, prompt == HIDDEN], [self.shared, self.hidden], prompt)]
-        if phrases is not None:
+        if ground:
             segments.append(np.full_like(prompt, self.ground))
-            for subject, labels in enumerate(phrases, start=1):
-                belongs = whole_phrases | (labels != BACKGROUND)
-                segments.append(np.where(belongs, self.phrase(subject), self.unread))
+        for subject, read in enumerate(phrases, start=1):
+            segments.append(np.where(read, self.phrase(subject), self.unread))
         return torch.nn.functional.one_hot(torch.from_numpy(np.concatenate(segments)), len(self)).float()
 
 

@@ -215,7 +215,7 @@ def test_the_unconditional_half_can_be_left_alone(pipe):
     assert difference(masked[0], free[0]) > 1e-3
 
 
-SEGMENT = 77  # the prompt, the ground and each phrase
+SEGMENT = 77  # the prompt, then the ground, then each phrase; those that are read
 
 
 @pytest.mark.parametrize("subject_text", ["prompt", "phrase", "words"])
@@ -223,16 +223,16 @@ SEGMENT = 77  # the prompt, the ground and each phrase
 def test_while_masked_pixels_read_texts_of_their_own(pipe, subject_text, background_text):
     read = Reader(pipe, PIXELS, PHRASES, subject_text=subject_text, background_text=background_text)
     background, nobody = FLAT == 0, FLAT < 0
-    if (subject_text, background_text) != ("prompt", "prompt"):
-        whole, some = subject_text == "phrase", subject_text != "prompt"
-        for segment, label in ((2, 1), (3, 2)):
-            own = FLAT.eq(label)
-            words = [segment * SEGMENT + token for token in BALL]
-            specials = [segment * SEGMENT, segment * SEGMENT + 76]
-            assert torch.equal(read.moved_by(*words)[1], own if some else nobody)
-            assert torch.equal(read.moved_by(*specials)[1], own if whole else nobody)
-        ground = read.moved_by(*range(SEGMENT, 2 * SEGMENT))[1]
-        assert torch.equal(ground, background if background_text == "ground" else nobody)
+    first = 1
+    if background_text == "ground":
+        assert torch.equal(read.moved_by(SEGMENT, 2 * SEGMENT - 1)[1], background)
+        first = 2
+    for label in (1, 2) if subject_text != "prompt" else ():
+        start = (first + label - 1) * SEGMENT
+        own = FLAT.eq(label)
+        assert torch.equal(read.moved_by(*(start + token for token in BALL))[1], own)
+        specials = read.moved_by(start, start + SEGMENT - 1)[1]
+        assert torch.equal(specials, own if subject_text == "phrase" else nobody)
     prompt = read.moved_by(START, AND, END)[1]
     assert torch.equal(prompt, background if background_text == "prompt" else nobody)
     assert torch.equal(read.moved_by(*BALL)[1], FLAT == 1 if subject_text == "prompt" else nobody)
@@ -274,7 +274,7 @@ def test_contrast_shows_the_unconditional_half_what_does_not_belong(pipe, subjec
 
 
 def test_contexts_are_the_texts_encoded_by_themselves(pipe):
-    with peekaboo(pipe, PIXELS, PHRASES, subject_text="phrase", masked_steps=1) as guidance:
+    with peekaboo(pipe, PIXELS, PHRASES, subject_text="phrase", background_text="ground") as guidance:
         pipe.encode_prompt(PROMPT, "cpu", 1, True, negative_prompt="grass")
         _, got = guidance.before_denoiser(
             pipe.unet,
