@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What each pixel reads of the text: the prompt's own tokens and contexts put behind them.
 
-The text of an attention call is a row of segments of equal length: the prompt, then, where these are read, the
-*ground* (the prompt without the subjects' phrases) and each subject's phrase by itself. Its tokens fall into
-classes, which :class:`Classes` numbers; :func:`shares` says what the pixels of each label see of each.
+The text of an attention call is a row of segments of equal length: the prompt, then, where these are read,
+the *ground* (the prompt without the subjects' phrases) and each subject's phrase by itself. Its tokens fall
+into classes, which :class:`Classes` numbers; :func:`shares` says what the pixels of each label see of each.
 """
 
 from __future__ import annotations
