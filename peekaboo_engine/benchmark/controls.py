@@ -109,7 +109,6 @@ CONTROLS = (
     # g, h. noise and attention along the path
     _plus("noise", follow_noise=0.25),
     _plus("noise-half", follow_noise=0.5),
-    _plus("noise-mirror", follow_noise=0.25, mirror_noise=True),
     _plus("noise-binding", follow_noise=0.25, words_outside=0.0),
     _plus("path", follow_path=True),
     # all together, and all but one
@@ -143,10 +142,6 @@ CONTROLS = (
     _minus("minus-noise", follow_noise=0.0),
     _minus("noise-half", follow_noise=0.5),
     _minus("noise-15", follow_noise=0.15),
-    _minus("mirror", mirror_noise=True),
-    _minus("mirror-contrast-centred", mirror_noise=True, contrast=1.0, contrast_until=0.9, centred=0.5),
-    _minus("mirror-gentle-centred", mirror_noise=True, amplify=2.0, words_outside=0.05, centred=0.5),
-    _minus("contrast-path-80", contrast=1.0, contrast_until=0.9, follow_path=True, temporal_until=0.8),
     _minus("gentle", amplify=2.0, words_outside=0.05),
     _minus("gentle-centred", amplify=2.0, words_outside=0.05, centred=0.5),
     _minus("path", follow_path=True),

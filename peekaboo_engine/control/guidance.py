@@ -165,8 +165,7 @@ class Guidance:
         """The pipeline's ``prepare_latents``, with noise that follows the subjects that are held at all."""
         held = np.concatenate([np.zeros((1, len(self._labels)), bool), self._strengths > 0])
         labels = self._labels * held[self._labels, np.arange(len(self._labels))[:, None, None]]
-        steering, scheduler = self.steering, self._pipe.scheduler
-        return wrap_latents(prepare_latents, labels, steering.follow_noise, steering.mirror_noise, scheduler)
+        return wrap_latents(prepare_latents, labels, self.steering.follow_noise, self._pipe.scheduler)
 
     def read_prompt(self, prompt: str | list[str] | None) -> None:
         """Label the tokens of the prompt that the pipeline is about to encode."""

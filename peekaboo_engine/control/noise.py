@@ -38,16 +38,13 @@ def offsets(labels: np.ndarray, label: int) -> np.ndarray:
     return np.nan_to_num(np.round(centres - centres[shown[len(shown) // 2]])).astype(np.int64)
 
 
-def following_noise(
-    noise: torch.Tensor, labels: np.ndarray, cutoff: float, mirrored: bool = False
-) -> torch.Tensor:
+def following_noise(noise: torch.Tensor, labels: np.ndarray, cutoff: float) -> torch.Tensor:
     """Noise of unit variance whose low frequencies are carried along with each subject.
 
     Args:
         noise: (batch, channels, frames, h, w), white, of unit variance.
         labels: (frames, h, w), 0 background.
         cutoff: where low frequencies end, as a share of the highest on each axis.
-        mirrored: whether what is carried is first made the same on the left and the right of its box.
 
     Returns:
         The same shape and type. Every subject and the background keep unit variance; without a subject, the
@@ -60,13 +57,7 @@ def following_noise(
     for label in np.unique(labels[labels > 0]):
         path = offsets(labels, label)
         shown = np.flatnonzero((labels == label).any(axis=(1, 2)))
-        middle = shown[len(shown) // 2]
-        patch = fresh[:, :, middle]
-        if mirrored:
-            first, last = np.flatnonzero((labels[middle] == label).any(axis=0))[[0, -1]]
-            patch = patch.clone()
-            patch[..., first : last + 1] += patch[..., first : last + 1].flip(-1)
-            patch[..., first : last + 1] /= 2**0.5
+        patch = fresh[:, :, shown[len(shown) // 2]]
         for frame in shown:
             here = torch.from_numpy(labels[frame] == label).to(noise.device)
             moved = patch.roll(tuple(path[frame].tolist()), dims=(-2, -1))
@@ -87,9 +78,7 @@ def _low_pass(shape: tuple[int, ...], cutoff: float) -> torch.Tensor:
     return 1 / (1 + (squared / cutoff**2) ** ORDER)
 
 
-def wrap_latents(
-    prepare_latents: Callable, labels: np.ndarray, cutoff: float, mirrored: bool, scheduler
-) -> Callable:
+def wrap_latents(prepare_latents: Callable, labels: np.ndarray, cutoff: float, scheduler) -> Callable:
     """A pipeline's ``prepare_latents`` with noise that follows; latents that are given are left alone."""
     if "num_frames" not in inspect.signature(prepare_latents).parameters:
         raise EngineError(
@@ -102,7 +91,6 @@ def wrap_latents(
         if given is not None or latents.shape[2] != len(labels):
             return latents
         scale = float(scheduler.init_noise_sigma)
-        pooled = pool_labels(labels, *latents.shape[-2:])
-        return following_noise(latents / scale, pooled, cutoff, mirrored) * scale
+        return following_noise(latents / scale, pool_labels(labels, *latents.shape[-2:]), cutoff) * scale
 
     return following

@@ -73,8 +73,6 @@ class Steering:
             ``leak`` and ``soft_edges`` there.
         follow_noise: the lowest frequencies of the first noise that are carried along each subject's path, as
             a share of the highest (FreeTraj takes a quarter); 0 leaves the noise alone.
-        mirror_noise: make what is carried the same on the left and the right of the box, so that the noise
-            does not draw the subject to one side.
 
     Raises:
         EngineError: ``bad_option``.
@@ -102,7 +100,6 @@ class Steering:
     contrast_until: float = 0.0
     follow_path: bool = False
     follow_noise: float = 0.0
-    mirror_noise: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))

@@ -45,7 +45,6 @@ SWITCHES = {
     "contrast": {"contrast": 0.5},
     "follow_path": {"follow_path": True},
     "follow_noise": {"follow_noise": 0.5},
-    "mirror_noise": {"follow_noise": 0.5, "mirror_noise": True},
 }
 
 
@@ -438,19 +437,6 @@ def test_noise_follows_a_subject_and_stays_noise():
         assert followed[..., there].std().item() == pytest.approx(1, abs=0.01)
         assert followed[..., there].mean().item() == pytest.approx(0, abs=0.02)
     assert torch.equal(following_noise(noise, 0 * labels, 0.5), noise)
-
-
-def test_mirrored_noise_is_the_same_on_both_sides():
-    labels = moving()
-    noise = torch.randn(1, 64, *labels.shape, generator=torch.Generator().manual_seed(0))
-
-    def symmetry(some):
-        smooth = torch.nn.functional.avg_pool2d(some[0, :, 4, 4:14, 14:24], 3, 1)
-        return torch.nn.functional.cosine_similarity(smooth.flatten(), smooth.flip(-1).flatten(), dim=0)
-
-    plain, mirrored = (following_noise(noise, labels, 0.5, mirrored) for mirrored in (False, True))
-    assert symmetry(plain) + 0.3 < symmetry(mirrored)
-    assert mirrored[..., torch.from_numpy(labels == 1)].std().item() == pytest.approx(1, abs=0.01)
 
 
 def test_noise_comes_from_the_seed_and_given_latents_stay(pipe, two_boxes):
