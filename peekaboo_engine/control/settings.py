@@ -186,7 +186,7 @@ STRONG = Steering(
     background_text="ground",
     follow_noise=0.25,
 )
-"""What helped of the switches, training-free and without further passes of the denoiser."""
+"""What promises most of the switches, without further passes of the denoiser; not measured yet."""
 
 PRESETS = {"peekaboo": PEEKABOO, "strong": STRONG}
 """What the method of a job means."""
