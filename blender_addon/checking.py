@@ -40,12 +40,10 @@ class Report:
     Attributes:
         problem: what keeps the shot from being made, in a sentence; empty without.
         findings: what may disappoint.
-        mapping: how the frames map, in words.
     """
 
     problem: str = ""
     findings: tuple[findings.Finding, ...] = ()
-    mapping: str = ""
 
 
 @dataclass
@@ -93,8 +91,14 @@ def check_now(scene) -> Report:
     except PeekabooError as error:
         report = Report(str(error))
     _reports[scene.session_uid] = _changes, report
-    _expect_echo()
+    expect_echo()
     return report
+
+
+def learn(scene, layout: shot.Layout) -> None:
+    """Take a layout that was just read for a check, since that is what it would find."""
+    _reports[scene.session_uid] = _changes, _report(layout)
+    expect_echo()
 
 
 def is_pending(scene) -> bool:
@@ -103,10 +107,7 @@ def is_pending(scene) -> bool:
 
 
 def _report(layout: shot.Layout) -> Report:
-    return Report(
-        findings=tuple(findings.find(layout)),
-        mapping=shot.mapping_in_words(layout.timing, len(layout.labels)),
-    )
+    return Report(findings=tuple(findings.find(layout)))
 
 
 def _ask(scene: int) -> None:
@@ -175,14 +176,15 @@ def _go_on(scene, check: _Check) -> Report | None:
     with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
         while len(check.maps) < num_frames and time.monotonic() < until:
             check.maps.append(sampler.label_map(timing.scene_frames[len(check.maps)], width, height))
-    _expect_echo()
+    expect_echo()
     if len(check.maps) < num_frames:
         return None
     names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
     return _report(shot.Layout(names, np.stack(check.maps), timing))
 
 
-def _expect_echo() -> None:
+def expect_echo() -> None:
+    """Take the next update of a scene, if it comes soon, for a trace of what the add-on did by itself."""
     global _echo_until
     _echo_until = time.monotonic() + ECHO_SECONDS
 

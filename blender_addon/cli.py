@@ -9,7 +9,18 @@ from typing import Any
 
 import bpy
 
-from . import engine_client, engine_setup, findings, headless, options, preferences, preview, shot, takes
+from . import (
+    engine_client,
+    engine_setup,
+    findings,
+    headless,
+    options,
+    preferences,
+    preview,
+    shot,
+    takes,
+    torch_builds,
+)
 from .console import Console
 from .errors import PeekabooError
 
@@ -27,7 +38,8 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
     if asked.save and not bpy.data.filepath:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
     console = Console(asked.json)
-    python = _engine_python(asked)
+    device = torch_builds.torch_device(_device(asked))
+    settings = engine_client.Settings(_engine_python(asked), online, headless.IDLE_SECONDS, device)
     shots = []
     for scene in options.chosen_scenes(asked.scene):
         options.override(scene, asked)
@@ -39,7 +51,7 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
         for scene, layout, seed in shots
     )
     try:
-        for order, result in headless.generate(orders, python, online, console):
+        for order, result in headless.generate(orders, settings, console):
             made += 1
             console.result(
                 f"clip {result.clip}",
@@ -58,6 +70,10 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
 
 def _engine_python(asked: argparse.Namespace) -> Path:
     return engine_client.find_python(asked.python) if asked.python else preferences.engine_python()
+
+
+def _device(asked: argparse.Namespace) -> str:
+    return asked.device or preferences.device()
 
 
 def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path:
@@ -101,7 +117,7 @@ def check(asked: argparse.Namespace) -> None:
         PeekabooError: what is missing.
     """
     console = Console(asked.json)
-    ready = engine_setup.check(_engine_python(asked))
+    ready = engine_setup.check(_engine_python(asked), _device(asked))
     console.result(ready, "engine", text=ready)
     for scene in options.chosen_scenes(asked.scene):
         if asked.scene or any(obj.peekaboo.is_subject for obj in scene.objects):
@@ -133,7 +149,8 @@ def set_up(asked: argparse.Namespace) -> None:
         raise PeekabooError("Blender may not go online: put --online-mode before --command.")
     console = Console(asked.json)
     folder, packages = preferences.own_environment(), engine_setup.requirements()
-    task = engine_setup.Task(lambda task: engine_setup.install(task, folder, packages))
+    device = _device(asked)
+    task = engine_setup.Task(lambda task: engine_setup.install(task, folder, packages, device))
     ready = headless.wait(task, console)
     console.result(ready, "engine", text=ready)
 
@@ -141,7 +158,7 @@ def set_up(asked: argparse.Namespace) -> None:
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """Add the options of :func:`generate`."""
     options.add_shot(parser)
-    options.add_python(parser)
+    options.add_engine(parser)
     parser.add_argument("--save", action="store_true", help="save the .blend with the clips in its sequencer")
 
 
@@ -157,10 +174,11 @@ def _parser() -> argparse.ArgumentParser:
     masking.set_defaults(call=masks)
     checking = commands.add_parser("check", help="say whether the engine can run, and look at the shot")
     checking.add_argument("--scene", action="append", metavar="NAME", help="the scene to look at")
-    options.add_python(checking)
+    options.add_engine(checking)
     options.add_json(checking)
     checking.set_defaults(call=check)
     setting_up = commands.add_parser("setup", help="make the engine's own environment")
+    options.add_device(setting_up)
     options.add_json(setting_up)
     setting_up.set_defaults(call=set_up)
     return parser

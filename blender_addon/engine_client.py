@@ -2,7 +2,8 @@
 """Run the engine as a subprocess in its own Python, and read its events; imports no bpy.
 
 A reader thread turns the engine's JSON lines into messages on a queue and does nothing else. Whoever started
-the engine drains the queue: a plain loop (:meth:`Engine.run`), or a timer of Blender's (:meth:`Engine.poll`).
+the engine drains the queue: a plain loop (:meth:`EngineProcess.events`), or a timer of Blender's
+(:meth:`EngineProcess.poll`).
 
 The engine watches its stdin and stops when that closes, so that it never outlives the process that started
 it.
@@ -17,8 +18,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .engine_messages import (
@@ -36,7 +38,6 @@ from .engine_messages import (
 from .errors import PeekabooError
 
 __all__ = [
-    "Engine",
     "EngineProcess",
     "Event",
     "Failure",
@@ -46,6 +47,7 @@ __all__ = [
     "Preview",
     "Progress",
     "Result",
+    "Settings",
     "Start",
     "WarmEngine",
     "engine_folder",
@@ -66,6 +68,11 @@ NICENESS = 10
 """How far the engine steps back for other processes, where the system knows such a thing."""
 REAP_INTERVAL = 0.02
 """Seconds between two looks at an engine that is waited for."""
+
+OWN_ENVIRONMENT = "engine"
+"""Name of the folder in the extension's that has the engine's own environment."""
+COMPLETE = "peekaboo-complete.txt"
+"""File in that environment which says that its set-up came to its end."""
 
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 
@@ -97,19 +104,40 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
         return Path(chosen)
     homes = [PACKAGE_FOLDER.parent / ".venv"]
     if extension_folder is not None:
-        homes.append(extension_folder / "engine")
+        homes.append(extension_folder / OWN_ENVIRONMENT)
     for home in homes:
         if (python := python_of(home)).is_file():
+            if home.name == OWN_ENVIRONMENT and not (home / COMPLETE).is_file():
+                raise PeekabooError(
+                    "The engine's set-up is not complete: press Set Up Engine to go on with it."
+                )
             return python
     raise PeekabooError(
-        "The engine's Python environment is not there: press Set Up Engine in the add-on's preferences "
-        "(in a checkout, run scripts/demo once), or set PEEKABOO_PYTHON to a Python that has it."
+        "The engine's Python environment is not there: press Set Up Engine, or choose an existing Python in "
+        "the add-on's preferences (in a checkout, run scripts/demo once)."
     )
 
 
 def python_of(home: Path) -> Path:
     """The interpreter of a virtual environment."""
     return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an engine is started with; with others it is another engine.
+
+    Attributes:
+        python: the interpreter that it runs in.
+        online: whether it may download a model.
+        idle_seconds: after so long without a job it ends by itself.
+        device: what it computes on, as torch calls that, or ``auto``.
+    """
+
+    python: Path
+    online: bool
+    idle_seconds: float
+    device: str = "auto"
 
 
 class EngineProcess:
@@ -280,69 +308,25 @@ class EngineProcess:
                 f'take a smaller model; its log is "{self.log}".',
             )
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if code and self._deadline is not None:  # it has not said hello
+            return Failure(
+                "died",
+                f"The engine {how} at its start: press Check Engine in the preferences to learn what is "
+                f'missing; its log is "{self.log}".',
+            )
         return Failure(
             "died" if code else "left",
             f'The engine {how} before the clip was done; its log is "{self.log}".',
         )
 
 
-class Engine(EngineProcess):
-    """One run of the engine on one job."""
-
-    def __init__(
-        self,
-        job_folder: Path,
-        out_folder: Path,
-        python: Path,
-        log: Path | None = None,
-        online: bool = True,
-    ):
-        """Start the engine; raises as :class:`EngineProcess`.
-
-        Args:
-            job_folder: with ``job.json`` and ``masks.npz``.
-            out_folder: where the clip goes.
-            python: the interpreter that has the engine's requirements.
-            log: where the engine's stderr goes; ``engine.log`` in ``job_folder`` when left out.
-            online: whether the engine may download a model.
-        """
-        arguments = ["generate", str(job_folder), "--out", str(out_folder), "--events"]
-        super().__init__(arguments, python, log or job_folder / "engine.log", online)
-
-    def run(self, on_event: Callable[[Event], None]) -> Result:
-        """Wait until the clip is there.
-
-        Args:
-            on_event: called with each event.
-
-        Raises:
-            PeekabooError: there will be no clip.
-        """
-        try:
-            for event in self.events():
-                on_event(event)
-                if isinstance(event, Failure):
-                    raise PeekabooError(event.message)
-                if isinstance(event, Result):
-                    return event
-        finally:
-            self.cancel()
-        raise PeekabooError(f'The engine was stopped; its log is "{self.log}".')
-
-
 class WarmEngine(EngineProcess):
     """An engine that runs one job after the other, and keeps the model loaded between them."""
 
-    def __init__(self, python: Path, log: Path, online: bool, idle_seconds: float):
-        """Start the engine; raises as :class:`EngineProcess`.
-
-        Args:
-            python: see :class:`EngineProcess`.
-            log: likewise.
-            online: likewise.
-            idle_seconds: after so long without a job it ends by itself.
-        """
-        super().__init__(["serve", "--idle", str(idle_seconds)], python, log, online)
+    def __init__(self, settings: Settings, log: Path):
+        """Start the engine; raises as :class:`EngineProcess`."""
+        arguments = ["serve", "--idle", str(settings.idle_seconds), "--device", settings.device]
+        super().__init__(arguments, settings.python, log, settings.online)
 
     def generate(self, job: str, job_folder: Path, out_folder: Path) -> None:
         """Ask for a clip; the events about it carry ``job``."""

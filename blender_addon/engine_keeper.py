@@ -4,26 +4,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import engine_client
-from .engine_client import Event, Hello, WarmEngine
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an engine is started with; with others it is another engine.
-
-    Attributes:
-        python: the interpreter that it runs in.
-        online: whether it may download a model.
-        idle_seconds: how long it stays without a job.
-    """
-
-    python: Path
-    online: bool
-    idle_seconds: float
+from .engine_client import Event, Hello, Settings, WarmEngine
 
 
 class Keeper:
@@ -51,7 +35,7 @@ class Keeper:
         if self.engine is None and not self._leaving:
             self._started += 1
             log = logs / f"peekaboo-engine-{self._started}.log"
-            self.engine = WarmEngine(settings.python, log, settings.online, settings.idle_seconds)
+            self.engine = WarmEngine(settings, log)
             self._settings = settings
         return self.engine
 

@@ -22,19 +22,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import engine_client
+from . import engine_client, torch_builds
 from .errors import PeekabooError
 
 PACKAGE_FOLDER = Path(__file__).resolve().parent
 CHECK_SECONDS = 120
 OLDEST_PYTHON = (3, 11)
-GIGABYTES = 3.0
-"""Free space that the packages ask for, with what pip needs to unpack them."""
+RESUMING_PIP = "pip>=25.2"
+"""This one goes on with a download whose connection was lost."""
+BUILD_RECORD = "peekaboo-torch.txt"
+"""File in an environment that says which build of torch it has."""
 
 CANCELLED = "The set-up was cancelled; what was downloaded is kept."
 PIP_OPTIONS = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 
 _PROBE = """
 import importlib, json, sys
@@ -48,9 +48,9 @@ for name in ["torch", "diffusers", "transformers", "accelerate", "safetensors", 
 report = {"python": sys.version_info[:2], "missing": missing}
 if not missing:
     import torch
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    other = "MPS" if torch.backends.mps.is_available() else "the CPU"
-    report |= {"torch": torch.__version__, "device": gpu or other}
+    devices = {"cuda": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+    devices |= {"mps": "MPS"} if torch.backends.mps.is_available() else {}
+    report |= {"torch": torch.__version__, "devices": devices | {"cpu": "the CPU"}}
 print(json.dumps(report))
 """
 
@@ -61,8 +61,12 @@ def requirements() -> Path:
     return inside if inside.is_file() else PACKAGE_FOLDER.parent / "requirements" / "engine.txt"
 
 
-def check(python: Path) -> str:
+def check(python: Path, choice: str = torch_builds.AUTO) -> str:
     """Say in a line what an engine would run on.
+
+    Args:
+        python: the interpreter that it would run in.
+        choice: what it is to compute on; a key of :data:`torch_builds.TITLES`.
 
     Raises:
         PeekabooError: what is missing, in one sentence.
@@ -87,7 +91,14 @@ def check(python: Path) -> str:
         raise PeekabooError(
             f'"{python}" lacks {names} ({reason}): press Set Up Engine, or install the packages there.'
         )
-    return f"Ready: torch {report['torch']} on {report['device']}."
+    devices = report["devices"]
+    device = next(iter(devices)) if choice == torch_builds.AUTO else torch_builds.torch_device(choice)
+    if device not in devices:
+        raise PeekabooError(
+            f"torch {report['torch']} finds nothing to compute on with {torch_builds.TITLES[choice]}: choose "
+            "another device, or press Set Up Engine to get the build for it."
+        )
+    return f"Ready: torch {report['torch']} on {devices[device]}."
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,21 @@ class Ended:
 
     text: str
     failed: bool
+
+
+class _CommandFailed(PeekabooError):
+    """A command that sets up ended with an error.
+
+    Attributes:
+        reason: what it printed last.
+    """
+
+    def __init__(self, reason: str):
+        """Say so in a sentence."""
+        super().__init__(
+            f"The engine cannot be set up ({reason}): check the network, or choose an existing Python."
+        )
+        self.reason = reason
 
 
 class Task:
@@ -180,10 +206,7 @@ class Task:
         if self._cancelled:
             raise PeekabooError(CANCELLED)
         if code:
-            reason = last.removeprefix("ERROR: ").rstrip(".")
-            raise PeekabooError(
-                f"The engine cannot be set up ({reason}): check the network, or choose an existing Python."
-            )
+            raise _CommandFailed(last.removeprefix("ERROR: ").rstrip(".") or f"exit code {code}")
 
     def _run(self) -> None:
         try:
@@ -202,13 +225,14 @@ def _has_pip(python: Path) -> bool:
         return False
 
 
-def install(task: Task, folder: Path, packages: Path) -> str:
+def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds.AUTO) -> str:
     """Make or complete an environment.
 
     Args:
         task: that this is the work of.
         folder: of the environment.
         packages: the requirement file; see :func:`requirements`.
+        choice: what the engine is to compute on; a key of :data:`torch_builds.TITLES`.
 
     Returns:
         What the engine would run on, in a sentence.
@@ -216,14 +240,12 @@ def install(task: Task, folder: Path, packages: Path) -> str:
     Raises:
         PeekabooError: there is no usable environment; what pip has downloaded is kept for the next time.
     """
+    build = torch_builds.build_for(choice, packages.read_text(encoding="utf-8"))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    python = engine_client.python_of(folder)
+    python, complete = engine_client.python_of(folder), folder / engine_client.COMPLETE
+    complete.unlink(missing_ok=True)
     if not _has_pip(python):  # none yet, or one that was cut short
-        free = shutil.disk_usage(folder.parent).free / 1e9
-        if free < GIGABYTES:
-            raise PeekabooError(
-                f"The engine takes {GIGABYTES:.0f} GB and {free:.1f} GB are free: make room on the disk."
-            )
+        _check_room(folder.parent, build)
         task.step("Making the environment")
         task.call([sys.executable, "-I", "-m", "venv", "--clear", str(folder)])
     pip = [str(python), "-I", "-m", "pip", "install", *PIP_OPTIONS]
@@ -232,36 +254,48 @@ def install(task: Task, folder: Path, packages: Path) -> str:
         if match := re.match(r"\s*(Collecting|Downloading) (\S+)|(Installing) collected", line):
             task.step(f"{match[1]} {match[2]}" if match[1] else "Installing packages")
 
-    for source in torch_sources(packages.read_text(encoding="utf-8")):
-        try:
-            task.call([*pip, "--no-deps", *source], tell)
-        except PeekabooError as error:
-            if str(error) == CANCELLED:
-                raise
-        else:
-            break
-    task.call([*pip, "-r", str(packages)], tell)
+    with suppress(_CommandFailed):  # the old one works too, but begins a broken download again
+        task.call([*pip, RESUMING_PIP], tell)
+    if build is not None:
+        _install_torch(task, pip, build, folder / BUILD_RECORD, tell)
+    more = ["--extra-index-url", build.index] if build and build.index else []
+    task.call([*pip, *more, "-r", str(packages)], tell)
     task.step("Checking")
-    return check(python)
+    ready = check(python, choice)
+    complete.touch()
+    return ready
 
 
-def torch_sources(packages: str) -> list[list[str]]:
-    """List pip's arguments for torch by itself, the best first, so that its build is chosen.
+def _check_room(folder: Path, build: torch_builds.Build | None) -> None:
+    free = shutil.disk_usage(folder).free / 1e9
+    wanted = torch_builds.GIGABYTES[build.device if build else "cpu"]
+    if free < wanted:
+        raise PeekabooError(
+            f"The engine takes {wanted:.0f} GB and {free:.1f} GB are free: make room on the disk."
+        )
 
-    Without an NVIDIA card Linux takes the build for CPUs, which is a tenth of the size; with one, Windows
-    takes a build for CUDA. Elsewhere what PyPI has is right.
 
-    Args:
-        packages: text of the requirement file.
+def _install_torch(
+    task: Task, pip: list[str], build: torch_builds.Build, record: Path, tell: Callable[[str], None]
+) -> None:
+    """Install torch by itself, so that its build is chosen; to pip one build is as good as another.
+
+    Raises:
+        PeekabooError: no source has it; the environment is as it was.
     """
-    match = re.search(r"^torch==[\w.]+", packages, re.M)
-    if match is None:
-        return []
-    pin, has_nvidia = match[0], shutil.which("nvidia-smi") is not None
-    if index := os.environ.get("PEEKABOO_TORCH_INDEX"):
-        return [["--index-url", index, pin]]
-    if sys.platform == "linux" and not has_nvidia:
-        return [[f"{pin}+cpu"], ["--index-url", CPU_INDEX, f"{pin}+cpu"]]
-    if sys.platform == "win32" and has_nvidia:
-        return [["--index-url", CUDA_INDEX, pin]]
-    return []
+    wanted = f"{build.pin} {build.device} {build.index}"
+    if record.is_file() and record.read_text(encoding="utf-8") == wanted:
+        return
+    record.unlink(missing_ok=True)
+    for source in build.sources:
+        try:
+            task.call([*pip, "--no-deps", "--force-reinstall", *source], tell)
+        except _CommandFailed as error:
+            reason = error.reason
+        else:
+            record.write_text(wanted, encoding="utf-8")
+            return
+    raise PeekabooError(
+        f"torch's build for {torch_builds.TITLES[build.device]} cannot be fetched ({reason}): check the "
+        "network, choose another device, or an existing Python."
+    )

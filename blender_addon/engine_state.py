@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import engine_setup, preferences
+from . import engine_setup, generation, preferences
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 3.0
@@ -32,7 +32,8 @@ def set_up() -> None:
         PeekabooError: the add-on runs from a checkout, whose scripts make one.
     """
     folder, packages = preferences.own_environment(), engine_setup.requirements()
-    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages))
+    device = preferences.device()
+    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages, device))
 
 
 def check() -> None:
@@ -41,8 +42,8 @@ def check() -> None:
     Raises:
         PeekabooError: there is none.
     """
-    python = preferences.engine_python()
-    _begin("Checking the engine", lambda task: engine_setup.check(python))
+    python, device = preferences.engine_python(), preferences.device()
+    _begin("Checking the engine", lambda task: engine_setup.check(python, device))
 
 
 def cancel() -> None:
@@ -74,10 +75,7 @@ def _tick() -> float | None:
             _task = None
         else:
             report(message.text, failed=False)
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "PREFERENCES":
-                area.tag_redraw()
+    generation.redraw()
     return None if _task is None else POLL_SECONDS
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import compat, pictures, preferences, sequencer, shot, takes
+from . import checking, compat, pictures, preferences, sequencer, shot, takes
 from .errors import PeekabooError
 from .job_queue import Outcome, Queue
 from .jobs import Job, duration
@@ -70,6 +70,7 @@ def start(scene, count: int = 1) -> None:
     with _showing_errors():
         preferences.engine_settings()
         layout = shot.read_shot(scene)
+        checking.learn(scene, layout)
         for seed in takes.seeds(scene, count):
             _add(scene, shot.make_job(scene, layout, seed), layout.labels)
 

@@ -148,7 +148,7 @@ class Order:
 
 
 def generate(
-    orders: Iterable[Order], python: Path, online: bool = True, console: Console | None = None
+    orders: Iterable[Order], settings: engine_client.Settings, console: Console | None = None
 ) -> Iterator[tuple[Order, engine_client.Result]]:
     """Make clips with one engine, printing progress, and put each into its scene's sequencer.
 
@@ -156,8 +156,7 @@ def generate(
 
     Args:
         orders: what is wanted, looked at one by one.
-        python: the interpreter to run the engine in.
-        online: whether the engine may download a model.
+        settings: of the engine.
         console: prints the progress.
 
     Raises:
@@ -169,7 +168,7 @@ def generate(
             job, job_folder = shot.make_job(order.scene, order.layout, order.seed), order.folder / "job"
             shot.write_job(job, order.layout.labels, job_folder)
             if engine is None:
-                engine = engine_client.WarmEngine(python, job_folder / "engine.log", online, IDLE_SECONDS)
+                engine = engine_client.WarmEngine(settings, job_folder / "engine.log")
             engine.generate(str(number), job_folder, order.folder)
             result = _wait_for_clip(engine, console)
             sequencer.add_clip(order.scene, result.clip, job)

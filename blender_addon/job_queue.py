@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import engine_client
-from .engine_client import Event, Failure
-from .engine_keeper import Keeper, Settings
+from .engine_client import Event, Failure, Settings
+from .engine_keeper import Keeper
 from .errors import PeekabooError
 from .jobs import Job
 

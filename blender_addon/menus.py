@@ -35,6 +35,21 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout.operator("peekaboo.import_layout", icon="IMPORT")
 
 
+class PEEKABOO_MT_take(bpy.types.Menu):
+    """Strip ▸ Peekaboo Take."""
+
+    bl_label = "Peekaboo Take"
+
+    def draw(self, _context):
+        """Draw what can be done with the active take."""
+        layout = self.layout
+        layout.operator_context = "INVOKE_REGION_WIN"
+        layout.operator("peekaboo.retake", icon="FILE_REFRESH")
+        layout.operator("peekaboo.restore_settings", icon="LOOP_BACK")
+        layout.operator("peekaboo.show_masks", icon="MOD_MASK")
+        layout.operator("peekaboo.open_take", icon="FILE_FOLDER")
+
+
 def _draw_add(self, _context):
     self.layout.menu("PEEKABOO_MT_add_subject", icon="OUTLINER_OB_CAMERA")
 
@@ -50,14 +65,28 @@ def _draw_import(self, _context):
     self.layout.operator("peekaboo.import_layout", text="Peekaboo Layout (.json)")
 
 
+def _draw_render(self, _context):
+    self.layout.separator()
+    self.layout.operator_context = "INVOKE_REGION_WIN"
+    self.layout.operator("peekaboo.generate", text="Generate Peekaboo Clip")
+    self.layout.operator("peekaboo.cancel", text="Cancel Generating Peekaboo Clip")
+
+
+def _draw_strip(self, _context):
+    self.layout.separator()
+    self.layout.menu("PEEKABOO_MT_take", icon="SEQUENCE")
+
+
 _DRAWN = (
     ("VIEW3D_MT_add", _draw_add),
     ("VIEW3D_MT_object", _draw_object),
     ("TOPBAR_MT_file_import", _draw_import),
+    ("TOPBAR_MT_render", _draw_render),
+    ("SEQUENCER_MT_strip", _draw_strip),
 )
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
-    (PEEKABOO_MT_add_subject, PEEKABOO_MT_subjects)
+    (PEEKABOO_MT_add_subject, PEEKABOO_MT_subjects, PEEKABOO_MT_take)
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bpy
 
-from . import shot
+from . import shot, torch_builds
 from .errors import PeekabooError, UsageError
 
 SETTINGS = (
@@ -58,9 +58,17 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
 
 
-def add_python(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the engine's Python."""
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the engine runs."""
     parser.add_argument("--python", help="the engine's Python, where it is not to be found")
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add what the engine computes on."""
+    parser.add_argument(
+        "--device", choices=list(torch_builds.TITLES), help="to compute on; as the preferences say by default"
+    )
 
 
 def seed_list(text: str) -> list[int]:

@@ -7,7 +7,7 @@ import textwrap
 
 import bpy
 
-from . import authoring, checking, phrases
+from . import authoring, checking, engine_state, phrases
 
 LETTER_WIDTH = 6.4
 """Width of an average letter of the interface's font at scale 1, in pixels."""
@@ -130,6 +130,19 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
             draw_sentence(column, context, finding.text, "INFO" if finding.kind == "CUT" else "ERROR")
         if not report.problem and not report.findings:
             column.label(text="All subjects are in view", icon="CHECKMARK")
+
+
+def draw_set_up(layout, context) -> None:
+    """Draw the buttons that see to the engine's environment, and how that goes."""
+    row = layout.row()
+    if engine_state.is_busy():
+        row.operator("peekaboo.cancel_set_up", icon="CANCEL")
+    else:
+        row.operator("peekaboo.set_up_engine", icon="IMPORT")
+        row.operator("peekaboo.check_engine", icon="CHECKMARK")
+    text, failed = engine_state.status()
+    if text:
+        draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
 
 
 def draw_sentence(layout, context, text: str, icon: str) -> None:

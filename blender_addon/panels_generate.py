@@ -6,10 +6,10 @@ from __future__ import annotations
 import bpy
 from bpy.props import IntProperty
 
-from . import compat, generation, pictures, preferences, sequencer
+from . import compat, engine_state, generation, pictures, preferences, sequencer
 from .errors import PeekabooError
 from .jobs import Job
-from .panels import SidebarPanel, draw_sentence
+from .panels import SidebarPanel, draw_sentence, draw_set_up
 
 PREVIEW_SCALE = 7.0
 """Height of a preview, in lines."""
@@ -60,14 +60,14 @@ def _draw_button(layout, context, queues: bool) -> None:
 def _draw_queue(layout, context, jobs: list[Job]) -> None:
     running = generation.current()
     if running is not None:
-        if running.preview is not None and (icon := pictures.icon_of(running.preview)):
-            layout.template_icon(icon, scale=PREVIEW_SCALE)
         if len(jobs) > 1:
             layout.label(text=running.title)
         layout.progress(factor=running.factor, text=running.text)
         if running.notice:
             draw_sentence(layout, context, running.notice, "INFO")
         layout.operator("peekaboo.cancel", icon="CANCEL").job = running.id
+        if running.preview is not None and (icon := pictures.icon_of(running.preview)):
+            layout.template_icon(icon, scale=PREVIEW_SCALE)
     waiting = [job for job in jobs if job is not running]
     if waiting:
         column = layout.column(align=True)
@@ -79,11 +79,17 @@ def _draw_queue(layout, context, jobs: list[Job]) -> None:
 
 
 def _draw_missing_engine(layout, context) -> None:
+    problem = ""
     try:
         preferences.engine_python()
     except PeekabooError as error:
-        draw_sentence(layout, context, str(error), "ERROR")
-        layout.operator("preferences.addon_show", text="Open Preferences").module = __package__
+        problem = str(error)
+    if not problem and not engine_state.is_busy():
+        return
+    if not engine_state.status()[0]:
+        draw_sentence(layout, context, problem, "ERROR")
+    draw_set_up(layout, context)
+    layout.operator("preferences.addon_show", text="Open Preferences").module = __package__
 
 
 def _draw_colors(layout, context) -> None:

@@ -53,40 +53,33 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "output_folder", text="Output")
 
 
-class PEEKABOO_PT_sampling(SidebarPanel, bpy.types.Panel):
+class _Settings(SidebarPanel):
+    """A part of the shot's settings, closed until it is wanted."""
+
+    bl_parent_id = "PEEKABOO_PT_shot"
+    bl_options = {"DEFAULT_CLOSED"}
+    settings: tuple[str, ...]
+
+    def draw(self, context):
+        """Draw the settings below one another."""
+        self.layout.use_property_split = True
+        self.layout.use_property_decorate = False
+        for name in self.settings:
+            self.layout.prop(context.scene.peekaboo, name)
+
+
+class PEEKABOO_PT_sampling(_Settings, bpy.types.Panel):
     """Numbers of a generation that a model has defaults for."""
 
     bl_label = "Sampling"
-    bl_parent_id = "PEEKABOO_PT_shot"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context):
-        """Draw the numbers."""
-        layout, settings = self.layout, context.scene.peekaboo
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.prop(settings, "num_inference_steps")
-        layout.prop(settings, "guidance_scale")
-        layout.prop(settings, "masked_steps")
+    settings = ("num_inference_steps", "guidance_scale", "masked_steps")
 
 
-class PEEKABOO_PT_masks(SidebarPanel, bpy.types.Panel):
+class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
     """How subjects become masks, and how these act."""
 
     bl_label = "Masks"
-    bl_parent_id = "PEEKABOO_PT_shot"
-    bl_options = {"DEFAULT_CLOSED"}
-
-    def draw(self, context):
-        """Draw the settings."""
-        layout, settings = self.layout, context.scene.peekaboo
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.prop(settings, "occluded_by_scene")
-        layout.prop(settings, "motion_blur")
-        layout.prop(settings, "blocks")
-        layout.prop(settings, "special_tokens")
-        layout.prop(settings, "gate_second_temporal")
+    settings = ("occluded_by_scene", "motion_blur", "blocks", "special_tokens", "gate_second_temporal")
 
 
 register, unregister = bpy.utils.register_classes_factory(

@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.props import IntProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from . import engine_client
-from .engine_keeper import Settings
+from . import engine_client, torch_builds
+from .engine_client import Settings
 from .errors import PeekabooError
 
 DEFAULT_IDLE_MINUTES = 15
@@ -26,8 +26,20 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
 
+    device: EnumProperty(
+        name="Device",
+        description="What the engine computes on, and so which build of torch Set Up Engine gets",
+        items=[
+            (torch_builds.AUTO, "Automatic", "The best that this machine has"),
+            ("cpu", "CPU", "Works everywhere, slowly"),
+            ("cuda", "CUDA", "A graphics card by NVIDIA"),
+            ("rocm", "ROCm", "A graphics card by AMD, on Linux"),
+            ("mps", "MPS", "The graphics processor of Apple Silicon"),
+        ],
+    )
+
     idle_minutes: IntProperty(
-        name="Keep Engine",
+        name="Keep Engine (Minutes)",
         description="Minutes that the engine stays, with its model in memory, after its last job",
         default=DEFAULT_IDLE_MINUTES,
         min=1,
@@ -36,24 +48,20 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
 
     def draw(self, context):
         """Draw where the engine's Python is, how to get one, and whether it is complete."""
-        from . import engine_state  # which asks this module for the engine's Python
-        from .panels import draw_sentence
+        from .panels import draw_set_up  # which asks this module for the engine's Python
 
         layout = self.layout
         column = layout.column()
         column.use_property_split = True
         column.prop(self, "python", placeholder="the engine's own environment")
+        column.prop(self, "device")
+        if self.device == torch_builds.AUTO:
+            split = column.split(factor=0.4)  # as far as a name and its value are apart
+            split.label()
+            split.label(text=f"{torch_builds.TITLES[torch_builds.found()]} on this machine")
         column.prop(self, "idle_minutes")
-        row = layout.row()
-        if engine_state.is_busy():
-            row.operator("peekaboo.cancel_set_up", icon="CANCEL")
-        else:
-            row.operator("peekaboo.set_up_engine", icon="IMPORT")
-            row.operator("peekaboo.check_engine", icon="CHECKMARK")
-            row.operator("peekaboo.free_memory")
-        text, failed = engine_state.status()
-        if text:
-            draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
+        draw_set_up(layout, context)
+        layout.operator("peekaboo.free_memory")
 
 
 def _get():
@@ -81,7 +89,7 @@ def own_environment() -> Path:
         raise PeekabooError(
             "The add-on runs from a checkout: run scripts/demo there to make the environment."
         )
-    return folder / "engine"
+    return folder / engine_client.OWN_ENVIRONMENT
 
 
 def engine_python() -> Path:
@@ -103,7 +111,21 @@ def engine_settings() -> Settings:
     """
     stated = _get()
     minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
-    return Settings(engine_python(), bpy.app.online_access, 60.0 * minutes)
+    return Settings(
+        engine_python(), bpy.app.online_access, 60.0 * minutes, torch_builds.torch_device(device())
+    )
+
+
+def device() -> str:
+    """What the engine is to compute on: a key of :data:`torch_builds.TITLES`."""
+    stated = _get()
+    return stated.device if stated else torch_builds.AUTO
+
+
+def names_python() -> bool:
+    """Whether an existing Python is to be used, and not the engine's own environment."""
+    stated = _get()
+    return bool(stated and stated.python)
 
 
 register, unregister = bpy.utils.register_classes_factory((PEEKABOO_AP_preferences,))

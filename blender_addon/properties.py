@@ -16,6 +16,8 @@ from . import authoring, compat, models
 
 CONSTANT: set[str] = set()
 """Options of a property that cannot be keyframed, since a clip has one value of it."""
+AS_TYPED = {"TEXTEDIT_UPDATE"}
+"""Options of a text that takes effect with each letter, so that it is checked while it is typed."""
 
 
 class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
@@ -36,7 +38,7 @@ class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
     phrase: StringProperty(
         name="Phrase",
         description="The words of the prompt that name what is here",
-        options=CONSTANT,
+        options=AS_TYPED,
     )
     color: FloatVectorProperty(
         name="Color",
@@ -102,7 +104,7 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
     prompt: StringProperty(
         name="Prompt",
         description="What the clip shows, with the phrase of each subject in it",
-        options=CONSTANT,
+        options=AS_TYPED,
     )
     negative_prompt: StringProperty(
         name="Negative Prompt",

@@ -248,26 +248,6 @@ def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
         ) from None
 
 
-def write_shot(
-    scene, folder: Path, on_frame: Callable[[int, int], None] | None = None, seed: int | None = None
-) -> dict:
-    """Project a scene and write its job folder; returns the job.
-
-    Args:
-        scene: with subjects, a camera and a prompt.
-        folder: the job folder.
-        on_frame: see :func:`read_layout`.
-        seed: see :func:`make_job`.
-
-    Raises:
-        PeekabooError: what keeps the shot from being made, before anything is written.
-    """
-    layout = read_shot(scene, on_frame)
-    job = make_job(scene, layout, seed)
-    write_job(job, layout.labels, folder)
-    return job
-
-
 def read_shot(scene, on_frame: Callable[[int, int], None] | None = None) -> Layout:
     """Project a scene at the size of its model, after checking its prompt.
 

@@ -154,7 +154,8 @@ class Placement:
         except (RuntimeError, AssertionError):
             raise EngineError(
                 "no_device",
-                f'torch finds no device "{device}" here; use --device cpu, or install a torch built for it.',
+                f'torch finds no device "{device}" here: choose another one (--device, or Device in the '
+                "add-on's preferences), or install a torch built for it.",
             ) from None
         return torch.device(device), getattr(torch, dtype)
 

@@ -1,45 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operators that see to the engine's environment."""
 
+from collections.abc import Callable
+
 import bpy
 
-from .. import engine_state, generation
+from .. import engine_state, generation, preferences
 from ..errors import PeekabooError
 
 
-class PEEKABOO_OT_set_up_engine(bpy.types.Operator):
-    """Make the engine's own Python environment: gigabytes to download. Blender's Python is not touched"""
+class _SeesToEnvironment:
+    """An operator that begins something with the engine's environment; ``begin`` is what."""
 
-    bl_idname = "peekaboo.set_up_engine"
-    bl_label = "Set Up Engine"
-    bl_options = {"INTERNAL"}
-
-    @classmethod
-    def poll(cls, _context):
-        """Nothing else is going on, and Blender may go online."""
-        if engine_state.is_busy():
-            cls.poll_message_set("The engine is being set up or checked")
-            return False
-        if not bpy.app.online_access:
-            cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
-            return False
-        return True
-
-    def execute(self, _context):
-        """Begin."""
-        try:
-            engine_state.set_up()
-        except PeekabooError as error:
-            engine_state.report(str(error))
-        return {"FINISHED"}
-
-
-class PEEKABOO_OT_check_engine(bpy.types.Operator):
-    """See whether the engine has all that it needs, and what it would compute on"""
-
-    bl_idname = "peekaboo.check_engine"
-    bl_label = "Check Engine"
-    bl_options = {"INTERNAL"}
+    begin: Callable[[], None]
 
     @classmethod
     def poll(cls, _context):
@@ -50,12 +23,43 @@ class PEEKABOO_OT_check_engine(bpy.types.Operator):
         return True
 
     def execute(self, _context):
-        """Begin."""
+        """Begin, or show why not."""
         try:
-            engine_state.check()
+            self.begin()
         except PeekabooError as error:
             engine_state.report(str(error))
         return {"FINISHED"}
+
+
+class PEEKABOO_OT_set_up_engine(_SeesToEnvironment, bpy.types.Operator):
+    """Make the engine's own Python environment: gigabytes to download. Blender's Python is not touched"""
+
+    bl_idname = "peekaboo.set_up_engine"
+    bl_label = "Set Up Engine"
+    bl_options = {"INTERNAL"}
+    begin = staticmethod(engine_state.set_up)
+
+    @classmethod
+    def poll(cls, context):
+        """Also, Blender may go online, and the environment is wanted."""
+        if not super().poll(context):
+            return False
+        if not bpy.app.online_access:
+            cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
+            return False
+        if preferences.names_python():
+            cls.poll_message_set("An existing Python is chosen: clear that first")
+            return False
+        return True
+
+
+class PEEKABOO_OT_check_engine(_SeesToEnvironment, bpy.types.Operator):
+    """See whether the engine has all that it needs, and what it would compute on"""
+
+    bl_idname = "peekaboo.check_engine"
+    bl_label = "Check Engine"
+    bl_options = {"INTERNAL"}
+    begin = staticmethod(engine_state.check)
 
 
 class PEEKABOO_OT_cancel_set_up(bpy.types.Operator):

@@ -60,13 +60,13 @@ class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
     def execute(self, context):
         """Wait until the clips are there: for scripts."""
         try:
-            python, scene = preferences.engine_python(), context.scene
+            settings, scene = preferences.engine_settings(), context.scene
             layout = shot.read_shot(scene)
             orders = (
                 headless.Order(scene, layout, seed, takes.new_folder(scene))
                 for seed in takes.seeds(scene, self.count)
             )
-            list(headless.generate(orders, python, bpy.app.online_access))
+            list(headless.generate(orders, settings))
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -5,6 +5,8 @@ import math
 
 import bpy
 
+from blender_addon import shot
+
 PROMPT = "a red ball and a blue cube on grass"
 
 
@@ -55,3 +57,11 @@ def small_shot(scene, frames=4):
     cube = add_empty(scene, "a blue cube", "CUBE", location=(2, 0, 0))
     scene.peekaboo.prompt = PROMPT
     return ball, cube
+
+
+def write_shot(scene, folder):
+    """Read a scene and write its job folder; returns the job."""
+    layout = shot.read_shot(scene)
+    job = shot.make_job(scene, layout)
+    shot.write_job(job, layout.labels, folder)
+    return job

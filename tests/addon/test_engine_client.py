@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import stand_in
+from one_job import Engine
 
 from blender_addon import engine_client
-from blender_addon.engine_client import Engine, Failure, Hello, Phase, Progress, Result, find_python
+from blender_addon.engine_client import Failure, Hello, Phase, Progress, Result, find_python
 from blender_addon.errors import PeekabooError
 
 GOOD_RUN = (
@@ -180,7 +181,7 @@ for line in sys.stdin:
 @pytest.fixture
 def warm(tmp_path):
     python = stand_in.write(tmp_path, stand_in.HELLO + ECHO, out=False)
-    engine = engine_client.WarmEngine(python, tmp_path / "log", online=False, idle_seconds=60)
+    engine = engine_client.WarmEngine(engine_client.Settings(python, False, 60), tmp_path / "log")
     yield engine
     engine.cancel()
 
@@ -225,7 +226,15 @@ def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypa
     python = tmp_path / "engine" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     python.parent.mkdir(parents=True)
     python.touch()
+    with pytest.raises(PeekabooError, match="set-up is not complete: press Set Up Engine to go on"):
+        find_python(extension_folder=tmp_path)
+    (tmp_path / "engine" / engine_client.COMPLETE).touch()
     assert find_python(extension_folder=tmp_path) == python
+
+
+def test_an_engine_that_ends_at_its_start_leads_to_the_check(start):
+    *_, last = start("sys.exit(3)").events()
+    assert last.message.startswith("The engine ended with exit code 3 at its start: press Check Engine")
 
 
 def test_a_python_that_cannot_run_is_one_sentence(tmp_path):

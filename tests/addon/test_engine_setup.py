@@ -40,7 +40,7 @@ def test_what_is_no_python_is_told(tmp_path):
         engine_setup.check(tmp_path)
 
 
-def test_an_environment_is_made_apart_from_this_python(tmp_path, packages):
+def test_an_environment_is_made_apart_from_this_python(tmp_path, packages, monkeypatch):
     home = tmp_path / "profile" / "engine"
     task = engine_setup.Task(lambda task: engine_setup.install(task, home, packages))
     messages = finish(task)
@@ -48,7 +48,10 @@ def test_an_environment_is_made_apart_from_this_python(tmp_path, packages):
     assert engine_client.python_of(home).is_file()
     # The environment is there, and lacks what the list did not name.
     assert messages[-1].failed and "lacks torch" in messages[-1].text
-    assert engine_client.find_python(extension_folder=home.parent)
+    monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)
+    monkeypatch.setattr(engine_client, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
+    with pytest.raises(PeekabooError, match="set-up is not complete"):
+        engine_client.find_python(extension_folder=home.parent)
 
 
 def test_a_cancelled_setup_ends_its_processes(tmp_path):
@@ -70,14 +73,6 @@ def test_what_pip_cannot_find_is_told_in_a_sentence(tmp_path, packages, monkeypa
     ended = finish(task)[-1]
     assert ended.failed
     assert ended.text.startswith("The engine cannot be set up (No matching distribution found for")
-
-
-def test_the_build_of_torch_is_chosen_for_the_machine(monkeypatch):
-    monkeypatch.setenv("PEEKABOO_TORCH_INDEX", "https://example.org/whl")
-    assert engine_setup.torch_sources("numpy==2\ntorch==2.13.0\n") == [
-        ["--index-url", "https://example.org/whl", "torch==2.13.0"]
-    ]
-    assert engine_setup.torch_sources("numpy==2\n") == []
 
 
 def test_the_list_of_packages_is_found():

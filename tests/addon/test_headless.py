@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import stand_in
 import tiny_model
-from scenes import small_shot
+from one_job import Engine
+from scenes import small_shot, write_shot
 
 from blender_addon import compat, engine_client, headless, sequencer
 
@@ -116,15 +117,14 @@ def test_an_engine_killed_in_mid_run_leaves_the_file_unharmed(blend, tmp_path):
 
 
 def test_the_real_engine_killed_in_mid_run_leaves_no_clip(blend, model, tmp_path):
-    from blender_addon import shot
     from blender_addon.errors import PeekabooError
 
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     scene = bpy.context.scene
     scene.peekaboo.model = str(model)
     scene.peekaboo.num_inference_steps = 50
-    shot.write_shot(scene, tmp_path / "out" / "job")
-    engine = engine_client.Engine(tmp_path / "out" / "job", tmp_path / "out", engine_client.find_python())
+    write_shot(scene, tmp_path / "out" / "job")
+    engine = Engine(tmp_path / "out" / "job", tmp_path / "out", engine_client.find_python())
 
     def kill(event):
         if isinstance(event, engine_client.Progress):

@@ -11,7 +11,7 @@ import stand_in
 from test_engine_client import ECHO, gone
 
 from blender_addon import engine_client
-from blender_addon.engine_keeper import Settings
+from blender_addon.engine_client import Settings
 from blender_addon.errors import PeekabooError
 from blender_addon.job_queue import Queue
 from blender_addon.jobs import Job

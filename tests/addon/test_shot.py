@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scenes import PROMPT, add_camera, add_empty, small_shot
+from scenes import PROMPT, add_camera, add_empty, small_shot, write_shot
 
 from blender_addon import cameras, shot
 from blender_addon.errors import PeekabooError
@@ -72,7 +72,7 @@ def test_markers_switch_the_camera_as_they_do_for_blender(scene):
 def test_a_job_is_written_whole_with_what_the_scene_says(scene, tmp_path):
     small_shot(scene, frames=48)
     scene.peekaboo.seed, scene.peekaboo.masked_steps = 7, 0
-    job = shot.write_shot(scene, tmp_path / "job")
+    job = write_shot(scene, tmp_path / "job")
     assert json.loads((tmp_path / "job" / "job.json").read_text()) == job
     with np.load(tmp_path / "job" / "masks.npz", allow_pickle=False) as arrays:
         labels = arrays["labels"]
@@ -92,7 +92,7 @@ def test_a_random_seed_is_drawn_for_each_job_and_the_fixed_one_is_kept(scene, tm
     assert len(seeds) > 1 and all(0 <= seed < shot.SEED_LIMIT for seed in seeds) and settings.seed == 7
     assert shot.make_job(scene, layout, seed=0)["seed"] == 0
     settings.seed_mode = "FIXED"
-    assert shot.write_shot(scene, tmp_path / "job")["seed"] == 7
+    assert write_shot(scene, tmp_path / "job")["seed"] == 7
 
 
 def move_out_of_view(scene):
@@ -130,7 +130,7 @@ def test_what_keeps_a_shot_from_being_made_is_one_sentence(scene, tmp_path, spoi
     small_shot(scene)
     spoil(scene)
     with pytest.raises(PeekabooError, match=problem) as caught:
-        shot.write_shot(scene, tmp_path / "job")
+        write_shot(scene, tmp_path / "job")
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
     assert not list(tmp_path.iterdir())
     assert len(bpy.data.scenes) == 1
@@ -140,7 +140,7 @@ def test_an_unwritable_folder_is_one_sentence(scene, tmp_path):
     small_shot(scene)
     (tmp_path / "file").touch()
     with pytest.raises(PeekabooError, match="cannot be written"):
-        shot.write_shot(scene, tmp_path / "file" / "job")
+        write_shot(scene, tmp_path / "file" / "job")
 
 
 def test_too_many_subjects_are_refused(scene):

@@ -111,14 +111,15 @@ class Hands:
         yield from self.find(operator)
         yield from self.click()
 
-    def fill(self, name: str, text: str):
+    def fill(self, name: str, text: str, enter: bool = True):
         """Find a text field and type into it."""
         yield from self.find(name)
         yield from self.click()
         yield from self.key("A", ctrl=True)
         yield from self.type(text)
-        yield from self.key("RET")
-        yield PAUSE
+        if enter:
+            yield from self.key("RET")
+            yield PAUSE
 
     def look_through_camera(self):
         """Show the camera's frame beside the sidebar."""

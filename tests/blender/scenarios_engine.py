@@ -70,7 +70,7 @@ def scenario_killed(hands: Hands):
 
 
 def scenario_trouble(hands: Hands):
-    """Undo and redo in the middle of a generation; then the disk is full; then the environment is gone."""
+    """Render, save, undo, redo in mid generation; then the disk is full; then the environment is gone."""
     engine_state = addon("engine_state")
     yield from prepare(hands)
     with hands.context():
@@ -78,6 +78,7 @@ def scenario_trouble(hands: Hands):
         yield from until(lambda: not engine_state.is_busy())
     facts: dict = {"check": engine_state.status()}
     yield from generate(hands)
+    facts["rendered"] = yield from render_and_save(hands)
     with hands.context():
         bpy.ops.mesh.primitive_cube_add()
         bpy.ops.ed.undo_push(message="Cube")
@@ -126,6 +127,20 @@ def scenario_stay(hands: Hands):
     (hands.out / "facts.json").write_text(json.dumps(facts))
     while True:
         yield 1
+
+
+def render_and_save(hands: Hands):
+    """Render a picture as F12 does, and save; returns whether that was done and the job still runs."""
+    scene, done = bpy.context.scene, []
+    bpy.context.preferences.view.render_display_type = "NONE"
+    scene.render.engine, scene.render.resolution_percentage = "BLENDER_WORKBENCH", 10
+    bpy.app.handlers.render_complete.append(lambda *_: done.append(scene.render.engine))
+    with hands.context():
+        bpy.ops.render.render("INVOKE_DEFAULT")
+    yield from until(lambda: done)
+    yield from until(lambda: not bpy.app.is_job_running("RENDER"))
+    bpy.ops.wm.save_mainfile()
+    return [not bpy.data.is_dirty, bool(addon("generation").unfinished())]
 
 
 def shot_settings() -> list:

@@ -2,7 +2,6 @@
 """Scenarios of making clips, and of what is done with them: run inside Blender."""
 
 import bpy
-from gaps import Gaps
 from hands import PAUSE, Hands
 from shooting import (
     PROMPT,
@@ -20,23 +19,36 @@ from shooting import (
 )
 
 
-def scenario_generate(hands: Hands):
-    """Generate, cancel with ESC, generate again to the end on the same engine, see the strip, undo, redo."""
-    generation, scene = addon("generation"), bpy.context.scene
-    scene.frame_end = 24
-    yield from hands.open_tab()
+def author(hands: Hands):
+    """Add a subject, and type a phrase and a prompt that first do not fit; returns what the add-on said."""
     yield from hands.picture("1-tab")
     yield from hands.press("peekaboo.add_subject")
     yield from hands.fill("phrase", "a red ball")
     yield from hands.fill("prompt", "a blue cube on grass")
     yield from hands.picture("2-phrase-not-in-prompt")
     can_generate = [bpy.ops.peekaboo.generate.poll()]
-    yield from hands.fill("prompt", PROMPT)
+    yield from hands.fill("prompt", PROMPT, enter=False)
+    as_typed = addon("authoring").prompt_problem(bpy.context.scene)
+    yield from hands.key("RET")
+    yield PAUSE
     can_generate.append(bpy.ops.peekaboo.generate.poll())
     subject = hands.window.view_layer.objects.active
     animate(subject)
     yield from hands.look_through_camera()
-    facts: dict = {"phrase": subject.peekaboo.phrase, "prompt": scene.peekaboo.prompt, "can": can_generate}
+    return {
+        "phrase": subject.peekaboo.phrase,
+        "prompt": bpy.context.scene.peekaboo.prompt,
+        "can": can_generate,
+        "as_typed": as_typed,
+    }
+
+
+def scenario_generate(hands: Hands):
+    """Generate, cancel with ESC, generate again to the end on the same engine, see the strip, undo, redo."""
+    generation, scene = addon("generation"), bpy.context.scene
+    scene.frame_end = 24
+    yield from hands.open_tab()
+    facts = yield from author(hands)
     yield from save(hands)
     yield from hands.picture("3-ready")
 
@@ -50,15 +62,9 @@ def scenario_generate(hands: Hands):
     facts["after_cancel"] = [outcome(), strip_names(), takes(hands)]
     yield from hands.picture("6-cancelled")
 
-    gaps = Gaps()
-    yield 3
-    facts["idle"] = gaps.end()
-    yield from hands.find("peekaboo.generate")
-    gaps = Gaps()
-    yield from hands.click()
+    yield from hands.press("peekaboo.generate")
     yield from until(generation.unfinished)
     yield from all_done()
-    facts["busy"] = gaps.end()
     facts["pids"].append(engine_pid())
     facts["after_clip"] = [outcome(), strip_names(), takes(hands)]
     yield from hands.picture("7-done")

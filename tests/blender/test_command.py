@@ -95,3 +95,9 @@ def test_the_engine_is_checked(profile, shot):
 def test_the_set_up_asks_to_be_online_first(profile, shot):
     run = profile.blender("--offline-mode", "--command", "peekaboo", "setup", "--json", check=False)
     assert run.returncode == 1 and "--online-mode" in found(run)[0]["error"]
+
+
+def test_the_set_up_says_what_there_is_no_build_for(profile, shot):
+    arguments = ("--online-mode", "--command", "peekaboo", "setup", "--device", "mps", "--json")
+    run = profile.blender(*arguments, check=False)
+    assert run.returncode == 1 and "no build of torch for MPS on Linux" in found(run)[0]["error"]

@@ -58,6 +58,7 @@ def test_author_generate_cancel_generate_undo(play):
     facts = play("generate", steps=60).facts(seconds=400)
     assert (facts["phrase"], facts["prompt"]) == ("a red ball", "a red ball on grass")
     assert facts["can"] == [False, True]
+    assert not facts["as_typed"], "the prompt is not checked while it is typed"
     assert facts["after_cancel"] == ["The generation was cancelled; nothing was kept of it.", [], []]
     outcome, strips, takes = facts["after_clip"]
     assert outcome.startswith("The clip is in channel 1 of the sequencer, frames 1 to 24, after")
@@ -65,7 +66,6 @@ def test_author_generate_cancel_generate_undo(play):
     assert {"Scene_001/clip.mp4", "Scene_001/thumbnail.png"} < set(takes)
     assert facts["after_undo"] == [[], "a red ball on grass"]
     assert facts["after_redo"] == ["Peekaboo 0"]
-    print("ms between timer ticks, and held by the add-on:", facts["idle"], facts["busy"], sep="\n")
     assert facts["pids"][0] == facts["pids"][1], "the engine was not kept"
     assert_engines_end(facts["pids"])
 
@@ -108,13 +108,14 @@ def test_an_engine_that_is_killed_is_told_in_each_phase_and_the_next_clip_has_a_
     assert_engines_end(facts["pids"])
 
 
-def test_undo_in_mid_generation_a_full_disk_and_a_lost_environment(play, tmp_path):
+def test_render_save_and_undo_in_mid_generation_a_full_disk_and_a_lost_environment(play, tmp_path):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{ENGINE.python}" "$@"\n')
     python.chmod(0o755)
-    facts = play("trouble", PEEKABOO_PYTHON=str(python)).facts(seconds=300)
+    facts = play("trouble", steps=200, PEEKABOO_PYTHON=str(python)).facts(seconds=300)
     text, failed = facts["check"]
     assert text.startswith("Ready: torch") and not failed
+    assert facts["rendered"] == [True, True]
     assert facts["outcome"].startswith("The clip is in channel 1") and facts["strips"] == ["Peekaboo 0"]
     sentence, nothing_left = facts["full_disk"]
     assert "was not written" in sentence and "free some space" in sentence and nothing_left

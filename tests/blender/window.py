@@ -1,52 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A display without a screen, and a Blender with a window on it that plays a scenario."""
+"""A Blender with a window on a display of its own that plays a scenario."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from installed import Profile
+from virtual_display import SIZE, display, missing
 
-SIZE = "1280x800"
-READY_SECONDS = 60
+__all__ = ["DRIVER", "Play", "display", "missing"]
+
 DRIVER = Path(__file__).with_name("drive.py")
-
-
-def missing() -> str | None:
-    """Say why windows cannot be tested here; None where they can."""
-    if _tools() is None and shutil.which("Xvfb") is None:
-        return "needs Xvfb (on Debian: apt-get install xvfb imagemagick)"
-    return None
-
-
-def _tools() -> str | None:
-    """The command that starts programs beside a Blender which lives in a Debian root of its own."""
-    beside = Path(os.environ.get("BLENDER", "")).resolve().parent / "inroot"
-    return str(beside) if beside.is_file() else None
-
-
-@contextmanager
-def display() -> Iterator[str]:
-    """Start an X server of its own and give its name, such as ``:7``."""
-    read, write = os.pipe()
-    prefix = [_tools()] if _tools() else []
-    server = subprocess.Popen(
-        [*prefix, "Xvfb", "-displayfd", str(write), "-screen", "0", f"{SIZE}x24", "-nolisten", "tcp"],
-        pass_fds=[write],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write)
-    try:
-        with os.fdopen(read) as pipe:
-            yield f":{pipe.readline().strip()}"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 class Play:

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run inside Blender by measure_timer_gaps.py: how long Blender's main thread leaves a timer waiting.
+
+    blender --python timer_gaps.py -- OUT MODEL STEPS
+
+Writes OUT/gaps.json. A shot is looked at with the tab open, in a viewport and then in the sequencer: first
+without a job, then with the sidebar drawn as often as a job lets it be, then during a whole generation.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+CONTEXT: Any = bpy.context
+OPS: Any = bpy.ops
+
+ADDON = "bl_ext.user_default.peekaboo"
+PROMPT, PHRASE = "a red ball on grass", "a red ball"
+TICK_SECONDS = 0.005
+SETTLE_SECONDS, BASELINE_SECONDS = 3.0, 15.0
+OURS = {
+    "generation": ("start", "_tick"),
+    "checking": ("advance",),
+    "overlay": ("_current_outlines", "_draw_bars", "_draw_lines"),
+}
+"""Functions of the add-on's that the main thread runs; its panels' ``draw`` come on top."""
+
+
+class Own:
+    """How long the add-on's own code has held the main thread, call by call."""
+
+    def __init__(self):
+        self.calls: list[tuple[float, float, str]] = []  # when it ended, how long it took, what it was
+        self._depth = 0
+        for module, names in OURS.items():
+            for name in names:
+                self._time(sys.modules[f"{ADDON}.{module}"], name)
+        for cls in bpy.types.Panel.__subclasses__() + bpy.types.UIList.__subclasses__():
+            if cls.__module__.startswith(ADDON):
+                self._time(cls, "draw" if hasattr(cls, "draw") else "draw_item")
+
+    def _time(self, owner, name: str) -> None:
+        function = getattr(owner, name)
+        label = f"{owner.__name__.removeprefix(ADDON + '.')}.{name}"
+
+        def timed(*arguments, **options):
+            begun = time.perf_counter()
+            self._depth += 1
+            try:
+                return function(*arguments, **options)
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    now = time.perf_counter()
+                    self.calls.append((now, now - begun, label))
+
+        if bpy.app.timers.is_registered(function):
+            bpy.app.timers.unregister(function)
+            bpy.app.timers.register(timed)
+        setattr(owner, name, timed)
+
+
+class Ticks:
+    """A timer that notes how long it was left waiting, and what the main thread did meanwhile."""
+
+    def __init__(self, own: Own):
+        self._own = own
+        self.gaps: list[dict] = []
+        self._begun = self._last = time.perf_counter()
+        self._first_call, self._busy, self._over = len(own.calls), self._processor(), False
+        bpy.app.timers.register(self._tick)
+
+    @staticmethod
+    def _processor() -> tuple[float, float]:
+        return time.thread_time(), time.process_time()
+
+    def _tick(self) -> float | None:
+        now, busy = time.perf_counter(), self._processor()
+        own = [call for call in self._own.calls[-100:] if call[0] > self._last]
+        job = sys.modules[f"{ADDON}.generation"].current()
+        moment = job.phase if job and job.attempts else "click and import"
+        self.gaps.append(
+            {
+                "ms": _ms(now - self._last),
+                "own_ms": _ms(sum(seconds for _, seconds, _ in own)),
+                "main_thread_ms": _ms(busy[0] - self._busy[0]),
+                "all_threads_ms": _ms(busy[1] - self._busy[1]),
+                "at_seconds": round(now - self._begun, 1),
+                "moment": moment,
+            }
+        )
+        self._last, self._busy = now, busy
+        return None if self._over else TICK_SECONDS
+
+    def end(self) -> dict:
+        """Stop; returns the longest gaps, and the longest calls of the add-on's own, in milliseconds."""
+        self._over = True
+        seconds = time.perf_counter() - self._begun
+        waits = sorted(gap["ms"] for gap in self.gaps)
+        calls = self._own.calls[self._first_call :]
+        moments: dict[str, float] = {}
+        for gap in self.gaps:
+            moments[gap["moment"]] = max(moments.get(gap["moment"], 0.0), gap["ms"])
+        by_name: dict[str, list[float]] = {}
+        for _, took, name in calls:
+            by_name.setdefault(name, []).append(_ms(took))
+        return {
+            "seconds": round(seconds, 1),
+            "ticks": len(waits),
+            "longest_ms": waits[-1],
+            "percentile_99_ms": waits[int(0.99 * (len(waits) - 1))],
+            "gaps_over_50_ms": sum(wait > 50 for wait in waits),
+            "longest_by_moment": moments,
+            "longest_own_call_ms": max((max(times) for times in by_name.values()), default=0.0),
+            "own_share": round(sum(took for _, took, _ in calls) / seconds, 4),
+            "longest_gaps": sorted(self.gaps, key=lambda gap: -gap["ms"])[:8],
+            "own_calls": {
+                name: {
+                    "calls": len(times),
+                    "longest_ms": max(times),
+                    "mean_ms": round(sum(times) / len(times), 2),
+                }
+                for name, times in sorted(by_name.items(), key=lambda item: -max(item[1]))
+            },
+        }
+
+
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 1)
+
+
+class Viewport:
+    """The 3D viewport of the window, which can be made a sequencer."""
+
+    def __init__(self):
+        self._window = CONTEXT.window_manager.windows[0]
+        self.area = next(area for area in self._window.screen.areas if area.type == "VIEW_3D")
+
+    def region(self, kind: str):
+        """One of its regions."""
+        return next(region for region in self.area.regions if region.type == kind)
+
+    def context(self):
+        """Blender's context there."""
+        return CONTEXT.temp_override(window=self._window, area=self.area, region=self.region("WINDOW"))
+
+    def open_tab(self):
+        """Show the add-on's tab in the sidebar."""
+        self.area.spaces.active.show_region_ui = True
+        yield 0.5
+        self.region("UI").active_panel_category = "Peekaboo"
+        yield SETTLE_SECONDS
+
+
+def measure(out: Path, model: str, steps: int):
+    """Go through all situations; yields seconds to wait."""
+    view, scene = Viewport(), CONTEXT.scene
+    with view.context():
+        bpy.data.objects.remove(bpy.data.objects["Cube"])
+        OPS.peekaboo.add_subject(shape="SPHERE")
+        CONTEXT.object.peekaboo.phrase, scene.peekaboo.prompt = PHRASE, PROMPT
+        OPS.peekaboo.animate_subject(motion="LEFT_TO_RIGHT")
+        scene.frame_end, scene.peekaboo.model = 48, model
+        scene.peekaboo.num_inference_steps = steps
+        OPS.wm.save_as_mainfile(filepath=str(out / "shot.blend"))
+        OPS.view3d.view_camera()
+    own, found = Own(), {}
+    for place in ("viewport", "sequencer"):
+        if place == "sequencer":
+            view.area.type = "SEQUENCE_EDITOR"
+        yield from view.open_tab()
+        found[place] = yield from _situations(view, own)
+    return {"area": [view.area.width, view.area.height], "measured": found}
+
+
+def _situations(view: Viewport, own: Own):
+    generation, found = sys.modules[f"{ADDON}.generation"], {}
+    ticks = Ticks(own)
+    yield BASELINE_SECONDS
+    found["no job"] = ticks.end()
+    ticks, until = Ticks(own), time.monotonic() + BASELINE_SECONDS
+    while time.monotonic() < until:
+        view.region("UI").tag_redraw()
+        yield generation.DRAW_SECONDS
+    found["no job, sidebar drawn as during one"] = ticks.end()
+    ticks = Ticks(own)
+    with view.context():
+        OPS.peekaboo.generate("INVOKE_DEFAULT")
+    while generation.unfinished():
+        yield 0.1
+    yield 1.0
+    found["generation"] = ticks.end()
+    assert not generation.outcomes()[-1].failed, generation.outcomes()[-1].text
+    return found
+
+
+def play(out: Path, model: str, steps: int) -> None:
+    """Let a timer drive the measurement to its end, then leave Blender."""
+    CONTEXT.preferences.view.show_splash = False
+    course = measure(out, model, steps)
+
+    def step():
+        try:
+            return next(course)
+        except StopIteration as end:
+            facts = {"blender": bpy.app.version_string, **end.value}
+            (out / "gaps.json").write_text(json.dumps(facts, indent=2) + "\n")
+            OPS.wm.quit_blender()
+        except Exception:
+            traceback.print_exc()
+            sys.stdout.flush()
+            os._exit(3)
+        return None
+
+    bpy.app.timers.register(step, first_interval=1.5)
+
+
+if __name__ == "__main__":
+    folder, model_name, step_count = sys.argv[sys.argv.index("--") + 1 :]
+    play(Path(folder), model_name, int(step_count))
