@@ -8,6 +8,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 420, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 30, 44
+_LEGEND = 62  # pixels between the names of lines
 #: Told apart in black and white and by colour-blind readers alike (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
@@ -16,10 +17,9 @@ def bars(title: str, names: Sequence[str], values: Sequence[float | None]) -> st
     """A bar for each name, with its value above it; None has no bar."""
     top = _ceiling([value for value in values if value is not None])
     step = (_WIDTH - _LEFT - _RIGHT) / len(names)
-    parts = []
-    for index, (name, value) in enumerate(zip(names, values, strict=True)):
+    parts = _names(names, step)
+    for index, value in enumerate(values):
         middle = _LEFT + (index + 0.5) * step
-        parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, name, size=min(11, 170 / max(map(len, names)))))
         if value is None:
             parts.append(_text(middle, _HEIGHT - _BOTTOM - 6, "–"))
             continue
@@ -38,10 +38,9 @@ def strips(title: str, names: Sequence[str], values: Sequence[Sequence[float]]) 
     """A column of dots for each name, one dot a clip, and a line at their mean."""
     top = _ceiling([value for column in values for value in column])
     step = (_WIDTH - _LEFT - _RIGHT) / len(names)
-    parts = []
-    for index, (name, column) in enumerate(zip(names, values, strict=True)):
+    parts = _names(names, step)
+    for index, column in enumerate(values):
         middle, colour = _LEFT + (index + 0.5) * step, _COLOURS[index % len(_COLOURS)]
-        parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, name, size=min(11, 170 / max(map(len, names)))))
         for number, value in enumerate(column):
             # Dots of equal value lie beside each other: the golden ratio spreads any number of them evenly.
             x = middle + ((number * 0.618034) % 1 - 0.5) * min(60, 0.6 * step)
@@ -72,8 +71,22 @@ def curves(title: str, across: str, lines: Sequence[tuple[str, Sequence[tuple[fl
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in known]
-        parts.append(_text(_WIDTH - _RIGHT, 28 + 13 * index, name, colour=colour, anchor="end"))
+        parts.append(
+            _text(_WIDTH - _RIGHT - _LEGEND * (len(lines) - 1 - index), 16, name, colour=colour, anchor="end")
+        )
     return _framed(title, top, parts)
+
+
+def _names(names: Sequence[str], step: float) -> list[str]:
+    """Names below the axis, `step` pixels apart: level if they fit, else slanted."""
+    y, fitting = _HEIGHT - _BOTTOM + 16, step / (0.6 * max(map(len, names)))
+    middles = [_LEFT + (index + 0.5) * step for index in range(len(names))]
+    if fitting >= 8:
+        return [_text(x, y, name, size=min(11, fitting)) for x, name in zip(middles, names, strict=True)]
+    return [
+        f'<g transform="rotate(-28 {x:.1f} {y})">{_text(x + 6, y - 4, name, anchor="end", size=9)}</g>'
+        for x, name in zip(middles, names, strict=True)
+    ]
 
 
 def _ceiling(values: Sequence[float]) -> float:

@@ -44,7 +44,7 @@ def layouts(tmp_path) -> Path:
 
 
 @pytest.fixture
-def request_(tmp_path, model_folder, layouts) -> Request:
+def request_(tmp_path, model_folder, layouts, segmenter_file) -> Request:
     (model_folder / "peekaboo.json").write_text(
         json.dumps({"num_frames": 4, "num_inference_steps": 2, "masked_steps": 1, "title": "tiny"})
     )
@@ -53,7 +53,7 @@ def request_(tmp_path, model_folder, layouts) -> Request:
         layouts=layouts,
         json=tmp_path / "out" / "result.json",
         prompts=Prompts.shapes,
-        detector="colour",
+        detector=str(segmenter_file),
     )
 
 
@@ -75,7 +75,7 @@ class TestResult:
         assert 0 < masked["background_consistency"] < 1
         assert len(result["clips"]) == 6 and result["failures"] == []
         assert result["layouts"]["used"] == 3 and len(result["layouts"]["sha256"]) == 64
-        assert result["detector"] == {"name": "colour"}
+        assert result["detector"]["name"] == "segmenter"
         stored = request_.json.with_suffix(".clips")
         assert read_clip(stored / "peekaboo" / "a_b.mp4").shape == (4, 64, 64, 3)
 
@@ -207,7 +207,7 @@ class TestBadInput:
             ({"subjects": 4}, "too few for 4 subjects"),
             ({"subjects": 2, "prompts": Prompts.layouts}, "take --prompts shapes"),
             ({"detector": "yolo"}, 'no detector "yolo"'),
-            ({"prompts": Prompts.layouts}, 'such as "a red ball", not'),  # the colour rules with captions
+            ({"prompts": Prompts.layouts}, 'such as "a red ball", not'),  # the segmenter with captions
             ({"model": "sora"}, 'no model "sora"'),
         ],
     )
@@ -220,7 +220,7 @@ class TestBadInput:
 
 def start(request: Request, *options: str) -> subprocess.Popen:
     arguments = ["--model", request.model, "--layouts", request.layouts, "--json", request.json]
-    arguments += ["--prompts", "shapes", "--detector", "colour", "--device", "cpu", *options]
+    arguments += ["--prompts", "shapes", "--detector", request.detector, "--device", "cpu", *options]
     command = [sys.executable, "-m", "peekaboo_engine", "evaluate", *map(str, arguments)]
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, text=True, **pipes)
