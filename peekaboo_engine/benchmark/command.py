@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import EngineError
@@ -86,7 +87,9 @@ def _write(
     """Show the table; write JSON, page and sheet, and name each file."""
     with replacing(request.json) as temporary:
         temporary.write_text(written(result) + "\n", encoding="utf-8")
-    console.print(table_of(result["rows"]))
+    table = table_of(result["rows"])
+    width = Measurement.get(console, console.options.update(width=1000), table).maximum
+    console.print(table, width=max(width, console.width), crop=False)  # wrapped by the terminal, not cut
     console.print(f"{request.json}", **_PLAIN)
     shown = outcome.complete([row["control"] for row in result["rows"]], request.report_clips)
     if request.report:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from rich.box import SIMPLE
 from rich.table import Table
 
 from .. import __version__
@@ -100,11 +101,14 @@ def cells_of(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]
 
 
 def table_of(rows: Sequence[dict[str, Any]]) -> Table:
-    """The rows as a table for the terminal."""
+    """The rows as a table for the terminal: a column for each, as there are more measures than controls."""
     headings, cells = cells_of(rows)
-    table = Table(*headings)
-    for row in cells:
-        table.add_row(*row)
+    table = Table(box=SIMPLE)
+    table.add_column(headings[0])
+    for name, *_ in cells:
+        table.add_column(name, justify="right", no_wrap=True)
+    for heading, *values in list(zip(headings, *cells, strict=True))[1:]:
+        table.add_row(heading, *values)
     return table
 
 
