@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-_WIDTH, _HEIGHT = 420, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 30, 44
-_LEGEND = 62  # pixels between the names of lines
+_WIDTH, _HEIGHT = 420, 254
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 42, 58
+_LETTER = 6.4  # pixels, of the usual size
 #: Told apart in black and white and by colour-blind readers alike (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
@@ -30,7 +30,7 @@ def bars(title: str, names: Sequence[str], values: Sequence[float | None]) -> st
             f'<rect x="{middle - width / 2:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
             f'fill="{colour}"/>'
         )
-        parts.append(_text(middle, y - 5, f"{value:.3g}"))
+        parts.append(_text(middle, y - 5, f"{value:.3f}" if value < 10 else f"{value:.3g}"))
     return _framed(title, top, parts)
 
 
@@ -45,7 +45,7 @@ def strips(title: str, names: Sequence[str], values: Sequence[Sequence[float]]) 
             # Dots of equal value lie beside each other: the golden ratio spreads any number of them evenly.
             x = middle + ((number * 0.618034) % 1 - 0.5) * min(60, 0.6 * step)
             at = f'cx="{x:.1f}" cy="{_y(value, top):.1f}"'
-            parts.append(f'<circle {at} r="2.2" fill="{colour}" fill-opacity="0.55"/>')
+            parts.append(f'<circle {at} r="2.6" fill="{colour}" fill-opacity="0.55"/>')
         if column:
             y = _y(sum(column) / len(column), top)
             reach = min(40, 0.4 * step)
@@ -62,19 +62,26 @@ def curves(title: str, across: str, lines: Sequence[tuple[str, Sequence[tuple[fl
     def place(x: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (x - first) / ((last - first) or 1)
 
-    parts = [_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, across)]
+    parts = [_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 16, across)]
     for x in sorted({x for x, _ in points}):
         parts.append(_text(place(x), _HEIGHT - _BOTTOM + 16, f"{x:g}"))
-    for index, (name, line) in enumerate(lines):
+    for index, (_, line) in enumerate(lines):
         colour = _COLOURS[index % len(_COLOURS)]
         known = [(place(x), _y(y, top)) for x, y in line if y is not None]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in known]
-        parts.append(
-            _text(_WIDTH - _RIGHT - _LEGEND * (len(lines) - 1 - index), 16, name, colour=colour, anchor="end")
-        )
-    return _framed(title, top, parts)
+    return _framed(title, top, [*parts, *_legend([name for name, _ in lines])])
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    """Names of lines below the title, each after a piece of its line."""
+    parts, x = [], float(_LEFT)
+    for index, name in enumerate(names):
+        parts.append(_line(x, 28, x + 14, 28, _COLOURS[index % len(_COLOURS)], 3))
+        parts.append(_text(x + 19, 32, name, anchor="start"))
+        x += 19 + _LETTER * len(name) + 14
+    return parts
 
 
 def _names(names: Sequence[str], step: float) -> list[str]:

@@ -96,8 +96,10 @@ def _figure(name: str, clips: Sequence[MeasuredClip]) -> str:
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     headings, cells = cells_of(rows)
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
+    lines = zip(headings, *cells, strict=True)
+    first, *others = [[escape(cell) for cell in line] for line in lines]
+    head = "".join(f"<th>{cell}</th>" for cell in first)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in others)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

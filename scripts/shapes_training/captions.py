@@ -85,7 +85,7 @@ def caption_text(caption: Caption) -> str:
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE; each of our words is one token, any other falls back to its characters."""
+    """CLIP's byte-level BPE; most of our words are one token, any other falls back to pieces of them."""
     fixed = {
         word for templates in GRAMMAR.values() for _, parts in templates for word in " ".join(parts).split()
     }

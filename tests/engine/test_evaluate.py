@@ -242,8 +242,8 @@ class TestReport:
             assert width > 2 * 4 * 200 and height > 2 * 200  # frames of 216 x 216
             pixels = np.asarray(sheet)
         # The box "left" goes over the whole clip, in white, in each of the eight frames of its row.
-        x, y = 12 + 216 * np.arange(4), 2 * 18 + 18 + 216 // 2
-        for column in (*x, *(x + 4 * 216 + 12)):
+        x, y = 12 + 218 * np.arange(4), 2 * 18 + 2 * 18 + 216 // 2
+        for column in (*x, *(x + 4 * 218 - 2 + 12)):
             assert pixels[y, column + 1 : column + 2].min() == 255
 
 
