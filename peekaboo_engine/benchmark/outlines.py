@@ -33,6 +33,14 @@ def outlined(clip: MeasuredClip, index: int, frame: np.ndarray, found: bool = Tr
     return picture
 
 
+def write_name(picture: Image.Image, name: str) -> None:
+    """Write a name into the lower left corner, legible on any ground."""
+    at = 5, picture.height - 4
+    ImageDraw.Draw(picture).text(
+        at, name, fill=WANTED, font=_FONT, anchor="ld", stroke_width=1, stroke_fill=_EDGE
+    )
+
+
 def _outline(draw: ImageDraw.ImageDraw, box: Box | None, colour: tuple[int, int, int], name: str) -> None:
     """A box of two pixels with a dark edge that shows it on any ground, and a name in its corner."""
     if box is None:

@@ -15,14 +15,14 @@ from ..video import replacing, write_clip
 from .clips import FRAME_RATE, ClipStore
 from .comparison import MeasuredClip, Outcome
 from .controls import NONE
-from .outlines import outlined
+from .outlines import outlined, write_name
 from .plots import bars, curves, strips
-from .results import COLUMNS, cells_of
+from .results import COLUMNS, lines_of
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _PLOTTED = ("miou", "ap50", "coverage", "cd_detected", "bound", "background_consistency", "seconds_per_clip")
 _SWEPT = ("miou", "ap50", "coverage")
-_GAP = 4  # pixels between clips side by side
+_GAP, _COLUMNS = 4, 4  # pixels between clips; clips beside each other
 
 
 def write_report(
@@ -47,11 +47,10 @@ def write_report(
     Raises:
         EngineError: ``not_written``.
     """
-    controls = [row["control"] for row in result["rows"]]
     figures = []
     for number, clips in enumerate(shown, start=1):
         name = f"clip_{number:03d}.mp4"
-        frames = _side_by_side([_with_boxes(clip, store) for clip in clips])
+        frames = _in_lines([_with_boxes(clip, store) for clip in clips])
         write_clip(folder / name, frames, np.arange(len(frames)), FRAME_RATE)
         figures.append(_figure(name, clips))
     page = folder / "index.html"
@@ -60,7 +59,6 @@ def write_report(
         command=escape(result["command"]),
         table=_table(result["rows"]),
         plots=_write_plots(folder, _plots(result["rows"], outcome.clips)),
-        order=escape(", ".join(controls)),
         clips="\n".join(figures),
         failures=_failures(result["failures"]),
         facts=_facts(result),
@@ -71,16 +69,26 @@ def write_report(
 
 
 def _with_boxes(clip: MeasuredClip, store: ClipStore) -> np.ndarray:
-    """Frames of a clip, uint8 (F, H, W, 3), with the boxes wanted and found drawn on them."""
+    """Frames of a clip, uint8 (F, H, W, 3), with its control's name, and the boxes wanted and found."""
     frames = store.frames(clip.scene, clip.control)
-    return np.stack([np.asarray(outlined(clip, index, frame)) for index, frame in enumerate(frames)])
+    pictures = [outlined(clip, index, frame) for index, frame in enumerate(frames)]
+    for picture in pictures:
+        write_name(picture, clip.control)
+    return np.stack([np.asarray(picture) for picture in pictures])
 
 
-def _side_by_side(clips: Sequence[np.ndarray]) -> np.ndarray:
-    """Clips of one size in a row, uint8 (F, H, W, 3)."""
-    gap = np.full((*clips[0].shape[:2], _GAP, 3), 255, np.uint8)
-    parts = [part for clip in clips for part in (clip, gap)][:-1]
-    return np.concatenate(parts, axis=2)
+def _in_lines(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """Clips of one size beside each other, uint8 (F, H, W, 3), in as many lines as it takes."""
+    frames, height, width, _ = clips[0].shape
+    columns, lines = min(len(clips), _COLUMNS), -(-len(clips) // _COLUMNS)
+    size = lines * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP
+    whole = np.full((frames, *size, 3), 255, np.uint8)
+    for index, clip in enumerate(clips):
+        y, x = (
+            place * (side + _GAP) for place, side in zip(divmod(index, columns), (height, width), strict=True)
+        )
+        whole[:, y : y + height, x : x + width] = clip
+    return whole
 
 
 def _figure(name: str, clips: Sequence[MeasuredClip]) -> str:
@@ -95,9 +103,7 @@ def _figure(name: str, clips: Sequence[MeasuredClip]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    headings, cells = cells_of(rows)
-    lines = zip(headings, *cells, strict=True)
-    first, *others = [[escape(cell) for cell in line] for line in lines]
+    first, *others = [[escape(cell) for cell in line] for line in lines_of(rows)]
     head = "".join(f"<th>{cell}</th>" for cell in first)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in others)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -57,6 +57,7 @@ _CLIP_COLUMNS = (
     "background_consistency",
     "seconds",
 )
+_BESIDE = 7  # controls
 _LINE = 140  # characters: what fits is written on one line
 
 
@@ -93,22 +94,26 @@ def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[
     return rows
 
 
-def cells_of(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and the rows' cells as text, without the columns in which no row has a value."""
+def lines_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A table as text, headings first, without the measures that no row has.
+
+    A few controls stand beside each other, with a line for each measure, which fits a screen; many below.
+    """
     used = [column for column in COLUMNS if any(row[column[0]] is not None for row in rows)]
     cells = [["–" if row[key] is None else format(row[key], form) for key, _, form in used] for row in rows]
-    return [heading for _, heading, _ in used], cells
+    lines = [[heading for _, heading, _ in used], *cells]
+    return lines if len(rows) > _BESIDE else [list(line) for line in zip(*lines, strict=True)]
 
 
 def table_of(rows: Sequence[dict[str, Any]]) -> Table:
-    """The rows as a table for the terminal: a column for each, as there are more measures than controls."""
-    headings, cells = cells_of(rows)
+    """The rows as a table for the terminal."""
+    (corner, *headings), *lines = lines_of(rows)
     table = Table(box=SIMPLE)
-    table.add_column(headings[0])
-    for name, *_ in cells:
-        table.add_column(name, justify="right", no_wrap=True)
-    for heading, *values in list(zip(headings, *cells, strict=True))[1:]:
-        table.add_row(heading, *values)
+    table.add_column(corner, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 

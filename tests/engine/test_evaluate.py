@@ -26,7 +26,7 @@ from peekaboo_engine.benchmark.controls import choose_controls
 from peekaboo_engine.benchmark.layouts import read_layouts
 from peekaboo_engine.benchmark.metrics import Binding, TrackScore
 from peekaboo_engine.benchmark.request import Prompts, Request
-from peekaboo_engine.benchmark.results import as_json, written
+from peekaboo_engine.benchmark.results import as_json, lines_of, written
 from peekaboo_engine.benchmark.scenes import make_scene
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.models import LoadedModel, Placement, find_model
@@ -233,6 +233,16 @@ class TestReport:
         run(replace(request_, report=tmp_path / "report", controls=controls, limit=1))
         assert not list((tmp_path / "report").glob("sweep*"))
 
+    def test_many_controls_stand_below_each_other(self, request_, tmp_path):
+        controls = "none,peekaboo,released,minus-cross,minus-self"
+        request = replace(request_, report=tmp_path / "report", sheet=tmp_path / "sheet.png", limit=1)
+        rows = run(replace(request, controls=controls))["rows"]
+        assert read_clip(request.report / "clip_001.mp4").shape == (4, 2 * 64 + 4, 4 * 64 + 3 * 4, 3)
+        assert [line[0] for line in lines_of(rows)[:2]] == ["control", "masked steps"]
+        many = [{**row, "control": f"{row['control']} {k}"} for row in rows for k in range(4)]
+        assert [line[0] for line in lines_of(many)[:2]] == ["control", "none 0"]
+        assert "bound" not in lines_of(many)[0]  # clips have one subject
+
     def test_a_sheet_has_four_frames_under_each_control(self, request_, tmp_path):
         request = replace(request_, sheet=tmp_path / "sheets" / "sheet.png", report_clips=2)
         run(request)
@@ -242,7 +252,7 @@ class TestReport:
             assert width > 2 * 4 * 200 and height > 2 * 200  # frames of 216 x 216
             pixels = np.asarray(sheet)
         # The box "left" goes over the whole clip, in white, in each of the eight frames of its row.
-        x, y = 12 + 218 * np.arange(4), 2 * 18 + 2 * 18 + 216 // 2
+        x, y = 12 + 218 * np.arange(4), 12 + 2 * 18 + 216 // 2
         for column in (*x, *(x + 4 * 218 - 2 + 12)):
             assert pixels[y, column + 1 : column + 2].min() == 255
 
