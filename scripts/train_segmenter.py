@@ -251,7 +251,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, required=True, help="training time")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, default=48, help="frames in a step")
-    parser.add_argument("--frames", type=int, default=4096, help="kept, of which some are replaced now and then")
+    parser.add_argument(
+        "--frames", type=int, default=4096, help="kept, of which some are replaced now and then"
+    )
     parser.add_argument("--held-out", type=int, default=512, help="frames to measure with")
     parser.add_argument(
         "--vae", type=Path, default=REPOSITORY / "peekaboo_engine" / "assets" / "shapes" / "vae"

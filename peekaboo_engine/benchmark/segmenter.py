@@ -35,8 +35,8 @@ _GROUPS = 8
 class SegmentationNetwork(nn.Module):
     """A U-Net of six levels with two heads: which shape, with "none" as class 0, and which colour.
 
-    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H, W) and (N, colours, H, W). Its lowest
-    level sees cells of 32 pixels, a subject as a whole.
+    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H, W) and (N, colours, H, W). Its
+    lowest level sees cells of 32 pixels, a subject as a whole.
     """
 
     def __init__(self, shapes: int, colours: int):

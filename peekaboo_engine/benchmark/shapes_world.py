@@ -2,7 +2,7 @@
 """The world of the embedded model `shapes`: which things, colours and grounds exist, and how its prompts
 name them.
 
-The trainer draws from this table, the detectors look for it, and the benchmark words its prompts with it.
+The trainer draws from this table, the segmenter looks for it, and the benchmark words its prompts with it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def read_phrase(phrase: str) -> tuple[str, str]:
     if len(colours) != 1 or len(shapes) != 1:
         raise EngineError(
             "unknown_subject",
-            f'The detectors of the shapes world know subjects such as "a red ball", not "{phrase}"; take '
+            f'The segmenter of the shapes world knows subjects such as "a red ball", not "{phrase}"; take '
             "another --detector, or other words.",
         )
     return colours[0], shapes[0]

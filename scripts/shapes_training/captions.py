@@ -19,8 +19,8 @@ from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, SYN
 MAX_TOKENS = 48
 GLUE, FIRST, SECOND, THIRD, GROUND = range(5)
 
-#: What a caption of no subjects up to three can look like, with its weight: {0}, {1} and {2} are subjects, {g}
-#: is the ground.
+#: What a caption of no subjects up to three can look like, with its weight: {0}, {1} and {2} are subjects,
+#: {g} is the ground.
 ONE_SUBJECT = (
     (46, ("{0}", "on {g}")),
     (10, ("{g}", "with", "{0}")),
@@ -60,7 +60,7 @@ Caption = list[tuple[int, str]]
 
 
 def name_subject(rng: random.Random, colour: str, shape: str, area: float) -> str:
-    """A noun phrase for a subject whose box covers `area` (0..1) of the frame, such as "a small red sphere"."""
+    """Name a subject whose box covers `area` (0..1) of the frame, such as "a small red sphere"."""
     words = [colour, shape]
     if SYNONYMS[shape] and rng.random() < _SYNONYM:
         words[1] = rng.choice(SYNONYMS[shape])
@@ -85,7 +85,7 @@ def caption_text(caption: Caption) -> str:
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE; each of our words is one token, any other falls back to its characters."""
+    """CLIP's byte-level BPE; most of our words are one token, any other falls back to pieces of them."""
     fixed = {
         word for templates in GRAMMAR.values() for _, parts in templates for word in " ".join(parts).split()
     }

@@ -12,7 +12,6 @@ from diffusers import AutoencoderKL, UNet3DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from peekaboo_engine.benchmark.segmenter import Segmenter
-
 from shapes_training.captions import MAX_TOKENS, CaptionEncoder, build_tokenizer, phrase_local_mask
 from shapes_training.latent_buffer import Batch, LatentBuffer
 from shapes_training.networks import FLOW_SHIFT, assemble, build_denoiser, build_text_encoder
@@ -177,8 +176,8 @@ def train_denoiser(
 ) -> None:
     """Train for `seconds` in all, at most `run_seconds` now, continuing what is in `folder`.
 
-    A folder without a denoiser starts from the pipeline `init`, if given, and with its autoencoder if it has none
-    itself. Under `torchrun`, `batch`, `capacity` and `chunk` are each process's own.
+    A folder without a denoiser starts from the pipeline `init`, if given, and with its autoencoder if it has
+    none itself. Under `torchrun`, `batch`, `capacity` and `chunk` are each process's own.
     """
     processes = join(device)
     trainer = Trainer(folder, seed, processes)

@@ -92,7 +92,7 @@ def _subjects(scenes: Scenes, staged: Staged) -> tuple[torch.Tensor, torch.Tenso
     """The subjects' part of the picture (B, F, 3, HEIGHT, WIDTH), and the coverage of each (B, S, F, ...)."""
     direction = _pixel_rays(scenes, 1 / _SUBSAMPLES)
     palette = to_device(torch.tensor(list(COLOURS.values())), scenes.pitch.device)
-    nearest, owner, colour = None, None, None
+    nearest: torch.Tensor | None = None
     for slot in range(MAX_SUBJECTS):
         standing = _standing(scenes, slot)
         hits = _meet(scenes, slot, into_solid(staged, slot, standing, (0.0, 0.0, 0.0), direction))
@@ -107,7 +107,6 @@ def _subjects(scenes: Scenes, staged: Staged) -> tuple[torch.Tensor, torch.Tenso
             nearest = torch.where(nearer, hits.t, nearest)
             owner = torch.where(nearer, slot, owner)
             colour = torch.where(nearer[:, :, None], own, colour)
-    assert owner is not None and colour is not None
     seen = torch.stack([(owner == slot).float() for slot in range(MAX_SUBJECTS)], 1)
     picture = colour.clamp(0, 1) * (owner >= 0)[:, :, None]
     return _pooled(picture), _pooled(seen)

@@ -20,8 +20,8 @@ def probe(
 ) -> tuple[float, np.ndarray]:
     """Generate clips of one subject each from random prompts.
 
-    Returns the fraction of frames in which the segmenter finds the subject by colour and shape, and the clips,
-    float32 (clips, NUM_FRAMES, HEIGHT, WIDTH, 3) in 0..1.
+    Returns the fraction of frames in which the segmenter finds the subject by colour and shape, and the
+    clips, float32 (clips, NUM_FRAMES, HEIGHT, WIDTH, 3) in 0..1.
     """
     worlds = list(itertools.product(COLOURS, SHAPES, GROUNDS))
     chosen = random.Random(seed).sample(worlds, clips)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens in a drawn clip: which subjects, where they are seen in each frame, on which ground, and how the
-camera moves.
+"""What happens in a drawn clip: which subjects, where they are seen in each frame, on which ground, and how
+the camera moves.
 
 Everything is sampled in whole batches on the CPU from one `torch.Generator`, so that a seed gives the same
-clips on every machine. Subjects are planned by the boxes in which they are to be seen, in pixels of the frame,
-x to the right and y down, with (0, 0) the top left corner; `staging` puts solids there.
+clips on every machine. Subjects are planned by the boxes in which they are to be seen, in pixels of the
+frame, x to the right and y down, with (0, 0) the top left corner; `staging` puts solids there.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _progress(sampler: _Sampler) -> torch.Tensor:
 def _centres(
     sampler: _Sampler, sizes: torch.Tensor, count: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centres along time, (B, S, F, 2), and how high above its path a subject is then, in pixels (B, S, F)."""
+    """Centres along time, (B, S, F, 2), and how high above its path a subject is then, pixels (B, S, F)."""
     frame = torch.tensor([WIDTH, HEIGHT])
     # One subject in seven may leave the frame by up to half; the others stay in view whole.
     inside = 1 - sampler.some(0.15, MAX_SUBJECTS, 1)

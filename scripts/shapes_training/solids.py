@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where rays meet the solids of the `shapes` world.
 
-Each solid is given in its own space, x right, y up, z away, within [-1, 1]³; a subject is that space, stretched
-and turned. Rays are mapped into it unnormalised, so that their parameter t means the same in both.
+Each solid is given in its own space, x right, y up, z away, within [-1, 1]³; a subject is that space,
+stretched and turned. Rays are mapped into it unnormalised, so that their parameter t means the same in both.
 """
 
 from __future__ import annotations

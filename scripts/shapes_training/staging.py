@@ -46,7 +46,8 @@ def directions(pitch: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[t
 def stage(scenes: Scenes) -> Staged:
     """Put the subjects so that each about fills its box, with its lowest point on the ground or above it.
 
-    A box's height is shared between how tall a solid is and how deep, which a camera from above sees as height.
+    A box's height is shared between how tall a solid is and how deep, which a camera from above sees as
+    height.
     """
     pitch = scenes.pitch[:, None, None]
     half_width, half_height = (0.5 * scenes.boxes[..., 2:]).unbind(-1)
