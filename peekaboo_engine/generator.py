@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from . import __version__
-from .control import peekaboo
+from .control import PRESETS, Steering, peekaboo
 from .control.labels import check_label_map
 from .control.spans import find_phrases
 from .errors import EngineError
@@ -81,6 +81,7 @@ class Settings:
     num_inference_steps: int
     guidance_scale: float
     masked_steps: int
+    method: str
 
 
 def settings_of(job: Job, entry: ModelEntry) -> Settings:
@@ -93,7 +94,14 @@ def settings_of(job: Job, entry: ModelEntry) -> Settings:
         num_inference_steps=chosen(job.num_inference_steps, entry.num_inference_steps),
         guidance_scale=chosen(job.guidance_scale, entry.guidance_scale),
         masked_steps=chosen(job.control.masked_steps, entry.masked_steps),
+        method=job.control.method,
     )
+
+
+def steering_of(job: Job, settings: Settings) -> Steering:
+    """The job's preset with what the job itself says."""
+    said = job.control.model_dump(exclude_unset=True, exclude={"method", "masked_steps"})
+    return replace(PRESETS[settings.method], masked_steps=settings.masked_steps, **said)
 
 
 def generate(
@@ -140,11 +148,10 @@ def generate(
         else:
             previews.offer()
 
-    held = {"masked_steps": settings.masked_steps, "strengths": job.strengths}
-    control = {**job.control.model_dump(), **held}
+    steering = steering_of(job, settings)
     events.phase("denoise")
     try:
-        with peekaboo(pipe, labels, job.phrases, **control), previews:
+        with peekaboo(pipe, labels, job.phrases, steering=steering, strengths=job.strengths), previews:
             frames = pipe(
                 job.prompt,
                 negative_prompt=job.negative_prompt or None,

@@ -18,6 +18,10 @@ from .errors import EngineError, one_line
 
 SCHEMA_VERSION = 1
 
+Method = Literal["peekaboo", "strong"]
+DEFAULT_METHOD: Method = "peekaboo"
+"""The one that the tables justify (docs/method.md)."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -58,8 +62,12 @@ class Timing(_Strict):
 
 
 class Control(_Strict):
-    """How the masks act, see :func:`peekaboo_engine.control.peekaboo`; None is the model's own default."""
+    """How the masks act: a preset of :mod:`peekaboo_engine.control.settings`, and fields that differ from it.
 
+    ``masked_steps`` counts where the preset does not say a noise level; None is the model's own default.
+    """
+
+    method: Method = DEFAULT_METHOD
     masked_steps: Annotated[int, Field(ge=0)] | None = None
     blocks: Literal["all", "mid_up"] = "all"
     special_tokens: Literal["background", "released", "shared"] = "background"

@@ -68,7 +68,7 @@ def measure(site: tuple, share: float, rounds: int, device: str) -> dict[str, fl
     on_device = rule.to(q.device)
     ways = {
         "unmasked": lambda: F.scaled_dot_product_attention(q, k, v),
-        "masked": lambda: _masked(q, k, v, *on_device, None),
+        "masked": lambda: _masked(q, k, v, rule, None),
         "gathered": lambda: _gathered(q, k, v, *on_device, None),
     }
     best = dict.fromkeys(ways, float("inf"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from diffusers import DiffusionPipeline
 
-from ..control import peekaboo
+from ..control import PEEKABOO, RELEASED, STRONG, Steering, peekaboo
 from ..errors import EngineError
 
 
@@ -42,15 +42,114 @@ class Control:
         return self if self.options is None else Control(self.name, {"masked_steps": steps, **self.options})
 
 
+def _options(steering: Steering, **changes: Any) -> dict[str, Any]:
+    """The fields in which a steering with some changes differs from the default, as plain data."""
+    default, fields = asdict(PEEKABOO), {**asdict(steering), **changes}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+        if value != default[name]
+    }
+
+
+def _plus(name: str, **changes: Any) -> Control:
+    """Peekaboo and one switch of :class:`Steering`."""
+    return Control(f"peekaboo+{name}", _options(PEEKABOO, **changes))
+
+
+def _minus(name: str, **changes: Any) -> Control:
+    """Strong without one switch, or with another setting of it."""
+    return Control(f"strong-{name}", _options(STRONG, **changes))
+
+
+_ALL = ("cross", "spatial", "temporal")
+_LEVEL = {f"{kind}_until": 0.9 for kind in _ALL}
+
 NONE = Control("none", None)
 #: The rows that there can be; a new one is one line.
 CONTROLS = (
     NONE,
     Control("peekaboo"),
-    Control("released", {"blocks": "mid_up", "special_tokens": "released", "gate_second_temporal": True}),
+    Control("released", _options(RELEASED)),
     Control("minus-cross", {"kinds": ["spatial", "temporal"]}),
     Control("minus-self", {"kinds": ["cross", "temporal"]}),
     Control("minus-temporal", {"kinds": ["cross", "spatial"]}),
+    # a. the subject's words outside its box after the masks
+    _plus("binding", words_outside=0.0),
+    _plus("binding-soft", words_outside=0.05),
+    _plus("binding-half", words_outside=0.0, words_until=0.5),
+    _plus("cross-long", cross_until=0.5),
+    _plus("cross-all", cross_until=0.0),
+    # b. windows by noise level
+    _plus("level-90", **_LEVEL),
+    _plus("level-85", **dict.fromkeys(_LEVEL, 0.85)),
+    # c. amplification
+    _plus("amplify", amplify=4.0),
+    _plus("amplify-2", amplify=2.0),
+    _plus("amplify-8", amplify=8.0),
+    _plus("binding-amplify", words_outside=0.0, amplify=4.0),
+    # d. an unconditional half that is left alone
+    _plus("cond", conditional_only=_ALL),
+    _plus("cond-cross", conditional_only=("cross",)),
+    # e. soft masks
+    _plus("leak", leak=0.05),
+    _plus("leak-long", leak=0.05, **dict.fromkeys(_LEVEL, 0.7)),
+    _plus("soft-edges", soft_edges=True),
+    # i. the subject's words by a Gaussian in its box
+    _plus("centred", centred=1.0),
+    _plus("centred-binding-amplify", centred=1.0, words_outside=0.0, amplify=4.0),
+    # f. texts of their own
+    _plus("phrase", subject_text="phrase"),
+    _plus("words", subject_text="words"),
+    _plus("ground", background_text="ground"),
+    _plus("ground-words", background_text="ground", subject_text="words"),
+    _plus("ground-binding", background_text="ground", words_outside=0.0),
+    _plus("contrast", contrast=1.0, contrast_until=0.9),
+    _plus("contrast-soft", contrast=0.2, contrast_until=0.9),
+    # g, h. noise and attention along the path
+    _plus("noise", follow_noise=0.25),
+    _plus("noise-half", follow_noise=0.5),
+    _plus("noise-binding", follow_noise=0.25, words_outside=0.0),
+    _plus("path", follow_path=True),
+    # all together, and all but one
+    Control("strong", _options(STRONG)),
+    _minus("minus-binding", words_outside=1.0),
+    _minus("binding-soft", words_outside=0.05),
+    _minus("binding-half", words_until=0.5),
+    _minus("minus-amplify", amplify=0.0),
+    _minus("amplify-2", amplify=2.0),
+    _minus("amplify-8", amplify=8.0),
+    _minus("minus-ground", background_text="prompt"),
+    _minus("words", subject_text="words"),
+    _minus("phrase", subject_text="phrase"),
+    _minus("cond", conditional_only=_ALL),
+    _minus("cond-cross", conditional_only=("cross",)),
+    _minus("contrast", contrast=1.0, contrast_until=0.9),
+    _minus("contrast-soft", contrast=0.2, contrast_until=0.5),
+    _minus("steps", cross_until=None, spatial_until=None, temporal_until=None),
+    _minus("level-95", **dict.fromkeys(_LEVEL, 0.95)),
+    _minus("level-80", **dict.fromkeys(_LEVEL, 0.8)),
+    _minus("self-95", spatial_until=0.95, temporal_until=0.95),
+    _minus("self-80", spatial_until=0.8, temporal_until=0.8),
+    _minus("cross-95", cross_until=0.95),
+    _minus("cross-80", cross_until=0.8),
+    _minus("minus-self", kinds=("cross",)),
+    _minus("soft-edges", soft_edges=True),
+    _minus("leak", leak=0.05),
+    _minus("centred", centred=1.0),
+    _minus("centred-half", centred=0.5),
+    _minus("centred-2", centred=2.0, amplify=6.0),
+    _minus("minus-noise", follow_noise=0.0),
+    _minus("noise-half", follow_noise=0.5),
+    _minus("noise-15", follow_noise=0.15),
+    _minus("contrast-centred", contrast=1.0, contrast_until=0.9, centred=0.5),
+    _minus("contrast-gentle", contrast=1.0, contrast_until=0.9, amplify=2.0, words_outside=0.05),
+    _minus("contrast-path-80", contrast=1.0, contrast_until=0.9, follow_path=True, temporal_until=0.8),
+    _minus("gentle", amplify=2.0, words_outside=0.05),
+    _minus("gentle-centred", amplify=2.0, words_outside=0.05, centred=0.5),
+    _minus("path", follow_path=True),
+    _minus("path-80", follow_path=True, temporal_until=0.8),
+    _minus("path-50", follow_path=True, temporal_until=0.5),
 )
 
 

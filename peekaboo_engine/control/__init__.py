@@ -3,9 +3,11 @@
 
 ``labels`` (what each pixel belongs to) and ``spans`` (what each word belongs to) say who may see whom;
 ``sites`` finds the attention layers of a denoiser, ``attention`` computes them under that rule, and
-``interception`` puts the rule onto them; ``guidance`` does it for the first denoising steps of a pipeline.
+``interception`` puts the rule onto them. ``rules`` makes it for each moment of the sampling out of
+``settings``, ``words``, ``windows`` and noise ``levels``; ``guidance`` does it for a pipeline.
 """
 
 from .guidance import peekaboo
+from .settings import PEEKABOO, PRESETS, RELEASED, STRONG, Steering
 
-__all__ = ["peekaboo"]
+__all__ = ["PEEKABOO", "PRESETS", "RELEASED", "STRONG", "Steering", "peekaboo"]

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scaled dot-product attention in which a query sees the keys of its own label, and the shared ones.
+"""Scaled dot-product attention in which a query sees the keys of its own label, or all of them in shares.
 
 One rule covers the three masks of the paper (equations 2-5 of arXiv 2312.07509): spatial attention over the
 pixels of a frame, temporal attention over the frames of a pixel, cross-attention over the tokens of the text.
+:class:`Rule` is that rule; :class:`Bias` is graded: soft masks, suppressed and amplified words.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 
@@ -22,7 +25,10 @@ Below it, and on GPUs, whose kernels want few large calls, one masked call is fa
 """
 
 MASK_BUDGET = 2**27
-"""Most elements of a boolean mask that are held at once; rows beyond it are computed in further calls."""
+"""Most elements of a mask that are made at once; rows beyond it are computed in further calls."""
+
+KEEP_BUDGET = 2**25
+"""Most elements of a mask that is kept for the next layer and step; a larger one is made again each time."""
 
 
 @dataclass
@@ -39,18 +45,80 @@ class Rule:
 
     queries: torch.Tensor
     keys: torch.Tensor
-    _on_device: dict = field(default_factory=dict, repr=False)
+    _kept: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, query tokens, key tokens."""
+        return (*self.queries.shape, self.keys.shape[1])
 
     def fits(self, query: torch.Tensor, key: torch.Tensor) -> bool:
         """Whether an attention call has this rule's shape: (batch, heads, tokens, channels)."""
-        rows, tokens = self.queries.shape
-        return query.shape[0] % rows == 0 and query.shape[2] == tokens and key.shape[2] == self.keys.shape[1]
+        return _fits(self.shape, query, key)
 
     def to(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Both label tensors on ``device``, copied once."""
-        if device not in self._on_device:
-            self._on_device[device] = (self.queries.to(device), self.keys.to(device))
-        return self._on_device[device]
+        if device not in self._kept:
+            self._kept[device] = (self.queries.to(device), self.keys.to(device))
+        return self._kept[device]
+
+    def mask(self, rows: slice, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """Additive mask of some rows: (rows, query tokens, key tokens)."""
+        queries, keys = self.to(device)
+        hidden = ~visible(queries[rows], keys[rows])
+        return torch.zeros(hidden.shape, device=device, dtype=dtype).masked_fill_(hidden, float("-inf"))
+
+    def attend(self, query, key, value, scale=None) -> torch.Tensor:
+        """Attention under this rule, see :func:`masked_attention`."""
+        if query.device.type == "cpu" and query.shape[2] >= GATHER_FROM:
+            return _gathered(query, key, value, *self.to(query.device), scale)
+        return _masked(query, key, value, self, scale)
+
+
+@dataclass
+class Bias:
+    """How much of a key's attention weight reaches a query, before normalisation; 0 is exactly nothing.
+
+    Args:
+        queries: float (rows, query tokens, labels), the share of each label in the token; sums to 1.
+        shares: float (rows or 1, labels, classes), what a label sees of a class of keys, 0 or more.
+        keys: float (rows or 1, key tokens, classes), the share of each class in the key.
+
+    Rows repeat over the batch as in :class:`Rule`, which is the case of shares that are 0 or 1.
+    """
+
+    queries: torch.Tensor
+    shares: torch.Tensor
+    keys: torch.Tensor
+    _kept: dict = field(default_factory=dict, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, query tokens, key tokens."""
+        return (*self.queries.shape[:2], self.keys.shape[1])
+
+    def fits(self, query: torch.Tensor, key: torch.Tensor) -> bool:
+        """Whether an attention call has this rule's shape: (batch, heads, tokens, channels)."""
+        return _fits(self.shape, query, key)
+
+    def mask(self, rows: slice, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        """Additive mask of some rows, log of the shares: (rows, query tokens, key tokens)."""
+        queries, shares, keys = (
+            (part if len(part) == 1 else part[rows]).to(device)
+            for part in (self.queries, self.shares, self.keys)
+        )
+        # Labels and classes are few. A sum over them keeps 0 and 1 exact, which a matrix product in TF32
+        # does as well, and is as precise for the rest as a bias needs to be.
+        return (queries @ shares @ keys.transpose(1, 2)).log_().to(dtype)
+
+    def attend(self, query, key, value, scale=None) -> torch.Tensor:
+        """Attention under this rule, see :func:`masked_attention`."""
+        return _masked(query, key, value, self, scale)
+
+
+def _fits(shape: tuple[int, int, int], query: torch.Tensor, key: torch.Tensor) -> bool:
+    rows, queries, keys = shape
+    return query.shape[0] % rows == 0 and query.shape[2] == queries and key.shape[2] == keys
 
 
 def visible(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -58,36 +126,39 @@ def visible(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
     return (queries[:, :, None] == keys[:, None, :]) | (keys == SHARED)[:, None, :]
 
 
-def masked_attention(query, key, value, rule: Rule, scale=None) -> torch.Tensor:
+def masked_attention(query, key, value, rule: Rule | Bias, scale=None) -> torch.Tensor:
     """Attention under ``rule``; what a query may not see has exactly no influence on it.
 
     Args:
         query: (batch, heads, query tokens, channels).
         key, value: (batch, heads, key tokens, channels).
-        rule: labels of the tokens; ``batch`` is a multiple of its rows.
+        rule: who sees whom; ``batch`` is a multiple of its rows.
         scale: as in PyTorch, default 1 / sqrt(channels).
 
     Returns:
         (batch, heads, query tokens, channels).
     """
-    queries, keys = rule.to(query.device)
-    if query.device.type == "cpu" and query.shape[2] >= GATHER_FROM:
-        return _gathered(query, key, value, queries, keys, scale)
-    return _masked(query, key, value, queries, keys, scale)
+    return rule.attend(query, key, value, scale)
 
 
-def _masked(query, key, value, queries, keys, scale):
+def _masked(query, key, value, rule: Rule | Bias, scale):
     """Masked calls of a bounded number of rows; the repeats of a row share its mask."""
-    rows = len(queries)
+    rows, queries, keys = rule.shape
     repeats = query.shape[0] // rows
+    size = repeats * queries * keys
+    if rows * size <= min(KEEP_BUDGET, MASK_BUDGET):
+        kept = rule._kept
+        place = (query.device, query.dtype, repeats)
+        if place not in kept:
+            mask = rule.mask(slice(None), query.device, query.dtype)[:, None]
+            kept[place] = mask.repeat(repeats, 1, 1, 1)
+        return scaled_dot_product_attention(query, key, value, attn_mask=kept[place], scale=scale)
     out = torch.empty_like(query)
-    for part in torch.arange(rows, device=query.device).split(
-        max(1, MASK_BUDGET // (repeats * queries.shape[1] * keys.shape[1]))
-    ):
-        mask = visible(queries[part], keys[part])[:, None].repeat(repeats, 1, 1, 1)
-        if len(part) == rows:
-            return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
-        items = (part + rows * torch.arange(repeats, device=query.device)[:, None]).flatten()
+    step = max(1, MASK_BUDGET // size)
+    for start in range(0, rows, step):
+        part = slice(start, min(start + step, rows))
+        mask = rule.mask(part, query.device, query.dtype)[:, None].repeat(repeats, 1, 1, 1)
+        items = torch.arange(query.shape[0], device=query.device).view(repeats, rows)[:, part].flatten()
         out[items] = scaled_dot_product_attention(
             query[items], key[items], value[items], attn_mask=mask, scale=scale
         )

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import EngineError
-from .attention import Rule, masked_attention, scaled_dot_product_attention
+from .attention import Bias, Rule, scaled_dot_product_attention
+from .paths import Paths
 
 _current = threading.local()
 _lock = threading.Lock()
@@ -26,7 +27,7 @@ _users = 0
 def _stand_in(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
-    rule: Rule | None = getattr(_current, "rule", None)
+    rule: Rule | Bias | Paths | None = getattr(_current, "rule", None)
     plain = attn_mask is None and not (dropout_p or is_causal or enable_gqa)
     if rule is None or not plain or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
         return scaled_dot_product_attention(
@@ -40,7 +41,7 @@ def _stand_in(
             enable_gqa=enable_gqa,
         )
     _current.applied = True
-    return masked_attention(query, key, value, rule, scale=scale)
+    return rule.attend(query, key, value, scale=scale)
 
 
 @contextlib.contextmanager
@@ -59,7 +60,7 @@ def stand_in_for_attention() -> Iterator[None]:
                 F.scaled_dot_product_attention = scaled_dot_product_attention
 
 
-def call_under_rule(rule: Rule, path: str, forward: Callable, *args, **kwargs):
+def call_under_rule(rule: Rule | Bias | Paths, path: str, forward: Callable, *args, **kwargs):
     """Call an attention layer's ``forward`` with ``rule`` in force.
 
     Raises:
@@ -75,7 +76,7 @@ def call_under_rule(rule: Rule, path: str, forward: Callable, *args, **kwargs):
         raise EngineError(
             "not_masked",
             f"The attention layer {path} did not use PyTorch's scaled_dot_product_attention on the expected "
-            f"{tuple(rule.queries.shape)} rows and tokens, so it cannot be masked; turn off attention "
+            f"{rule.shape} rows, queries and keys, so it cannot be masked; turn off attention "
             "slicing, xformers and split inference.",
         )
     return out

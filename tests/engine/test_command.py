@@ -47,7 +47,12 @@ def test_a_job_becomes_a_clip(make_job):
     assert clip.shape == (12, HEIGHT, WIDTH, 3)  # the scene's frames, not the model's
     info = json.loads(Path(result["info"]).read_text())
     assert info["job"] == json.loads((job / "job.json").read_text())
-    assert info["settings"] == {"num_inference_steps": 3, "guidance_scale": 5.0, "masked_steps": 2}
+    assert info["settings"] == {
+        "num_inference_steps": 3,
+        "guidance_scale": 5.0,
+        "masked_steps": 2,
+        "method": "peekaboo",
+    }
     assert len(info["model"]["sha256"]) == 64
     assert {"load", "denoise", "decode"} == set(info["seconds"])
     assert sorted(path.name for path in job.parent.iterdir()) == [

@@ -27,6 +27,11 @@ def difference(one, other):
     return (one - other).abs().max().item()
 
 
+def begin(guidance, pipe, batch=2, frames=FRAMES):
+    """Tell that the denoiser is about to be called for the first time in a run."""
+    guidance.before_denoiser(pipe.unet, (torch.zeros(batch, 4, frames, 8, 12), 900), {})
+
+
 def test_zero_masked_steps_are_the_unmodified_pipeline_to_the_bit(pipe, free, two_boxes):
     with peekaboo(pipe, two_boxes, PHRASES, masked_steps=0):
         assert torch.equal(latents(pipe), free)
@@ -145,7 +150,7 @@ def test_the_released_gate_zeroes_the_background(pipe, two_boxes):
     with torch.no_grad():
         expected = site.attention(torch.where(foreground, hidden, zero)) * foreground
         with peekaboo(pipe, two_boxes, PHRASES, masked_steps=1, gate_second_temporal=True) as guidance:
-            guidance.active = True
+            begin(guidance, pipe)
             guidance.before_transformer(site.transformer, (torch.zeros(2 * FRAMES, 4, 8, 12),), {})
             torch.testing.assert_close(site.attention(hidden), expected)
 
@@ -169,7 +174,7 @@ def test_each_subject_sees_only_its_own_words(pipe):
         mask = visible(pixels, tokens[None])
         with torch.no_grad(), peekaboo(pipe, labels, ["a red ball", prompt[15:]], masked_steps=1) as guidance:
             guidance.read_prompt(prompt)
-            guidance.active = True
+            begin(guidance, pipe, batch=1, frames=1)
             guidance.before_transformer(site.transformer, (torch.zeros(1, 32, 8, 12),), {})
             seen.append(site.attention(hidden, encoder_hidden_states=text)[0])
         assert (
@@ -206,7 +211,7 @@ def test_a_change_reaches_exactly_the_pixels_that_may_see_it(pipe, kind, cell):
 
     with torch.no_grad(), peekaboo(pipe, labels, PHRASES, masked_steps=1) as guidance:
         guidance.read_prompt(PROMPT)
-        guidance.active = True
+        begin(guidance, pipe, frames=frames)
         before = run()
         handle = site.transformer.norm.register_forward_hook(bump)
         try:
