@@ -34,7 +34,7 @@ from peekaboo_engine.benchmark.shapes_world import COLOURS, SHAPES  # noqa: E402
 _TRAINING_SEED, _HELD_OUT_SEED = 271_828, 314_159
 _VAE_SHARE = 0.15  # of the frames drawn, on average
 _MIN_VISIBLE = 0.004  # of the frame: subjects hidden or cut to less are not asked for in the accuracy
-_LEARNING_RATE = 3e-3
+_LEARNING_RATE = 2e-3
 _REFILL, _REFILL_INTERVAL = 64, 4  # frames drawn anew, and the steps between
 
 

@@ -33,22 +33,23 @@ _GROUPS = 8
 
 
 class SegmentationNetwork(nn.Module):
-    """A U-Net of six levels with two heads: which shape, with "none" as class 0, and which colour.
+    """A U-Net of six levels that says of each pixel which shape it shows, with "none" as class 0, and which colour.
 
-    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H, W) and (N, colours, H, W). Its
-    lowest level sees cells of 32 pixels, a subject as a whole.
+    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H, W) and (N, colours, H, W). Every level
+    votes, and finer ones correct coarser ones: what a thing is shows where its cells are as large as itself, and
+    where it ends at the finest. Without votes of their own the coarse levels learn next to nothing.
     """
 
     def __init__(self, shapes: int, colours: int):
         super().__init__()
+        self._shapes = 1 + shapes
         widths = (16, 24, 48, 72, 96, 128)
         self.down = nn.ModuleList(
             _Block(before, after, stride=1 if before == 3 else 2)
             for before, after in itertools.pairwise((3, *widths))
         )
         self.up = nn.ModuleList(_Block(coarse + fine, fine) for fine, coarse in itertools.pairwise(widths))
-        self.shape = nn.Conv2d(widths[0], 1 + shapes, 1)
-        self.colour = nn.Conv2d(widths[0], colours, 1)
+        self.votes = nn.ModuleList(nn.Conv2d(width, self._shapes + colours, 1) for width in widths)
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of shapes and of colours."""
@@ -56,12 +57,17 @@ class SegmentationNetwork(nn.Module):
         for block in self.down:
             levels.append(block(levels[-1]))
         features = levels.pop()
-        for block in reversed(self.up):
+        logits = self.votes[-1](features)
+        for block, vote in zip(reversed(self.up), reversed(self.votes[:-1]), strict=True):
             finer = levels.pop()
-            size = finer.shape[-2:]
-            raised = F.interpolate(features, size=size, mode="bilinear", align_corners=False)
-            features = block(torch.cat([raised, finer], 1))
-        return self.shape(features), self.colour(features)
+            features = block(torch.cat([_raised(features, finer), finer], 1))
+            logits = _raised(logits, finer) + vote(features)
+        return logits[:, : self._shapes], logits[:, self._shapes :]
+
+
+def _raised(features: torch.Tensor, finer: torch.Tensor) -> torch.Tensor:
+    """Features at the size of a finer level's."""
+    return F.interpolate(features, size=finer.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class _Block(nn.Sequential):
