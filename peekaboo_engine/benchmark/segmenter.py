@@ -33,11 +33,13 @@ _GROUPS = 8
 
 
 class SegmentationNetwork(nn.Module):
-    """A U-Net of six levels that says of each pixel which shape it shows, with "none" as class 0, and which colour.
+    """A U-Net of six levels that says of each pixel which shape it shows, with "none" as class 0, and which
+    colour.
 
-    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H, W) and (N, colours, H, W). Every level
-    votes, and finer ones correct coarser ones: what a thing is shows where its cells are as large as itself, and
-    where it ends at the finest. Without votes of their own the coarse levels learn next to nothing.
+    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H, W) and (N, colours, H, W). Every
+    level votes, and finer ones correct coarser ones: what a thing is shows where its cells are as large as
+    itself, and where it ends at the finest. Without votes of their own the coarse levels learn next to
+    nothing.
     """
 
     def __init__(self, shapes: int, colours: int):
