@@ -179,11 +179,11 @@ class TestSegmenterFile:
         if damage == "cut":
             path.write_bytes(content[:1000])
         elif damage == "other names":
-            path.write_bytes(content.replace(b"colour.bias", b"colour.boas"))
+            path.write_bytes(content.replace(b"votes.0.bias", b"votes.0.boas"))
         elif damage == "other world":
-            path.write_bytes(content.replace(b"torus", b"bagel").replace(b"cone", b"star"))
+            path.write_bytes(content.replace(b"cone", b"star"))
         elif damage == "no classes":
             path.write_bytes(content.replace(b'"classes"', b'"klasses"'))
-        with pytest.raises(EngineError, match=r"run|make it with\W+scripts/train_segmenter.py") as caught:
+        with pytest.raises(EngineError, match=r"(run|make it with) scripts/train_segmenter.py") as caught:
             load_detector(str(path), "cpu")
         assert caught.value.code == "detector_not_loaded" and "\n" not in caught.value.message

@@ -143,7 +143,7 @@ def test_a_repository_that_is_not_there_is_one_sentence():
 
 
 def test_a_device_that_is_not_there_is_one_sentence():
-    with pytest.raises(EngineError, match="--device cpu") as caught:
+    with pytest.raises(EngineError, match=r'"cuda:99" here: choose another one \(--device') as caught:
         Placement(device="cuda:99").resolve()
     assert caught.value.code == "no_device"
 
