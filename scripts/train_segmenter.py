@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trains the segmenter of the benchmark on clips of the `shapes` world, and measures it on clips held out.
 
-    python scripts/train_segmenter.py --seconds 480                       # two CPU cores
-    python scripts/train_segmenter.py --seconds 80 --chunk 32 --batch 32  # a GPU: every frame drawn anew
+    python scripts/train_segmenter.py --seconds 100    # a GPU
 
 The truth is the drawing program's own. Frames are drawn from other seeds than those of the diffusion model,
 and of the held-out ones. Half of them are spoilt as generated frames are: blurred, noisy, off in colour, with
@@ -29,14 +28,14 @@ sys.path.insert(0, str(REPOSITORY))
 from shapes_training.drawing import draw  # noqa: E402
 from shapes_training.scenes import NUM_FRAMES, sample_scenes  # noqa: E402
 
-from peekaboo_engine.benchmark.segmenter import WEIGHTS, SegmentationNetwork, resized  # noqa: E402
+from peekaboo_engine.benchmark.segmenter import WEIGHTS, SegmentationNetwork  # noqa: E402
 from peekaboo_engine.benchmark.shapes_world import COLOURS, SHAPES  # noqa: E402
 
 _TRAINING_SEED, _HELD_OUT_SEED = 271_828, 314_159
 _VAE_SHARE = 0.15  # of the frames drawn, on average
 _MIN_VISIBLE = 0.004  # of the frame: subjects hidden or cut to less are not asked for in the accuracy
-_LEARNING_RATE = 3e-3
-_SMALL_PHASE = 0.6  # of the time, at half size
+_LEARNING_RATE = 2e-3
+_REFILL, _REFILL_INTERVAL = 64, 4  # frames drawn anew, and the steps between
 
 
 @dataclass
@@ -50,11 +49,6 @@ class Frames:
     def __getitem__(self, index) -> Frames:
         """Some of the frames."""
         return Frames(self.pixels[index], self.shape[index], self.colour[index])
-
-    def halved(self) -> Frames:
-        """The same at half the width and height."""
-        colour = self.colour[:, ::2, ::2]
-        return Frames(F.avg_pool2d(self.pixels, 2), F.avg_pool2d(self.shape, 2), colour)
 
 
 def draw_frames(count: int, generator: torch.Generator, cpu_generator: torch.Generator) -> Frames:
@@ -154,13 +148,12 @@ class Pool:
 def loss_of(network: SegmentationNetwork, frames: Frames) -> torch.Tensor:
     """Cross-entropies: of all classes everywhere; of shape and of colour where there is a subject.
 
-    Without the second, one pixel in ten tells a star from a ring, and the network is long content with cubes.
+    Without the second, one pixel in ten tells a cone from a ring, and the network is long content with cubes.
     """
     with torch.autocast(frames.pixels.device.type, torch.bfloat16):
         shape, colour = network(frames.pixels.contiguous(memory_format=torch.channels_last))
     shape, colour = shape.float(), colour.float()
-    # The network's cells are 2 x 2 pixels.
-    covered, seen = F.avg_pool2d(frames.shape, 2), frames.colour[:, ::2, ::2]
+    covered, seen = frames.shape, frames.colour
     nearest = torch.where(seen >= 0, covered[:, 1:].argmax(1), -1)
     return (
         F.cross_entropy(shape, covered)
@@ -176,8 +169,7 @@ def accuracy(network: SegmentationNetwork, frames: Frames) -> float:
     overlaps = []
     for start in range(0, len(frames.pixels), 16):
         part = frames[slice(start, start + 16)]
-        size = part.pixels.shape[-2:]
-        shape, colour = (resized(logits, size).argmax(1) for logits in network(part.pixels))
+        shape, colour = (logits.argmax(1) for logits in network(part.pixels))
         true_shape = torch.where(part.colour >= 0, part.shape[:, 1:].argmax(1) + 1, 0)
         marked = shape * len(COLOURS) + colour * (shape > 0)
         truth = true_shape * len(COLOURS) + part.colour * (true_shape > 0)
@@ -216,20 +208,17 @@ def train(arguments: argparse.Namespace, vae: AutoencoderKL) -> tuple[Segmentati
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-3)
     pool = Pool(arguments.frames, vae, device)
-    for _ in range(0, arguments.frames, 32):
-        pool.refill(32)
+    for _ in range(0, arguments.frames, _REFILL):
+        pool.refill(_REFILL)
     print(f"{arguments.frames} frames drawn", flush=True)
     started, step, log, losses = time.perf_counter(), 0, [], []
     while (elapsed := time.perf_counter() - started) < arguments.seconds:
         progress = elapsed / arguments.seconds
         # A short warm-up, then down to nothing at the end.
         optimizer.param_groups[0]["lr"] = _LEARNING_RATE * min(1, (step + 1) / 50) * (1 - progress) ** 1.5
-        if arguments.chunk:
-            pool.refill(arguments.chunk)
-        # Four times as many subjects a step teach shapes first; then come the outlines.
-        small = progress < _SMALL_PHASE
-        batch = pool.batch(4 * arguments.batch if small else arguments.batch)
-        loss = loss_of(network, batch.halved() if small else batch)
+        if step % _REFILL_INTERVAL == 0:
+            pool.refill(_REFILL)
+        loss = loss_of(network, pool.batch(arguments.batch))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -261,10 +250,11 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, required=True, help="training time")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, default=16, help="frames in a step")
-    parser.add_argument("--frames", type=int, default=640, help="frames drawn beforehand, and kept")
-    parser.add_argument("--chunk", type=int, default=0, help="of them drawn anew before each step")
-    parser.add_argument("--held-out", type=int, default=128, help="frames to measure with")
+    parser.add_argument("--batch", type=int, default=48, help="frames in a step")
+    parser.add_argument(
+        "--frames", type=int, default=4096, help="kept, of which some are replaced now and then"
+    )
+    parser.add_argument("--held-out", type=int, default=512, help="frames to measure with")
     parser.add_argument(
         "--vae", type=Path, default=REPOSITORY / "peekaboo_engine" / "assets" / "shapes" / "vae"
     )

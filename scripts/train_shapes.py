@@ -48,12 +48,12 @@ def _arguments() -> argparse.Namespace:
             "--run-seconds", type=float, default=float("inf"), help="end this run after so long"
         )
         stage.add_argument("--batch", type=int, default=16 if name == "vae" else 32, help="clips in a step")
+        stage.add_argument("--init", type=Path, help="a saved pipeline whose weights to start from")
         if name == "denoiser":
             stage.add_argument("--capacity", type=int, default=16384, help="clips in the ring of latents")
             stage.add_argument("--chunk", type=int, default=32, help="clips drawn anew at a time")
             stage.add_argument("--chunk-interval", type=int, default=16, help="steps between two chunks")
             stage.add_argument("--probe-clips", type=int, default=12, help="clips sampled at every save")
-            stage.add_argument("--init", type=Path, help="a saved pipeline whose weights to start from")
     return parser.parse_args()
 
 

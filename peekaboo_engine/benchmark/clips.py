@@ -7,6 +7,7 @@ from the mp4 as it plays, as the released evaluation does, so that they come out
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -88,8 +89,10 @@ class ClipStore:
 
     def path(self, scene_id: str, control: str) -> Path:
         """Where the clip of a scene under a control is."""
-        # What a layout is called need not be a file name everywhere.
+        # What a layout is called need not be a file name everywhere; two names must not become one.
         name = re.sub(r"[^\w.+-]", "_", scene_id)
+        if name != scene_id:
+            name = f"{name}-{hashlib.sha256(scene_id.encode()).hexdigest()[:8]}"
         return self._folder / control / f"{name}.mp4"
 
     def record(self, scene: Scene, control: Control) -> dict[str, Any]:
@@ -114,5 +117,15 @@ class ClipStore:
         write_clip(path, frames, np.arange(len(frames)), FRAME_RATE)
 
     def frames(self, scene_id: str, control: str) -> np.ndarray:
-        """Frames of a clip, uint8 (frames, height, width, 3)."""
-        return read_clip(self.path(scene_id, control))
+        """Frames of a clip, uint8 (frames, height, width, 3).
+
+        Raises:
+            EngineError: ``clip_unreadable`` for a file that was damaged since it was written.
+        """
+        path = self.path(scene_id, control)
+        try:
+            return read_clip(path)
+        except (OSError, ValueError, IndexError, RuntimeError) as error:  # whatever ffmpeg makes of it
+            raise EngineError(
+                "clip_unreadable", f"{path} cannot be read; delete it and run again."
+            ) from error

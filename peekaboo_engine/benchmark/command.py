@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import EngineError
@@ -26,8 +26,9 @@ from .detection import Detector, load_detector
 from .layouts import Layout, LayoutSet, combine, read_layouts, spread
 from .report import write_report
 from .request import Prompts, Request
-from .results import as_json, rows_of, table_of
+from .results import as_json, table_of, written
 from .scenes import Scene, make_scene
+from .sheet import write_sheet
 
 #: For text of files and models: no brackets taken for markup, no colours.
 _PLAIN: Any = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -70,13 +71,7 @@ def evaluate(request: Request, placement: Placement) -> None:
     if not outcome.clips:
         raise EngineError("nothing_measured", f"Not one clip came out: {outcome.failures[0].error}")
     result = as_json(outcome, controls, model, _facts(request, found, scenes, sampling, detector, prompts))
-    with replacing(request.json) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    console.print(table_of(rows_of(controls, outcome.clips)))
-    console.print(f"{request.json}", **_PLAIN)
-    if request.report:
-        page = write_report(request.report, result, outcome, store, request.report_clips)
-        console.print(f"{page}", **_PLAIN)
+    _write(request, result, outcome, store, console)
     if outcome.failures:
         first = outcome.failures[0]
         raise EngineError(
@@ -84,6 +79,25 @@ def evaluate(request: Request, placement: Placement) -> None:
             f"{len(outcome.failures)} clips failed, the first of them {first.scene} under {first.control} "
             f"({first.error.rstrip('.')}); the same command tries them again.",
         )
+
+
+def _write(
+    request: Request, result: dict[str, Any], outcome: Outcome, store: ClipStore, console: Console
+) -> None:
+    """Show the table; write JSON, page and sheet, and name each file."""
+    with replacing(request.json) as temporary:
+        temporary.write_text(written(result) + "\n", encoding="utf-8")
+    table = table_of(result["rows"])
+    width = Measurement.get(console, console.options.update(width=1000), table).maximum
+    console.print(table, width=max(width, console.width), crop=False)  # wrapped by the terminal, not cut
+    console.print(f"{request.json}", **_PLAIN)
+    shown = outcome.complete([row["control"] for row in result["rows"]], request.report_clips)
+    if request.report:
+        page = write_report(request.report, result, outcome, shown, store)
+        console.print(f"{page}", **_PLAIN)
+    if request.sheet and shown:
+        write_sheet(request.sheet, shown, store)
+        console.print(f"{request.sheet}", **_PLAIN)
 
 
 def _controls(request: Request, entry: ModelEntry) -> list[Control]:
@@ -106,7 +120,7 @@ def _prompts(request: Request, entry: ModelEntry) -> Prompts:
 
 
 def _usual_detector(prompts: Prompts) -> str:
-    return "colour" if prompts == Prompts.shapes else "owlvit"
+    return "segmenter" if prompts == Prompts.shapes else "owlvit"
 
 
 def _scenes(request: Request, entry: ModelEntry, found: LayoutSet, prompts: Prompts) -> list[Scene]:

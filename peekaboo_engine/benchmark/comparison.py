@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,7 +20,8 @@ from .clips import ClipStore, Sampling, make_clip
 from .consistency import background_consistency
 from .controls import NONE, Control
 from .detection import Detector
-from .metrics import Box, TrackScore, score_track
+from .layouts import spread
+from .metrics import Binding, Box, TrackScore, score_binding, score_track
 from .scenes import Scene
 
 
@@ -31,6 +33,7 @@ class MeasuredTrack:
     wanted: Sequence[Box | None]
     found: Sequence[Box | None]
     score: TrackScore
+    binding: Binding
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ class Outcome:
     clips: list[MeasuredClip] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
+    def complete(self, controls: Sequence[str], count: int) -> list[list[MeasuredClip]]:
+        """Clips of `count` layouts at most, evenly spread over those that have one under each control."""
+        by_scene: dict[str, dict[str, MeasuredClip]] = {}
+        for clip in self.clips:
+            by_scene.setdefault(clip.scene, {})[clip.control] = clip
+        complete = [clips for clips in by_scene.values() if len(clips) == len(controls)]
+        return [[clips[control] for control in controls] for clips in spread(complete, count)]
+
 
 class Comparison:
     """A model, a detector and a store, through which scenes are run.
@@ -74,7 +85,9 @@ class Comparison:
 
     def __init__(self, model: LoadedModel, detector: Detector, sampling: Sampling, store: ClipStore):
         self._model, self._detector, self._sampling, self._store = model, detector, sampling, store
-        self._code = _code_of(control_package)
+        self._code = _digest(sorted(Path(control_package.__file__).parent.glob("*.py")))
+        measuring = (type(detector), background_consistency)
+        self._measuring = _digest([Path(inspect.getfile(part)) for part in measuring])
 
     def run(
         self,
@@ -126,7 +139,11 @@ class Comparison:
             self._store.write_clip(scene, control, frames)
             record = {"settings": settings, "seconds": round(seconds, 3)}
             self._store.write_record(scene, control, record)
-        measured_with = {"detector": self._detector.identity(), "compared": unmasked is not None}
+        measured_with = {
+            "detector": self._detector.identity(),
+            "code": self._measuring,
+            "compared": unmasked is not None,
+        }
         if record.get("measured_with") != measured_with:
             frames = self._store.frames(scene.id, control.name)
             found = [self._detector.find(frames, phrase) for phrase in scene.phrases]
@@ -163,10 +180,10 @@ class Comparison:
         return background_consistency(frames, self._store.frames(scene.id, NONE.name), covered)
 
 
-def _code_of(package) -> str:
-    """Digest of a package's source: clips made by another version of the control are made anew."""
+def _digest(sources: Sequence[Path]) -> str:
+    """Of source files: what another version of them made or measured is made or measured anew."""
     digest = hashlib.sha256()
-    for path in sorted(Path(package.__file__).parent.glob("*.py")):
+    for path in sources:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -177,13 +194,14 @@ def _track_of(boxes: Sequence[Box | None]) -> np.ndarray:
 
 def _measured_clip(scene: Scene, control: Control, record: dict[str, Any]) -> MeasuredClip:
     _, height, width = scene.labels.shape
-    tracks = []
-    for phrase, track, found in zip(scene.phrases, scene.wanted, record["found"], strict=True):
-        wanted = [None if np.isnan(box).any() else tuple(box.tolist()) for box in track]
+    tracks, all_found = [], record["found"]
+    all_wanted = [[None if np.isnan(b).any() else tuple(b.tolist()) for b in track] for track in scene.wanted]
+    bindings = score_binding(all_wanted, all_found)
+    for phrase, wanted, found, binding in zip(scene.phrases, all_wanted, all_found, bindings, strict=True):
         # Frames in which the subject is not to be seen do not count.
         pairs = [(w, f) for w, f in zip(wanted, found, strict=True) if w is not None]
         score = score_track([w for w, _ in pairs], [f for _, f in pairs], width / height)
-        tracks.append(MeasuredTrack(phrase, wanted, found, score))
+        tracks.append(MeasuredTrack(phrase, wanted, found, score, binding))
     return MeasuredClip(
         scene.id, control.name, scene.prompt, record["seconds"], tracks, record["background_consistency"]
     )

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ..errors import EngineError
-from .detectors import Box, detect_subject
+from .metrics import Box
 from .segmenter import Segmenter
-from .shapes_world import read_phrase
 from .zero_shot import SOURCES, ZeroShotDetector
 
 
@@ -27,36 +27,24 @@ class Detector(Protocol):
         """Box x1, y1, x2, y2 relative to the frame, or None, for each of the frames uint8 (F, H, W, 3)."""
 
 
-class ColourRules:
-    """The rules of :mod:`.detectors`: a second opinion on clips of the `shapes` world that learnt nothing."""
-
-    def identity(self) -> dict[str, object]:
-        """See :class:`Detector`."""
-        return {"name": "colour"}
-
-    def check(self, phrase: str) -> None:
-        """Raise EngineError ``unknown_subject`` for a phrase that does not name a colour and a shape."""
-        read_phrase(phrase)
-
-    def find(self, frames: np.ndarray, phrase: str) -> list[Box | None]:
-        """See :class:`Detector`."""
-        colour, shape = read_phrase(phrase)
-        return [detect_subject(frame, colour, shape) for frame in frames]
-
-
-NAMES = ("segmenter", "colour", *SOURCES)
+NAMES = ("segmenter", *SOURCES)
 
 
 def load_detector(name: str, device: str) -> Detector:
-    """Load a detector: one of NAMES, or the folder or repository of a zero-shot detector of transformers.
+    """Load a detector.
+
+    Args:
+        name: one of NAMES, a ``.safetensors`` file of a segmenter's weights, or the folder or repository of a
+            zero-shot detector of transformers.
+        device: where it runs.
 
     Raises:
         EngineError: ``unknown_detector`` or ``detector_not_loaded``.
     """
     if name == "segmenter":
         return Segmenter.load(device)
-    if name == "colour":
-        return ColourRules()
+    if name.endswith(".safetensors"):
+        return Segmenter.load(device, Path(name))
     if name in SOURCES or "/" in name or "\\" in name:
         return ZeroShotDetector.load(name, device)
     raise EngineError(

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How well a subject follows its box: the measures of the paper and of its released evaluation.
 
-Boxes are x1, y1, x2, y2 relative to the frame, y down; None where a detector found nothing. "As released" is
-eval/get_metrics.py of microsoft/Peekaboo (commit 0aa5a86), which rasterises boxes; here areas are exact.
+Boxes are x1, y1, x2, y2 relative to the frame, y down; None where a detector found nothing. "The paper" is
+Peekaboo (arXiv 2312.07509, table 1), "as released" its eval/get_metrics.py (microsoft/Peekaboo at 0aa5a86),
+which rasterises boxes; here areas are exact.
 """
 
 from __future__ import annotations
@@ -25,6 +26,16 @@ class TrackScore:
     ap50: float
     cd: float  # centroid distance, misses at (0, 0)
     cd_detected: float | None  # over frames with a detection
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Whose box the detections of one subject lie in, in a clip of several."""
+
+    detections: int  # in frames in which this subject and another are to be seen
+    bound: int  # of them, those that overlap their own box more than any other subject's
+    iou_own: float  # with the own box, summed over the detections
+    iou_other: float  # with the other subject's box that is overlapped most, summed as well
 
 
 def area(box: Box) -> float:
@@ -55,12 +66,18 @@ def volumetric_iou(wanted: Sequence[Box], found: Sequence[Box | None]) -> float:
 
 
 def mean_frame_iou(wanted: Sequence[Box], found: Sequence[Box | None]) -> float:
-    """Mean of the frames' IoU, 0 where nothing was found: other papers' mIoU, which leave misses out."""
+    """Mean of the frames' IoU, 0 where nothing was found.
+
+    The mIoU of later papers, such as TrailBlazer (arXiv 2401.00896); its code leaves misses out of the mean.
+    """
     return sum(iou(w, f) for w, f in zip(wanted, found, strict=True) if f is not None) / len(wanted)
 
 
 def average_precision_50(wanted: Sequence[Box], found: Sequence[Box | None]) -> float:
-    """Fraction of the frames with a detection whose IoU is at least 0.5, as released; 0 without any."""
+    """Fraction of the frames with a detection whose IoU is at least 0.5; 0 without any.
+
+    The paper's AP50, as released: there is one detection a frame at most, so no ranking by score.
+    """
     overlaps = [iou(w, f) for w, f in zip(wanted, found, strict=True) if f is not None]
     return sum(overlap >= 0.5 for overlap in overlaps) / len(overlaps) if overlaps else 0.0
 
@@ -68,8 +85,8 @@ def average_precision_50(wanted: Sequence[Box], found: Sequence[Box | None]) -> 
 def centroid_distance(wanted: Sequence[Box], found: Sequence[Box | None], aspect: float) -> float:
     """Mean distance of box centres in units of the frame's diagonal; a miss has its centre at (0, 0).
 
-    As released, but for one thing: the released code divides by the diagonal of 576 x 320 for every model,
-    and here it is the clip's own. `aspect` is the frame's width over its height.
+    The paper's CD, as released but for one thing: the released code divides by the diagonal of 576 x 320 for
+    every model, and here it is the clip's own. `aspect` is the frame's width over its height.
     """
     distances = _distances(wanted, [f if f is not None else (0, 0, 0, 0) for f in found], aspect)
     return sum(distances) / len(distances)
@@ -112,6 +129,50 @@ def score_track(wanted: Sequence[Box], found: Sequence[Box | None], aspect: floa
         cd=centroid_distance(wanted, found, aspect),
         cd_detected=centroid_distance_detected(wanted, found, aspect),
     )
+
+
+def score_binding(
+    wanted: Sequence[Sequence[Box | None]], found: Sequence[Sequence[Box | None]]
+) -> list[Binding]:
+    """Whether each subject is in its own box or in another's. Ours: the paper has one subject a clip.
+
+    Args:
+        wanted, found: for each subject its boxes along time; None where it is not to be seen, or not found.
+
+    Returns:
+        For each subject; without detections if it is alone.
+    """
+    return [_binding_of(subject, wanted, found[subject]) for subject in range(len(wanted))]
+
+
+def _binding_of(subject: int, wanted: Sequence[Sequence[Box | None]], found: Sequence[Box | None]) -> Binding:
+    overlaps = []
+    for frame, detection in enumerate(found):
+        own = wanted[subject][frame]
+        tracks = (track[frame] for other, track in enumerate(wanted) if other != subject)
+        others = [box for box in tracks if box is not None]
+        if detection is not None and own is not None and others:
+            overlaps.append((iou(own, detection), max(iou(other, detection) for other in others)))
+    return Binding(
+        detections=len(overlaps),
+        bound=sum(own > other for own, other in overlaps),
+        iou_own=sum(own for own, _ in overlaps),
+        iou_other=sum(other for _, other in overlaps),
+    )
+
+
+def summarise_binding(bindings: Sequence[Binding]) -> dict[str, float | None]:
+    """Over all detections of all clips; None without any, as where clips have one subject.
+
+    ``bound``      fraction that overlaps its own box more than any other subject's.
+    ``iou_own``    mean IoU with the own box.
+    ``iou_other``  mean IoU with the other subject's box that is overlapped most.
+    """
+    total = sum(binding.detections for binding in bindings)
+    return {
+        key: sum(getattr(binding, key) for binding in bindings) / total if total else None
+        for key in ("bound", "iou_own", "iou_other")
+    }
 
 
 def summarise(scores: Sequence[TrackScore]) -> dict[str, float | None]:

@@ -7,51 +7,80 @@ from collections.abc import Sequence
 from html import escape
 
 _WIDTH, _HEIGHT = 420, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 30, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 42, 44
+_LETTER = 6.4  # pixels, of the usual size
+_BAND = 22  # pixels for a name, its bar or its dots
 #: Told apart in black and white and by colour-blind readers alike (Okabe and Ito 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
 def bars(title: str, names: Sequence[str], values: Sequence[float | None]) -> str:
-    """A bar for each name, with its value above it; None has no bar."""
-    top = _ceiling([value for value in values if value is not None])
-    step = (_WIDTH - _LEFT - _RIGHT) / len(names)
-    parts = []
-    for index, (name, value) in enumerate(zip(names, values, strict=True)):
-        middle = _LEFT + (index + 0.5) * step
-        parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, name, size=min(11, 170 / max(map(len, names)))))
+    """A bar for each name, from top to bottom, with its value behind it; None has no bar."""
+    bands = _Bands(title, names, [value for value in values if value is not None])
+    for index, value in enumerate(values):
+        middle, colour = bands.middle(index), _COLOURS[index % len(_COLOURS)]
         if value is None:
-            parts.append(_text(middle, _HEIGHT - _BOTTOM - 6, "–"))
+            bands.add(_text(bands.left + 6, middle + 4, "–", anchor="start"))
             continue
-        y, width = _y(value, top), min(56, 0.62 * step)
-        height = _HEIGHT - _BOTTOM - y
-        colour = _COLOURS[index % len(_COLOURS)]
-        parts.append(
-            f'<rect x="{middle - width / 2:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" '
+        x = bands.x(value)
+        bands.add(
+            f'<rect x="{bands.left:.1f}" y="{middle - 7:.1f}" width="{x - bands.left:.1f}" height="14" '
             f'fill="{colour}"/>'
         )
-        parts.append(_text(middle, y - 5, f"{value:.3g}"))
-    return _framed(title, top, parts)
+        shown = f"{value:.3f}" if value < 10 else f"{value:.3g}"
+        bands.add(_text(x + 5, middle + 4, shown, anchor="start"))
+    return bands.picture()
 
 
 def strips(title: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> str:
-    """A column of dots for each name, one dot a clip, and a line at their mean."""
-    top = _ceiling([value for column in values for value in column])
-    step = (_WIDTH - _LEFT - _RIGHT) / len(names)
-    parts = []
-    for index, (name, column) in enumerate(zip(names, values, strict=True)):
-        middle, colour = _LEFT + (index + 0.5) * step, _COLOURS[index % len(_COLOURS)]
-        parts.append(_text(middle, _HEIGHT - _BOTTOM + 16, name, size=min(11, 170 / max(map(len, names)))))
-        for number, value in enumerate(column):
+    """A row of dots for each name, one dot a clip, and a line at their mean."""
+    bands = _Bands(title, names, [value for row in values for value in row])
+    for index, row in enumerate(values):
+        middle, colour = bands.middle(index), _COLOURS[index % len(_COLOURS)]
+        for number, value in enumerate(row):
             # Dots of equal value lie beside each other: the golden ratio spreads any number of them evenly.
-            x = middle + ((number * 0.618034) % 1 - 0.5) * min(60, 0.6 * step)
-            at = f'cx="{x:.1f}" cy="{_y(value, top):.1f}"'
-            parts.append(f'<circle {at} r="2.2" fill="{colour}" fill-opacity="0.55"/>')
-        if column:
-            y = _y(sum(column) / len(column), top)
-            reach = min(40, 0.4 * step)
-            parts.append(_line(middle - reach, y, middle + reach, y, "#000", 1.6))
-    return _framed(title, top, parts)
+            y = middle + ((number * 0.618034) % 1 - 0.5) * 0.7 * _BAND
+            at = f'cx="{bands.x(value):.1f}" cy="{y:.1f}"'
+            bands.add(f'<circle {at} r="2.4" fill="{colour}" fill-opacity="0.5"/>')
+        if row:
+            x = bands.x(sum(row) / len(row))
+            bands.add(_line(x, middle - 0.45 * _BAND, x, middle + 0.45 * _BAND, "#000", 1.8))
+    return bands.picture()
+
+
+class _Bands:
+    """A picture with a horizontal band for each of any number of names, and an axis from left to right."""
+
+    def __init__(self, title: str, names: Sequence[str], values: Sequence[float]):
+        self.left = 12 + _LETTER * max(map(len, names))
+        self._end, self._floor = (
+            _WIDTH - 46,
+            34 + _BAND * len(names),
+        )  # room for a value behind the longest bar
+        self._top = _ceiling(values)
+        self._parts = [_text(10, 18, title, anchor="start", size=13, weight="bold")]
+        for fifth in range(6):
+            x = self.x(self._top * fifth / 5)
+            self.add(_line(x, 30, x, self._floor, "#ddd" if fifth else "#888", 1))
+            self.add(_text(x, self._floor + 15, f"{self._top * fifth / 5:.3g}"))
+        for index, name in enumerate(names):
+            self.add(_text(self.left - 6, self.middle(index) + 4, name, anchor="end"))
+
+    def x(self, value: float) -> float:
+        """Where a value is."""
+        return self.left + (self._end - self.left) * max(0.0, value) / self._top
+
+    def middle(self, index: int) -> float:
+        """Height of the middle of a band."""
+        return 32 + _BAND * (index + 0.5)
+
+    def add(self, part: str) -> None:
+        """Put an element on the picture."""
+        self._parts.append(part)
+
+    def picture(self) -> str:
+        """The whole."""
+        return _svg(self._floor + 26, self._parts)
 
 
 def curves(title: str, across: str, lines: Sequence[tuple[str, Sequence[tuple[float, float | None]]]]) -> str:
@@ -66,14 +95,23 @@ def curves(title: str, across: str, lines: Sequence[tuple[str, Sequence[tuple[fl
     parts = [_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, across)]
     for x in sorted({x for x, _ in points}):
         parts.append(_text(place(x), _HEIGHT - _BOTTOM + 16, f"{x:g}"))
-    for index, (name, line) in enumerate(lines):
+    for index, (_, line) in enumerate(lines):
         colour = _COLOURS[index % len(_COLOURS)]
         known = [(place(x), _y(y, top)) for x, y in line if y is not None]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in known)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in known]
-        parts.append(_text(_WIDTH - _RIGHT, 28 + 13 * index, name, colour=colour, anchor="end"))
-    return _framed(title, top, parts)
+    return _framed(title, top, [*parts, *_legend([name for name, _ in lines])])
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    """Names of lines below the title, each after a piece of its line."""
+    parts, x = [], float(_LEFT)
+    for index, name in enumerate(names):
+        parts.append(_line(x, 28, x + 14, 28, _COLOURS[index % len(_COLOURS)], 3))
+        parts.append(_text(x + 19, 32, name, anchor="start"))
+        x += 19 + _LETTER * len(name) + 14
+    return parts
 
 
 def _ceiling(values: Sequence[float]) -> float:
@@ -96,11 +134,14 @@ def _framed(title: str, top: float, parts: list[str]) -> str:
         y = _y(value, top)
         scale.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, "#ddd" if fifth else "#888", 1))
         scale.append(_text(_LEFT - 6, y + 4, f"{value:.3g}", anchor="end"))
-    body = "".join([_text(_LEFT, 16, title, anchor="start", size=13, weight="bold"), *scale, *parts])
+    return _svg(_HEIGHT, [_text(_LEFT, 16, title, anchor="start", size=13, weight="bold"), *scale, *parts])
+
+
+def _svg(height: int, parts: Sequence[str]) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" '
-        f'height="{_HEIGHT}" font-family="system-ui, sans-serif" role="img">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{body}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
+        f'height="{height}" font-family="system-ui, sans-serif" role="img">'
+        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>'
     )
 
 

@@ -10,35 +10,36 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from ..video import replacing, write_clip
 from .clips import FRAME_RATE, ClipStore
 from .comparison import MeasuredClip, Outcome
-from .layouts import spread
-from .metrics import Box
+from .controls import NONE
+from .outlines import outlined, write_name
 from .plots import bars, curves, strips
-from .results import COLUMNS, shown
+from .results import COLUMNS, lines_of
 
 _TEMPLATE = Path(__file__).with_name("report.html")
-_PLOTTED = ("miou", "ap50", "coverage", "cd_detected", "background_consistency", "seconds_per_clip")
-_HEADINGS = {key: heading for key, heading, _ in COLUMNS}
-_FORMATS = {key: form for key, _, form in COLUMNS}
-_WANTED, _FOUND = (255, 255, 255), (255, 212, 0)
-_GAP = 4  # pixels between clips side by side
+_PLOTTED = ("miou", "ap50", "coverage", "cd_detected", "bound", "background_consistency", "seconds_per_clip")
+_SWEPT = ("miou", "ap50", "coverage")
+_GAP, _COLUMNS = 4, 4  # pixels between clips; clips beside each other
 
 
 def write_report(
-    folder: Path, result: dict[str, Any], outcome: Outcome, store: ClipStore, count: int
+    folder: Path,
+    result: dict[str, Any],
+    outcome: Outcome,
+    shown: Sequence[Sequence[MeasuredClip]],
+    store: ClipStore,
 ) -> Path:
-    """Write ``index.html`` and its clips into a folder.
+    """Write ``index.html``, its clips and its plots into a folder.
 
     Args:
         folder: made if it is not there.
         result: what :func:`.results.as_json` gave.
-        outcome: the clips with their boxes.
+        outcome: all clips with their boxes.
+        shown: clips to show, for each layout those under all controls.
         store: holds the clips.
-        count: how many layouts to show, evenly spread over all.
 
     Returns:
         The page.
@@ -46,16 +47,10 @@ def write_report(
     Raises:
         EngineError: ``not_written``.
     """
-    controls = [row["control"] for row in result["rows"]]
-    by_scene: dict[str, dict[str, MeasuredClip]] = {}
-    for clip in outcome.clips:
-        by_scene.setdefault(clip.scene, {})[clip.control] = clip
-    complete = [clips for clips in by_scene.values() if len(clips) == len(controls)]
-    chosen = [[clips[control] for control in controls] for clips in spread(complete, count)]
     figures = []
-    for number, clips in enumerate(chosen, start=1):
+    for number, clips in enumerate(shown, start=1):
         name = f"clip_{number:03d}.mp4"
-        frames = side_by_side([outlined(store.frames(clip.scene, clip.control), clip) for clip in clips])
+        frames = _in_lines([_with_boxes(clip, store) for clip in clips])
         write_clip(folder / name, frames, np.arange(len(frames)), FRAME_RATE)
         figures.append(_figure(name, clips))
     page = folder / "index.html"
@@ -63,8 +58,7 @@ def write_report(
         title=escape(f"{result['model']['title']} on {result['layouts']['name']}"),
         command=escape(result["command"]),
         table=_table(result["rows"]),
-        plots="".join(_plots(result["rows"], outcome.clips)),
-        order=escape(", ".join(controls)),
+        plots=_write_plots(folder, _plots(result["rows"], outcome.clips)),
         clips="\n".join(figures),
         failures=_failures(result["failures"]),
         facts=_facts(result),
@@ -74,34 +68,27 @@ def write_report(
     return page
 
 
-def outlined(frames: np.ndarray, clip: MeasuredClip) -> np.ndarray:
-    """Frames, uint8 (F, H, W, 3), with the boxes wanted and found drawn on them."""
-    drawn = []
-    for index, frame in enumerate(frames):
-        picture = Image.fromarray(frame)
-        draw = ImageDraw.Draw(picture)
-        for track in clip.tracks:
-            _outline(draw, track.wanted[index], _WANTED)
-            _outline(draw, track.found[index], _FOUND)
-        drawn.append(np.asarray(picture))
-    return np.stack(drawn)
+def _with_boxes(clip: MeasuredClip, store: ClipStore) -> np.ndarray:
+    """Frames of a clip, uint8 (F, H, W, 3), with its control's name, and the boxes wanted and found."""
+    frames = store.frames(clip.scene, clip.control)
+    pictures = [outlined(clip, index, frame) for index, frame in enumerate(frames)]
+    for picture in pictures:
+        write_name(picture, clip.control)
+    return np.stack([np.asarray(picture) for picture in pictures])
 
 
-def _outline(draw: ImageDraw.ImageDraw, box: Box | None, colour: tuple[int, int, int]) -> None:
-    """A box of two pixels, with a dark edge that shows it on any ground."""
-    if box is None:
-        return
-    width, height = draw.im.size
-    x1, y1, x2, y2 = box[0] * (width - 1), box[1] * (height - 1), box[2] * (width - 1), box[3] * (height - 1)
-    draw.rectangle((x1, y1, x2, y2), outline=(0, 0, 0), width=3)
-    draw.rectangle((x1, y1, x2, y2), outline=colour, width=2)
-
-
-def side_by_side(clips: Sequence[np.ndarray]) -> np.ndarray:
-    """Clips of one size in a row, uint8 (F, H, W, 3)."""
-    gap = np.full((*clips[0].shape[:2], _GAP, 3), 255, np.uint8)
-    parts = [part for clip in clips for part in (clip, gap)][:-1]
-    return np.concatenate(parts, axis=2)
+def _in_lines(clips: Sequence[np.ndarray]) -> np.ndarray:
+    """Clips of one size beside each other, uint8 (F, H, W, 3), in as many lines as it takes."""
+    frames, height, width, _ = clips[0].shape
+    columns, lines = min(len(clips), _COLUMNS), -(-len(clips) // _COLUMNS)
+    size = lines * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP
+    whole = np.full((frames, *size, 3), 255, np.uint8)
+    for index, clip in enumerate(clips):
+        y, x = (
+            place * (side + _GAP) for place, side in zip(divmod(index, columns), (height, width), strict=True)
+        )
+        whole[:, y : y + height, x : x + width] = clip
+    return whole
 
 
 def _figure(name: str, clips: Sequence[MeasuredClip]) -> str:
@@ -116,31 +103,56 @@ def _figure(name: str, clips: Sequence[MeasuredClip]) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for _, heading, _ in COLUMNS)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(shown(row[key], form))}</td>" for key, _, form in COLUMNS) + "</tr>"
-        for row in rows
-    )
+    first, *others = [[escape(cell) for cell in line] for line in lines_of(rows)]
+    head = "".join(f"<th>{cell}</th>" for cell in first)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in line) + "</tr>" for line in others)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _plots(rows: Sequence[dict[str, Any]], clips: Sequence[MeasuredClip]) -> list[str]:
+def _write_plots(folder: Path, plots: dict[str, str]) -> str:
+    """Write plots as SVG files, for other pages too; returns the images that show them."""
+    for name, plot in plots.items():
+        with replacing(folder / f"{name}.svg") as temporary:
+            temporary.write_text(plot, encoding="utf-8")
+    return "".join(f'<img src="{name}.svg" alt="{name}">' for name in plots)
+
+
+def _plots(rows: Sequence[dict[str, Any]], clips: Sequence[MeasuredClip]) -> dict[str, str]:
+    """Plots by name, as SVG."""
     names = [row["control"] for row in rows]
-    plots = [bars(_HEADINGS[key], names, [row[key] for row in rows]) for key in _PLOTTED]
+    plots = {
+        key: bars(heading, names, [row[key] for row in rows])
+        for key, heading, _ in COLUMNS
+        if key in _PLOTTED and any(row[key] is not None for row in rows)
+    }
     each = [
         [track.score.miou for clip in clips if clip.control == name for track in clip.tracks]
         for name in names
     ]
-    plots.append(strips("mIoU of each clip", names, each))
-    steps = sorted({row["masked_steps"] for row in rows})
-    if len(steps) > 2:  # a sweep
-        lines = [(_HEADINGS[key], _over_steps(rows, key)) for key in ("miou", "ap50", "coverage")]
-        plots.append(curves("Over masked steps", "masked steps", lines))
+    plots["miou_of_clips"] = strips("mIoU of each clip", names, each)
+    for name, swept in _sweeps(rows).items():
+        lines = [
+            (heading, [(row["masked_steps"], row[key]) for row in swept])
+            for key, heading, _ in COLUMNS
+            if key in _SWEPT
+        ]
+        plots[f"sweep_{name}"] = curves(f"{name} over masked steps", "masked steps", lines)
     return plots
 
 
-def _over_steps(rows: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float | None]]:
-    return sorted((row["masked_steps"], row[key]) for row in rows)
+def _sweeps(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows by the control that was run with several numbers of masked steps, after the unmasked row."""
+    swept: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        name = row["control"].removesuffix(f"-{row['masked_steps']}")
+        if name != row["control"]:
+            swept.setdefault(name, []).append(row)
+    unmasked = [row for row in rows if row["control"] == NONE.name]
+    return {
+        name: sorted(unmasked + own, key=lambda row: row["masked_steps"])
+        for name, own in swept.items()
+        if len(own) > 1
+    }
 
 
 def _failures(failures: Sequence[dict[str, str]]) -> str:

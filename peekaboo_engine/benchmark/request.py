@@ -25,6 +25,7 @@ class Request:
         layouts: a layouts file, a job folder, or a folder of job folders.
         json: takes the result; clips are kept in a folder beside it.
         report: folder for a page; None writes none.
+        sheet: PNG for a contact sheet; None writes none.
         limit: number of layouts, evenly spread over the set.
         controls: names, separated by commas.
         masked_steps: numbers to sweep over, separated by commas.
@@ -34,13 +35,14 @@ class Request:
         seed: of words and noise.
         steps, guidance_scale: of the sampling.
         part: "K/N", the K-th of N parts of the layouts.
-        report_clips: number of layouts that the page shows.
+        report_clips: number of layouts that page and sheet show.
     """
 
     model: str
     layouts: Path
     json: Path
     report: Path | None = None
+    sheet: Path | None = None
     limit: int | None = None
     controls: str = "none,peekaboo"
     masked_steps: str = ""

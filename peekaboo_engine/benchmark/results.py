@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -11,15 +12,16 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from rich.box import SIMPLE
 from rich.table import Table
 
 from .. import __version__
 from ..models import LoadedModel
 from .comparison import MeasuredClip, Outcome
-from .controls import Control
-from .metrics import summarise
+from .controls import NONE, Control
+from .metrics import summarise, summarise_binding
 
-#: Columns of the table for people: key of a row, heading, format.
+#: Columns of the tables for people: key of a row, heading, format.
 COLUMNS = (
     ("control", "control", "s"),
     ("masked_steps", "masked steps", "d"),
@@ -32,22 +34,47 @@ COLUMNS = (
     ("cd", "CD", ".3f"),
     ("cd_detected", "CD, detected", ".3f"),
     ("detected", "found in frames", ".3f"),
+    ("bound", "bound", ".3f"),
+    ("iou_own", "IoU with own box", ".3f"),
+    ("iou_other", "IoU with another's", ".3f"),
     ("background_consistency", "background", ".3f"),
     ("seconds_per_clip", "s per clip", ".2f"),
+    ("latency", "latency", ".2f"),
 )
+#: Columns of the clips' own measures, one row for each clip and subject.
+_CLIP_COLUMNS = (
+    "layout",
+    "control",
+    "subject",
+    "frames",
+    "detected",
+    "miou",
+    "miou_per_frame",
+    "ap50",
+    "cd",
+    "cd_detected",
+    "bound",
+    "background_consistency",
+    "seconds",
+)
+_BESIDE = 7  # controls
+_LINE = 140  # characters: what fits is written on one line
 
 
 def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[dict[str, Any]]:
     """A row for each control that has a clip: the keys of :data:`COLUMNS`, ``subjects`` and ``options``.
 
-    ``seconds_per_clip`` is the median, as the first clip of a run warms the machine up.
+    ``seconds_per_clip`` is the median, as the first clip of a run warms the machine up. ``latency`` is the
+    median ratio to the unmasked clip of the same layout; None without any.
     """
+    unmasked = {clip.scene: clip.seconds for clip in clips if clip.control == NONE.name}
     rows = []
     for control in controls:
         own = [clip for clip in clips if clip.control == control.name]
         if not own:
             continue
         compared = [c.background_consistency for c in own if c.background_consistency is not None]
+        ratios = [clip.seconds / unmasked[clip.scene] for clip in own if clip.scene in unmasked]
         options = dict(control.options or {})
         scores = [track.score for clip in own for track in clip.tracks]
         rows.append(
@@ -58,51 +85,90 @@ def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[
                 "clips": len(own),
                 "subjects": len(scores),
                 **summarise(scores),
+                **summarise_binding([track.binding for clip in own for track in clip.tracks]),
                 "background_consistency": statistics.fmean(compared) if compared else None,
                 "seconds_per_clip": statistics.median(clip.seconds for clip in own),
+                "latency": statistics.median(ratios) if ratios else None,
             }
         )
     return rows
 
 
+def lines_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A table as text, headings first, without the measures that no row has.
+
+    A few controls stand beside each other, with a line for each measure, which fits a screen; many below.
+    """
+    used = [column for column in COLUMNS if any(row[column[0]] is not None for row in rows)]
+    cells = [["–" if row[key] is None else format(row[key], form) for key, _, form in used] for row in rows]
+    lines = [[heading for _, heading, _ in used], *cells]
+    return lines if len(rows) > _BESIDE else [list(line) for line in zip(*lines, strict=True)]
+
+
 def table_of(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows as a table for the terminal."""
-    table = Table(*(heading for _, heading, _ in COLUMNS))
-    for row in rows:
-        table.add_row(*(shown(row[key], form) for key, _, form in COLUMNS))
+    (corner, *headings), *lines = lines_of(rows)
+    table = Table(box=SIMPLE)
+    table.add_column(corner, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
     return table
-
-
-def shown(value: Any, form: str) -> str:
-    """A value of a table's cell as text."""
-    return "–" if value is None else format(value, form)
-
-
-def clip_entry(clip: MeasuredClip) -> dict[str, Any]:
-    """A clip's measures as plain data."""
-    return {
-        "layout": clip.scene,
-        "control": clip.control,
-        "prompt": clip.prompt,
-        "seconds": clip.seconds,
-        "background_consistency": clip.background_consistency,
-        "subjects": [{"phrase": track.phrase, **asdict(track.score)} for track in clip.tracks],
-    }
 
 
 def as_json(
     outcome: Outcome, controls: Sequence[Control], model: LoadedModel, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """The whole result as plain data; `facts` go in front."""
+    """The whole result as plain data; `facts` go in front.
+
+    ``scenes`` has the prompt and the subjects' phrases by layout. ``clips`` is a table of ``columns`` and
+    ``data``, which ``pandas.DataFrame(**clips)`` reads; its ``subject`` counts from 1. Clips that each name
+    their keys would take a megabyte for four controls on 455 layouts.
+    """
     result = {
         **facts,
         "model": {"title": model.entry.title, "source": model.entry.source, **model.weights},
         "machine": machine(model),
         "rows": rows_of(controls, outcome.clips),
         "failures": [asdict(failure) for failure in outcome.failures],
-        "clips": [clip_entry(clip) for clip in outcome.clips],
+        "scenes": {
+            clip.scene: {"prompt": clip.prompt, "phrases": [track.phrase for track in clip.tracks]}
+            for clip in outcome.clips
+        },
+        "clips": {
+            "columns": list(_CLIP_COLUMNS),
+            "data": [row for clip in outcome.clips for row in _clip_rows(clip)],
+        },
     }
     return _rounded(result)
+
+
+def _clip_rows(clip: MeasuredClip) -> list[list[Any]]:
+    """A clip's measures, a row for each subject, in the order of _CLIP_COLUMNS."""
+    rows = []
+    for number, track in enumerate(clip.tracks, start=1):
+        values = {
+            **vars(clip),
+            **asdict(track.score),
+            "layout": clip.scene,
+            "subject": number,
+            "bound": summarise_binding([track.binding])["bound"],
+        }
+        rows.append([values[column] for column in _CLIP_COLUMNS])
+    return rows
+
+
+def written(value: Any, indent: int = 0) -> str:
+    """Plain data as JSON, broken into lines only where it is too long for one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or indent + len(line) <= _LINE:
+        return line
+    margin = "\n" + " " * (indent + 1)
+    if isinstance(value, dict):
+        entries = [f"{json.dumps(key)}: {written(entry, indent + 1)}" for key, entry in value.items()]
+        return "{" + margin + f",{margin}".join(entries) + margin[:-1] + "}"
+    return "[" + margin + f",{margin}".join(written(entry, indent + 1) for entry in value) + margin[:-1] + "]"
 
 
 def machine(model: LoadedModel) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def make_scene(layout: Layout, entry: ModelEntry, prompts: Prompts, seed: int) -
     from `seed` and the layout's id alone: a part of a set gets the same clips as the whole.
 
     Raises:
-        EngineError: ``too_many_frames`` for a job with more frames than the model makes.
+        EngineError: ``too_many_frames`` for a job with more frames than the model makes;
+            ``subject_never_seen`` for one with nothing to measure; ``too_many_subjects``.
     """
     rng = random.Random(f"{seed}:{layout.id}")
     noise = int.from_bytes(hashlib.sha256(f"{seed}:{layout.id}".encode()).digest()[:4])
@@ -50,6 +51,11 @@ def make_scene(layout: Layout, entry: ModelEntry, prompts: Prompts, seed: int) -
             )
         wanted = [track.boxes for track in layout.tracks]
         phrases = [track.subject for track in layout.tracks]
+        if unseen := [track.subject for track in layout.tracks if np.isnan(track.boxes).all()]:
+            raise EngineError(
+                "subject_never_seen",
+                f'The job {layout.id} never shows "{unseen[0]}"; export it again with that subject in view.',
+            )
         return Scene(layout.id, layout.caption, phrases, wanted, layout.labels, noise)
     wanted = [resample_track(track.boxes, entry.num_frames) for track in layout.tracks]
     if prompts == Prompts.shapes:

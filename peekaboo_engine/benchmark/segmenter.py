@@ -17,10 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
+from scipy import ndimage
 from torch import nn
 
 from ..errors import EngineError, one_line
-from .detectors import Box, largest_blob
+from .metrics import Box
 from .shapes_world import COLOURS, SHAPES, read_phrase
 
 WEIGHTS = Path(__file__).parent.parent / "assets" / "shapes_segmenter" / "model.safetensors"
@@ -32,22 +33,25 @@ _GROUPS = 8
 
 
 class SegmentationNetwork(nn.Module):
-    """A U-Net of five levels with two heads: which shape, with "none" as class 0, and which colour.
+    """A U-Net of six levels that says of each pixel which shape it shows, with "none" as class 0, and which
+    colour.
 
-    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H/2, W/2) and (N, colours, H/2,
-    W/2), which :func:`resized` brings to full size: trained on how much of a cell a subject covers, they put
-    an outline between cells.
+    Maps frames (N, 3, H, W) in 0..1 of any size to logits (N, 1 + shapes, H, W) and (N, colours, H, W). Every
+    level votes, and finer ones correct coarser ones: what a thing is shows where its cells are as large as
+    itself, and where it ends at the finest. Without votes of their own the coarse levels learn next to
+    nothing.
     """
 
     def __init__(self, shapes: int, colours: int):
         super().__init__()
-        widths = (16, 24, 32, 48, 64)
+        self._shapes = 1 + shapes
+        widths = (16, 24, 48, 72, 96, 128)
         self.down = nn.ModuleList(
-            _Block(before, after, stride=2) for before, after in zip((3, *widths), widths, strict=False)
+            _Block(before, after, stride=1 if before == 3 else 2)
+            for before, after in itertools.pairwise((3, *widths))
         )
         self.up = nn.ModuleList(_Block(coarse + fine, fine) for fine, coarse in itertools.pairwise(widths))
-        self.shape = nn.Conv2d(widths[0], 1 + shapes, 1)
-        self.colour = nn.Conv2d(widths[0], colours, 1)
+        self.votes = nn.ModuleList(nn.Conv2d(width, self._shapes + colours, 1) for width in widths)
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of shapes and of colours."""
@@ -55,15 +59,17 @@ class SegmentationNetwork(nn.Module):
         for block in self.down:
             levels.append(block(levels[-1]))
         features = levels.pop()
-        for block in reversed(self.up):
+        logits = self.votes[-1](features)
+        for block, vote in zip(reversed(self.up), reversed(self.votes[:-1]), strict=True):
             finer = levels.pop()
-            features = block(torch.cat([resized(features, finer.shape[-2:]), finer], 1))
-        return self.shape(features), self.colour(features)
+            features = block(torch.cat([_raised(features, finer), finer], 1))
+            logits = _raised(logits, finer) + vote(features)
+        return logits[:, : self._shapes], logits[:, self._shapes :]
 
 
-def resized(features: torch.Tensor, size: torch.Size | tuple[int, int]) -> torch.Tensor:
-    """Features (N, C, h, w) at another size (height, width)."""
-    return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
+def _raised(features: torch.Tensor, finer: torch.Tensor) -> torch.Tensor:
+    """Features at the size of a finer level's."""
+    return F.interpolate(features, size=finer.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class _Block(nn.Sequential):
@@ -116,7 +122,7 @@ class Segmenter:
             raise EngineError(
                 "detector_not_loaded",
                 f"The segmenter {path} could not be read ({one_line(error)}); make it with "
-                "scripts/train_segmenter.py, or take --detector colour.",
+                "scripts/train_segmenter.py.",
             ) from error
         return cls(network, device, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
 
@@ -155,24 +161,23 @@ class Segmenter:
     def segment(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Shape (0 for none, k for the k-th) and colour (from 0) of each pixel, both int (frames, H, W)."""
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).permute(0, 3, 1, 2) / 255
-        size = pixels.shape[-2:]
-        shapes, colours = (resized(logits, size).argmax(1).cpu().numpy() for logits in self._network(pixels))
+        shapes, colours = (logits.argmax(1).cpu().numpy() for logits in self._network(pixels))
         return shapes, colours
 
 
 def _find_blob(shapes: np.ndarray, colours: np.ndarray, colour: int, shape: int) -> Box | None:
-    left = (shapes > 0) & (colours == colour)
-    for _ in range(_MAX_BLOBS):
-        blob = largest_blob(left)
-        if blob.mean() < _MIN_AREA:
+    parts, count = ndimage.label((shapes > 0) & (colours == colour))  # 4-connected
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    for part in np.argsort(-sizes, kind="stable")[:_MAX_BLOBS]:
+        if sizes[part] < _MIN_AREA * parts.size:
             return None
+        blob = parts == part + 1
         if np.bincount(shapes[blob]).argmax() == shape + 1:
             return _box_of(blob)
-        left = left & ~blob
     return None
 
 
 def _box_of(blob: np.ndarray) -> Box:
     height, width = blob.shape
-    rows, columns = np.flatnonzero(blob.any(1)), np.flatnonzero(blob.any(0))
+    rows, columns = (np.flatnonzero(blob.any(axis)).tolist() for axis in (1, 0))
     return columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height

@@ -2,7 +2,7 @@
 """The world of the embedded model `shapes`: which things, colours and grounds exist, and how its prompts
 name them.
 
-The trainer draws from this table, the detectors look for it, and the benchmark words its prompts with it.
+The trainer draws from this table, the segmenter looks for it, and the benchmark words its prompts with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import re
 
 from ..errors import EngineError
 
-SHAPES = ("ball", "cube", "star", "ring", "cone")
+#: The solids, and the other words for each that the model knows as well.
+SHAPES = ("ball", "cube", "cylinder", "cone", "ring")
+SYNONYMS = {"ball": ("sphere",), "cube": ("box",), "cylinder": (), "cone": (), "ring": ("torus",)}
+
 
 #: sRGB in 0..1 of a surface facing the light. Saturation is at least 0.7 everywhere and hues are at least
 #: 22 degrees apart, so that shading cannot turn one colour into another.
@@ -39,18 +42,12 @@ GROUNDS: dict[str, tuple[float, float, float]] = {
 
 def subject_phrase(colour: str, shape: str) -> str:
     """Return the noun phrase of a subject, such as "a red ball" or "an orange cone"."""
-    article = "an" if colour[0] in "aeiou" else "a"
-    return f"{article} {colour} {shape}"
+    return f"{article_of(colour)} {colour} {shape}"
 
 
-def world_prompt(index: int) -> tuple[str, str, str]:
-    """Return colour, shape and ground of the `index`-th prompt: all 200 combinations in a fixed, mixed order.
-
-    Any few prompts in a row have different shapes, colours and grounds.
-    """
-    colours, grounds = list(COLOURS), list(GROUNDS)
-    ground = grounds[(index * 2 + index // 5) % len(grounds)]
-    return colours[index * 3 % len(colours)], SHAPES[index % len(SHAPES)], ground
+def article_of(word: str) -> str:
+    """Return the article before a word."""
+    return "an" if word[0] in "aeiou" else "a"
 
 
 def draw_prompt(rng: random.Random, subjects: int) -> tuple[str, list[str]]:
@@ -67,11 +64,12 @@ def read_phrase(phrase: str) -> tuple[str, str]:
         EngineError: ``unknown_subject`` if it does not name exactly one of each.
     """
     words = re.findall(r"\w+", phrase.lower())
-    colours, shapes = ([name for name in names if name in words] for names in (COLOURS, SHAPES))
+    colours = [name for name in COLOURS if name in words]
+    shapes = [name for name in SHAPES if {name, *SYNONYMS[name]} & set(words)]
     if len(colours) != 1 or len(shapes) != 1:
         raise EngineError(
             "unknown_subject",
-            f'The detectors of the shapes world know subjects such as "a red ball", not "{phrase}"; take '
+            f'The segmenter of the shapes world knows subjects such as "a red ball", not "{phrase}"; take '
             "another --detector, or other words.",
         )
     return colours[0], shapes[0]

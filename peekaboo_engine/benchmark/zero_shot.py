@@ -12,7 +12,7 @@ from huggingface_hub import is_offline_mode
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from ..errors import EngineError, one_line
-from .detectors import Box
+from .metrics import Box
 
 #: Name -> repository. The first is the one that the released evaluation takes (eval/create_bbox.py).
 SOURCES = {

@@ -14,12 +14,12 @@ from functools import lru_cache
 import torch
 from transformers import CLIPTokenizer
 
-from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES
+from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, SYNONYMS, article_of
 
 MAX_TOKENS = 48
-GLUE, FIRST, SECOND, GROUND = 0, 1, 2, 3
+GLUE, FIRST, SECOND, THIRD, GROUND = range(5)
 
-#: What a caption of one, two or no subjects can look like, with its weight: {0} and {1} are subjects,
+#: What a caption of no subjects up to three can look like, with its weight: {0}, {1} and {2} are subjects,
 #: {g} is the ground.
 ONE_SUBJECT = (
     (46, ("{0}", "on {g}")),
@@ -41,19 +41,40 @@ TWO_SUBJECTS = (
     (5, ("a video of", "{0}", "and", "{1}", "on {g}")),
     (15, ("{0}", "and", "{1}")),
 )
+THREE_SUBJECTS = (
+    (45, ("{0}", "and", "{1}", "and", "{2}", "on {g}")),
+    (20, ("{g}", "with", "{0}", "and", "{1}", "and", "{2}")),
+    (15, ("a video of", "{0}", "and", "{1}", "and", "{2}", "on {g}")),
+    (20, ("{0}", "and", "{1}", "and", "{2}")),
+)
 NO_SUBJECT = ((60, ("{g}",)), (20, ("empty {g}",)), (20, ("a video of", "{g}")))
-GRAMMAR = {0: NO_SUBJECT, 1: ONE_SUBJECT, 2: TWO_SUBJECTS}
+GRAMMAR = {0: NO_SUBJECT, 1: ONE_SUBJECT, 2: TWO_SUBJECTS, 3: THREE_SUBJECTS}
+_MARKS = {"{0}": FIRST, "{1}": SECOND, "{2}": THIRD}
+
+#: Words of size with the share of the frame from which, or up to which, a subject may be called so.
+SMALL, LARGE = (("small", "little"), 0.05), (("large", "big"), 0.16)
+_SIZED = 0.35  # of the subjects that could be called by their size are
+_SYNONYM = 0.25
 
 Caption = list[tuple[int, str]]
+
+
+def name_subject(rng: random.Random, colour: str, shape: str, area: float) -> str:
+    """Name a subject whose box covers `area` (0..1) of the frame, such as "a small red sphere"."""
+    words = [colour, shape]
+    if SYNONYMS[shape] and rng.random() < _SYNONYM:
+        words[1] = rng.choice(SYNONYMS[shape])
+    if rng.random() < _SIZED and (area < SMALL[1] or area > LARGE[1]):
+        words.insert(0, rng.choice((SMALL if area < SMALL[1] else LARGE)[0]))
+    return " ".join([article_of(words[0]), *words])
 
 
 def draw_caption(rng: random.Random, subjects: list[str], ground: str) -> Caption:
     """Word a clip: `subjects` are noun phrases in the order in which the caption is to name them."""
     templates = GRAMMAR[len(subjects)]
     parts = rng.choices([t for _, t in templates], [w for w, _ in templates])[0]
-    marks = {"{0}": FIRST, "{1}": SECOND}
     return [
-        (marks.get(part, GROUND if "{g}" in part else GLUE), part.format(*subjects, g=ground))
+        (_MARKS.get(part, GROUND if "{g}" in part else GLUE), part.format(*subjects, g=ground))
         for part in parts
     ]
 
@@ -64,11 +85,12 @@ def caption_text(caption: Caption) -> str:
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE; each of our words is one token, any other falls back to its characters."""
+    """CLIP's byte-level BPE; most of our words are one token, any other falls back to pieces of them."""
     fixed = {
         word for templates in GRAMMAR.values() for _, parts in templates for word in " ".join(parts).split()
     }
-    words = [*sorted(w for w in fixed if "{" not in w), "an", *COLOURS, *SHAPES, *GROUNDS]
+    names = [*SHAPES, *(name for names in SYNONYMS.values() for name in names), *SMALL[0], *LARGE[0]]
+    words = [*sorted(w for w in fixed if "{" not in w), "an", *COLOURS, *names, *GROUNDS]
     characters = [chr(code) for code in range(33, 127)]
     pieces = dict.fromkeys(characters + [c + "</w>" for c in characters])
     merges: list[tuple[str, str]] = []

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet3DConditionModel
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTokenizer
 
+from peekaboo_engine.benchmark.segmenter import Segmenter
 from shapes_training.captions import MAX_TOKENS, CaptionEncoder, build_tokenizer, phrase_local_mask
 from shapes_training.latent_buffer import Batch, LatentBuffer
 from shapes_training.networks import FLOW_SHIFT, assemble, build_denoiser, build_text_encoder
@@ -72,9 +73,20 @@ class Trainer:
         torch.manual_seed(seed + self.step + 1 + processes.rank)  # other noise in each
 
     def start_from(self, pipeline: Path) -> None:
-        """Take the weights of a saved pipeline; the optimizer starts afresh."""
+        """Take the weights of a saved pipeline; the optimizer starts afresh.
+
+        Words are found by their spelling: the vocabularies may differ.
+        """
         text_encoder = CLIPTextModel.from_pretrained(pipeline / "text_encoder")
         denoiser = UNet3DConditionModel.from_pretrained(pipeline / "unet")
+        known = CLIPTokenizer.from_pretrained(pipeline / "tokenizer").get_vocab()
+        own = self.text_encoder.get_input_embeddings().weight.detach().cpu().clone()
+        before = text_encoder.get_input_embeddings().weight.detach().float()
+        for piece, row in self.tokenizer.get_vocab().items():
+            if piece in known:
+                own[row] = before[known[piece]]
+        text_encoder.resize_token_embeddings(len(own), mean_resizing=False)
+        text_encoder.get_input_embeddings().weight.data = own
         for network, source in ((self.text_encoder, text_encoder), (self.denoiser, denoiser)):
             network.load_state_dict({name: value.float() for name, value in source.state_dict().items()})
         self.average = Average(self.networks)
@@ -142,7 +154,8 @@ class Trainer:
     def probe(self, vae: AutoencoderKL, clips: int) -> tuple[float, np.ndarray]:
         """Sample with the averaged weights; see `probing.probe`."""
         self.average.swap()
-        detected = probe(assemble(vae, self.text_encoder, self.tokenizer, self.denoiser), clips, seed=1)
+        pipe = assemble(vae, self.text_encoder, self.tokenizer, self.denoiser)
+        detected = probe(pipe, Segmenter.load(self.device), clips, seed=1)
         self.average.swap()
         self.networks.train()
         return detected
@@ -163,15 +176,15 @@ def train_denoiser(
 ) -> None:
     """Train for `seconds` in all, at most `run_seconds` now, continuing what is in `folder`.
 
-    A folder without a denoiser starts from the pipeline `init`, if given, and with its autoencoder. Under
-    `torchrun`, `batch`, `capacity` and `chunk` are each process's own.
+    A folder without a denoiser starts from the pipeline `init`, if given, and with its autoencoder if it has
+    none itself. Under `torchrun`, `batch`, `capacity` and `chunk` are each process's own.
     """
     processes = join(device)
     trainer = Trainer(folder, seed, processes)
     autoencoder = folder / "vae"
     if init and not trainer.step:
         trainer.start_from(init)
-        autoencoder = init / "vae"
+        autoencoder = autoencoder if autoencoder.is_dir() else init / "vae"
     vae = AutoencoderKL.from_pretrained(autoencoder).float().to(processes.device).eval()
     norms_in_input_precision(vae)
     if processes.leads:

@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from diffusers import TextToVideoSDPipeline
 
-from peekaboo_engine.benchmark.detectors import detect_subject
+from peekaboo_engine.benchmark.segmenter import Segmenter
 from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, subject_phrase
 from shapes_training.scenes import HEIGHT, NUM_FRAMES, WIDTH
 
 
-def probe(pipe: TextToVideoSDPipeline, clips: int, seed: int) -> tuple[float, np.ndarray]:
+def probe(
+    pipe: TextToVideoSDPipeline, segmenter: Segmenter, clips: int, seed: int
+) -> tuple[float, np.ndarray]:
     """Generate clips of one subject each from random prompts.
 
-    Returns the fraction of frames in which a detector finds the subject by colour and shape, and the clips,
-    float32 (clips, NUM_FRAMES, HEIGHT, WIDTH, 3) in 0..1.
+    Returns the fraction of frames in which the segmenter finds the subject by colour and shape, and the
+    clips, float32 (clips, NUM_FRAMES, HEIGHT, WIDTH, 3) in 0..1.
     """
     worlds = list(itertools.product(COLOURS, SHAPES, GROUNDS))
     chosen = random.Random(seed).sample(worlds, clips)
@@ -29,8 +31,8 @@ def probe(pipe: TextToVideoSDPipeline, clips: int, seed: int) -> tuple[float, np
     with torch.autocast(pipe.device.type, torch.bfloat16):
         frames = pipe(prompts, num_inference_steps=20, guidance_scale=6.0, generator=generator, **size).frames
     found = [
-        detect_subject(frame, colour, shape) is not None
+        box is not None
         for clip, (colour, shape, _) in zip(frames, chosen, strict=True)
-        for frame in clip
+        for box in segmenter.find((clip * 255).round().astype(np.uint8), subject_phrase(colour, shape))
     ]
     return float(np.mean(found)), frames

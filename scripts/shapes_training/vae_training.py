@@ -16,7 +16,7 @@ from shapes_training.schedule import Average, Clock, append_log, learning_rate, 
 from shapes_training.sheets import save_sheet
 from shapes_training.speed import norms_in_input_precision
 
-_PEAK_RATE = 1e-3
+_PEAK_RATE, _FINE_RATE = 1e-3, 5e-4  # from scratch, and from weights that know such pictures
 _KL_WEIGHT = 2e-4
 _EDGE_WEIGHT = 0.5
 _SUBJECT_WEIGHT = 3.0
@@ -43,15 +43,19 @@ def _reconstruction_loss(output: torch.Tensor, frames: torch.Tensor, weight: tor
     return loss
 
 
-def train_vae(folder: Path, seconds: float, run_seconds: float, seed: int, device: str, batch: int) -> None:
+def train_vae(
+    folder: Path, seconds: float, run_seconds: float, seed: int, device: str, batch: int, init: Path | None
+) -> None:
     """Train on 2 frames of `batch` clips a step, for `seconds` in all and at most `run_seconds` now.
 
-    Continues what is in `folder`.
+    Continues what is in `folder`; a new one starts from the autoencoder of the pipeline `init`, if given.
     """
     torch.manual_seed(seed)
-    vae = build_vae().to(device)
+    vae = AutoencoderKL.from_pretrained(init / "vae").float().train() if init else build_vae()
+    vae.to(device)
+    peak = _FINE_RATE if init else _PEAK_RATE
     norms_in_input_precision(vae)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=1e-3)
     average = Average(vae)
     state_path, step, spent = folder / "vae_state.pt", 0, 0.0
     if state_path.exists():
@@ -66,7 +70,7 @@ def train_vae(folder: Path, seconds: float, run_seconds: float, seed: int, devic
     while clock.fraction < 1 and clock.this_run < run_seconds:
         frames, weight = _frames(batch, 2, cpu, on_device)
         for group in optimizer.param_groups:
-            group["lr"] = _PEAK_RATE * learning_rate(clock.fraction, step)
+            group["lr"] = peak * learning_rate(clock.fraction, step)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             posterior = vae.encode(frames).latent_dist
             output = vae.decode(posterior.sample()).sample

@@ -12,6 +12,11 @@ settings.load_profile("untimed")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that wants the network is a mistake
 
 import tiny_models  # noqa: E402 - it imports the hub
+import torch  # noqa: E402
+import train_segmenter  # noqa: E402
+
+from peekaboo_engine.benchmark.segmenter import SegmentationNetwork  # noqa: E402
+from peekaboo_engine.benchmark.shapes_world import COLOURS, SHAPES  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +29,15 @@ def model_folder(tmp_path_factory, pipe) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     pipe.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def segmenter_file(tmp_path_factory) -> Path:
+    """Weights of a segmenter that has learnt nothing, written as the trainer writes them."""
+    path = tmp_path_factory.mktemp("segmenter") / "model.safetensors"
+    torch.manual_seed(0)
+    train_segmenter.save(SegmentationNetwork(len(SHAPES), len(COLOURS)), {"clean": 0.0}, path)
+    return path
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import math
+import random
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from peekaboo_engine.benchmark import metrics
-from peekaboo_engine.benchmark.detectors import colour_mask, detect_subject, largest_blob
-from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, subject_phrase, world_prompt
+from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, draw_prompt, read_phrase
 
 LEFT_HALF, RIGHT_HALF, TOP_HALF = (0, 0, 0.5, 1), (0.5, 0, 1, 1), (0, 0, 1, 0.5)
 UNIT = st.floats(0, 1, allow_subnormal=False)
@@ -80,72 +79,46 @@ class TestMetrics:
             metrics.score_track([LEFT_HALF], [], 1)
 
 
-def paint(inside: np.ndarray, colour: str, ground: str = "grass") -> np.ndarray:
-    """A frame with a flat subject on a flat ground."""
-    frame = np.empty((*inside.shape, 3))
-    frame[:] = GROUNDS[ground]
-    frame[inside] = COLOURS[colour]
-    return (frame * 255).astype(np.uint8)
+class TestBinding:
+    def test_by_hand(self):
+        wanted = [[LEFT_HALF] * 4, [TOP_HALF] * 4]
+        # In its own box; in the other's; nowhere; not found.
+        found = [[LEFT_HALF, TOP_HALF, (0.9, 0.9, 1, 1), None], [TOP_HALF] * 3 + [None]]
+        first, second = metrics.score_binding(wanted, found)
+        assert (first.detections, first.bound) == (3, 1)
+        assert first.iou_own == pytest.approx(1 + 1 / 3)
+        assert first.iou_other == pytest.approx(1 / 3 + 1)
+        assert (second.detections, second.bound) == (3, 3)
+        row = metrics.summarise_binding([first, second])
+        assert row["bound"] == pytest.approx(4 / 6)
+        assert row["iou_own"] == pytest.approx((1 + 1 / 3 + 3) / 6)
+        assert row["iou_other"] == pytest.approx((1 / 3 + 1 + 3 / 3) / 6)
+
+    def test_of_several_others_the_one_overlapped_most_counts(self):
+        wanted = [[LEFT_HALF], [RIGHT_HALF], [TOP_HALF]]
+        first, second, third = metrics.score_binding(wanted, [[LEFT_HALF], [LEFT_HALF], [TOP_HALF]])
+        assert (first.bound, first.iou_other) == (1, pytest.approx(1 / 3))
+        assert (second.bound, second.iou_own, second.iou_other) == (0, 0, 1)
+        assert third.bound == 1
+
+    def test_as_far_in_its_own_box_as_in_the_other_is_not_bound(self):
+        (first, _) = metrics.score_binding([[LEFT_HALF], [LEFT_HALF]], [[LEFT_HALF], [None]])
+        assert (first.detections, first.bound) == (1, 0)
+
+    def test_frames_without_another_subject_do_not_count(self):
+        wanted = [[LEFT_HALF, LEFT_HALF, None], [None, TOP_HALF, TOP_HALF]]
+        first, second = metrics.score_binding(wanted, [[LEFT_HALF] * 3, [TOP_HALF] * 3])
+        assert (first.detections, second.detections) == (1, 1)
+        (alone,) = metrics.score_binding([[LEFT_HALF]], [[LEFT_HALF]])
+        assert alone.detections == 0
+        assert set(metrics.summarise_binding([alone]).values()) == {None}
 
 
-def ellipse(cx=144.0, cy=80.0, rx=40.0, ry=30.0) -> np.ndarray:
-    y, x = np.mgrid[:160, :288] + 0.5
-    return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
-
-
-class TestDetector:
-    @pytest.mark.parametrize("colour", COLOURS)
-    @pytest.mark.parametrize("ground", GROUNDS)
-    def test_finds_a_ball_where_it_is(self, colour, ground):
-        box = detect_subject(paint(ellipse(), colour, ground), colour, "ball")
-        assert box == pytest.approx((104 / 288, 50 / 160, 184 / 288, 110 / 160), abs=0.005)
-
-    def test_wants_the_colour_and_the_shape(self):
-        frame = paint(ellipse(), "red")
-        assert detect_subject(frame, "blue", "ball") is None
-        for other in set(SHAPES) - {"ball"}:
-            assert detect_subject(frame, "red", other) is None
-
-    def test_tells_a_ring_by_its_hole(self):
-        ring = ellipse() & ~ellipse(rx=18.4, ry=13.8)
-        assert detect_subject(paint(ring, "cyan"), "cyan", "ring") is not None
-        assert detect_subject(paint(ring, "cyan"), "cyan", "ball") is None
-
-    def test_sees_nothing_on_bare_ground(self):
-        for ground in GROUNDS:
-            frame = paint(np.zeros((160, 288), bool), "red", ground)
-            assert not any(colour_mask(frame, colour).any() for colour in COLOURS)
-
-    def test_takes_the_larger_of_two_blobs(self):
-        both = ellipse(60, 80, 40, 30) | ellipse(220, 80, 20, 15)
-        box = detect_subject(paint(both, "red"), "red", "ball")
-        assert box == pytest.approx((20 / 288, 50 / 160, 100 / 288, 110 / 160), abs=0.005)
-
-    @given(st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=1, max_size=7))
-    def test_largest_blob_agrees_with_a_flood_fill(self, rows):
-        mask = np.array(rows)
-        sizes = [len(part) for part in parts_of(mask)]
-        blob = largest_blob(mask)
-        assert blob.sum() == max(sizes, default=0)
-        assert set(map(tuple, np.argwhere(blob))) in [*parts_of(mask), set()]
-
-
-def parts_of(mask: np.ndarray) -> list[set[tuple[int, int]]]:
-    left, parts = set(map(tuple, np.argwhere(mask))), []
-    while left:
-        part, edge = set(), [left.pop()]
-        while edge:
-            y, x = edge.pop()
-            part.add((y, x))
-            near = {(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)} & left
-            left -= near
-            edge.extend(near)
-        parts.append(part)
-    return parts
-
-
-def test_world_prompts_differ_and_cover_the_world():
-    prompts = [world_prompt(index) for index in range(200)]
-    assert len(set(prompts)) == 200
-    assert {len(set(part)) for part in zip(*prompts, strict=True)} == {8, 5}
-    assert subject_phrase("orange", "cone") == "an orange cone"
+def test_drawn_prompts_name_different_colours_and_are_read_back():
+    drawn = [draw_prompt(random.Random(seed), 1 + seed % 3) for seed in range(300)]
+    for prompt, phrases in drawn:
+        subjects = [read_phrase(phrase) for phrase in phrases]
+        assert len({colour for colour, _ in subjects}) == len(phrases)
+        assert prompt.startswith(" and ".join(phrases)) and prompt.split()[-1] in GROUNDS
+    words = {word for prompt, _ in drawn for word in prompt.split()}
+    assert {*COLOURS, *SHAPES, *GROUNDS} <= words

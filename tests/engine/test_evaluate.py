@@ -10,19 +10,26 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import tiny_detectors
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from peekaboo_engine.benchmark import command
+from peekaboo_engine.benchmark.comparison import MeasuredClip, MeasuredTrack, Outcome
 from peekaboo_engine.benchmark.consistency import background_consistency
 from peekaboo_engine.benchmark.controls import choose_controls
 from peekaboo_engine.benchmark.layouts import read_layouts
+from peekaboo_engine.benchmark.metrics import Binding, TrackScore
 from peekaboo_engine.benchmark.request import Prompts, Request
+from peekaboo_engine.benchmark.results import as_json, lines_of, written
 from peekaboo_engine.benchmark.scenes import make_scene
 from peekaboo_engine.errors import EngineError
-from peekaboo_engine.models import Placement, find_model
+from peekaboo_engine.models import LoadedModel, Placement, find_model
 from peekaboo_engine.video import read_clip
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +51,7 @@ def layouts(tmp_path) -> Path:
 
 
 @pytest.fixture
-def request_(tmp_path, model_folder, layouts) -> Request:
+def request_(tmp_path, model_folder, layouts, segmenter_file) -> Request:
     (model_folder / "peekaboo.json").write_text(
         json.dumps({"num_frames": 4, "num_inference_steps": 2, "masked_steps": 1, "title": "tiny"})
     )
@@ -53,13 +60,18 @@ def request_(tmp_path, model_folder, layouts) -> Request:
         layouts=layouts,
         json=tmp_path / "out" / "result.json",
         prompts=Prompts.shapes,
-        detector="colour",
+        detector=str(segmenter_file),
     )
 
 
 def run(request: Request) -> dict:
     command.evaluate(request, Placement(device="cpu"))
     return json.loads(request.json.read_text())
+
+
+def clips_of(result: dict) -> list[dict]:
+    """The rows of the clips' own measures."""
+    return [dict(zip(result["clips"]["columns"], row, strict=True)) for row in result["clips"]["data"]]
 
 
 class TestResult:
@@ -73,17 +85,27 @@ class TestResult:
             assert all(isinstance(row[key], float) for key in keys)
         assert none["background_consistency"] is None
         assert 0 < masked["background_consistency"] < 1
-        assert len(result["clips"]) == 6 and result["failures"] == []
+        assert (none["latency"], none["bound"]) == (1, None) and masked["latency"] > 0
+        clips = clips_of(result)
+        assert [(clip["layout"], clip["control"]) for clip in clips[:3]] == [
+            ("left", "none"),
+            ("left", "peekaboo"),
+            ("right", "none"),
+        ]
+        assert len(clips) == 6 and result["failures"] == []
+        for row in result["rows"]:
+            mean = np.mean([clip["miou"] for clip in clips if clip["control"] == row["control"]])
+            assert row["miou"] == pytest.approx(mean, abs=1e-4)
         assert result["layouts"]["used"] == 3 and len(result["layouts"]["sha256"]) == 64
-        assert result["detector"] == {"name": "colour"}
+        assert result["detector"]["name"] == "segmenter"
         stored = request_.json.with_suffix(".clips")
-        assert read_clip(stored / "peekaboo" / "a_b.mp4").shape == (4, 64, 64, 3)
+        assert read_clip(next((stored / "peekaboo").glob("a_b-*.mp4"))).shape == (4, 64, 64, 3)
 
     def test_captions_and_zero_shot_detectors_for_other_models(self, request_, tmp_path):
         detector = tiny_detectors.save_owl(tmp_path / "owl", 1)
         result = run(replace(request_, prompts=Prompts.auto, detector=str(detector), limit=1))
         assert result["prompts"] == "layouts"
-        assert [clip["prompt"] for clip in result["clips"]] == ["a panda in the grass"] * 2
+        assert result["scenes"] == {"left": {"prompt": "a panda in the grass", "phrases": ["panda"]}}
         assert result["detector"]["kind"] == "owlvit"
 
     def test_a_job_folder_is_a_layout(self, request_, make_job):
@@ -94,19 +116,28 @@ class TestResult:
         stated = Path(request.model) / "peekaboo.json"
         stated.write_text(stated.read_text().replace('"num_frames": 4', '"num_frames": 5'))
         result = run(request)
-        assert [subject["phrase"] for subject in result["clips"][1]["subjects"]] == [
-            "a red ball",
-            "a blue cube",
-        ]
+        assert result["scenes"]["job"]["phrases"] == ["a red ball", "a blue cube"]
+        assert [clip["subject"] for clip in clips_of(result)] == [1, 2, 1, 2]
         assert result["rows"][0]["subjects"] == 2
+
+    def test_a_job_that_never_shows_a_subject_is_refused(self, request_, make_job, two_boxes):
+        stated = Path(request_.model) / "peekaboo.json"
+        stated.write_text(stated.read_text().replace('"num_frames": 4', '"num_frames": 5'))
+        two_boxes[two_boxes == 2] = 0
+        with pytest.raises(EngineError, match='job never shows "a blue cube"') as caught:
+            run(replace(request_, layouts=make_job(labels=two_boxes)))
+        assert caught.value.code == "subject_never_seen"
 
     def test_several_subjects_have_words_of_their_own(self, request_):
         result = run(replace(request_, subjects=2, limit=1, controls="peekaboo"))
-        (clip,) = result["clips"]
-        first, second = (subject["phrase"] for subject in clip["subjects"])
+        scene = result["scenes"]["left+right"]
+        first, second = scene["phrases"]
         assert first.split()[1] != second.split()[1]
-        assert clip["prompt"].startswith(f"{first} and {second} on ")
-        assert clip["layout"] == "left+right"
+        assert scene["prompt"].startswith(f"{first} and {second} on ")
+        assert [(clip["layout"], clip["subject"]) for clip in clips_of(result)] == [
+            ("left+right", 1),
+            ("left+right", 2),
+        ]
 
     def test_a_part_gets_the_clips_of_the_whole(self, request_, tmp_path):
         whole = run(replace(request_, controls="none"))
@@ -114,10 +145,8 @@ class TestResult:
             run(replace(request_, controls="none", part=f"{k}/2", json=tmp_path / f"{k}.json"))
             for k in (1, 2)
         ]
-        clips = [clip for part in parts for clip in part["clips"]]
-        assert {clip["layout"]: clip["prompt"] for clip in clips} == {
-            clip["layout"]: clip["prompt"] for clip in whole["clips"]
-        }
+        assert parts[0]["scenes"] | parts[1]["scenes"] == whole["scenes"]
+        assert parts[0]["scenes"].keys() & parts[1]["scenes"].keys() == set()
 
 
 class TestResume:
@@ -138,10 +167,11 @@ class TestResume:
             "peekaboo/right.mp4",
         }
         for result in (first, second):
-            for entry in (*result["rows"], *result["clips"]):
-                entry.pop("seconds", None)
-                entry.pop("seconds_per_clip", None)
-        assert (first["rows"], first["clips"]) == (second["rows"], second["clips"])
+            for row in result["rows"]:
+                del row["seconds_per_clip"], row["latency"]
+        assert first["rows"] == second["rows"]
+        without_time = [[clip | {"seconds": 0} for clip in clips_of(result)] for result in (first, second)]
+        assert without_time[0] == without_time[1]
 
     def test_other_settings_make_clips_anew_and_another_detector_does_not(self, request_, tmp_path):
         request = replace(request_, limit=1, controls="none")
@@ -187,11 +217,78 @@ class TestReport:
         assert [row["control"] for row in result["rows"]] == ["none", "peekaboo-1", "peekaboo-2"]
         page = (request.report / "index.html").read_text()
         sources = re.findall(r'src="([^"]+)"', page)
-        assert sources == ["clip_001.mp4", "clip_002.mp4"]
+        plots = ["miou", "ap50", "coverage", "cd_detected", "background_consistency", "seconds_per_clip"]
+        plots += ["miou_of_clips", "sweep_peekaboo"]
+        assert sources == [*(f"{name}.svg" for name in plots), "clip_001.mp4", "clip_002.mp4"]
         assert all((request.report / source).is_file() for source in sources)
         assert not re.search(r'(src|href)="?https?:', page)  # opens without a network
-        assert page.count("<svg") == 8 and "$" not in page
+        assert "$" not in page
+        sweep = ElementTree.parse(request.report / "sweep_peekaboo.svg").getroot()
+        lines = [element.get("points").split() for element in sweep.iter() if element.get("points")]
+        assert [len(line) for line in lines] == [3, 3, 3]  # each measure at 0, 1 and 2 masked steps
         assert read_clip(request.report / "clip_001.mp4").shape == (4, 64, 3 * 64 + 2 * 4, 3)
+
+    def test_several_controls_with_their_own_steps_are_no_sweep(self, request_, tmp_path):
+        controls = "none,peekaboo,minus-cross"
+        run(replace(request_, report=tmp_path / "report", controls=controls, limit=1))
+        assert not list((tmp_path / "report").glob("sweep*"))
+
+    def test_many_controls_stand_below_each_other(self, request_, tmp_path):
+        controls = "none,peekaboo,released,minus-cross,minus-self"
+        request = replace(request_, report=tmp_path / "report", sheet=tmp_path / "sheet.png", limit=1)
+        rows = run(replace(request, controls=controls))["rows"]
+        assert read_clip(request.report / "clip_001.mp4").shape == (4, 2 * 64 + 4, 4 * 64 + 3 * 4, 3)
+        assert [line[0] for line in lines_of(rows)[:2]] == ["control", "masked steps"]
+        many = [{**row, "control": f"{row['control']} {k}"} for row in rows for k in range(4)]
+        assert [line[0] for line in lines_of(many)[:2]] == ["control", "none 0"]
+        assert "bound" not in lines_of(many)[0]  # clips have one subject
+
+    def test_a_sheet_has_four_frames_under_each_control(self, request_, tmp_path):
+        request = replace(request_, sheet=tmp_path / "sheets" / "sheet.png", report_clips=2)
+        run(request)
+        with Image.open(request.sheet) as sheet:
+            assert sheet.format == "PNG"
+            width, height = sheet.size
+            assert width > 2 * 4 * 200 and height > 2 * 200  # frames of 216 x 216
+            pixels = np.asarray(sheet)
+        # The box "left" goes over the whole clip, in white, in each of the eight frames of its row.
+        x, y = 12 + 218 * np.arange(4), 12 + 2 * 18 + 216 // 2
+        for column in (*x, *(x + 4 * 218 - 2 + 12)):
+            assert pixels[y, column + 1 : column + 2].min() == 255
+
+
+class TestJson:
+    def test_of_a_full_set_can_be_committed(self):
+        """Four controls on the 455 layouts of LaSOT, the largest set."""
+        track = MeasuredTrack(
+            "a purple cylinder",
+            [],
+            [],
+            TrackScore(16, 14, 0.61234, 0.60123, 0.91234, 0.12345, 0.04567),
+            Binding(0, 0, 0, 0),
+        )
+        controls = choose_controls(["none", "peekaboo", "released", "minus-temporal"], [], 6)
+        clips = [
+            MeasuredClip(str(layout), control.name, "a purple cylinder on asphalt", 12.345, [track], 0.81234)
+            for layout in range(455)
+            for control in controls
+        ]
+        model = LoadedModel(
+            find_model("shapes"), None, {"folder": "shapes", "sha256": "0" * 64}, "cpu", "float32"
+        )
+        result = as_json(Outcome(clips), controls, model, {})
+        text = written(result)
+        assert len(text) < 300_000
+        assert json.loads(text) == result
+        assert len(result["clips"]["data"]) == 4 * 455 and len(result["scenes"]) == 455
+
+    @given(
+        st.recursive(
+            st.none() | st.text() | st.integers(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
+        )
+    )
+    def test_is_read_back_as_it_was(self, value):
+        assert json.loads(written([value, "x" * 200])) == [value, "x" * 200]
 
 
 class TestBadInput:
@@ -207,7 +304,7 @@ class TestBadInput:
             ({"subjects": 4}, "too few for 4 subjects"),
             ({"subjects": 2, "prompts": Prompts.layouts}, "take --prompts shapes"),
             ({"detector": "yolo"}, 'no detector "yolo"'),
-            ({"prompts": Prompts.layouts}, 'such as "a red ball", not'),  # the colour rules with captions
+            ({"prompts": Prompts.layouts}, 'such as "a red ball", not'),  # the segmenter with captions
             ({"model": "sora"}, 'no model "sora"'),
         ],
     )
@@ -220,7 +317,7 @@ class TestBadInput:
 
 def start(request: Request, *options: str) -> subprocess.Popen:
     arguments = ["--model", request.model, "--layouts", request.layouts, "--json", request.json]
-    arguments += ["--prompts", "shapes", "--detector", "colour", "--device", "cpu", *options]
+    arguments += ["--prompts", "shapes", "--detector", request.detector, "--device", "cpu", *options]
     command = [sys.executable, "-m", "peekaboo_engine", "evaluate", *map(str, arguments)]
     pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, text=True, **pipes)
