@@ -29,7 +29,8 @@ _MIN_SIDE = 18.0
 _CROSSING = 0.5  # of the clips with several subjects
 _TRAVELLING = 0.5
 _PITCH_RANGE = (0.56, 0.80)  # radians: at the least, the horizon is just above the frame
-_YAW = 0.7  # radians that a cube is turned by at most
+_TURN_RANGE = (0.25, 0.75)  # radians: of two turns with the same outline, so small a network draws a blend
+_SPIN = 0.25  # radians that half of the subjects turn on by until the last frame, and came from at the first
 
 
 @dataclass
@@ -169,8 +170,8 @@ def sample_scenes(generator: torch.Generator, batch: int) -> Scenes:
     colour = sampler.uniform(len(COLOURS)).argsort(1)[:, :MAX_SUBJECTS]  # no two alike
     sizes = _sizes(sampler, count)
     centres, rise = _centres(sampler, sizes, count)
-    turn = sampler.uniform(MAX_SUBJECTS, 1, low=-_YAW, high=_YAW)
-    spin = sampler.some(0.5, MAX_SUBJECTS, 1) * sampler.uniform(MAX_SUBJECTS, 1, low=-0.6, high=0.6)
+    turn = sampler.uniform(MAX_SUBJECTS, 1, low=_TURN_RANGE[0], high=_TURN_RANGE[1])
+    spin = sampler.some(0.5, MAX_SUBJECTS, 1) * sampler.uniform(MAX_SUBJECTS, 1, low=-_SPIN, high=_SPIN)
     time = torch.linspace(-1, 1, NUM_FRAMES)
     reach = sampler.some(_TRAVELLING, 1, 1) * sampler.uniform(1, 2, low=-1, high=1) * torch.tensor([0.3, 0.2])
     sun = _sun(sampler)

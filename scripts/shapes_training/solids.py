@@ -14,7 +14,7 @@ import torch
 from peekaboo_engine.benchmark.shapes_world import SHAPES
 
 TUBE = 0.32  # radius of the ring's tube; its outer radius is 1
-_TRACE_STEPS = 28
+_TRACE_STEPS = 96  # with 28, rings have holes of single pixels
 _TRACE_EPSILON = 8e-3
 _FAR = 1e6
 
