@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
@@ -34,7 +35,6 @@ from peekaboo_engine.benchmark.shapes_world import COLOURS, SHAPES  # noqa: E402
 _TRAINING_SEED, _HELD_OUT_SEED = 271_828, 314_159
 _VAE_SHARE = 0.15  # of the frames drawn, on average
 _MIN_VISIBLE = 0.004  # of the frame: subjects hidden or cut to less are not asked for in the accuracy
-_LEARNING_RATE = 2e-3
 _REFILL, _REFILL_INTERVAL = 64, 4  # frames drawn anew, and the steps between
 
 
@@ -203,10 +203,12 @@ def train(arguments: argparse.Namespace, vae: AutoencoderKL) -> tuple[Segmentati
     torch.manual_seed(0)
     device = arguments.device
     network = SegmentationNetwork(len(SHAPES), len(COLOURS)).train()
+    if arguments.init:
+        network.load_state_dict({key: value.float() for key, value in load_file(arguments.init).items()})
     for parameter in network.to(device).parameters():
         if parameter.ndim == 4:  # three times the speed on a CPU
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=arguments.peak_rate, weight_decay=1e-3)
     pool = Pool(arguments.frames, vae, device)
     for _ in range(0, arguments.frames, _REFILL):
         pool.refill(_REFILL)
@@ -215,7 +217,9 @@ def train(arguments: argparse.Namespace, vae: AutoencoderKL) -> tuple[Segmentati
     while (elapsed := time.perf_counter() - started) < arguments.seconds:
         progress = elapsed / arguments.seconds
         # A short warm-up, then down to nothing at the end.
-        optimizer.param_groups[0]["lr"] = _LEARNING_RATE * min(1, (step + 1) / 50) * (1 - progress) ** 1.5
+        optimizer.param_groups[0]["lr"] = (
+            arguments.peak_rate * min(1, (step + 1) / 50) * (1 - progress) ** 1.5
+        )
         if step % _REFILL_INTERVAL == 0:
             pool.refill(_REFILL)
         loss = loss_of(network, pool.batch(arguments.batch))
@@ -226,6 +230,10 @@ def train(arguments: argparse.Namespace, vae: AutoencoderKL) -> tuple[Segmentati
         step += 1
         if step % 50 == 0:
             mean = float(torch.stack(losses[-50:]).mean())
+            if not math.isfinite(mean):
+                raise SystemExit(
+                    "The loss is not a number any more; look for what is not finite in the frames."
+                )
             log.append({"step": step, "seconds": round(elapsed, 1), "loss": round(mean, 4)})
             print(log[-1], flush=True)
     return network.eval(), log
@@ -250,6 +258,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, required=True, help="training time")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--peak-rate", type=float, default=2e-3, help="learning rate after warm-up")
+    parser.add_argument("--init", type=Path, help="weights to start from")
     parser.add_argument("--batch", type=int, default=48, help="frames in a step")
     parser.add_argument(
         "--frames", type=int, default=4096, help="kept, of which some are replaced now and then"

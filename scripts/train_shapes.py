@@ -53,6 +53,7 @@ def _arguments() -> argparse.Namespace:
             stage.add_argument("--capacity", type=int, default=16384, help="clips in the ring of latents")
             stage.add_argument("--chunk", type=int, default=32, help="clips drawn anew at a time")
             stage.add_argument("--chunk-interval", type=int, default=16, help="steps between two chunks")
+            stage.add_argument("--peak-rate", type=float, default=7e-4, help="learning rate after warm-up")
             stage.add_argument("--probe-clips", type=int, default=12, help="clips sampled at every save")
     return parser.parse_args()
 

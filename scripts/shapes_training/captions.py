@@ -85,7 +85,7 @@ def caption_text(caption: Caption) -> str:
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's byte-level BPE; each of our words is one token, any other falls back to pieces of them."""
+    """CLIP's byte-level BPE; most of our words are one token, any other falls back to pieces of them."""
     fixed = {
         word for templates in GRAMMAR.values() for _, parts in templates for word in " ".join(parts).split()
     }
@@ -96,16 +96,12 @@ def build_tokenizer() -> CLIPTokenizer:
     merges: list[tuple[str, str]] = []
     for word in words:
         symbols = [*word[:-1], word[-1] + "</w>"]
-        for pair in merges:  # those of earlier words come first: "and" takes its part of "sand"
-            at = 0
-            while at < len(symbols) - 1:
-                if (symbols[at], symbols[at + 1]) == pair:
-                    symbols[at : at + 2] = ["".join(pair)]
-                at += 1
         while len(symbols) > 1:
-            merges.append((symbols[0], symbols[1]))
-            symbols = ["".join(symbols[:2]), *symbols[2:]]
-            pieces.setdefault(symbols[0])
+            pair = (symbols[0], symbols[1])
+            if pair not in merges:
+                merges.append(pair)
+                pieces.setdefault("".join(pair))
+            symbols = ["".join(pair), *symbols[2:]]
     vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1}
     for piece in pieces:
         vocabulary[piece] = len(vocabulary)

@@ -27,7 +27,6 @@ from shapes_training.speed import (
     quick_attention_over_time,
 )
 
-_PEAK_RATE = 7e-4
 _TEXT_RATE = 2.0  # of the denoiser's
 _EMPTY_CAPTIONS = 0.11
 _PHRASE_LOCAL = 0.6  # of the captions
@@ -41,9 +40,9 @@ _LOG_INTERVAL = 100  # steps
 class Trainer:
     """The two networks with their optimizer and averages: what a checkpoint holds."""
 
-    def __init__(self, folder: Path, seed: int, processes: Processes):
+    def __init__(self, folder: Path, seed: int, processes: Processes, peak_rate: float = 0.0):
         torch.manual_seed(seed)  # the same first weights in every process
-        self.folder, self.processes = folder, processes
+        self.folder, self.processes, self._peak_rate = folder, processes, peak_rate
         device = self.device = processes.device
         self.tokenizer = build_tokenizer()
         self.text_encoder = build_text_encoder(self.tokenizer).to(device).train()
@@ -58,7 +57,7 @@ class Trainer:
                 {"params": list(self.denoiser.parameters()), "factor": 1.0},
                 {"params": list(self.text_encoder.parameters()), "factor": _TEXT_RATE},
             ],
-            lr=_PEAK_RATE,
+            lr=peak_rate,
             betas=(0.9, 0.99),
             weight_decay=0.01,
             fused=device.startswith("cuda"),
@@ -108,7 +107,7 @@ class Trainer:
     def learn(self, batch: Batch, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """One optimizer step; returns the mean squared error and the gradient's norm, still on the device."""
         for group in self.optimizer.param_groups:
-            group["lr"] = _PEAK_RATE * rate * group["factor"]
+            group["lr"] = self._peak_rate * rate * group["factor"]
         error = self._measure(*batch)
         self.processes.average(self._gradients.flat)
         norm = self._gradients.clip(1.0)
@@ -172,6 +171,7 @@ def train_denoiser(
     chunk: int,
     chunk_interval: int,
     probe_clips: int,
+    peak_rate: float,
     init: Path | None,
 ) -> None:
     """Train for `seconds` in all, at most `run_seconds` now, continuing what is in `folder`.
@@ -180,7 +180,7 @@ def train_denoiser(
     none itself. Under `torchrun`, `batch`, `capacity` and `chunk` are each process's own.
     """
     processes = join(device)
-    trainer = Trainer(folder, seed, processes)
+    trainer = Trainer(folder, seed, processes, peak_rate)
     autoencoder = folder / "vae"
     if init and not trainer.step:
         trainer.start_from(init)

@@ -63,7 +63,13 @@ class Average:
 
 
 def append_log(path: Path, **entry: float) -> None:
-    """Add one JSON line to a log, and show it."""
+    """Add one JSON line to a log, and show it.
+
+    Raises:
+        SystemExit: a value is not a number: what is learned from then on is lost time.
+    """
+    if broken := [name for name, value in entry.items() if not math.isfinite(value)]:
+        raise SystemExit(f"{broken[0]} is not a number any more; look for what is not finite in the clips.")
     line = json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()})
     with path.open("a") as log:
         log.write(line + "\n")

@@ -135,7 +135,7 @@ def meet_ring(r: Rays) -> Hits:
     """
     oy, dy = TUBE * r.oy, TUBE * r.dy
     length = (r.dx * r.dx + dy * dy + r.dz * r.dz).sqrt()
-    start, _, near = _quadratic(
+    start, end, near = _quadratic(
         r.dx * r.dx + dy * dy + r.dz * r.dz,
         r.ox * r.dx + oy * dy + r.oz * r.dz,
         r.ox * r.ox + oy * oy + r.oz * r.oz - 1.02,
@@ -146,7 +146,7 @@ def meet_ring(r: Rays) -> Hits:
         x, y, z = r.ox + t * r.dx, oy + t * dy, r.oz + t * r.dz
         around = (x * x + z * z).sqrt() - middle
         distance = (around * around + y * y).sqrt() - TUBE
-        t = t + distance / length
+        t = torch.minimum(t + distance / length, end)  # a ray that misses would run off to infinity
     x, y, z = r.ox + t * r.dx, oy + t * dy, r.oz + t * r.dz
     radius = (x * x + z * z).sqrt().clamp(min=1e-6)
     around = radius - middle

@@ -134,6 +134,13 @@ def box_of(mask: torch.Tensor) -> tuple[float, float, float, float]:
 
 
 class TestDrawing:
+    def test_every_pixel_is_a_number_also_where_rays_miss(self):
+        scenes = sample_scenes(torch.Generator().manual_seed(3), 16).at_frames(torch.tensor([7]))
+        scenes.shape[:] = SHAPES.index("ring")  # traced in steps, which run off where there is nothing
+        clips, visible = draw(scenes, torch.Generator().manual_seed(0))
+        assert torch.isfinite(clips).all() and torch.isfinite(visible).all()
+        assert clips.abs().max() <= 1
+
     @pytest.mark.parametrize("box", [(144, 80, 90, 80), (70, 110, 60, 40), (220, 50, 40, 60)])
     def test_a_ball_fills_its_planned_box(self, box):
         _, visible = drawn(scene(("ball", box)))
