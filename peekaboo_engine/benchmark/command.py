@@ -41,9 +41,9 @@ def evaluate(request: Request, placement: Placement) -> None:
     there.
 
     Raises:
-        EngineError: for what in the request cannot work, before a model is loaded; ``stopped`` on Ctrl-C;
-            ``nothing_measured`` if not one clip came out; ``some_failed``, after all is written, if not all
-            did.
+        EngineError: for what in the request cannot work, before a model is loaded; ``nothing_measured`` if
+            not one clip came out; after all is written, ``stopped`` on Ctrl-C, and ``some_failed`` if not all
+            clips came out.
     """
     entry = find_model(request.model)
     controls = _controls(request, entry)
@@ -69,9 +69,18 @@ def evaluate(request: Request, placement: Placement) -> None:
     store = ClipStore(request.json.with_suffix(".clips"))
     outcome = _run(Comparison(model, detector, sampling, store), scenes, controls)
     if not outcome.clips:
-        raise EngineError("nothing_measured", f"Not one clip came out: {outcome.failures[0].error}")
+        raise (
+            _stopped(0)
+            if outcome.stopped
+            else EngineError("nothing_measured", f"Not one clip came out: {outcome.failures[0].error}")
+        )
+    if outcome.stopped:
+        measured = {clip.scene for clip in outcome.clips}
+        scenes = [scene for scene in scenes if scene.id in measured]
     result = as_json(outcome, controls, model, _facts(request, found, scenes, sampling, detector, prompts))
     _write(request, result, outcome, store, console)
+    if outcome.stopped:
+        raise _stopped(len(scenes))
     if outcome.failures:
         first = outcome.failures[0]
         raise EngineError(
@@ -79,6 +88,11 @@ def evaluate(request: Request, placement: Placement) -> None:
             f"{len(outcome.failures)} clips failed, the first of them {first.scene} under {first.control} "
             f"({first.error.rstrip('.')}); the same command tries them again.",
         )
+
+
+def _stopped(layouts: int) -> EngineError:
+    so_far = f"The table has what is done (layouts: {layouts})" if layouts else "The clips so far are kept"
+    return EngineError("stopped", f"Stopped. {so_far}; the same command goes on from here.")
 
 
 def _write(
@@ -181,10 +195,8 @@ def _stop_when_asked() -> Iterator[Callable[[], None]]:
     before = {number: signal.signal(number, see) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop_if_asked
-    except (Stopped, KeyboardInterrupt):
-        raise EngineError(
-            "stopped", "Stopped; the clips that are done are kept, and the same command goes on from there."
-        ) from None
+    except KeyboardInterrupt:
+        raise _stopped(0) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

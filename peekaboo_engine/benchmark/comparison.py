@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from .. import control as control_package
 from ..errors import EngineError, one_line
 from ..models import LoadedModel
-from .clips import ClipStore, Sampling, make_clip
+from .clips import ClipStore, Sampling, Stopped, make_clip
 from .consistency import background_consistency
 from .controls import NONE, Control
 from .detection import Detector
@@ -63,6 +64,13 @@ class Outcome:
 
     clips: list[MeasuredClip] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    stopped: bool = False
+
+    def keep_compared(self, controls: int) -> None:
+        """Drop clips of scenes that do not have one under each of so many controls: rows then speak of the
+        same scenes."""
+        made = Counter(clip.scene for clip in self.clips)
+        self.clips = [clip for clip in self.clips if made[clip.scene] == controls]
 
     def complete(self, controls: Sequence[str], count: int) -> list[list[MeasuredClip]]:
         """Clips of `count` layouts at most, evenly spread over those that have one under each control."""
@@ -103,9 +111,25 @@ class Comparison:
         Args:
             scenes, controls: each with each.
             done: told of every clip, with what went wrong with it.
-            stop_if_asked: called after every step and clip; raises to end the run.
+            stop_if_asked: called after every step and clip; raises Stopped to end the run, which then comes
+                out with the scenes that are done.
         """
         outcome = Outcome()
+        try:
+            self._run(outcome, scenes, controls, done, stop_if_asked)
+        except Stopped:
+            outcome.stopped = True
+            outcome.keep_compared(len(controls))
+        return outcome
+
+    def _run(
+        self,
+        outcome: Outcome,
+        scenes: list[Scene],
+        controls: list[Control],
+        done: Callable[[Scene, Control, Failure | None], None],
+        stop_if_asked: Callable[[], None],
+    ) -> None:
         for scene in scenes:
             unmasked = None
             for control in controls:
@@ -123,7 +147,6 @@ class Comparison:
                     outcome.failures.append(failure)
                 done(scene, control, failure)
                 stop_if_asked()
-        return outcome
 
     def _measured(
         self,

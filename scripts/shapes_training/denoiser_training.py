@@ -256,5 +256,6 @@ def export(folder: Path, out: Path, seed: int, device: str) -> None:
     trainer = Trainer(folder, seed, Processes(0, 1, device))
     trainer.average.swap()
     vae = AutoencoderKL.from_pretrained(folder / "vae")
+    vae.register_to_config(_name_or_path="")  # a folder of the machine that it was trained on
     pipe = assemble(vae, trainer.text_encoder, trainer.tokenizer, trainer.denoiser)
     pipe.to("cpu", torch.float16).save_pretrained(out)

@@ -324,15 +324,18 @@ def start(request: Request, *options: str) -> subprocess.Popen:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_the_command_stops_with_a_sentence_and_goes_on(request_):
+def test_the_command_stops_with_what_is_done_and_goes_on(request_):
     first = request_.json.with_suffix(".clips") / "none" / "left.json"
-    with start(request_, "--steps", "60") as process:
+    with start(request_, "--steps", "60", "--controls", "none") as process:
         while not first.exists() and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)  # taken as Ctrl-C is
-        _, log = process.communicate()
+        shown, log = process.communicate()
     assert process.returncode == 1
-    assert "the same command goes on from there" in log and "Traceback" not in log
+    assert "the same command goes on from here" in log and "Traceback" not in log
+    assert "mIoU" in shown
+    result = json.loads(request_.json.read_text())
+    assert result["layouts"]["used"] == len(result["clips"]["data"]) == 1
     made = first.stat().st_mtime_ns
     with start(request_, "--steps", "60", "--limit", "1", "--controls", "none") as process:
         shown, log = process.communicate()
