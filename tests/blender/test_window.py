@@ -135,6 +135,7 @@ def test_render_save_and_undo_in_mid_generation_a_full_disk_and_a_lost_environme
     python.write_text(f'#!/bin/sh\nexec "{ENGINE.python}" "$@"\n')
     python.chmod(0o755)
     facts = play("trouble", steps=200, PEEKABOO_PYTHON=str(python)).facts(seconds=300)
+    assert facts["checking"] == [True, False], "a check ends by itself, and must not offer to be cancelled"
     text, failed = facts["check"]
     assert text.startswith("Ready: torch") and not failed
     assert facts["rendered"] == [True, True]
