@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,32 +41,37 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
     console = Console(asked.json)
     device = torch_builds.torch_device(_device(asked))
     settings = engine_client.Settings(_engine_python(asked), online, headless.IDLE_SECONDS, device)
-    shots = []
-    for scene in options.chosen_scenes(asked.scene):
-        options.override(scene, asked)
-        layout = headless.read_shot(scene, console)  # what is wrong with a scene shows before all the work
-        shots += [(scene, layout, seed) for seed in asked.seeds or [shot.next_seed(scene)]]
-    made = 0
-    orders = (
-        headless.Order(scene, layout, seed, _clip_folder(asked.out, scene, seed, several=len(shots) > 1))
-        for scene, layout, seed in shots
-    )
+    scenes, made = options.chosen_scenes(asked.scene), 0
     try:
-        for order, result in headless.generate(orders, settings, console):
-            made += 1
-            console.result(
-                f"clip {result.clip}",
-                "clip",
-                scene=order.scene.name,
-                seed=order.seed,
-                clip=str(result.clip),
-                info=str(result.info),
-                seconds=result.seconds,
-            )
+        with options.overridden(scenes, asked):
+            for order, result in headless.generate(_orders(scenes, asked, console), settings, console):
+                made += 1
+                console.result(
+                    f"clip {result.clip}",
+                    "clip",
+                    scene=order.scene.name,
+                    seed=order.seed,
+                    clip=str(result.clip),
+                    info=str(result.info),
+                    seconds=result.seconds,
+                )
     finally:
         if asked.save and made:
             headless.save_blend(Path(bpy.data.filepath))
             console.result(f"saved {bpy.data.filepath}", "file", file=bpy.data.filepath)
+
+
+def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterator[headless.Order]:
+    """What is to be made; folders come into being one by one, as their clips are begun."""
+    layouts = [headless.read_shot(scene, console) for scene in scenes]  # what is wrong shows before all work
+    shots = [
+        (scene, layout, seed)
+        for scene, layout in zip(scenes, layouts, strict=True)
+        for seed in asked.seeds or [shot.next_seed(scene)]
+    ]
+    for scene, layout, seed in shots:
+        folder = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
+        yield headless.Order(scene, layout, seed, folder)
 
 
 def _engine_python(asked: argparse.Namespace) -> Path:
@@ -90,23 +96,21 @@ def masks(asked: argparse.Namespace) -> None:
     """
     console = Console(asked.json)
     scenes = options.chosen_scenes(asked.scene)
-    for scene in scenes:
-        options.override(scene, asked)
-        layout = headless.read_shot(scene, console)
-        seeds = asked.seeds or [shot.next_seed(scene)]
-        several = len(scenes) * len(seeds) > 1
-        for seed in seeds:
-            folder = _clip_folder(asked.out, scene, seed, several)
-            shot.write_job(shot.make_job(scene, layout, seed), layout.labels, folder / "job")
-            pictures = preview.write_masks(scene, layout, folder / "masks") if asked.pictures else []
+    with options.overridden(scenes, asked):
+        for order in _orders(scenes, asked, console):
+            job = order.folder / "job"
+            made = shot.make_job(order.scene, order.layout, order.seed)
+            shot.write_job(made, order.layout.labels, job)
+            pictures = order.folder / "masks"
+            drawn = preview.write_masks(order.scene, order.layout, pictures) if asked.pictures else []
             console.result(
-                f"job {folder / 'job'}",
+                f"job {job}",
                 "job",
-                scene=scene.name,
-                seed=seed,
-                job=str(folder / "job"),
-                pictures=list(map(str, pictures)),
-                warnings=_warnings(layout, console),
+                scene=order.scene.name,
+                seed=order.seed,
+                job=str(job),
+                pictures=list(map(str, drawn)),
+                warnings=_warnings(order.layout, console),
             )
 
 

@@ -90,18 +90,19 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
     the environment in the extension's own folder.
 
     Args:
-        explicit: what the user has chosen.
+        explicit: what the user has chosen: an interpreter, or the folder of a virtual environment; the
+            variable may name either, too.
         extension_folder: where the extension may keep files.
 
     Raises:
         PeekabooError: a chosen Python does not exist, or there is none.
     """
     if chosen := explicit or os.environ.get("PEEKABOO_PYTHON"):
-        if not Path(chosen).is_file():
-            raise PeekabooError(
-                f'The engine\'s Python "{chosen}" does not exist: correct the path, or unset PEEKABOO_PYTHON.'
-            )
-        return Path(chosen)
+        python = python_of(Path(chosen)) if Path(chosen).is_dir() else Path(chosen)
+        if not python.is_file():
+            remedy = "correct the path" if explicit else "correct or unset PEEKABOO_PYTHON"
+            raise PeekabooError(f'The engine\'s Python "{python}" does not exist: {remedy}.')
+        return python
     homes = [PACKAGE_FOLDER.parent / ".venv"]
     if extension_folder is not None:
         homes.append(extension_folder / OWN_ENVIRONMENT)

@@ -12,6 +12,7 @@ LEAVE_SECONDS = 3.0
 """What a set-up gets to end in when the add-on is disabled or Blender quits."""
 
 _task: engine_setup.Task | None = None
+_can_cancel = False
 _text, _failed = "", False
 
 
@@ -25,6 +26,11 @@ def is_busy() -> bool:
     return _task is not None
 
 
+def can_cancel() -> bool:
+    """Whether what is going on ends when it is told to: a check does so by itself, and soon."""
+    return is_busy() and _can_cancel
+
+
 def set_up() -> None:
     """Begin to make the engine's own environment.
 
@@ -33,7 +39,7 @@ def set_up() -> None:
     """
     folder, packages = preferences.own_environment(), engine_setup.requirements()
     device = preferences.device()
-    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages, device))
+    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages, device), True)
 
 
 def check() -> None:
@@ -43,7 +49,7 @@ def check() -> None:
         PeekabooError: there is none.
     """
     python, device = preferences.engine_python(), preferences.device()
-    _begin("Checking the engine", lambda task: engine_setup.check(python, device))
+    _begin("Checking the engine", lambda task: engine_setup.check(python, device), False)
 
 
 def cancel() -> None:
@@ -58,8 +64,9 @@ def report(text: str, failed: bool = True) -> None:
     _text, _failed = text, failed
 
 
-def _begin(text: str, work) -> None:
-    global _task
+def _begin(text: str, work, can_be_cancelled: bool) -> None:
+    global _task, _can_cancel
+    _can_cancel = can_be_cancelled
     report(text, failed=False)
     _task = engine_setup.Task(work)
     bpy.app.timers.register(_tick, first_interval=POLL_SECONDS, persistent=True)

@@ -177,8 +177,9 @@ def _import(job: Job) -> Outcome:
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
         bpy.ops.ed.undo_push(message="Import Peekaboo Clip")
     start, end = compat.strip_range(strip)
+    owner = f' of "{scene.name}"' if len(bpy.data.scenes) > 1 else ""
     return Outcome(
-        f"The clip is in channel {strip.channel} of the sequencer, frames {start} to {end - 1}, "
+        f"The clip is in channel {strip.channel} of the sequencer{owner}, frames {start} to {end - 1}, "
         f"after {duration(job.clip.seconds)}.",
         folder=job.folder,
     )

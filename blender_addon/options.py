@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
@@ -20,6 +22,9 @@ SETTINGS = (
     "masked_steps",
 )
 """Settings of the shot that an option of the same name overrides."""
+
+UNLIMITED = 2**31 - 1
+"""What Blender states as the most of a number that has no limit, or less."""
 
 MOST_SEEDS = 1000
 """At once: a slip of the finger must not ask for millions."""
@@ -108,8 +113,31 @@ def chosen_scenes(names: list[str] | None) -> list:
     return [bpy.data.scenes[name] for name in dict.fromkeys(names)]
 
 
-def override(scene, options: argparse.Namespace) -> None:
-    """Give a scene the settings that the command line states."""
-    for name in SETTINGS:
-        if (value := getattr(options, name)) is not None:
-            setattr(scene.peekaboo, name, value)
+@contextmanager
+def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
+    """Give scenes the settings that the command line states, and afterwards those back that they had.
+
+    Raises:
+        UsageError: a number is out of its range, which Blender would replace by the nearest in it.
+    """
+    stated = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
+    settings = [scene.peekaboo for scene in scenes]
+    before = [{name: getattr(each, name) for name in stated} for each in settings]
+    try:
+        for each in settings:
+            for name, value in stated.items():
+                _check_range(each.bl_rna.properties[name], value)
+                setattr(each, name, value)
+        yield
+    finally:
+        for each, values in zip(settings, before, strict=True):
+            for name, value in values.items():
+                setattr(each, name, value)
+
+
+def _check_range(setting, value) -> None:
+    if setting.type in {"INT", "FLOAT"} and not setting.hard_min <= value <= setting.hard_max:
+        most = f" to {setting.hard_max:g}" if setting.hard_max < UNLIMITED else " on"
+        raise UsageError(
+            f"{setting.name} cannot be {value:g}: give a number from {setting.hard_min:g}{most}."
+        )

@@ -135,7 +135,7 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
 def draw_set_up(layout, context) -> None:
     """Draw the buttons that see to the engine's environment, and how that goes."""
     row = layout.row()
-    if engine_state.is_busy():
+    if engine_state.can_cancel():
         row.operator("peekaboo.cancel_set_up", icon="CANCEL")
     else:
         row.operator("peekaboo.set_up_engine", icon="IMPORT")

@@ -200,7 +200,7 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             folder = entry.folder
             weights = {"folder": folder.name, "sha256": hash_weights(folder)}
         else:
-            folder = Path(TextToVideoSDPipeline.download(entry.source, revision=entry.revision))
+            folder = _snapshot(entry)
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
         pipe = TextToVideoSDPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
         pipe.set_progress_bar_config(disable=True)
@@ -210,6 +210,8 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             pipe.enable_model_cpu_offload(device=device)
         else:
             pipe.to(device)
+    except EngineError:
+        raise
     except torch.OutOfMemoryError as error:
         raise out_of_memory(entry, str(device)) from error
     except Exception as error:  # diffusers, transformers, safetensors, the hub and httpx each have their own
@@ -218,6 +220,24 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
         ) from error
     return LoadedModel(entry, pipe, weights, str(device), str(dtype).removeprefix("torch."))
+
+
+def _snapshot(entry: ModelEntry) -> Path:
+    """The folder of a repository in the hub's cache, downloaded first if it is not there."""
+    from diffusers import TextToVideoSDPipeline
+    from huggingface_hub import constants
+
+    try:
+        return Path(TextToVideoSDPipeline.download(entry.source, revision=entry.revision))
+    except OSError as error:
+        if not constants.HF_HUB_OFFLINE:
+            raise
+        raise EngineError(
+            "model_not_loaded",
+            f"The model {entry.source} is not on this machine, and nothing may be downloaded: allow online "
+            "access (in Blender's System preferences, or by --online-mode before --command; elsewhere unset "
+            "HF_HUB_OFFLINE), or give the folder of a model.",
+        ) from error
 
 
 def out_of_memory(entry: ModelEntry, device: str) -> EngineError:

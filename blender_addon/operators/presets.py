@@ -15,19 +15,19 @@ class PEEKABOO_OT_shot_preset_add(AddPresetBase, bpy.types.Operator):
     preset_menu = "PEEKABOO_PT_shot_presets"
     preset_subdir = SUBFOLDER
 
-    preset_defines = ["shot = bpy.context.scene.peekaboo"]
+    # Whole paths: names made by preset_defines are lost to Blender 4.3 under Python 3.13, as Debian has it.
     preset_values = [
-        "shot.model",
-        "shot.negative_prompt",
-        "shot.seed_mode",
-        "shot.num_inference_steps",
-        "shot.guidance_scale",
-        "shot.masked_steps",
-        "shot.blocks",
-        "shot.special_tokens",
-        "shot.gate_second_temporal",
-        "shot.occluded_by_scene",
-        "shot.motion_blur",
+        "bpy.context.scene.peekaboo.model",
+        "bpy.context.scene.peekaboo.negative_prompt",
+        "bpy.context.scene.peekaboo.seed_mode",
+        "bpy.context.scene.peekaboo.num_inference_steps",
+        "bpy.context.scene.peekaboo.guidance_scale",
+        "bpy.context.scene.peekaboo.masked_steps",
+        "bpy.context.scene.peekaboo.blocks",
+        "bpy.context.scene.peekaboo.special_tokens",
+        "bpy.context.scene.peekaboo.gate_second_temporal",
+        "bpy.context.scene.peekaboo.occluded_by_scene",
+        "bpy.context.scene.peekaboo.motion_blur",
     ]
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operators on the takes in a sequencer."""
 
+import shutil
+import sys
+
 import bpy
 
 from .. import compat, mask_strips, restoring, sequencer
@@ -69,6 +72,10 @@ class PEEKABOO_OT_open_take(OnActiveTake, bpy.types.Operator):
         folder = sequencer.folder_of(strip)
         if not folder.is_dir():
             raise PeekabooError(f'The folder "{folder}" is gone: generate the take again.')
+        if sys.platform == "linux" and shutil.which("xdg-open") is None:  # which Blender would hide
+            raise PeekabooError(
+                f'There is no xdg-open to show "{folder}" with: install xdg-utils, or go there yourself.'
+            )
         bpy.ops.wm.path_open(filepath=str(folder))
 
 

@@ -78,6 +78,7 @@ def test_a_clip_for_each_seed(blend, model, tmp_path, capfd):
     assert saved == {"result": "file", "file": str(blend)}
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     assert strips() == {"Second": ["Peekaboo 3", "Peekaboo 5"]}
+    assert bpy.data.scenes["Second"].peekaboo.model == "shapes"  # the command's model was for this once
     assert all(json.loads((folder / "clip.json").read_text()) for folder in folders)
 
 
@@ -152,6 +153,9 @@ def test_the_shot_and_the_engine_are_checked(blend, capsys):
         (["generate", "--prompt", "nothing"], "does not occur in the prompt", 1),
         (["generate", "--model", "nothing"], 'no model "nothing"', 1),
         (["generate", "--python", "/nowhere"], "does not exist", 1),
+        (["generate", "--steps", "-3"], "Steps cannot be -3: give a number from 0 to 300.", USAGE),
+        (["masks", "--guidance", "-2"], "Guidance cannot be -2: give a number from 0 on.", USAGE),
+        (["masks", "--masked-steps", "-2"], "Masked Steps cannot be -2: give a number from -1 on.", USAGE),
         (["masks", "--model", "nothing"], 'no model "nothing"', 1),
         (["check", "--python", "/nowhere"], "does not exist", 1),
     ],

@@ -74,7 +74,7 @@ def test_a_shot_is_kept_as_a_preset_and_comes_back(scene, tmp_path, monkeypatch)
 
 def test_a_preset_holds_settings_that_exist():
     for value in bpy.types.PEEKABOO_OT_shot_preset_add.preset_values:
-        assert hasattr(bpy.context.scene.peekaboo, value.removeprefix("shot."))
+        assert hasattr(bpy.context.scene.peekaboo, value.rpartition(".")[2])
 
 
 def test_settings_of_which_a_clip_has_one_value_cannot_be_keyframed(scene):

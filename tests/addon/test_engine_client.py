@@ -214,8 +214,19 @@ def test_the_engines_python_is_the_first_that_was_chosen(tmp_path, monkeypatch):
     assert find_python(str(chosen)) == chosen
     assert find_python() == stated
     stated.unlink()
-    with pytest.raises(PeekabooError, match="does not exist"):
+    with pytest.raises(PeekabooError, match="does not exist: correct or unset PEEKABOO_PYTHON"):
         find_python()
+    with pytest.raises(PeekabooError, match=r"does not exist: correct the path\."):
+        find_python(str(stated))
+
+
+def test_the_engines_python_may_be_named_by_its_environment(tmp_path):
+    with pytest.raises(PeekabooError, match="does not exist"):
+        find_python(str(tmp_path))
+    python = engine_client.python_of(tmp_path)
+    python.parent.mkdir()
+    python.touch()
+    assert find_python(str(tmp_path)) == python
 
 
 def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 """Takes: their folders and seeds, what is made again from them, restored, and shown of their masks."""
 
 import json
+import sys
 
 import bpy
 import numpy as np
@@ -127,6 +128,13 @@ def test_masks_lie_over_their_take_until_they_are_hidden(scene, take):
     assert sequencer.takes(scene) == [take]
     mask_strips.hide(scene, take)
     assert mask_strips.shown_over(scene, take) is None and len(sequencer.takes(scene)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own command is always there")
+def test_a_folder_that_no_program_can_show_is_named(take, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match=r'no xdg-open to show ".*Scene_001" with: install xdg-utils'):
+        bpy.ops.peekaboo.open_take()
 
 
 def test_pictures_of_masks_are_what_blender_reads(scene, take):

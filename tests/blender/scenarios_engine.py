@@ -75,8 +75,9 @@ def scenario_trouble(hands: Hands):
     yield from prepare(hands)
     with hands.context():
         bpy.ops.peekaboo.check_engine()
+        facts: dict = {"checking": [engine_state.is_busy(), engine_state.can_cancel()]}
         yield from until(lambda: not engine_state.is_busy())
-    facts: dict = {"check": engine_state.status()}
+    facts["check"] = engine_state.status()
     yield from generate(hands)
     facts["rendered"] = yield from render_and_save(hands)
     with hands.context():

@@ -101,11 +101,7 @@ def scenario_takes(hands: Hands):
     generation.cancel(generation.unfinished()[1].id)
     yield from all_done()
     facts["after_queue"] = sorted(strip_names())
-    yield from hands.show_sequencer()
-    hands.area.spaces.active.show_region_ui = True
-    yield PAUSE
-    hands.sidebar.active_panel_category = "Peekaboo"
-    yield PAUSE
+    yield from show_takes(hands)
     bpy.ops.ed.undo_push(message="Look")
     yield from hands.picture("2-takes")
     yield from hands.press("peekaboo.retake")
@@ -124,3 +120,57 @@ def scenario_takes(hands: Hands):
     facts["view"] = bpy.context.scene.view_settings.view_transform
     yield from hands.picture("4-standard")
     return facts
+
+
+def scenario_scenes(hands: Hands):
+    """Queue two takes of each of two scenes, and look at the folder of one."""
+    generation, scene = addon("generation"), bpy.context.scene
+    scene.frame_end = 24
+    yield from hands.open_tab()
+    yield from prepare(hands)
+    animate(bpy.context.view_layer.objects.active)
+    yield from hands.look_through_camera()
+    bpy.context.window_manager.peekaboo_takes = 2
+    yield from hands.press("peekaboo.generate")
+    yield from until(generation.unfinished)
+    second = yield from second_scene(hands)
+    yield from hands.press("peekaboo.generate")
+    yield from until(lambda: len(generation.unfinished()) > 2)
+    facts: dict = {"queued": [job.title for job in generation.unfinished()]}
+    yield from until(lambda: generation.current() and generation.current().previews)
+    yield from hands.picture("1-two-scenes")
+    yield from all_done()
+    facts["outcomes"] = [outcome.text for outcome in generation.outcomes()]
+    facts["strips"] = {}
+    for shown in (second, scene):
+        hands.window.scene = shown
+        yield PAUSE
+        facts["strips"][shown.name] = strip_names()
+    yield from show_takes(hands)
+    yield from hands.picture("2-takes-of-the-first")
+    yield from hands.press("peekaboo.open_take")
+    yield 4 * PAUSE
+    facts["takes"] = [take for take in takes(hands) if take.endswith("clip.mp4")]
+    return facts
+
+
+def show_takes(hands: Hands):
+    """Show the sequencer and our tab in its sidebar."""
+    yield from hands.show_sequencer()
+    hands.area.spaces.active.show_region_ui = True
+    yield PAUSE
+    hands.sidebar.active_panel_category = "Peekaboo"
+    yield PAUSE
+
+
+def second_scene(hands: Hands):
+    """Make a copy of the shot with another subject, and show it; returns the scene."""
+    with hands.context():
+        bpy.ops.scene.new(type="FULL_COPY")
+    yield 2 * PAUSE
+    scene = hands.window.scene
+    scene.name, scene.peekaboo.prompt, scene.peekaboo.seed = "Second", "a blue cube on sand", 7
+    subject = next(obj for obj in scene.objects if obj.peekaboo.is_subject)
+    subject.empty_display_type, subject.peekaboo.phrase = "CUBE", "a blue cube"
+    yield 2 * PAUSE
+    return scene

@@ -49,7 +49,7 @@ def test_clips_are_made_beside_the_file_and_saved_in_it(profile, shot, model):
 
 
 def test_an_interrupt_stops_the_engine_and_leaves_no_clip(profile, shot, model, tmp_path):
-    arguments = ["--model", model, "--steps", "900", "--out", tmp_path / "out", "--json"]
+    arguments = ["--model", model, "--steps", "300", "--out", tmp_path / "out", "--json"]
     process = subprocess.Popen(
         [os.environ["BLENDER"], shot, "--command", "peekaboo", "generate", *arguments],
         env=profile.variables | {"PEEKABOO_PYTHON": str(ENGINE.python)},

@@ -106,7 +106,7 @@ def test_an_interrupt_stops_the_engine_and_leaves_no_clip(model, shot, tmp_path)
         "--model",
         model,
         "--steps",
-        "900",
+        "300",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     for line in process.stdout:

@@ -80,6 +80,28 @@ def test_takes_are_queued_made_again_shown_with_masks_and_restored(play):
     assert facts["restored"] == ["a red ball on grass", "a red ball"] and facts["view"] == "Standard"
 
 
+def test_two_seeds_of_two_scenes_are_queued_and_each_scene_gets_its_own(play, tmp_path):
+    opened, opener = tmp_path / "opened", tmp_path / "bin" / "xdg-open"
+    opener.parent.mkdir()
+    opener.write_text(f'#!/bin/sh\necho "$1" > "{opened}"\n')
+    opener.chmod(0o755)
+    path = f"{opener.parent}{os.pathsep}{os.environ['PATH']}"
+    facts = play("scenes", steps=40, PATH=path).facts(seconds=400)
+    assert facts["queued"] == ["Scene, seed 0", "Scene, seed 1", "Second, seed 7", "Second, seed 8"]
+    assert [text.partition(", frames")[0] for text in facts["outcomes"]] == [
+        f'The clip is in channel {channel} of the sequencer of "{scene}"'
+        for scene in ("Scene", "Second")
+        for channel in (1, 2)
+    ]
+    assert facts["strips"] == {
+        "Scene": ["Peekaboo 0", "Peekaboo 1"],
+        "Second": ["Peekaboo 7", "Peekaboo 8"],
+    }
+    folders = ["Scene_001", "Scene_002", "Second_001", "Second_002"]
+    assert facts["takes"] == [f"{folder}/clip.mp4" for folder in folders]
+    assert opened.read_text().strip() == str(tmp_path / "scenes" / "peekaboo" / "Scene_002")
+
+
 def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(play):
     facts = play("outlines").facts(seconds=200)
     assert min(facts["on"]) > 20 and max(facts["off"]) == 0, facts
@@ -113,6 +135,7 @@ def test_render_save_and_undo_in_mid_generation_a_full_disk_and_a_lost_environme
     python.write_text(f'#!/bin/sh\nexec "{ENGINE.python}" "$@"\n')
     python.chmod(0o755)
     facts = play("trouble", steps=200, PEEKABOO_PYTHON=str(python)).facts(seconds=300)
+    assert facts["checking"] == [True, False], "a check ends by itself, and must not offer to be cancelled"
     text, failed = facts["check"]
     assert text.startswith("Ready: torch") and not failed
     assert facts["rendered"] == [True, True]

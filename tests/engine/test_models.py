@@ -134,11 +134,12 @@ def test_a_repository_is_loaded_from_the_local_cache_with_its_commit(
     assert torch.equal(latents(model.pipe), latents(pipe))
 
 
-def test_a_repository_that_is_not_there_is_one_sentence():
+def test_a_repository_that_is_not_there_leads_to_where_downloads_are_allowed():
     with pytest.raises(EngineError) as caught:
         load_model(catalogue()["zeroscope"], Placement(device="cpu"))
     assert caught.value.code == "model_not_loaded"
-    assert "cerspense/zeroscope_v2_576w" in caught.value.message
+    assert caught.value.message.startswith("The model cerspense/zeroscope_v2_576w is not on this machine")
+    assert "--online-mode" in caught.value.message
     assert "\n" not in caught.value.message
 
 
