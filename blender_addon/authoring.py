@@ -8,7 +8,7 @@ import colorsys
 import bpy
 from mathutils import Matrix, Vector
 
-from . import phrases, subjects
+from . import compat, phrases, subjects
 from .errors import PeekabooError
 
 CAN_HAVE_EXTENT = {"EMPTY", "MESH", "CURVE", "SURFACE", "FONT", "META"}
@@ -34,6 +34,7 @@ def new_color(count: int) -> tuple[float, float, float]:
 
 def mark(scene, obj, phrase: str = "") -> None:
     """Make an object of a scene a subject, with a colour of its own."""
+    compat.show_in_sequencers(scene)  # now, since all windows are drawn anew for it
     obj.peekaboo.color = new_color(len(marked(scene)))
     obj.peekaboo.is_subject = obj.peekaboo.enabled = True
     if phrase:

@@ -6,19 +6,24 @@ and begins anew when the scene changes meanwhile. Nothing of Blender's is held b
 undo or a deletion may free it; scenes are known by their ``session_uid``.
 
 A scene whose subjects are too heavy for that is checked when the user says so, and only then.
+
+What the last check has read is kept: reading makes Blender draw its viewports anew, which takes long where a
+processor draws, and *Generate* need not do it again.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import bpy
-import numpy as np
 from bpy.app.handlers import persistent
 
 from . import findings, models, sampling, shot, subjects
 from .errors import PeekabooError
+from .footing import footing
 from .geometry import Hulls
 
 PAUSE_SECONDS = 0.4
@@ -26,7 +31,6 @@ PAUSE_SECONDS = 0.4
 TURN_SECONDS = 0.012
 """How long a turn may take, before the frame that it is at is done."""
 BETWEEN_SECONDS = 0.02
-ECHO_SECONDS = 0.3
 LONGEST_SECONDS = 0.06
 """A scene with a frame that takes longer is heavy."""
 MOST_VERTICES = 12_000
@@ -48,11 +52,22 @@ class Report:
 
 @dataclass
 class _Check:
-    """A check that is going on."""
+    """A check that is going on: of which scene, at which number of changes, and what it has read."""
 
     scene: int
     began: int
-    maps: list[np.ndarray] = field(default_factory=list)
+    footing: tuple | None
+    frames: list[shot.Frame] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A layout that was read before, and what it stands on."""
+
+    scene: int
+    changes: int
+    footing: tuple
+    layout: shot.Layout
 
 
 _reports: dict[int, tuple[int, Report]] = {}
@@ -61,9 +76,10 @@ _heavy: set[int] = set()
 """``session_uid`` of scenes that are not checked in passing."""
 _check: _Check | None = None
 _wanted: int | None = None
+_known: _Known | None = None
 _changes, _changed_at = 0, 0.0
-_echo_until = 0.0
-"""Until then the next update of a scene is only what the temporary scene of a turn leaves behind."""
+_counting = True
+"""Whether updates of a scene count as changes; those that the add-on causes itself do not."""
 _hulls = Hulls()
 
 
@@ -84,21 +100,62 @@ def check_now(scene) -> Report:
     """Check a scene at once, however long that takes; one that turns out to be light is no longer heavy."""
     begun = time.monotonic()
     try:
-        layout = shot.read_layout(scene, *models.model_size(scene.peekaboo.model))
-        report = _report(layout)
+        layout = _read(scene)
         if (time.monotonic() - begun) / len(layout.labels) < LONGEST_SECONDS:
             _heavy.discard(scene.session_uid)
     except PeekabooError as error:
-        report = Report(str(error))
-    _reports[scene.session_uid] = _changes, report
-    expect_echo()
-    return report
+        _reports[scene.session_uid] = _changes, Report(str(error))
+    return _reports[scene.session_uid][1]
 
 
-def learn(scene, layout: shot.Layout) -> None:
-    """Take a layout that was just read for a check, since that is what it would find."""
-    _reports[scene.session_uid] = _changes, _report(layout)
-    expect_echo()
+def read_shot(scene) -> shot.Layout:
+    """Read a shot as :func:`shot.read_shot` does, or take what a check has read since the last change."""
+    shot.check_prompt(scene)
+    with no_change():
+        known = _known
+        holds = known is not None and (known.scene, known.changes) == (scene.session_uid, _changes)
+        layout = known.layout if known and holds and known.footing == footing(scene) else None
+    layout = layout or _read(scene)
+    shot.check_in_view(scene, layout)
+    return layout
+
+
+def _read(scene) -> shot.Layout:
+    """Read a layout, which is a check too."""
+    with no_change():
+        layout = shot.read_layout(scene, *models.model_size(scene.peekaboo.model))
+        _reports[scene.session_uid] = _changes, _report(layout)
+        _keep(scene, footing(scene), layout)
+    return layout
+
+
+def _keep(scene, stands_on: tuple | None, layout: shot.Layout) -> None:
+    global _known
+    _known = stands_on and _Known(scene.session_uid, _changes, stands_on, layout)
+
+
+@contextmanager
+def no_change() -> Iterator[None]:
+    """What is done inside changes no shot: it does not count as a change, nor does what it leaves behind.
+
+    Blender tells of changes late, and of several at once. So it is made to tell of those before, which
+    count, and of those inside, which do not.
+    """
+    global _counting
+    _tell()
+    _counting = False
+    try:
+        yield
+    finally:
+        _tell()
+        _counting = True
+
+
+def _tell() -> None:
+    """Let Blender tell of all changes of what its windows show, as it would do before it draws them."""
+    windows = bpy.context.window_manager.windows
+    for layer in [window.view_layer for window in windows] or [bpy.context.view_layer]:
+        layer.update()
 
 
 def is_pending(scene) -> bool:
@@ -132,14 +189,18 @@ def advance() -> float | None:
     if _vertices(scene) > MOST_VERTICES:
         _give_up(uid)
         return None
-    if _check is None or (_check.scene, _check.began) != (uid, _changes):
-        _check = _Check(uid, _changes)
-    begun = time.monotonic()
+    took = 0.0
     try:
-        report = _go_on(scene, _check)
+        with no_change():
+            if _check is None or (_check.scene, _check.began) != (uid, _changes):
+                _check = _Check(uid, _changes, footing(scene))
+            begun = time.thread_time()  # other programs make no scene heavy
+            report = _go_on(scene, _check)
+            took = time.thread_time() - begun
     except PeekabooError as error:
         report = Report(str(error))
-    if report is None and time.monotonic() - begun > TURN_SECONDS + LONGEST_SECONDS:
+    assert _check is not None
+    if report is None and took > TURN_SECONDS + LONGEST_SECONDS:
         _give_up(uid)
         return None
     if report is None:
@@ -174,19 +235,15 @@ def _go_on(scene, check: _Check) -> Report | None:
     objects = subjects.subjects_of(scene)
     until = time.monotonic() + TURN_SECONDS
     with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
-        while len(check.maps) < num_frames and time.monotonic() < until:
-            check.maps.append(sampler.label_map(timing.scene_frames[len(check.maps)], width, height))
-    expect_echo()
-    if len(check.maps) < num_frames:
+        while len(check.frames) < num_frames and time.monotonic() < until:
+            at = timing.scene_frames[len(check.frames)]
+            check.frames.append(shot.read_frame(sampler, at, width, height))
+    if len(check.frames) < num_frames:
         return None
-    names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
-    return _report(shot.Layout(names, np.stack(check.maps), timing))
-
-
-def expect_echo() -> None:
-    """Take the next update of a scene, if it comes soon, for a trace of what the add-on did by itself."""
-    global _echo_until
-    _echo_until = time.monotonic() + ECHO_SECONDS
+    layout = shot.put_together(objects, timing, check.frames)
+    if check.footing == footing(scene):
+        _keep(scene, check.footing, layout)
+    return _report(layout)
 
 
 def _user_is_busy() -> bool:
@@ -210,21 +267,19 @@ def _redraw() -> None:
 @persistent
 def _updated(_scene, _depsgraph=None) -> None:
     """Note that a scene has changed; a change of the frame alone is none."""
-    global _changes, _changed_at, _echo_until
-    if time.monotonic() < _echo_until:
-        _echo_until = 0.0
-        return
-    _changes += 1
-    _changed_at = time.monotonic()
+    global _changes, _changed_at
+    if _counting:
+        _changes += 1
+        _changed_at = time.monotonic()
 
 
 @persistent
 def _loaded(*_arguments) -> None:
     """Forget the scenes of the file before."""
-    global _changes, _hulls, _echo_until
+    global _changes, _hulls, _known
     _reports.clear()
     _heavy.clear()
-    _hulls, _echo_until = Hulls(), 0.0
+    _hulls, _known = Hulls(), None
     _changes += 1
 
 
@@ -240,12 +295,12 @@ def register():
 
 def unregister():
     """Check nothing any more."""
-    global _check, _wanted
+    global _check, _wanted, _known
     if bpy.app.timers.is_registered(advance):
         bpy.app.timers.unregister(advance)
     bpy.app.handlers.load_post.remove(_loaded)
     for name in _UPDATES:
         getattr(bpy.app.handlers, name).remove(_updated)
-    _check = _wanted = None
+    _check = _wanted = _known = None
     _reports.clear()
     _heavy.clear()

@@ -54,6 +54,19 @@ def fcurves(datablock) -> list:
     return [curve for curves in _fcurve_collections(datablock) for curve in curves]
 
 
+def fcurves_of_action(action) -> list:
+    """All F-Curves of an action: since 4.4 those of all its slots."""
+    if not hasattr(action, "layers"):
+        return list(action.fcurves)
+    return [
+        curve
+        for layer in action.layers
+        for strip in layer.strips
+        for bag in strip.channelbags
+        for curve in bag.fcurves
+    ]
+
+
 def remove_fcurves(datablock, data_path: str):
     """Remove the F-Curves of a property from a data-block's action."""
     for curves in _fcurve_collections(datablock):

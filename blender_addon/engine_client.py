@@ -66,6 +66,8 @@ TERMINATE_SECONDS = 3.0
 """How long the engine may take to end after SIGTERM."""
 NICENESS = 10
 """How far the engine steps back for other processes, where the system knows such a thing."""
+LOW_PRIORITY = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+"""The same for Windows, which wants to know it at the start; nothing elsewhere."""
 REAP_INTERVAL = 0.02
 """Seconds between two looks at an engine that is waited for."""
 
@@ -166,15 +168,14 @@ class EngineProcess:
                     stderr=log_file,
                     env=environment(online),
                     start_new_session=True,
+                    creationflags=LOW_PRIORITY,
                 )
         except OSError as error:
             raise PeekabooError(
                 f'The engine cannot be started with "{python}" ({error.strerror}): choose another '
                 "Python for it."
             ) from None
-        if hasattr(os, "setpriority"):  # Blender's window comes first where both want the same cores
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self.process.pid, NICENESS)
+        _step_back(self.process.pid)
         self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._patience = START_SECONDS
         self._deadline: float | None = time.monotonic() + START_SECONDS
@@ -341,6 +342,20 @@ class WarmEngine(EngineProcess):
         with suppress(OSError, ValueError):  # it is gone, or was told to end: the next event says so
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
+
+
+def _step_back(process: int) -> None:
+    """Let Blender's window come first where it and the engine want the same cores.
+
+    Linux may share the cores out among sessions before it looks at the processes in them, and the engine
+    leads a session of its own: then its nice value alone says nothing to Blender. See "The autogroup feature"
+    in sched(7).
+    """
+    if hasattr(os, "setpriority"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process, NICENESS)
+    with suppress(OSError):  # not Linux, or one without that feature
+        Path(f"/proc/{process}/autogroup").write_text(str(NICENESS), encoding="ascii")
 
 
 def environment(online: bool) -> dict[str, str]:

@@ -69,8 +69,7 @@ def start(scene, count: int = 1) -> None:
     """
     with _showing_errors():
         preferences.engine_settings()
-        layout = shot.read_shot(scene)
-        checking.learn(scene, layout)
+        layout = checking.read_shot(scene)
         for seed in takes.seeds(scene, count):
             _add(scene, shot.make_job(scene, layout, seed), layout.labels)
 
@@ -173,7 +172,8 @@ def _import(job: Job) -> Outcome:
     scene = next((scene for scene in bpy.data.scenes if scene.session_uid == job.scene), None)
     if scene is None:
         raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
-    strip = sequencer.add_clip(scene, clip, job.request, job.frame_start)
+    with checking.no_change():
+        strip = sequencer.add_clip(scene, clip, job.request, job.frame_start)
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
         bpy.ops.ed.undo_push(message="Import Peekaboo Clip")
     start, end = compat.strip_range(strip)

@@ -8,7 +8,7 @@ else, and the user's frame, selection and undo history are left alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import bpy
 import numpy as np
@@ -74,7 +74,7 @@ class Sampler:
 
     def _evaluable(self, obj):
         """The object, or a copy of one that Blender evaluates otherwise for a viewport than for a render."""
-        if not obj.hide_viewport and not any(map(_differs_in_viewport, obj.modifiers)):
+        if is_evaluated_as_shown(obj):
             return obj
         stand_in = obj.copy()
         stand_in.hide_viewport = False
@@ -155,6 +155,11 @@ class Sampler:
         return self._stand_ins.get(obj, obj).evaluated_get(depsgraph)
 
 
+def is_evaluated_as_shown(obj) -> bool:
+    """Whether Blender evaluates an object for a viewport as it does for a render."""
+    return not obj.hide_viewport and not any(map(_differs_in_viewport, obj.modifiers))
+
+
 def _differs_in_viewport(modifier) -> bool:
     """Whether a render would show a modifier's result otherwise than a viewport."""
     if modifier.show_viewport != modifier.show_render:
@@ -164,13 +169,19 @@ def _differs_in_viewport(modifier) -> bool:
 
 def _simulated_body(obj):
     """The object's own active rigid body, or that of what it is parented or constrained to; None without."""
+    for one in chain_of(obj):
+        if one.rigid_body and one.rigid_body.type == "ACTIVE":
+            return one
+    return None
+
+
+def chain_of(obj) -> Iterator:
+    """An object, and all that it is parented or constrained to."""
     waiting, seen = [obj], set()
     while waiting:
         one = waiting.pop()
         if one is None or one in seen:
             continue
         seen.add(one)
-        if one.rigid_body and one.rigid_body.type == "ACTIVE":
-            return one
+        yield one
         waiting += [one.parent, *(getattr(constraint, "target", None) for constraint in one.constraints)]
-    return None

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,10 @@ SCHEMA_VERSION = 1
 
 SEED_LIMIT = 2**31
 """Seeds are less than this: what an integer property of Blender's holds."""
+
+
+Frame: TypeAlias = tuple[np.ndarray, list[float]]
+"""Of one time: labels, uint8 (height, width), and the strength of each subject."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +124,25 @@ def read_layout(
     timing = timing or timing_of(scene, num_frames)
     times = timing.scene_frames
     objects = subjects.subjects_of(scene)
-    labels = np.zeros((len(times), height, width), np.uint8)
-    strengths = np.ones((len(objects), len(times)))
+    frames = []
     with sampling.Sampler(scene, objects, times) as sampler:
-        for i, time in enumerate(times):
-            labels[i] = sampler.label_map(time, width, height)
-            strengths[:, i] = sampler.strengths(time)
+        for time in times:
+            frames.append(read_frame(sampler, time, width, height))
             if on_frame is not None:
-                on_frame(i + 1, len(times))
-    return Layout(tuple((obj.name, obj.peekaboo.phrase) for obj in objects), labels, timing, strengths)
+                on_frame(len(frames), len(times))
+    return put_together(objects, timing, frames)
+
+
+def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) -> Frame:
+    """Read what a layout has of one time; arguments and errors as :meth:`sampling.Sampler.label_map`."""
+    return sampler.label_map(time, width, height), sampler.strengths(time)
+
+
+def put_together(objects: list, timing: Timing, frames: list[Frame]) -> Layout:
+    """Make the layout of a scene's subjects from what :func:`read_frame` has read at each time."""
+    labels, strengths = zip(*frames, strict=True)
+    names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
+    return Layout(names, np.stack(labels), timing, np.array(strengths).T)
 
 
 def check_in_view(scene, layout: Layout) -> None:

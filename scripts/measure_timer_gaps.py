@@ -71,9 +71,9 @@ def measure(folder: Path, screen: str, asked: argparse.Namespace) -> dict:
         text=True,
         errors="replace",
     )
-    if run.returncode or not (folder / "gaps.json").is_file():
+    if run.returncode or not (folder / "gaps.json").is_file() or "Traceback" in run.stdout:
         print(run.stdout[-4000:], file=sys.stderr)
-        raise CommandError("Blender ended before the measurement was done: see its output above.")
+        raise CommandError("Blender did not get through the measurement: see its output above.")
     facts = json.loads((folder / "gaps.json").read_text(encoding="utf-8"))
     return {
         "command": "python scripts/measure_timer_gaps.py --out docs/timer_gaps.json",

@@ -41,9 +41,11 @@ class Own:
         for module, names in OURS.items():
             for name in names:
                 self._time(sys.modules[f"{ADDON}.{module}"], name)
-        for cls in bpy.types.Panel.__subclasses__() + bpy.types.UIList.__subclasses__():
+        panels: Any = bpy.types.Panel.__subclasses__()
+        for cls in panels:
             if cls.__module__.startswith(ADDON):
-                self._time(cls, "draw" if hasattr(cls, "draw") else "draw_item")
+                self._time(cls, "draw")
+                cls.draw = _with_parameters(cls.draw)
 
     def _time(self, owner, name: str) -> None:
         function = getattr(owner, name)
@@ -64,6 +66,15 @@ class Own:
             bpy.app.timers.unregister(function)
             bpy.app.timers.register(timed)
         setattr(owner, name, timed)
+
+
+def _with_parameters(draw):
+    """Name the parameters of a ``draw``: Blender hands over only as many arguments as it sees."""
+
+    def named(self, context):
+        draw(self, context)
+
+    return named
 
 
 class Ticks:

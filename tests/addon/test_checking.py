@@ -3,9 +3,9 @@
 
 import bpy
 import pytest
-from scenes import small_shot
+from scenes import add_camera, small_shot
 
-from blender_addon import checking
+from blender_addon import checking, compat, shot
 
 
 @pytest.fixture
@@ -136,3 +136,112 @@ def test_the_operator_tells_what_it_finds(scene, capfd):
     scene.camera = None
     with pytest.raises(RuntimeError, match="has no camera"):
         bpy.ops.peekaboo.check_shot()
+
+
+def move_while_hidden(scene, _ball, cube):
+    cube.hide_viewport = True
+    checking.read_shot(scene)
+    cube.location.z = 2
+
+
+def write_keyframes_in_silence(_scene, ball, _cube):
+    curve = next(c for c in compat.fcurves(ball) if c.array_index == 2)
+    curve.keyframe_points.foreach_set("co", [1.0, 3.0, 4.0, 3.0])
+
+
+def bind_a_camera(scene, _ball, _cube):
+    scene.timeline_markers.new("cut", frame=3).camera = add_camera(scene, location=(2, -20, 0))
+
+
+def bind_it_before(scene, _ball, _cube):
+    scene.timeline_markers["later"].frame = 2
+
+
+EDITS = {
+    "move": lambda _scene, _ball, cube: setattr(cube, "location", (1, 0, 1)),
+    "turn the camera": lambda scene, *_: setattr(scene.camera, "rotation_euler", (1.6, 0.2, 0)),
+    "strength": lambda _scene, ball, _cube: setattr(ball.peekaboo, "strength", 0.5),
+    "phrase": lambda _scene, ball, _cube: setattr(ball.peekaboo, "phrase", "grass"),
+    "frame range": lambda scene, *_: setattr(scene, "frame_end", 9),
+    "render size": lambda scene, *_: setattr(scene.render, "resolution_x", 500),
+    "disable": lambda _scene, ball, _cube: setattr(ball.peekaboo, "enabled", False),
+    "remove": lambda _scene, ball, _cube: bpy.data.objects.remove(ball),
+    "move while hidden": move_while_hidden,
+    "silent keyframes": write_keyframes_in_silence,
+    "camera bound": bind_a_camera,
+    "marker moved": bind_it_before,
+    "a driver's script": lambda *_: bpy.app.driver_namespace.update(peekaboo_height=lambda: 2.0),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_shot_that_was_read_before_is_read_again_after_any_edit(scene, edit):
+    ball, cube = small_shot(scene)
+    for frame in (1, 4):
+        ball.keyframe_insert("location", frame=frame)
+    second = add_camera(scene, location=(0, -14, 0))
+    scene.timeline_markers.new("first", frame=1).camera = scene.camera
+    scene.timeline_markers.new("later", frame=4).camera = second
+    if edit == "a driver's script":
+        bpy.app.driver_namespace["peekaboo_height"] = lambda: 0.0
+        cube.driver_add("location", 2).driver.expression = "peekaboo_height()"
+    before = checking.read_shot(scene)
+    EDITS[edit](scene, ball, cube)
+    known, anew = checking.read_shot(scene), shot.read_shot(scene)
+    assert known.timing == anew.timing and known.subjects == anew.subjects
+    assert (known.labels == anew.labels).all() and (known.strengths == anew.strengths).all()
+    same = (before.timing, before.subjects) == (anew.timing, anew.subjects)
+    assert not same or (before.labels != anew.labels).any() or (before.strengths != anew.strengths).any()
+
+
+def test_generating_takes_what_the_check_has_read(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    ball, _ = small_shot(scene, frames=16)
+    ball.peekaboo.strength = 0.5
+    checking.report_of(scene)
+    assert finish() > 2
+    anew = shot.read_shot(scene)
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
+    finish()
+    made = []
+    with_scenes = bpy.app.handlers.frame_change_pre
+    with_scenes.append(lambda changed, *_: made.append(changed.name))
+    try:
+        known = checking.read_shot(scene)
+    finally:
+        with_scenes.pop()
+    assert not made  # no temporary scene was evaluated
+    assert known.timing == anew.timing and known.subjects == anew.subjects
+    assert (known.labels == anew.labels).all() and (known.strengths == anew.strengths).all()
+
+
+def test_an_edit_between_turns_gives_no_torn_shot(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    small_shot(scene, frames=16)
+    second = add_camera(scene, location=(0, -14, 0))
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
+    checking.advance()
+    scene.timeline_markers.new("cut", frame=1).camera = second  # which Blender tells nobody
+    finish()
+    assert (checking.read_shot(scene).labels == shot.read_shot(scene).labels).all()
+
+
+def test_an_edit_right_after_a_turn_counts(scene, no_pause):
+    ball, _ = small_shot(scene)
+    checking.report_of(scene)
+    finish()
+    ball.location.x = -20  # before Blender has told of anything
+    bpy.context.view_layer.update()
+    assert checking.is_pending(scene)
+
+
+def test_what_cannot_be_read_is_not_looked_at_again_and_again(scene, no_pause):
+    small_shot(scene)
+    scene.render.engine = "BLENDER_WORKBENCH"
+    scene.camera.data.type = "PANO"
+    checking.report_of(scene)
+    finish()
+    bpy.context.view_layer.update()
+    assert checking.report_of(scene).problem and not checking.is_pending(scene)

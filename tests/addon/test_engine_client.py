@@ -146,6 +146,15 @@ def test_the_engine_does_not_inherit_blenders_python_settings(start, monkeypatch
     assert isinstance(engine.run(lambda event: None), Result)
 
 
+@pytest.mark.skipif(not hasattr(os, "setpriority"), reason="Windows gets it with the process's creation")
+def test_the_engine_steps_back_for_blender(start):
+    engine = start(stand_in.HELLO + "time.sleep(60)")
+    assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == engine_client.NICENESS
+    group = Path(f"/proc/{engine.process.pid}/autogroup")
+    if group.is_file() and (said := group.read_text()):  # Linux with scheduling by session
+        assert said.endswith(f"nice {engine_client.NICENESS}\n")
+
+
 def test_failures_are_data(start):
     events = list(start("sys.exit(3)").events())
     assert [type(event) for event in events] == [Failure]
