@@ -186,8 +186,8 @@ STRONG = Steering(
     background_text="ground",
     follow_noise=0.25,
 )
-"""What promised most of the switches, without further passes of the denoiser. On the embedded model it is weaker than
-PEEKABOO with one subject and a little stronger with two (docs/shapes.md)."""
+"""What promised most of the switches, without further passes of the denoiser. On the embedded model it is
+weaker than PEEKABOO with one subject and a little stronger with two (docs/shapes.md)."""
 
 PRESETS = {"peekaboo": PEEKABOO, "strong": STRONG}
 """What the method of a job means."""
