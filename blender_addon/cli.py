@@ -40,7 +40,9 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
     console = Console(asked.json)
     device = torch_builds.torch_device(_device(asked))
-    settings = engine_client.Settings(_engine_python(asked), online, headless.IDLE_SECONDS, device)
+    settings = engine_client.Settings(
+        _engine_python(asked), online, headless.IDLE_SECONDS, device, steps_back=False
+    )
     scenes, made = options.chosen_scenes(asked.scene), 0
     try:
         with options.overridden(scenes, asked):

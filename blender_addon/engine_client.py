@@ -135,18 +135,20 @@ class Settings:
         online: whether it may download a model.
         idle_seconds: after so long without a job it ends by itself.
         device: what it computes on, as torch calls that, or ``auto``.
+        steps_back: whether others get the cores first: where there is a window that is to stay lively.
     """
 
     python: Path
     online: bool
     idle_seconds: float
     device: str = "auto"
+    steps_back: bool = True
 
 
 class EngineProcess:
     """A process of the engine: started, read, and ended in the end."""
 
-    def __init__(self, arguments: list[str], python: Path, log: Path, online: bool):
+    def __init__(self, arguments: list[str], python: Path, log: Path, online: bool, steps_back: bool = True):
         """Start it.
 
         Args:
@@ -154,6 +156,7 @@ class EngineProcess:
             python: the interpreter that has the engine's requirements.
             log: where the engine's stderr goes.
             online: whether the engine may download a model.
+            steps_back: see :class:`Settings`.
 
         Raises:
             PeekabooError: the interpreter cannot be run, or the log cannot be written.
@@ -168,14 +171,15 @@ class EngineProcess:
                     stderr=log_file,
                     env=environment(online),
                     start_new_session=True,
-                    creationflags=LOW_PRIORITY,
+                    creationflags=LOW_PRIORITY if steps_back else 0,
                 )
         except OSError as error:
             raise PeekabooError(
                 f'The engine cannot be started with "{python}" ({error.strerror}): choose another '
                 "Python for it."
             ) from None
-        _step_back(self.process.pid)
+        if steps_back:
+            _step_back(self.process.pid)
         self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._patience = START_SECONDS
         self._deadline: float | None = time.monotonic() + START_SECONDS
@@ -328,7 +332,7 @@ class WarmEngine(EngineProcess):
     def __init__(self, settings: Settings, log: Path):
         """Start the engine; raises as :class:`EngineProcess`."""
         arguments = ["serve", "--idle", str(settings.idle_seconds), "--device", settings.device]
-        super().__init__(arguments, settings.python, log, settings.online)
+        super().__init__(arguments, settings.python, log, settings.online, settings.steps_back)
 
     def generate(self, job: str, job_folder: Path, out_folder: Path) -> None:
         """Ask for a clip; the events about it carry ``job``."""

@@ -2,6 +2,7 @@
 """The client against processes that speak its protocol well, badly, late and never."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -153,6 +154,16 @@ def test_the_engine_steps_back_for_blender(start):
     group = Path(f"/proc/{engine.process.pid}/autogroup")
     if group.is_file() and (said := group.read_text()):  # Linux with scheduling by session
         assert said.endswith(f"nice {engine_client.NICENESS}\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="POSIX")
+def test_without_a_window_it_takes_its_share(tmp_path):
+    settings = engine_client.Settings(Path(sys.executable), False, 60.0, steps_back=False)
+    engine = engine_client.WarmEngine(settings, tmp_path / "engine.log")
+    try:
+        assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == os.getpriority(os.PRIO_PROCESS, 0)
+    finally:
+        engine.cancel()
 
 
 def test_failures_are_data(start):
