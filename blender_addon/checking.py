@@ -52,11 +52,12 @@ class Report:
 
 @dataclass
 class _Check:
-    """A check that is going on: of which scene, at which number of changes, and what it has read."""
+    """A check that is going on: of which scene, at which number of changes, what it reads and has read."""
 
     scene: int
     began: int
-    footing: tuple | None
+    plan: tuple | None = None
+    footing: tuple | None = None
     frames: list[shot.Frame] = field(default_factory=list)
 
 
@@ -193,7 +194,7 @@ def advance() -> float | None:
     try:
         with no_change():
             if _check is None or (_check.scene, _check.began) != (uid, _changes):
-                _check = _Check(uid, _changes, footing(scene))
+                _check = _Check(uid, _changes)
             begun = time.thread_time()  # other programs make no scene heavy
             report = _go_on(scene, _check)
             took = time.thread_time() - begun
@@ -233,6 +234,11 @@ def _go_on(scene, check: _Check) -> Report | None:
     width, height, num_frames = models.model_size(scene.peekaboo.model)
     timing = shot.timing_of(scene, num_frames)
     objects = subjects.subjects_of(scene)
+    settings = scene.peekaboo.occluded_by_scene, scene.peekaboo.motion_blur
+    plan = (width, height, timing, [obj.session_uid for obj in objects], *settings)
+    if check.plan != plan:  # at the first turn, and where a script or an operator has changed settings
+        check.plan, check.footing = plan, footing(scene)
+        check.frames.clear()
     until = time.monotonic() + TURN_SECONDS
     with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
         while len(check.frames) < num_frames and time.monotonic() < until:

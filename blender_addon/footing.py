@@ -75,16 +75,19 @@ def _is_watched(obj, layer) -> bool:
 
     What drivers look at, a script may change and say nothing.
     """
-    driven = any(
-        block is not None and block.animation_data is not None and len(block.animation_data.drivers)
+    blocks = (
+        block
         for one in sampling.chain_of(obj)
         for block in (one, one.data, getattr(one.data, "shape_keys", None))
     )
+    # No data, and images, which are the data of some empties, have no animation.
+    animated = (getattr(block, "animation_data", None) for block in blocks)
+    driven = any(animation is not None and len(animation.drivers) for animation in animated)
     return not driven and sampling.is_evaluated_as_shown(obj) and obj.visible_get(view_layer=layer)
 
 
 def _keyframes() -> int | None:
-    """A checksum of the keyframes of all actions; None where there are too many."""
+    """A checksum of the keyframes and modifiers of all actions; None where there are too many."""
     known, count = 0, 0
     for action in bpy.data.actions:
         for curve in compat.fcurves_of_action(action):
@@ -96,4 +99,6 @@ def _keyframes() -> int | None:
                 values = np.empty(2 * len(points), np.float32)
                 points.foreach_get(part, values)
                 known = zlib.crc32(values.tobytes(), known)
+            beyond = curve.mute, curve.extrapolation, [(kind.type, kind.mute) for kind in curve.modifiers]
+            known = zlib.crc32(repr(beyond).encode(), known)
     return known

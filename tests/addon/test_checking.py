@@ -149,6 +149,12 @@ def write_keyframes_in_silence(_scene, ball, _cube):
     curve.keyframe_points.foreach_set("co", [1.0, 3.0, 4.0, 3.0])
 
 
+def shake_in_silence(_scene, ball, _cube):
+    for curve in compat.fcurves_of_action(ball.animation_data.action):
+        if curve.data_path == "location" and curve.array_index == 0:
+            curve.modifiers.new("NOISE").strength = 4.0  # which Blender tells nobody
+
+
 def bind_a_camera(scene, _ball, _cube):
     scene.timeline_markers.new("cut", frame=3).camera = add_camera(scene, location=(2, -20, 0))
 
@@ -168,6 +174,7 @@ EDITS = {
     "remove": lambda _scene, ball, _cube: bpy.data.objects.remove(ball),
     "move while hidden": move_while_hidden,
     "silent keyframes": write_keyframes_in_silence,
+    "silent modifier": shake_in_silence,
     "camera bound": bind_a_camera,
     "marker moved": bind_it_before,
     "a driver's script": lambda *_: bpy.app.driver_namespace.update(peekaboo_height=lambda: 2.0),
@@ -224,6 +231,32 @@ def test_an_edit_between_turns_gives_no_torn_shot(scene, no_pause, monkeypatch):
     checking.report_of(scene)
     checking.advance()
     scene.timeline_markers.new("cut", frame=1).camera = second  # which Blender tells nobody
+    finish()
+    assert (checking.read_shot(scene).labels == shot.read_shot(scene).labels).all()
+
+
+def test_a_subject_that_is_removed_between_turns_is_not_read_on(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    _, cube = small_shot(scene, frames=16)
+    scene.peekaboo.prompt = "a red ball on grass"
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
+    checking.advance()
+    cube.peekaboo.is_subject = False  # as operators do, which Blender tells nobody
+    finish()
+    assert checking.report_of(scene).problem == ""
+    assert [phrase for _, phrase in checking.read_shot(scene).subjects] == ["a red ball"]
+
+
+def test_a_reference_image_is_no_obstacle(scene, no_pause):
+    ball, _ = small_shot(scene)
+    reference = bpy.data.objects.new("Reference", None)
+    reference.empty_display_type = "IMAGE"
+    reference.data = bpy.data.images.new("Reference", 8, 8)
+    scene.collection.objects.link(reference)
+    ball.parent, scene.peekaboo.occluded_by_scene = reference, True
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
     finish()
     assert (checking.read_shot(scene).labels == shot.read_shot(scene).labels).all()
 
