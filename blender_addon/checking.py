@@ -148,8 +148,10 @@ def no_change() -> Iterator[None]:
     try:
         yield
     finally:
-        _tell()
-        _counting = True
+        try:
+            _tell()
+        finally:
+            _counting = True
 
 
 def _tell() -> None:

@@ -7,26 +7,17 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    FlowMatchEulerDiscreteScheduler,
-)
+from steered import PHRASES, difference, run
 from tiny_models import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
 from peekaboo_engine.control import PRESETS, STRONG, Steering, peekaboo
 from peekaboo_engine.control.attention import Bias, masked_attention
-from peekaboo_engine.control.labels import off_centre, pool_labels
+from peekaboo_engine.control.labels import off_centre
 from peekaboo_engine.control.levels import NoiseLevels
-from peekaboo_engine.control.noise import following_noise, offsets
-from peekaboo_engine.control.paths import follow
 from peekaboo_engine.control.sites import attention_sites
-from peekaboo_engine.control.windows import Moment, Window
 from peekaboo_engine.control.words import without_phrases
 from peekaboo_engine.errors import EngineError
 
-PHRASES = ["a red ball", "a blue cube"]
 SWITCHES = {
     "cross_until": {"cross_until": 0.5},
     "spatial_until": {"spatial_until": 0.5},
@@ -52,15 +43,6 @@ SWITCHES = {
 def free(pipe):
     """The unmodified pipeline's latents."""
     return latents(pipe)
-
-
-def run(pipe, labels, phrases=PHRASES, **options):
-    with peekaboo(pipe, labels, phrases, **{"masked_steps": 1, **options}):
-        return latents(pipe)
-
-
-def difference(one, other):
-    return (one - other).abs().max().item()
 
 
 def test_every_switch_changes_the_clip_in_a_way_of_its_own(pipe, free, two_boxes):
@@ -292,67 +274,6 @@ def test_phrases_are_cut_out_as_they_stand():
     assert without_phrases("a red ball", ["a red ball"]) == ""
 
 
-# b: windows
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: DDIMScheduler(clip_sample=False),
-        lambda: EulerDiscreteScheduler(),
-        lambda: FlowMatchEulerDiscreteScheduler(shift=3.0),
-        lambda: DPMSolverMultistepScheduler(
-            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
-        ),
-    ],
-)
-@pytest.mark.parametrize("steps", [20, 40])
-def test_a_level_is_the_share_of_noise_whatever_the_scheduler(make, steps):
-    """Signal and noise coefficients from the scheduler's own `add_noise`, against the level we read."""
-    scheduler = make()
-    scheduler.set_timesteps(steps)
-    levels = NoiseLevels(scheduler)
-    one, none = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
-    add = getattr(scheduler, "add_noise", None) or (
-        lambda clip, noise, t: scheduler.scale_noise(clip, t, noise)
-    )
-    seen = []
-    for timestep in scheduler.timesteps:
-        at = timestep[None]
-        signal, noise = add(one, none, at).item(), add(none, one, at).item()
-        assert levels.at(float(timestep)) == pytest.approx(noise / (signal + noise), abs=1e-3)
-        seen.append(levels.at(float(timestep)))
-    assert seen == sorted(seen, reverse=True)
-
-
-def test_a_window_ends_at_its_level_with_any_number_of_steps():
-    window = Window(0.6)
-    for steps in (20, 25, 50):
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
-        scheduler.set_timesteps(steps)
-        levels = [NoiseLevels(scheduler).at(float(t)) for t in scheduler.timesteps]
-        for step, level in enumerate(levels):
-            now = Moment(step, level, levels[0])
-            assert window.holds(now, np.ones((1, 1))).all() == (level > 0.6)
-            assert (window.left(now) > 0) == (level > 0.6)
-
-
-@pytest.mark.parametrize("scheduler", [DDIMScheduler(clip_sample=False), None])
-def test_a_level_masks_the_same_steps_as_their_number(two_boxes, scheduler):
-    pipe = pipeline()
-    pipe.scheduler = scheduler or DPMSolverMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
-    )
-    pipe.scheduler.set_timesteps(3)
-    first, second = (NoiseLevels(pipe.scheduler).at(float(t)) for t in pipe.scheduler.timesteps[:2])
-    level = (first + second) / 2
-    until = {"cross_until": level, "spatial_until": level, "temporal_until": level}
-    assert torch.equal(run(pipe, two_boxes, **until), run(pipe, two_boxes, masked_steps=1))
-    until = dict.fromkeys(until, 0.0)
-    assert torch.equal(run(pipe, two_boxes, **until), run(pipe, two_boxes, masked_steps=3))
-    assert torch.equal(run(pipe, two_boxes, **dict.fromkeys(until, 1.0)), latents(pipe))
-
-
 # e: soft masks
 
 
@@ -409,82 +330,6 @@ def test_a_cell_off_the_centre_reads_both_sides(pipe):
     assert torch.equal(Reader(pipe, PIXELS, PHRASES).moved_by(AND)[1], FLAT == 0)
 
 
-# g: noise
-
-
-def moving(frames=8, height=20, width=36):
-    labels = np.zeros((frames, height, width), np.uint8)
-    for frame in range(frames):
-        labels[frame, 4:14, 2 + 3 * frame : 12 + 3 * frame] = 1
-    return labels
-
-
-def test_noise_follows_a_subject_and_stays_noise():
-    labels = moving()
-    noise = torch.randn(1, 64, *labels.shape, generator=torch.Generator().manual_seed(0))
-    followed = following_noise(noise, labels, 0.5)
-
-    def likeness(some):
-        """Correlation of what lies in the box in neighbouring frames, once it is made smooth."""
-        boxes = torch.stack([some[0, :, f, 4:14, 2 + 3 * f : 12 + 3 * f] for f in range(len(labels))])
-        smooth = torch.nn.functional.avg_pool2d(boxes, 5, 1)
-        return torch.nn.functional.cosine_similarity(smooth[1:].flatten(1), smooth[:-1].flatten(1)).mean()
-
-    assert likeness(noise) < 0.05
-    assert likeness(followed) > 0.3
-    for label in (0, 1):
-        there = torch.from_numpy(labels == label)
-        assert followed[..., there].std().item() == pytest.approx(1, abs=0.01)
-        assert followed[..., there].mean().item() == pytest.approx(0, abs=0.02)
-    assert torch.equal(following_noise(noise, 0 * labels, 0.5), noise)
-
-
-def test_noise_comes_from_the_seed_and_given_latents_stay(pipe, two_boxes):
-    assert torch.equal(run(pipe, two_boxes, follow_noise=0.3), run(pipe, two_boxes, follow_noise=0.3))
-    given = torch.randn(1, 4, FRAMES, 8, 12)
-    with peekaboo(pipe, two_boxes, PHRASES, masked_steps=0, follow_noise=0.3):
-        steered = latents(pipe, latents=given)
-    assert torch.equal(steered, latents(pipe, latents=given))
-
-
-def test_offsets_are_those_of_the_centre():
-    np.testing.assert_array_equal(offsets(moving(), 1), [[0, 3 * (frame - 4)] for frame in range(8)])
-
-
-# h: paths
-
-
-@pytest.mark.parametrize("free_half", [False, True])
-def test_along_a_path_a_subject_sees_the_same_place_of_itself(free_half):
-    labels = moving(frames=5)
-    labels[:, 16:, 20:] = 2
-    labels[2:, 16:, 20:24] = 0
-    pixels = labels[0].size
-    query, key, value = torch.randn(3, 2 * pixels, 2, 5, 8, generator=torch.Generator().manual_seed(0))
-    rule = follow(labels, free_half, 2)
-    assert rule.fits(query, key)
-    before = rule.attend(query, key, value)
-    place = (1, 2, 6, 12)  # half, frame, row, column: in subject 1
-    token = (pixels + 6 * 36 + 12, slice(None), 2)
-    key[token] += 3
-    value[token] += 1
-    moved = (before != rule.attend(query, key, value)).any(-1).any(1).unflatten(0, (2, 20, 36))
-    expected = torch.zeros_like(moved)
-    for frame in range(5):
-        expected[place[0], 6, 12 + 3 * (frame - 2), frame] = True
-    assert torch.equal(moved, expected)
-    plain = torch.nn.functional.scaled_dot_product_attention(query, key, value)[:pixels]
-    alike = torch.allclose(rule.attend(query, key, value)[:pixels], plain, atol=1e-5)
-    assert alike == free_half
-
-
-def test_a_subject_that_stands_still_has_the_masks_of_its_pixels(pipe):
-    labels = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)
-    labels[:, 8:40, 16:64] = 1
-    still = run(pipe, labels, PHRASES[:1])
-    assert difference(run(pipe, labels, PHRASES[:1], follow_path=True), still) < 1e-4
-
-
 # as a whole
 
 
@@ -500,15 +345,6 @@ def test_presets_run_without_guidance_and_on_other_sizes(pipe, two_boxes):
         other = latents(pipe, height=40, width=56)
     assert torch.isfinite(one).all() and torch.isfinite(other).all()
     assert difference(one, latents(pipe, guidance_scale=1.0)) > 1e-3
-
-
-def test_the_pooled_labels_of_a_path_keep_every_cell(two_boxes):
-    """Every cell of every level is in exactly one row."""
-    for grid in ((8, 12), (4, 6), (1, 2)):
-        rule = follow(pool_labels(two_boxes, *grid), False, 1)
-        entries = rule.rows.flatten()
-        assert len(entries.unique()) == entries.numel()
-        assert torch.equal(rule.cells.flatten()[entries], torch.arange(entries.numel()))
 
 
 @pytest.mark.parametrize(
