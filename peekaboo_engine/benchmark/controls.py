@@ -57,9 +57,9 @@ def _plus(name: str, **changes: Any) -> Control:
     return Control(f"peekaboo+{name}", _options(PEEKABOO, **changes))
 
 
-def _minus(name: str, **changes: Any) -> Control:
-    """Strong without one switch, or with another setting of it."""
-    return Control(f"strong-{name}", _options(STRONG, **changes))
+def _trial(name: str, **changes: Any) -> Control:
+    """Strong with its words bound to the end, and changes to that."""
+    return Control(name, _options(STRONG, **{"words_until": 0.0, **changes}))
 
 
 _ALL = ("cross", "spatial", "temporal")
@@ -111,45 +111,37 @@ CONTROLS = (
     _plus("noise-half", follow_noise=0.5),
     _plus("noise-binding", follow_noise=0.25, words_outside=0.0),
     _plus("path", follow_path=True),
-    # all together, and all but one
+    # all that promised something, and changes to it
     Control("strong", _options(STRONG)),
-    _minus("minus-binding", words_outside=1.0),
-    _minus("binding-soft", words_outside=0.05),
-    _minus("binding-half", words_until=0.5),
-    _minus("minus-amplify", amplify=0.0),
-    _minus("amplify-2", amplify=2.0),
-    _minus("amplify-8", amplify=8.0),
-    _minus("minus-ground", background_text="prompt"),
-    _minus("words", subject_text="words"),
-    _minus("phrase", subject_text="phrase"),
-    _minus("cond", conditional_only=_ALL),
-    _minus("cond-cross", conditional_only=("cross",)),
-    _minus("contrast", contrast=1.0, contrast_until=0.9),
-    _minus("contrast-soft", contrast=0.2, contrast_until=0.5),
-    _minus("steps", cross_until=None, spatial_until=None, temporal_until=None),
-    _minus("level-95", **dict.fromkeys(_LEVEL, 0.95)),
-    _minus("level-80", **dict.fromkeys(_LEVEL, 0.8)),
-    _minus("self-95", spatial_until=0.95, temporal_until=0.95),
-    _minus("self-80", spatial_until=0.8, temporal_until=0.8),
-    _minus("cross-95", cross_until=0.95),
-    _minus("cross-80", cross_until=0.8),
-    _minus("minus-self", kinds=("cross",)),
-    _minus("soft-edges", soft_edges=True),
-    _minus("leak", leak=0.05),
-    _minus("centred", centred=1.0),
-    _minus("centred-half", centred=0.5),
-    _minus("centred-2", centred=2.0, amplify=6.0),
-    _minus("minus-noise", follow_noise=0.0),
-    _minus("noise-half", follow_noise=0.5),
-    _minus("noise-15", follow_noise=0.15),
-    _minus("contrast-centred", contrast=1.0, contrast_until=0.9, centred=0.5),
-    _minus("contrast-gentle", contrast=1.0, contrast_until=0.9, amplify=2.0, words_outside=0.05),
-    _minus("contrast-path-80", contrast=1.0, contrast_until=0.9, follow_path=True, temporal_until=0.8),
-    _minus("gentle", amplify=2.0, words_outside=0.05),
-    _minus("gentle-centred", amplify=2.0, words_outside=0.05, centred=0.5),
-    _minus("path", follow_path=True),
-    _minus("path-80", follow_path=True, temporal_until=0.8),
-    _minus("path-50", follow_path=True, temporal_until=0.5),
+    _trial("s"),
+    _trial("s-ground", background_text="ground"),
+    _trial("s-minus-contrast", contrast=0.0, contrast_until=0.0),
+    _trial("s-minus-contrast-ground", contrast=0.0, contrast_until=0.0, background_text="ground"),
+    _trial("s-minus-binding", words_outside=1.0),
+    _trial("s-minus-temporal", kinds=("cross",)),
+    _trial("s-spatial", kinds=_ALL, spatial_until=0.9),
+    _trial("s-spatial-97", kinds=_ALL, spatial_until=0.97),
+    _trial("s-level-95", cross_until=0.95, temporal_until=0.95),
+    _trial("s-level-85", cross_until=0.85, temporal_until=0.85),
+    _trial("s-level-80", cross_until=0.8, temporal_until=0.8),
+    _trial("s-contrast-half", contrast=0.5),
+    _trial("s-contrast-until-80", contrast_until=0.8),
+    _trial("s-contrast-until-97", contrast_until=0.97),
+    _trial("s-binding-soft", words_outside=0.05),
+    _trial("s-binding-half", words_until=0.5),
+    _trial("s-amplify", amplify=2.0),
+    _trial("s-noise", follow_noise=0.25),
+    _trial("s-noise-12", follow_noise=0.125),
+    _trial("s-centred", centred=0.25),
+    _trial("s-soft-edges", soft_edges=True),
+    _trial("s-leak", kinds=_ALL, spatial_until=0.9, leak=0.3),
+    _trial("s-path", follow_path=True),
+    _trial("s-words", subject_text="words"),
+    _trial("s-phrase", subject_text="phrase"),
+    _trial("s-cond-cross", conditional_only=("cross",)),
+    _trial("s-shared", special_tokens="shared"),
+    _trial("s-ground-95", background_text="ground", cross_until=0.95, temporal_until=0.95),
+    _plus("contrast-90", contrast=1.0, contrast_until=0.9),
 )
 
 

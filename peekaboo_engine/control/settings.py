@@ -179,15 +179,14 @@ RELEASED = Steering(blocks="mid_up", special_tokens="released", gate_second_temp
 
 STRONG = Steering(
     cross_until=0.9,
-    spatial_until=0.9,
     temporal_until=0.9,
+    kinds=("cross", "temporal"),
     words_outside=0.0,
-    amplify=4.0,
-    background_text="ground",
-    follow_noise=0.25,
+    words_until=0.5,
+    contrast=1.0,
+    contrast_until=0.9,
 )
-"""What promised most of the switches, without further passes of the denoiser. On the embedded model it is
-weaker than PEEKABOO with one subject and a little stronger with two (docs/shapes.md)."""
+"""What the tables left of the switches (docs/shapes.md), without further passes of the denoiser."""
 
 PRESETS = {"peekaboo": PEEKABOO, "strong": STRONG}
 """What the method of a job means."""
