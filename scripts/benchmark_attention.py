@@ -62,14 +62,15 @@ def measure(site: tuple, share: float, rounds: int, device: str) -> dict[str, fl
     """Fastest seconds of each way at one site, one row of classifier-free guidance."""
     rows, heads, queries, keys, channels = site
     labels = moving_box(rows, queries, share)
-    rule = Rule(labels, labels if keys is None else moving_box(rows, keys, 0.1))
+    rule = Rule.within(labels)
+    if keys is not None:
+        rule = Rule(labels, moving_box(rows, keys, 0.1), rule.sees)
     q = torch.randn(rows, heads, queries, channels, device=device)
     k, v = torch.randn(2, rows, heads, rule.keys.shape[1], channels, device=device)
-    on_device = rule.to(q.device)
     ways = {
         "unmasked": lambda: F.scaled_dot_product_attention(q, k, v),
         "masked": lambda: _masked(q, k, v, rule, None),
-        "gathered": lambda: _gathered(q, k, v, *on_device, None),
+        "gathered": lambda: _gathered(q, k, v, rule, None),
     }
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(rounds):

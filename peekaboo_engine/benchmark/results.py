@@ -64,6 +64,7 @@ _LINE = 140  # characters: what fits is written on one line
 def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[dict[str, Any]]:
     """A row for each control that has a clip: the keys of :data:`COLUMNS`, ``subjects`` and ``options``.
 
+    ``masked_steps`` is None where masks end at a noise level instead.
     ``seconds_per_clip`` is the median, as the first clip of a run warms the machine up. ``latency`` is the
     median ratio to the unmasked clip of the same layout; None without any.
     """
@@ -81,7 +82,7 @@ def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[
             {
                 "control": control.name,
                 "options": options,
-                "masked_steps": options.get("masked_steps", 0),
+                "masked_steps": None if "until" in options else options.get("masked_steps", 0),
                 "clips": len(own),
                 "subjects": len(scores),
                 **summarise(scores),

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scaled dot-product attention in which a query sees the keys of its own label, or all of them in shares.
+"""Scaled dot-product attention in which a label says which keys a query sees.
 
 One rule covers the three masks of the paper (equations 2-5 of arXiv 2312.07509): spatial attention over the
 pixels of a frame, temporal attention over the frames of a pixel, cross-attention over the tokens of the text.
-:class:`Rule` is that rule; :class:`Bias` is graded: soft masks, suppressed and amplified words.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-
-from .spans import SHARED
 
 scaled_dot_product_attention = F.scaled_dot_product_attention
 """PyTorch's own, kept here because :mod:`.interception` stands in its place while a pipeline runs."""
@@ -36,8 +33,9 @@ class Rule:
     """Who may see whom at one kind of attention site.
 
     Args:
-        queries: int64 (rows, query tokens) labels.
-        keys: int64 (rows, key tokens) labels, or ``SHARED`` / ``HIDDEN``.
+        queries: int64 (rows, query tokens), the label of each.
+        keys: int64 (rows or 1, key tokens), the class of each.
+        sees: bool (rows or 1, labels, classes), what a label sees of a class of keys.
 
     The batch of an attention call repeats the rows (classifier-free guidance: twice): item ``b`` follows row
     ``b % rows``.
@@ -45,7 +43,13 @@ class Rule:
 
     queries: torch.Tensor
     keys: torch.Tensor
+    sees: torch.Tensor
     _kept: dict = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def within(cls, labels: torch.Tensor) -> Rule:
+        """Self-attention among tokens of the same label: int64 (rows, tokens)."""
+        return cls(labels, labels, torch.eye(int(labels.max()) + 1, dtype=torch.bool)[None])
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,79 +58,28 @@ class Rule:
 
     def fits(self, query: torch.Tensor, key: torch.Tensor) -> bool:
         """Whether an attention call has this rule's shape: (batch, heads, tokens, channels)."""
-        return _fits(self.shape, query, key)
+        rows, queries, keys = self.shape
+        return query.shape[0] % rows == 0 and query.shape[2] == queries and key.shape[2] == keys
 
-    def to(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both label tensors on ``device``, copied once."""
+    def to(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and what is seen, a row each, on ``device``; copied once."""
         if device not in self._kept:
-            self._kept[device] = (self.queries.to(device), self.keys.to(device))
+            rows = len(self.queries)
+            self._kept[device] = tuple(
+                part.to(device).expand(rows, *part.shape[1:])
+                for part in (self.queries, self.keys, self.sees)
+            )
         return self._kept[device]
 
     def mask(self, rows: slice, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         """Additive mask of some rows: (rows, query tokens, key tokens)."""
-        queries, keys = self.to(device)
-        hidden = ~visible(queries[rows], keys[rows])
+        queries, keys, sees = (part[rows] for part in self.to(device))
+        row = torch.arange(len(queries), device=device)[:, None, None]
+        hidden = ~sees[row, queries[:, :, None], keys[:, None, :]]
         return torch.zeros(hidden.shape, device=device, dtype=dtype).masked_fill_(hidden, float("-inf"))
 
-    def attend(self, query, key, value, scale=None) -> torch.Tensor:
-        """Attention under this rule, see :func:`masked_attention`."""
-        if query.device.type == "cpu" and query.shape[2] >= GATHER_FROM:
-            return _gathered(query, key, value, *self.to(query.device), scale)
-        return _masked(query, key, value, self, scale)
 
-
-@dataclass
-class Bias:
-    """How much of a key's attention weight reaches a query, before normalisation; 0 is exactly nothing.
-
-    Args:
-        queries: float (rows, query tokens, labels), the share of each label in the token; sums to 1.
-        shares: float (rows or 1, labels, classes), what a label sees of a class of keys, 0 or more.
-        keys: float (rows or 1, key tokens, classes), the share of each class in the key.
-
-    Rows repeat over the batch as in :class:`Rule`, which is the case of shares that are 0 or 1.
-    """
-
-    queries: torch.Tensor
-    shares: torch.Tensor
-    keys: torch.Tensor
-    _kept: dict = field(default_factory=dict, repr=False)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Rows, query tokens, key tokens."""
-        return (*self.queries.shape[:2], self.keys.shape[1])
-
-    def fits(self, query: torch.Tensor, key: torch.Tensor) -> bool:
-        """Whether an attention call has this rule's shape: (batch, heads, tokens, channels)."""
-        return _fits(self.shape, query, key)
-
-    def mask(self, rows: slice, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        """Additive mask of some rows, log of the shares: (rows, query tokens, key tokens)."""
-        queries, shares, keys = (
-            (part if len(part) == 1 else part[rows]).to(device)
-            for part in (self.queries, self.shares, self.keys)
-        )
-        # Labels and classes are few. A sum over them keeps 0 and 1 exact, which a matrix product in TF32
-        # does as well, and is as precise for the rest as a bias needs to be.
-        return (queries @ shares @ keys.transpose(1, 2)).log_().to(dtype)
-
-    def attend(self, query, key, value, scale=None) -> torch.Tensor:
-        """Attention under this rule, see :func:`masked_attention`."""
-        return _masked(query, key, value, self, scale)
-
-
-def _fits(shape: tuple[int, int, int], query: torch.Tensor, key: torch.Tensor) -> bool:
-    rows, queries, keys = shape
-    return query.shape[0] % rows == 0 and query.shape[2] == queries and key.shape[2] == keys
-
-
-def visible(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """Boolean (rows, query tokens, key tokens): whether the query may see the key."""
-    return (queries[:, :, None] == keys[:, None, :]) | (keys == SHARED)[:, None, :]
-
-
-def masked_attention(query, key, value, rule: Rule | Bias, scale=None) -> torch.Tensor:
+def masked_attention(query, key, value, rule: Rule, scale=None) -> torch.Tensor:
     """Attention under ``rule``; what a query may not see has exactly no influence on it.
 
     Args:
@@ -138,10 +91,12 @@ def masked_attention(query, key, value, rule: Rule | Bias, scale=None) -> torch.
     Returns:
         (batch, heads, query tokens, channels).
     """
-    return rule.attend(query, key, value, scale)
+    if query.device.type == "cpu" and query.shape[2] >= GATHER_FROM:
+        return _gathered(query, key, value, rule, scale)
+    return _masked(query, key, value, rule, scale)
 
 
-def _masked(query, key, value, rule: Rule | Bias, scale):
+def _masked(query, key, value, rule: Rule, scale):
     """Masked calls of a bounded number of rows; the repeats of a row share its mask."""
     rows, queries, keys = rule.shape
     repeats = query.shape[0] // rows
@@ -165,15 +120,16 @@ def _masked(query, key, value, rule: Rule | Bias, scale):
     return out
 
 
-def _gathered(query, key, value, queries, keys, scale):
+def _gathered(query, key, value, rule: Rule, scale):
     """Each label's queries with the keys that they see, in unmasked calls: the same result with less work."""
+    queries, keys, sees = rule.to(query.device)
     rows = len(queries)
     out = torch.empty_like(query)
     for row in range(rows):
         items = slice(row, None, rows)  # the repeats of this row
         for label in queries[row].unique():
             of_queries = (queries[row] == label).nonzero().flatten()
-            of_keys = ((keys[row] == label) | (keys[row] == SHARED)).nonzero().flatten()
+            of_keys = sees[row, label, keys[row]].nonzero().flatten()
             out[items, :, of_queries] = scaled_dot_product_attention(
                 query[items][:, :, of_queries],
                 key[items][:, :, of_keys],

@@ -17,7 +17,6 @@ from ..errors import EngineError
 from .interception import call_under_rule, stand_in_for_attention, wrapped_forwards
 from .labels import BACKGROUND, check_label_map
 from .levels import NoiseLevels
-from .noise import wrap_latents
 from .rules import Rules
 from .settings import PEEKABOO, Steering, check_option
 from .sites import Kind, Site, attention_sites
@@ -82,8 +81,6 @@ def peekaboo(
             wrapped_forwards({site.attention: partial(guidance.wrap, site) for site in sites})
         )
         stack.enter_context(_wrapped_method(pipe, "encode_prompt", guidance.wrap_encoding))
-        if guidance.steering.follow_noise:
-            stack.enter_context(_wrapped_method(pipe, "prepare_latents", guidance.wrap_latents))
         stack.enter_context(stand_in_for_attention())
         yield guidance
 
@@ -152,20 +149,12 @@ class Guidance:
 
         def reporting(prompt, *args, **kwargs):
             self.read_prompt(prompt)
-            ground = (
-                [without_phrases(self._text(prompt), self._phrases)] if self.steering.reads_ground else []
-            )
-            if texts := ground + (self._phrases if self.steering.reads_phrases else []):
+            if self.steering.contrast:
+                texts = [without_phrases(self._text(prompt), self._phrases), *self._phrases]
                 self._contexts = encode_contexts(encode_prompt, args, kwargs, texts)
             return encode_prompt(prompt, *args, **kwargs)
 
         return reporting
-
-    def wrap_latents(self, prepare_latents: Callable) -> Callable:
-        """The pipeline's ``prepare_latents``, with noise that follows the subjects that are held at all."""
-        held = np.concatenate([np.zeros((1, len(self._labels)), bool), self._strengths > 0])
-        labels = self._labels * held[self._labels, np.arange(len(self._labels))[:, None, None]]
-        return wrap_latents(prepare_latents, labels, self.steering.follow_noise, self._pipe.scheduler)
 
     def read_prompt(self, prompt: str | list[str] | None) -> None:
         """Label the tokens of the prompt that the pipeline is about to encode."""
@@ -213,7 +202,7 @@ class Guidance:
                 f"The label map has {len(self._labels)} frames, but the pipeline generates "
                 f"{sample.shape[2]}; make both the same.",
             )
-        if self._contexts is None or not self._rules.acts("cross"):
+        if not self._rules.reads_contexts:
             return None
         text = kwargs.pop("encoder_hidden_states") if len(args) < 3 else args[2]  # (batch, tokens, channels)
         text = torch.cat([text, self._contexts.to(text).expand(len(text), -1, -1)], dim=1)

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import EngineError
-from .attention import Bias, Rule, scaled_dot_product_attention
-from .paths import Paths
+from .attention import Rule, masked_attention, scaled_dot_product_attention
 
 _current = threading.local()
 _lock = threading.Lock()
@@ -27,7 +26,7 @@ _users = 0
 def _stand_in(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
-    rule: Rule | Bias | Paths | None = getattr(_current, "rule", None)
+    rule: Rule | None = getattr(_current, "rule", None)
     plain = attn_mask is None and not (dropout_p or is_causal or enable_gqa)
     if rule is None or not plain or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
         return scaled_dot_product_attention(
@@ -41,7 +40,7 @@ def _stand_in(
             enable_gqa=enable_gqa,
         )
     _current.applied = True
-    return rule.attend(query, key, value, scale=scale)
+    return masked_attention(query, key, value, rule, scale=scale)
 
 
 @contextlib.contextmanager
@@ -60,7 +59,7 @@ def stand_in_for_attention() -> Iterator[None]:
                 F.scaled_dot_product_attention = scaled_dot_product_attention
 
 
-def call_under_rule(rule: Rule | Bias | Paths, path: str, forward: Callable, *args, **kwargs):
+def call_under_rule(rule: Rule, path: str, forward: Callable, *args, **kwargs):
     """Call an attention layer's ``forward`` with ``rule`` in force.
 
     Raises:

@@ -64,50 +64,13 @@ def pool_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
         cell in it as long as the frame has as many cells as visible subjects.
     """
     present = np.unique(labels)
-    coverage = cover(labels, present, height, width)
+    _, full_height, full_width = labels.shape
+    rows, columns = _overlap(full_height, height), _overlap(full_width, width)
+    coverage = np.stack([rows @ (labels == label) @ columns.T for label in present])
     winner = coverage.argmax(axis=0)
     for frame in range(len(labels)):
         _keep_visible_subjects(coverage[:, frame], winner[frame], present)
     return present[winner].astype(np.uint8)
-
-
-def cover(labels: np.ndarray, of: np.ndarray | range, height: int, width: int) -> np.ndarray:
-    """The share of each cell of a grid that each label covers.
-
-    Args:
-        labels: (frames, H, W).
-        of: the labels to look for.
-        height, width: the grid, in cells.
-
-    Returns:
-        float (len(of), frames, height, width); over all labels that there are it sums to 1.
-    """
-    _, full_height, full_width = labels.shape
-    rows, columns = _overlap(full_height, height), _overlap(full_width, width)
-    return np.stack([rows @ (labels == label) @ columns.T for label in of])
-
-
-def off_centre(labels: np.ndarray, label: int, height: int, width: int) -> np.ndarray:
-    """How far each cell of a grid is from the centre of a subject's bounding box, squared.
-
-    Args:
-        labels: (frames, H, W).
-        label: the subject's.
-        height, width: the grid, in cells.
-
-    Returns:
-        float (frames, height, width): 0 at the centre, 1 in the middle of each side, 2 in the corners; 0
-        everywhere in frames without the subject.
-    """
-    squared = np.zeros((len(labels), height, width))
-    for axis, cells in ((1, height), (2, width)):
-        centres = (np.arange(cells) + 0.5) / cells * labels.shape[axis]
-        for frame, shown in enumerate((labels == label).any(axis=3 - axis)):
-            if shown.any():
-                first, last = np.flatnonzero(shown)[[0, -1]]
-                away = (2 * centres - (first + last + 1)) / (last + 1 - first)
-                squared[frame] += np.expand_dims(away**2, axis=2 - axis)
-    return squared
 
 
 def _overlap(full: int, cells: int) -> np.ndarray:

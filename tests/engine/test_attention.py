@@ -6,30 +6,33 @@ from hypothesis import strategies as st
 
 from peekaboo_engine.control import attention
 from peekaboo_engine.control.attention import GATHER_FROM, Rule, masked_attention
-from peekaboo_engine.control.spans import HIDDEN, SHARED
 
 
 def dense(query, key, value, rule):
     """The definition, in double precision: softmax over what the labels allow."""
     query, key, value = query.double(), key.double(), value.double()
-    rows = torch.arange(query.shape[0]) % len(rule.queries)
-    allowed = rule.queries[rows][:, :, None] == rule.keys[rows][:, None, :]
-    allowed |= (rule.keys[rows] == SHARED)[:, None, :]
+    seen = []
+    for item in range(len(query)):
+        row = item % len(rule.queries)
+        keys, sees = (part[row % len(part)] for part in (rule.keys, rule.sees))
+        seen.append([[bool(sees[label, of]) for of in keys] for label in rule.queries[row]])
+    allowed = torch.tensor(seen)
     scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
     return scores.masked_fill(~allowed[:, None], float("-inf")).softmax(-1) @ value
 
 
-def draw(rows, repeats, queries, keys, subjects, seed, self_attention):
+def draw(rows, repeats, queries, keys, subjects, seed, self_attention, one_text=False):
     make = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, subjects + 1, (rows, queries), generator=make)
     if self_attention:
-        rule = Rule(labels, labels)
+        rule = Rule.within(labels)
     else:
-        text = torch.randint(HIDDEN, subjects + 1, (rows, keys), generator=make)
-        text[:, : subjects + 1] = torch.arange(
-            subjects + 1
-        )  # every subject has a word, so does the background
-        rule = Rule(labels, text)
+        classes = subjects + 2
+        sees = torch.rand(rows, subjects + 1, classes, generator=make) < 0.5
+        sees[:, :, 0] = True  # nobody is without a word
+        text = torch.randint(0, classes, (1 if one_text else rows, keys), generator=make)
+        text[:, 0] = 0
+        rule = Rule(labels, text, sees)
     shape = (rows * repeats, 2)
     q, k, v = (
         torch.randn(*shape, n, 8, generator=make) for n in (queries, rule.keys.shape[1], rule.keys.shape[1])
@@ -37,20 +40,27 @@ def draw(rows, repeats, queries, keys, subjects, seed, self_attention):
     return q, k, v, rule
 
 
-@pytest.mark.parametrize("self_attention", [True, False])
+KINDS = {
+    "self": {"self_attention": True},
+    "cross": {"self_attention": False},
+    "cross, one text for all rows": {"self_attention": False, "one_text": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @given(
     rows=st.integers(1, 4), repeats=st.integers(1, 2), queries=st.integers(1, 30), subjects=st.integers(0, 3)
 )
-def test_agrees_with_the_dense_definition(self_attention, rows, repeats, queries, subjects):
-    q, k, v, rule = draw(rows, repeats, queries, 9, subjects, seed=queries, self_attention=self_attention)
+def test_agrees_with_the_dense_definition(kind, rows, repeats, queries, subjects):
+    q, k, v, rule = draw(rows, repeats, queries, 9, subjects, seed=queries, **KINDS[kind])
     torch.testing.assert_close(
         masked_attention(q, k, v, rule).double(), dense(q, k, v, rule), atol=1e-5, rtol=0
     )
 
 
-@pytest.mark.parametrize("self_attention", [True, False])
-def test_gathering_agrees_with_the_dense_definition(self_attention):
-    q, k, v, rule = draw(3, 2, GATHER_FROM, 20, 2, seed=1, self_attention=self_attention)
+@pytest.mark.parametrize("kind", KINDS)
+def test_gathering_agrees_with_the_dense_definition(kind):
+    q, k, v, rule = draw(3, 2, GATHER_FROM, 20, 2, seed=1, **KINDS[kind])
     torch.testing.assert_close(
         masked_attention(q, k, v, rule).double(), dense(q, k, v, rule), atol=1e-5, rtol=0
     )

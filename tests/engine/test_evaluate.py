@@ -354,8 +354,11 @@ def test_the_command_refuses_with_a_sentence_and_an_exit_code(request_, tmp_path
 def test_a_sweep_has_a_row_for_each_number_of_steps():
     names = [control.name for control in choose_controls(["peekaboo", "none"], [0, 2, 8], 4)]
     assert names == ["none", "peekaboo-2", "peekaboo-8"]
-    alone = choose_controls(["peekaboo"], [], 4)
-    assert alone[0].options == {"masked_steps": 4}
+    alone, strong = choose_controls(["peekaboo", "strong"], [], 4)
+    assert alone.options == {"masked_steps": 4}
+    assert "masked_steps" not in strong.options  # it says itself when masks end
+    (swept,) = choose_controls(["strong"], [3], 4)
+    assert {**swept.options, "until": 0.9} == {**strong.options, "masked_steps": 3}
 
 
 def test_prompt_and_noise_follow_from_seed_and_layout_alone(layouts, request_):

@@ -68,8 +68,6 @@ def test_a_level_masks_the_same_steps_as_their_number(two_boxes, scheduler):
     pipe.scheduler.set_timesteps(3)
     first, second = (NoiseLevels(pipe.scheduler).at(float(t)) for t in pipe.scheduler.timesteps[:2])
     level = (first + second) / 2
-    until = {"cross_until": level, "spatial_until": level, "temporal_until": level}
-    assert torch.equal(run(pipe, two_boxes, **until), run(pipe, two_boxes, masked_steps=1))
-    until = dict.fromkeys(until, 0.0)
-    assert torch.equal(run(pipe, two_boxes, **until), run(pipe, two_boxes, masked_steps=3))
-    assert torch.equal(run(pipe, two_boxes, **dict.fromkeys(until, 1.0)), latents(pipe))
+    assert torch.equal(run(pipe, two_boxes, until=level), run(pipe, two_boxes, masked_steps=1))
+    assert torch.equal(run(pipe, two_boxes, until=0.0), run(pipe, two_boxes, masked_steps=3))
+    assert torch.equal(run(pipe, two_boxes, until=1.0), latents(pipe))
