@@ -36,6 +36,7 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
     Raises:
         PeekabooError: not all clips are there.
     """
+    scenes, made = options.chosen_scenes(asked.scene), 0
     if asked.save and not bpy.data.filepath:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
     console = Console(asked.json)
@@ -43,7 +44,6 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
     settings = engine_client.Settings(
         _engine_python(asked), online, headless.IDLE_SECONDS, device, steps_back=False
     )
-    scenes, made = options.chosen_scenes(asked.scene), 0
     try:
         with options.overridden(scenes, asked):
             for order, result in headless.generate(_orders(scenes, asked, console), settings, console):
@@ -122,10 +122,10 @@ def check(asked: argparse.Namespace) -> None:
     Raises:
         PeekabooError: what is missing.
     """
-    console = Console(asked.json)
+    console, scenes = Console(asked.json), options.chosen_scenes(asked.scene)
     ready = engine_setup.check(_engine_python(asked), _device(asked))
     console.result(ready, "engine", text=ready)
-    for scene in options.chosen_scenes(asked.scene):
+    for scene in scenes:
         if asked.scene or any(obj.peekaboo.is_subject for obj in scene.objects):
             layout = shot.read_shot(scene)
             mapping = shot.mapping_in_words(layout.timing, len(layout.labels))

@@ -83,7 +83,8 @@ def describe(name: str) -> list[str]:
     if entry := catalogue().get(name):
         facts += [f"{entry['memory_gb']} GB of memory", entry["licence"]]
         if not entry["embedded"]:
-            facts.append("downloaded" if is_downloaded(name) else "not downloaded yet")
+            missing = f"not downloaded yet (up to {entry['download_gb']:g} GB)"
+            facts.append("downloaded" if is_downloaded(name) else missing)
     return facts
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ SETTINGS = (
     "model",
     "num_inference_steps",
     "guidance_scale",
+    "method",
     "masked_steps",
 )
 """Settings of the shot that an option of the same name overrides."""
@@ -49,6 +52,9 @@ def add_shot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="name of a model, or path of a diffusers folder")
     parser.add_argument("--steps", type=int, dest="num_inference_steps", metavar="N", help="denoising steps")
     parser.add_argument("--guidance", type=float, dest="guidance_scale", metavar="SCALE")
+    parser.add_argument(
+        "--method", choices=("auto", "peekaboo", "strong"), help="how masks act; auto is the model's own"
+    )
     parser.add_argument(
         "--masked-steps", type=int, metavar="N", help="steps in which subjects are held in place"
     )
@@ -102,8 +108,9 @@ def chosen_scenes(names: list[str] | None) -> list:
     """The scenes of these names, or the active one.
 
     Raises:
-        PeekabooError: there is no such scene.
+        PeekabooError: there is no such scene, or Blender could not open the file.
     """
+    _check_opened()
     if not names:
         return [bpy.context.scene]
     for name in names:
@@ -111,6 +118,16 @@ def chosen_scenes(names: list[str] | None) -> list:
             known = ", ".join(f'"{scene.name}"' for scene in bpy.data.scenes)
             raise PeekabooError(f'The file has no scene "{name}": choose one of {known}.')
     return [bpy.data.scenes[name] for name in dict.fromkeys(names)]
+
+
+def _check_opened() -> None:
+    """Blender goes on with an empty scene where it cannot open the file that its command line names."""
+    own = itertools.takewhile(lambda word: word not in {"--command", "-c", "--"}, sys.argv[1:])
+    files = [word for word in own if word.endswith(".blend")]
+    if files and not bpy.data.filepath:
+        raise PeekabooError(
+            f"Blender could not open {files[-1]}: give a .blend that is there and can be read."
+        )
 
 
 @contextmanager

@@ -79,7 +79,14 @@ class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
     """How subjects become masks, and how these act."""
 
     bl_label = "Masks"
-    settings = ("occluded_by_scene", "motion_blur", "blocks", "special_tokens", "gate_second_temporal")
+    settings = (
+        "occluded_by_scene",
+        "motion_blur",
+        "method",
+        "blocks",
+        "special_tokens",
+        "gate_second_temporal",
+    )
 
 
 register, unregister = bpy.utils.register_classes_factory(

@@ -52,7 +52,7 @@ class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
     )
     strength: FloatProperty(
         name="Strength",
-        description="How long the subject is held in its place, as a share of the masked steps; can be keyed",
+        description="How long the subject is held in place, as a share of the whole time; can be keyed",
         subtype="FACTOR",
         default=1.0,
         min=0.0,
@@ -152,9 +152,24 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
         soft_max=20.0,
         options=CONSTANT,
     )
+    method: EnumProperty(
+        name="Method",
+        description="How the masks of the subjects act",
+        items=[
+            ("auto", "Model's Own", "Strong for Shapes, on which it was measured; Peekaboo for all others"),
+            ("peekaboo", "Peekaboo", "As the paper: subject and background do not see each other at first"),
+            (
+                "strong",
+                "Strong",
+                "Words stay with their subject for longer, and guidance pushes subject and background apart. "
+                "Measured on Shapes only",
+            ),
+        ],
+        options=CONSTANT,
+    )
     masked_steps: IntProperty(
         name="Masked Steps",
-        description="Denoising steps in which the subjects are held in place, -1 for the model's own number",
+        description="Denoising steps in which subjects are held in place, -1 as the method has it",
         default=-1,
         min=-1,
         soft_max=100,

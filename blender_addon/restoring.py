@@ -29,6 +29,7 @@ def restore(scene, job: dict) -> list[str]:
     for name, automatic in _AUTOMATIC.items():
         value = job.get(name)
         setattr(settings, name, automatic if value is None else value)
+    settings.method = control.get("method") or "auto"
     masked_steps = control.get("masked_steps")
     settings.masked_steps = -1 if masked_steps is None else masked_steps
     for name in ("blocks", "special_tokens", "gate_second_temporal"):

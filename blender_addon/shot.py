@@ -215,6 +215,7 @@ def make_job(scene, layout: Layout, seed: int | None = None) -> dict:
         "num_inference_steps": settings.num_inference_steps or None,
         "guidance_scale": settings.guidance_scale or None,
         "control": {
+            "method": None if settings.method == "auto" else settings.method,
             "masked_steps": None if settings.masked_steps < 0 else settings.masked_steps,
             "blocks": settings.blocks,
             "special_tokens": settings.special_tokens,

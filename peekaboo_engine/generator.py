@@ -23,7 +23,7 @@ from .control.spans import find_phrases
 from .errors import EngineError
 from .events import Events
 from .job import Job
-from .models import LoadedModel, ModelEntry, out_of_memory
+from .models import LoadedModel, Method, ModelEntry, out_of_memory
 from .pictures import shrink, write_png
 from .previews import Previews
 from .video import replacing, write_clip
@@ -55,13 +55,14 @@ def peak_memory_mb() -> float | None:
     return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
 
 
-def check_request(job: Job, labels: np.ndarray, out: Path) -> None:
+def check_request(job: Job, labels: np.ndarray, out: Path, entry: ModelEntry) -> None:
     """What can be known to be wrong before a model is loaded.
 
     Raises:
-        EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, and a folder
-            that cannot be written.
+        EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, options that
+            do not go together, and a folder that cannot be written.
     """
+    steering_of(job, settings_of(job, entry))
     find_phrases(job.prompt, job.phrases)
     check_label_map(labels, [subject.name for subject in job.subjects])
     try:
@@ -76,12 +77,15 @@ def check_request(job: Job, labels: np.ndarray, out: Path) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """Sampling settings of a job, with the model's defaults where it leaves them open."""
+    """Sampling settings of a job, with the model's defaults where it leaves them open.
+
+    ``masked_steps`` is None where the masks of the method end at a noise level instead.
+    """
 
     num_inference_steps: int
     guidance_scale: float
-    masked_steps: int
-    method: str
+    masked_steps: int | None
+    method: Method
 
 
 def settings_of(job: Job, entry: ModelEntry) -> Settings:
@@ -90,18 +94,32 @@ def settings_of(job: Job, entry: ModelEntry) -> Settings:
     def chosen(value, default):
         return default if value is None else value
 
+    masks_some = job.control.blocks != "all"  # which is an option of Peekaboo
+    method = chosen(job.control.method, "peekaboo" if masks_some else entry.method)
+    by_level = PRESETS[method].until is not None
     return Settings(
         num_inference_steps=chosen(job.num_inference_steps, entry.num_inference_steps),
         guidance_scale=chosen(job.guidance_scale, entry.guidance_scale),
-        masked_steps=chosen(job.control.masked_steps, entry.masked_steps),
-        method=job.control.method,
+        masked_steps=chosen(job.control.masked_steps, None if by_level else entry.masked_steps),
+        method=method,
     )
 
 
 def steering_of(job: Job, settings: Settings) -> Steering:
-    """The job's preset with what the job itself says."""
+    """The job's preset with what the job itself says.
+
+    Raises:
+        EngineError: ``bad_option`` for blocks that the preset does not go with.
+    """
     said = job.control.model_dump(exclude_unset=True, exclude={"method", "masked_steps"})
-    return replace(PRESETS[settings.method], masked_steps=settings.masked_steps, **said)
+    if settings.masked_steps is not None:
+        said |= {"masked_steps": settings.masked_steps, "until": None}
+        said |= {} if settings.masked_steps else {"bound_until": 1.0}  # 0 is no control at all
+    if settings.method == "strong" and said.get("blocks", "all") != "all":
+        raise EngineError(
+            "bad_option", 'The method "strong" masks all blocks: choose those, or the method "peekaboo".'
+        )
+    return replace(PRESETS[settings.method], **said)
 
 
 def generate(

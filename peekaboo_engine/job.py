@@ -15,12 +15,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import EngineError, one_line
+from .models import Method
 
 SCHEMA_VERSION = 1
-
-Method = Literal["peekaboo", "strong"]
-DEFAULT_METHOD: Method = "peekaboo"
-"""The one that the tables justify (docs/method.md)."""
 
 
 class _Strict(BaseModel):
@@ -30,7 +27,7 @@ class _Strict(BaseModel):
 class Subject(_Strict):
     """One subject: label k of the masks is the k-th of the job's list.
 
-    ``strength`` is, for each frame of the model, the share of the masked steps during which the subject is
+    ``strength`` is, for each frame of the model, the share of the steering during which the subject is
     held; None is all of them.
     """
 
@@ -64,10 +61,11 @@ class Timing(_Strict):
 class Control(_Strict):
     """How the masks act: a preset of :mod:`peekaboo_engine.control.settings`, and fields that differ from it.
 
-    ``masked_steps`` counts where the preset does not say a noise level; None is the model's own default.
+    None is the model's own default. Without ``masked_steps`` the masks of ``strong`` end at a noise level,
+    and those of ``peekaboo`` after the model's own number of steps.
     """
 
-    method: Method = DEFAULT_METHOD
+    method: Method | None = None
     masked_steps: Annotated[int, Field(ge=0)] | None = None
     blocks: Literal["all", "mid_up"] = "all"
     special_tokens: Literal["background", "released", "shared"] = "background"

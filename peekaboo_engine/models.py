@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parent
 
+Method = Literal["peekaboo", "strong"]
+"""How masks act: a preset of :mod:`peekaboo_engine.control.settings`."""
+
 
 class ModelEntry(BaseModel):
     """One base model and its own defaults.
@@ -30,8 +33,10 @@ class ModelEntry(BaseModel):
         revision: commit of the repository, where it is known for certain; None follows its main branch.
         width, height, num_frames: of the video it was trained for, in pixels and frames.
         num_inference_steps, guidance_scale, masked_steps: defaults of a generation.
+        method: how masks act by default; ``strong`` where it was measured to be better (docs/shapes.md).
         licence: SPDX identifier of the weights.
         memory_gb: roughly what a generation needs, on the device it runs on.
+        download_gb: the most that has to be downloaded: all parameters in single precision; 0 if nothing has.
         temporal_compression: frames that one latent frame stands for after the first; 1 for this family.
     """
 
@@ -47,8 +52,10 @@ class ModelEntry(BaseModel):
     num_inference_steps: int
     guidance_scale: float
     masked_steps: int
+    method: Method = "peekaboo"
     licence: str
     memory_gb: float
+    download_gb: float = 0
     temporal_compression: int = 1
 
     @property

@@ -72,8 +72,8 @@ class Worker:
         started = time.perf_counter()
         stop_if_cancelled()
         job, labels = load_job(folder)
-        check_request(job, labels, out)
         entry, clock = find_model(job.model), Clock()
+        check_request(job, labels, out, entry)
         preview = folder.resolve() / "preview.png" if self._previews else None
         attempt = partial(self._attempt, entry, job, labels, events, stop_if_cancelled, clock, preview)
         try:

@@ -22,6 +22,7 @@ class PEEKABOO_OT_shot_preset_add(AddPresetBase, bpy.types.Operator):
         "bpy.context.scene.peekaboo.seed_mode",
         "bpy.context.scene.peekaboo.num_inference_steps",
         "bpy.context.scene.peekaboo.guidance_scale",
+        "bpy.context.scene.peekaboo.method",
         "bpy.context.scene.peekaboo.masked_steps",
         "bpy.context.scene.peekaboo.blocks",
         "bpy.context.scene.peekaboo.special_tokens",

@@ -93,8 +93,12 @@ def curves(title: str, across: str, lines: Sequence[tuple[str, Sequence[tuple[fl
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (x - first) / ((last - first) or 1)
 
     parts = [_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 8, across)]
+    free = 0.0  # from where on there is room for the next number
     for x in sorted({x for x, _ in points}):
-        parts.append(_text(place(x), _HEIGHT - _BOTTOM + 16, f"{x:g}"))
+        width = _LETTER * (len(f"{x:g}") + 1)
+        if place(x) - width / 2 >= free:
+            parts.append(_text(place(x), _HEIGHT - _BOTTOM + 16, f"{x:g}"))
+            free = place(x) + width / 2
     for index, (_, line) in enumerate(lines):
         colour = _COLOURS[index % len(_COLOURS)]
         known = [(place(x), _y(y, top)) for x, y in line if y is not None]

@@ -66,8 +66,7 @@ class Rule:
         if device not in self._kept:
             rows = len(self.queries)
             self._kept[device] = tuple(
-                part.to(device).expand(rows, *part.shape[1:])
-                for part in (self.queries, self.keys, self.sees)
+                part.to(device).expand(rows, *part.shape[1:]) for part in (self.queries, self.keys, self.sees)
             )
         return self._kept[device]
 

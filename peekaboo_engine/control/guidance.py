@@ -99,6 +99,17 @@ def _wrapped_method(owner: object, name: str, wrapper: Callable[[Callable], Call
             setattr(owner, name, before)
 
 
+def _one(prompt: str | list[str] | None) -> str:
+    prompts = prompt if isinstance(prompt, list) else [prompt]
+    if len(prompts) != 1 or prompts[0] is None:
+        raise EngineError(
+            "one_prompt",
+            "Masked generation needs the text of exactly one prompt to find the phrases in; "
+            "call the pipeline with one prompt and without prompt_embeds.",
+        )
+    return prompts[0]
+
+
 def _check_strengths(strengths: np.ndarray | None, subjects: int, frames: int) -> np.ndarray:
     if strengths is None:
         return np.ones((subjects, frames))
@@ -150,7 +161,7 @@ class Guidance:
         def reporting(prompt, *args, **kwargs):
             self.read_prompt(prompt)
             if self.steering.contrast:
-                texts = [without_phrases(self._text(prompt), self._phrases), *self._phrases]
+                texts = [without_phrases(_one(prompt), self._phrases), *self._phrases]
                 self._contexts = encode_contexts(encode_prompt, args, kwargs, texts)
             return encode_prompt(prompt, *args, **kwargs)
 
@@ -159,21 +170,15 @@ class Guidance:
     def read_prompt(self, prompt: str | list[str] | None) -> None:
         """Label the tokens of the prompt that the pipeline is about to encode."""
         tokenizer, special_tokens = self._pipe.tokenizer, self.steering.special_tokens
-        tokens = label_tokens(tokenizer, self._text(prompt), self._phrases, special_tokens)
-        own = [label_tokens(tokenizer, self._text(text), [text], "background") for text in self._phrases]
+        # Textual inversion replaces words by several tokens: offsets count in the text after that.
+        text, *phrases = (
+            self._pipe.maybe_convert_prompt(text, tokenizer) for text in (_one(prompt), *self._phrases)
+        )
+        tokens = label_tokens(tokenizer, text, phrases, special_tokens)
+        alone = phrases if self.steering.contrast else []
+        own = [label_tokens(tokenizer, phrase, [phrase], "background") for phrase in alone]
         self._rules.read(tokens, own)
         self._timestep = None  # a new run
-
-    def _text(self, prompt: str | list[str] | None) -> str:
-        prompts = prompt if isinstance(prompt, list) else [prompt]
-        if len(prompts) != 1 or prompts[0] is None:
-            raise EngineError(
-                "one_prompt",
-                "Masked generation needs the text of exactly one prompt to find the phrases in; "
-                "call the pipeline with one prompt and without prompt_embeds.",
-            )
-        # Textual inversion replaces words by several tokens: offsets count in the text after that.
-        return self._pipe.maybe_convert_prompt(prompts[0], self._pipe.tokenizer)
 
     def before_denoiser(self, unet, args, kwargs) -> tuple[tuple, dict] | None:
         """Count steps by the timestep of the denoiser's own call, which every scheduler and pipeline has.
@@ -202,11 +207,13 @@ class Guidance:
                 f"The label map has {len(self._labels)} frames, but the pipeline generates "
                 f"{sample.shape[2]}; make both the same.",
             )
-        if not self._rules.reads_contexts:
+        if self._contexts is None or not self._rules.reads_contexts:
             return None
-        text = kwargs.pop("encoder_hidden_states") if len(args) < 3 else args[2]  # (batch, tokens, channels)
+        text = args[2] if len(args) > 2 else kwargs["encoder_hidden_states"]  # (batch, tokens, channels)
         text = torch.cat([text, self._contexts.to(text).expand(len(text), -1, -1)], dim=1)
-        return args[:2], {**kwargs, "encoder_hidden_states": text}
+        if len(args) > 2:
+            return (*args[:2], text, *args[3:]), kwargs
+        return args, {**kwargs, "encoder_hidden_states": text}
 
     def before_transformer(self, transformer, args, kwargs) -> None:
         """Note the grid (h, w) of a transformer from its input (batch*F, channels, h, w)."""

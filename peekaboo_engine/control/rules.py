@@ -39,9 +39,8 @@ class Rules:
         self.move_to(Moment(-1, 1, 1), halves=0)
 
     def read(self, prompt: np.ndarray, phrases: list[np.ndarray]) -> None:
-        """Take the labels of the tokens of the prompt and of each phrase by itself: int64 (tokens,)."""
-        contexts = phrases if self._steering.contrast else []
-        self._tokens = Classes(len(self._strengths)).of_tokens(prompt, contexts)
+        """Take the labels of the tokens, int64 (tokens,), of the prompt and, for contrast, of each phrase."""
+        self._tokens = Classes(len(self._strengths)).of_tokens(prompt, phrases)
         self._prompt_length = len(prompt)
         self._rules.clear()
 

@@ -30,7 +30,8 @@ class Steering:
             (src/models/attention.py:313-325,394). Otherwise it is masked like the first.
         contrast: while cross-attention is masked, the unconditional half of classifier-free guidance reads
             besides what does not belong to a pixel: the background each subject's phrase, a subject's pixels
-            the prompt without the phrases. Guidance then pushes each away from the other.
+            the prompt without the phrases. Guidance then pushes each away from the other. Nothing without
+            guidance, or where its halves are not run as one batch.
         bound_until: noise level down to which, once the masks of cross-attention have ended, a subject's
             words stay hidden from pixels outside it, while its own pixels read all but the words of other
             such subjects; 1 is not at all. Direct-a-Video (arXiv 2402.03162) suppresses mismatched pairs
@@ -85,8 +86,8 @@ RELEASED = Steering(blocks="mid_up", special_tokens="released", gate_second_temp
 """What the released code masks, beyond its first-come pooling and its words for all subjects."""
 
 STRONG = Steering(until=0.9, kinds=("cross", "temporal"), contrast=True, bound_until=0.5)
-"""What is left of some twenty switches that were measured on the embedded model (docs/shapes.md): no further
-pass of the denoiser, and less work than PEEKABOO."""
+"""What is left of some twenty switches that were measured on the embedded model (docs/shapes.md), without a
+further pass of the denoiser."""
 
 PRESETS = {"peekaboo": PEEKABOO, "strong": STRONG}
 """What the method of a job means."""

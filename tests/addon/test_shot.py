@@ -79,7 +79,8 @@ def test_a_job_is_written_whole_with_what_the_scene_says(scene, tmp_path):
     assert labels.shape == (job["num_frames"], job["height"], job["width"]) and labels.dtype == np.uint8
     assert set(np.unique(labels)) == {0, 1, 2}
     assert job["timing"]["frame_count"] == 48 and len(job["timing"]["scene_frames"]) == job["num_frames"]
-    assert (job["seed"], job["num_inference_steps"], job["control"]["masked_steps"]) == (7, None, 0)
+    assert (job["seed"], job["num_inference_steps"]) == (7, None)
+    assert (job["control"]["method"], job["control"]["masked_steps"]) == (None, 0)
     assert [path.name for path in tmp_path.iterdir()] == ["job"]
 
 

@@ -57,6 +57,7 @@ def take(scene, tmp_path):
         authoring.mark(scene, obj, phrase)
     settings = scene.peekaboo
     settings.prompt, settings.seed, settings.masked_steps = "a red ball and a blue cube", 7, 3
+    settings.method = "peekaboo"
     labels = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)
     labels[:, 5:15, 5:15], labels[:, 5:15, 18:25] = 1, 2
     names = (("Ball", "a red ball"), ("Cube", "a blue cube"))
@@ -98,6 +99,7 @@ def test_masks_that_are_gone_or_replaced_are_not_taken_for_the_takes_own(scene, 
 def test_restoring_brings_back_settings_and_phrases_and_names_what_is_gone(scene, take):
     settings = scene.peekaboo
     settings.prompt, settings.seed, settings.masked_steps = "something else", 1, -1
+    settings.method = "auto"
     settings.seed_mode, settings.num_inference_steps = "RANDOM", 90
     scene.objects["Ball"].peekaboo.phrase = "a green ball"
     bpy.data.objects.remove(scene.objects["Cube"])
@@ -107,6 +109,7 @@ def test_restoring_brings_back_settings_and_phrases_and_names_what_is_gone(scene
     assert restoring.restore(scene, sequencer.job_of(take)) == ["Cube"]
     assert (settings.prompt, settings.seed, settings.seed_mode) == ("a red ball and a blue cube", 7, "FIXED")
     assert (settings.masked_steps, settings.num_inference_steps, settings.guidance_scale) == (3, 0, 0.0)
+    assert settings.method == "peekaboo"
     assert scene.objects["Ball"].peekaboo.phrase == "a red ball"
     assert scene.objects["Ball"].peekaboo.enabled and not late.peekaboo.enabled
 

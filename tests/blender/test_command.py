@@ -81,7 +81,7 @@ def test_what_fails_is_a_sentence_and_an_exit_code(profile, shot):
     run = command(profile, shot, "sing", "--json")
     assert run.returncode == 2 and "invalid choice: 'sing'" in found(run)[0]["error"]
     run = command(profile, shot.with_name("missing.blend"), "generate")
-    assert run.returncode != 0 and "Traceback" not in run.stdout
+    assert run.returncode == 1 and "could not open" in run.stdout and "Traceback" not in run.stdout
 
 
 def test_the_engine_is_checked(profile, shot):

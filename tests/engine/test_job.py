@@ -8,8 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import FRAMES
 
+from peekaboo_engine.control import STRONG, Steering
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.generator import settings_of, steering_of
 from peekaboo_engine.job import Timing, load_job
+from peekaboo_engine.models import find_model
 
 
 def test_a_job_comes_back_as_it_was_written(make_job, two_boxes):
@@ -35,6 +38,28 @@ def test_strengths_are_whole_where_a_job_says_nothing(make_job):
     strength([0.25] * FRAMES)(folder)
     job, _ = load_job(folder)
     np.testing.assert_array_equal(job.strengths, [[0.25] * FRAMES, [1.0] * FRAMES])
+
+
+def test_the_method_is_the_models_own_unless_the_job_says_one(make_job):
+    folder, measured = make_job(), find_model("shapes")
+    not_measured = find_model(json.loads((folder / "job.json").read_text())["model"])
+
+    def steering(entry, **control):
+        change(control=control)(folder)
+        job, _ = load_job(folder)
+        return steering_of(job, settings_of(job, entry))
+
+    assert steering(measured) == STRONG
+    assert steering(measured, method="peekaboo") == Steering(masked_steps=measured.masked_steps)
+    assert steering(not_measured) == Steering(masked_steps=not_measured.masked_steps)
+    assert steering(not_measured, method="strong") == STRONG
+    counted = steering(measured, masked_steps=4)
+    assert (counted.masked_steps, counted.until) == (4, None)
+    assert counted.contrast and counted.kinds == STRONG.kinds
+    assert steering(measured, masked_steps=0).bound_until == 1
+    assert not steering(measured, blocks="mid_up").contrast
+    with pytest.raises(EngineError, match='"strong" masks all blocks'):
+        steering(measured, blocks="mid_up", method="strong")
 
 
 def _rewrite(folder, edit):

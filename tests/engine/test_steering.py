@@ -7,7 +7,7 @@ import torch
 from steered import PHRASES, difference, run
 from tiny_models import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
-from peekaboo_engine.control import PRESETS, STRONG, Steering, peekaboo
+from peekaboo_engine.control import PRESETS, STRONG, Steering, attention, peekaboo
 from peekaboo_engine.control.levels import NoiseLevels
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.words import without_phrases
@@ -82,7 +82,7 @@ class Reader:
     def __init__(self, pipe, labels, phrases, prompt=PROMPT, step=0, guided=True, **options):
         self.pipe, self.labels, self.step = pipe, labels, step
         self.site = next(s for s in attention_sites(pipe.unet) if s.kind == "cross")
-        self.batch = 2 if guided else 1
+        self.batch = 2 if guided else 1  # halves of guidance
         self.options = {"masked_steps": 1, **options}
         self.phrases, self.prompt = phrases, prompt
 
@@ -166,6 +166,35 @@ def test_where_a_subject_is_let_go_its_words_are_the_backgrounds(pipe):
     of_cube = 3 * SEGMENT + BALL[0]
     assert torch.equal(read.moved_by(of_cube, half=0)[0][0], FLAT[0] == 0)
     assert not read.moved_by(of_cube, half=0)[0][1].any()
+
+
+def test_a_subject_that_is_masked_beside_one_that_is_only_bound(pipe):
+    """The masks of the second end earlier than the binding: strength scales each window by itself."""
+    strengths = np.array([[1.0, 1.0], [0.5, 0.5]])
+    read = Reader(pipe, PIXELS, PHRASES, step=1, masked_steps=2, bound_until=0.0, strengths=strengths)
+    assert torch.equal(read.moved_by(*BALL)[1], FLAT == 1)
+    assert torch.equal(read.moved_by(*CUBE)[1], FLAT == 2)
+    assert torch.equal(read.moved_by(AND)[1], FLAT != 1)
+
+
+def test_without_guidance_there_is_nothing_to_contrast(pipe):
+    alone = Reader(pipe, PIXELS, PHRASES, guided=False, contrast=True)
+    assert torch.equal(alone(), Reader(pipe, PIXELS, PHRASES, guided=False)())
+
+
+def test_contrast_holds_for_every_run_of_a_block(pipe, two_boxes):
+    first = run(pipe, two_boxes, contrast=True)
+    with peekaboo(pipe, two_boxes, PHRASES, masked_steps=1, contrast=True):
+        latents(pipe, prompt="a blue cube and a red ball in snow")
+        latents(pipe, guidance_scale=1.0)
+        assert torch.equal(latents(pipe), first)
+
+
+def test_contrast_is_the_same_gathered(pipe, two_boxes, monkeypatch):
+    monkeypatch.setattr(attention, "GATHER_FROM", 10**9)
+    masked = run(pipe, two_boxes, contrast=True)
+    monkeypatch.setattr(attention, "GATHER_FROM", 1)
+    assert difference(run(pipe, two_boxes, contrast=True), masked) < 1e-4
 
 
 def test_contexts_are_the_texts_encoded_by_themselves(pipe):
