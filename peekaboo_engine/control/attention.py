@@ -15,8 +15,9 @@ import torch.nn.functional as F
 scaled_dot_product_attention = F.scaled_dot_product_attention
 """PyTorch's own, kept here because :mod:`.interception` stands in its place while a pipeline runs."""
 
-GATHER_FROM = 512
-"""From this many queries a row, CPU attention gathers each label's tokens: less work than without a mask.
+GATHER_FROM = 2**17
+"""From this many pairs of query and key a row on, CPU attention gathers each label's tokens: less work than
+without a mask.
 
 Below it, and on GPUs, whose kernels want few large calls, one masked call is faster (docs/method.md).
 """
@@ -90,7 +91,7 @@ def masked_attention(query, key, value, rule: Rule, scale=None) -> torch.Tensor:
     Returns:
         (batch, heads, query tokens, channels).
     """
-    if query.device.type == "cpu" and query.shape[2] >= GATHER_FROM:
+    if query.device.type == "cpu" and query.shape[2] * key.shape[2] >= GATHER_FROM:
         return _gathered(query, key, value, rule, scale)
     return _masked(query, key, value, rule, scale)
 

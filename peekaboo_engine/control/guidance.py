@@ -159,16 +159,21 @@ class Guidance:
         """The pipeline's ``encode_prompt``, which tells the prompt of each call before it is encoded."""
 
         def reporting(prompt, *args, **kwargs):
-            self.read_prompt(prompt)
+            words = self.read_prompt(prompt)
             if self.steering.contrast:
                 texts = [without_phrases(_one(prompt), self._phrases), *self._phrases]
-                self._contexts = encode_contexts(encode_prompt, args, kwargs, texts)
+                read = [np.ones(self._pipe.tokenizer.model_max_length, bool), *words]
+                self._contexts = encode_contexts(encode_prompt, args, kwargs, texts, read)
             return encode_prompt(prompt, *args, **kwargs)
 
         return reporting
 
-    def read_prompt(self, prompt: str | list[str] | None) -> None:
-        """Label the tokens of the prompt that the pipeline is about to encode."""
+    def read_prompt(self, prompt: str | list[str] | None) -> list[np.ndarray]:
+        """Label the tokens of the prompt that the pipeline is about to encode.
+
+        Returns:
+            For contrast, which tokens of each phrase by itself are its words: bool (tokens,).
+        """
         tokenizer, special_tokens = self._pipe.tokenizer, self.steering.special_tokens
         # Textual inversion replaces words by several tokens: offsets count in the text after that.
         text, *phrases = (
@@ -176,9 +181,10 @@ class Guidance:
         )
         tokens = label_tokens(tokenizer, text, phrases, special_tokens)
         alone = phrases if self.steering.contrast else []
-        own = [label_tokens(tokenizer, phrase, [phrase], "background") for phrase in alone]
-        self._rules.read(tokens, own)
+        words = [label_tokens(tokenizer, phrase, [phrase], "background") == 1 for phrase in alone]
+        self._rules.read(tokens, words)
         self._timestep = None  # a new run
+        return words
 
     def before_denoiser(self, unet, args, kwargs) -> tuple[tuple, dict] | None:
         """Count steps by the timestep of the denoiser's own call, which every scheduler and pipeline has.

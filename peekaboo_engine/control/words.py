@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What each pixel reads of the text: the prompt's own tokens and, for contrast, contexts put behind them.
 
-The text of an attention call is a row of segments of equal length: the prompt, then, where these are read,
-the *ground* (the prompt without the subjects' phrases) and each subject's phrase by itself. Its tokens fall
-into classes, which :class:`Classes` numbers; :func:`seen` says what the pixels of each label see of each.
+The text of an attention call is the prompt, then, where these are read, the *ground* (the prompt without the
+subjects' phrases) and the words of each subject's phrase, encoded by itself. Its tokens fall into classes,
+which :class:`Classes` numbers; :func:`seen` says what the pixels of each label see of each.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ class Classes:
         return 2 * self.subjects + 4
 
     def of_tokens(self, prompt: np.ndarray, phrases: list[np.ndarray]) -> torch.Tensor:
-        """The class of each token of all segments: int64 (tokens,).
+        """The class of each token of the prompt and what stands behind it: int64 (tokens,).
 
         Args:
             prompt: labels of the prompt's tokens.
-            phrases: of each phrase by itself, 1 where a token is read, else 0; with none there is no ground.
+            phrases: of each phrase by itself, which tokens are its words; with none there is no ground.
         """
-        segments = [np.select([prompt == SHARED, prompt == HIDDEN], [self.shared, self.hidden], prompt)]
+        parts = [np.select([prompt == SHARED, prompt == HIDDEN], [self.shared, self.hidden], prompt)]
         if phrases:
-            segments.append(np.full_like(prompt, self.ground))
-        for subject, read in enumerate(phrases, start=1):
-            segments.append(np.where(read, self.phrase(subject), self.hidden))
-        return torch.from_numpy(np.concatenate(segments))
+            parts.append(np.full_like(prompt, self.ground))
+        for subject, words in enumerate(phrases, start=1):
+            parts.append(np.full(words.sum(), self.phrase(subject)))
+        return torch.from_numpy(np.concatenate(parts))
 
 
 def without_phrases(prompt: str, phrases: list[str]) -> str:
@@ -76,16 +76,19 @@ def without_phrases(prompt: str, phrases: list[str]) -> str:
     return re.sub(r"\s+", " ", "".join([*kept, prompt[position:]])).strip()
 
 
-def encode_contexts(encode_prompt: Callable, args: tuple, kwargs: dict, texts: list[str]) -> torch.Tensor:
+def encode_contexts(
+    encode_prompt: Callable, args: tuple, kwargs: dict, texts: list[str], read: list[np.ndarray]
+) -> torch.Tensor:
     """Encode texts as a pipeline is about to encode its prompt.
 
     Args:
         encode_prompt: of the pipeline.
         args, kwargs: what it is called with besides the prompt; LoRA scale and skipped layers are kept.
         texts: the ground and the phrases.
+        read: which tokens of each are kept: bool (tokens,).
 
     Returns:
-        The segments in a row: (len(texts) * tokens, channels).
+        The tokens that are kept, one text after the other: (tokens, channels).
     """
     call = inspect.signature(encode_prompt).bind(texts, *args, **kwargs)
     call.arguments |= {
@@ -95,7 +98,8 @@ def encode_contexts(encode_prompt: Callable, args: tuple, kwargs: dict, texts: l
         "prompt_embeds": None,
         "negative_prompt_embeds": None,
     }
-    return encode_prompt(*call.args, **call.kwargs)[0].flatten(0, 1)
+    encoded = encode_prompt(*call.args, **call.kwargs)[0]  # (texts, tokens, channels)
+    return encoded[torch.from_numpy(np.stack(read)).to(encoded.device)]
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,21 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import UNet3DConditionModel
 from tiny_models import latents
 
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.job import load_job
 from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_catalogue_names_the_papers_models():
@@ -141,6 +147,15 @@ def test_a_repository_that_is_not_there_leads_to_where_downloads_are_allowed():
     assert caught.value.message.startswith("The model cerspense/zeroscope_v2_576w is not on this machine")
     assert "--online-mode" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_model_of_full_size_can_be_tried_without_weights(tmp_path):
+    run = [sys.executable, ROOT / "scripts" / "full_size_model.py", tmp_path, "--small", "--steps", "1"]
+    subprocess.run(run, check=True, capture_output=True)
+    job, labels = load_job(tmp_path / "job")
+    assert labels.shape == (24, 320, 576) and job.num_inference_steps == 1
+    pipe = load_model(find_model(job.model), Placement()).pipe
+    assert type(pipe.unet) is UNet3DConditionModel and find_model(job.model).num_frames == 24
 
 
 def test_a_device_that_is_not_there_is_one_sentence():

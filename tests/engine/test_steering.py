@@ -136,20 +136,20 @@ def test_after_the_masks_words_stay_hidden_outside_and_the_rest_is_free(pipe):
     assert torch.equal(Reader(pipe, PIXELS, PHRASES, step=0).moved_by(AND)[1], FLAT == 0)
 
 
-SEGMENT = 77  # with contrast the text is the prompt, then the ground, then each phrase
+GROUND = 77  # with contrast the text is the prompt, then the ground, then the words of each phrase
+OF_BALL, OF_CUBE, ALL = range(154, 157), range(157, 160), 160
 
 
 def test_contrast_shows_the_unconditional_half_what_does_not_belong(pipe):
     read = Reader(pipe, PIXELS, PHRASES, contrast=True)
-    ground, phrases = SEGMENT, (2 * SEGMENT, 3 * SEGMENT)
     background, nobody = FLAT == 0, FLAT < 0
-    for phrase in phrases:
-        assert torch.equal(read.moved_by(phrase + BALL[0], half=0)[0], background)
-        assert torch.equal(read.moved_by(phrase, phrase + SEGMENT - 1, half=0)[0], nobody)  # start, padding
-    assert torch.equal(read.moved_by(ground, ground + SEGMENT - 1, half=0)[0], FLAT > 0)
-    assert torch.equal(read.moved_by(START, half=0)[0], background)
-    for token in (ground, phrases[0] + BALL[0]):
+    for token in (*OF_BALL, *OF_CUBE):
+        assert torch.equal(read.moved_by(token, half=0)[0], background)
         assert torch.equal(read.moved_by(token)[1], nobody)
+    for token in (GROUND, OF_BALL[0] - 1):  # start and padding
+        assert torch.equal(read.moved_by(token, half=0)[0], FLAT > 0)
+        assert torch.equal(read.moved_by(token)[1], nobody)
+    assert torch.equal(read.moved_by(START, half=0)[0], background)
     torch.testing.assert_close(read()[1], Reader(pipe, PIXELS, PHRASES)()[1], atol=1e-5, rtol=1e-5)
 
 
@@ -163,9 +163,8 @@ def test_where_a_subject_is_let_go_its_words_are_the_backgrounds(pipe):
     read = Reader(pipe, PIXELS, PHRASES, contrast=True, strengths=strengths)
     assert torch.equal(read.moved_by(*CUBE)[1][0], FLAT[0] == 2)
     assert torch.equal(read.moved_by(*CUBE)[1][1], FLAT[1] != 1)
-    of_cube = 3 * SEGMENT + BALL[0]
-    assert torch.equal(read.moved_by(of_cube, half=0)[0][0], FLAT[0] == 0)
-    assert not read.moved_by(of_cube, half=0)[0][1].any()
+    assert torch.equal(read.moved_by(OF_CUBE[0], half=0)[0][0], FLAT[0] == 0)
+    assert not read.moved_by(OF_CUBE[0], half=0)[0][1].any()
 
 
 def test_a_subject_that_is_masked_beside_one_that_is_only_bound(pipe):
@@ -203,12 +202,17 @@ def test_contexts_are_the_texts_encoded_by_themselves(pipe):
         _, got = guidance.before_denoiser(
             pipe.unet,
             (torch.zeros(2, 4, 2, 8, 12), 900),
-            {"encoder_hidden_states": torch.zeros(2, SEGMENT, 32)},
+            {"encoder_hidden_states": torch.zeros(2, 77, 32)},
         )
-    segments = got["encoder_hidden_states"].unflatten(1, (4, SEGMENT))
-    for number, text in enumerate(["and on grass", *PHRASES], start=1):
-        expected, _ = pipe.encode_prompt(text, "cpu", 1, False)
-        torch.testing.assert_close(segments[1, number], expected[0], atol=1e-5, rtol=1e-5)
+    text = got["encoder_hidden_states"][1]
+    assert len(text) == ALL
+    for place, wanted, words in (
+        (range(GROUND, OF_BALL[0]), "and on grass", slice(None)),
+        (OF_BALL, PHRASES[0], slice(1, 4)),
+        (OF_CUBE, PHRASES[1], slice(1, 4)),
+    ):
+        expected, _ = pipe.encode_prompt(wanted, "cpu", 1, False)
+        torch.testing.assert_close(text[list(place)], expected[0, words], atol=1e-5, rtol=1e-5)
 
 
 def test_phrases_are_cut_out_as_they_stand():
