@@ -31,7 +31,7 @@ FRAMES, HEIGHT, WIDTH = 24, 320, 576
 
 
 def pipeline(small: bool) -> TextToVideoSDPipeline:
-    """Networks of the real classes: 1,411 + 84 + 290 million parameters, or a few thousand."""
+    """Networks of the real classes: 1,411 + 84 + 340 million parameters, or two million."""
     blocks = {
         "block_out_channels": (32, 64),
         "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
@@ -52,7 +52,7 @@ def pipeline(small: bool) -> TextToVideoSDPipeline:
         )
         text_encoder = CLIPTextModel(
             CLIPTextConfig(
-                vocab_size=len(tokenizer),
+                vocab_size=len(tokenizer) if small else 49_408,
                 hidden_size=channels,
                 intermediate_size=4 * channels,
                 num_hidden_layers=2 if small else 23,
@@ -94,6 +94,7 @@ def write_job(folder: Path, model: Path, steps: int) -> None:
         },
         "seed": 0,
         "num_inference_steps": steps,
+        "control": {"method": "strong"},
     }
     (folder / "job.json").write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
     labels = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)

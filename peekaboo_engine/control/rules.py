@@ -39,7 +39,7 @@ class Rules:
         self.move_to(Moment(-1, 1, 1), halves=0)
 
     def read(self, prompt: np.ndarray, phrases: list[np.ndarray]) -> None:
-        """Take the labels of the tokens, int64 (tokens,), of the prompt and, for contrast, of each phrase."""
+        """Take the labels of the prompt's tokens, and for contrast which tokens of each phrase are words."""
         self._tokens = Classes(len(self._strengths)).of_tokens(prompt, phrases)
         self._prompt_length = len(prompt)
         self._rules.clear()

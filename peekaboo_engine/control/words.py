@@ -22,7 +22,7 @@ from .spans import HIDDEN, SHARED, find_phrases
 
 @dataclass(frozen=True)
 class Classes:
-    """Numbers of the classes of tokens: the prompt's by their label, then the segments behind it.
+    """Numbers of the classes of tokens: the prompt's by their label, then what stands behind it.
 
     Args:
         subjects: how many there are.
