@@ -96,11 +96,12 @@ def settings_of(job: Job, entry: ModelEntry) -> Settings:
 
     masks_some = job.control.blocks != "all"  # which is an option of Peekaboo
     method = chosen(job.control.method, "peekaboo" if masks_some else entry.method)
+    steps = chosen(job.num_inference_steps, entry.num_inference_steps)
     by_level = PRESETS[method].until is not None
     return Settings(
-        num_inference_steps=chosen(job.num_inference_steps, entry.num_inference_steps),
+        num_inference_steps=steps,
         guidance_scale=chosen(job.guidance_scale, entry.guidance_scale),
-        masked_steps=chosen(job.control.masked_steps, None if by_level else entry.masked_steps),
+        masked_steps=chosen(job.control.masked_steps, None if by_level else entry.masked_steps_of(steps)),
         method=method,
     )
 

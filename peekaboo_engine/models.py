@@ -58,6 +58,11 @@ class ModelEntry(BaseModel):
     download_gb: float = 0
     temporal_compression: int = 1
 
+    def masked_steps_of(self, num_inference_steps: int) -> int:
+        """Its own number of masked steps: the same share of so many steps as of its own, one at least."""
+        share = self.masked_steps / self.num_inference_steps
+        return max(1, round(share * num_inference_steps)) if self.masked_steps else 0
+
     @property
     def folder(self) -> Path | None:
         """Where the weights lie, or None for a repository."""

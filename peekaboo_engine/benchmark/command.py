@@ -124,7 +124,8 @@ def _controls(request: Request, entry: ModelEntry) -> list[Control]:
         raise EngineError(
             "bad_option", "Give --controls and --masked-steps as lists such as none,peekaboo and 0,2,4."
         )
-    return choose_controls(names, masked_steps, entry.masked_steps)
+    steps = entry.num_inference_steps if request.steps is None else request.steps
+    return choose_controls(names, masked_steps, entry.masked_steps_of(steps))
 
 
 def _prompts(request: Request, entry: ModelEntry) -> Prompts:

@@ -98,7 +98,7 @@ def choose_controls(names: list[str], masked_steps: list[int], default_steps: in
     known = {control.name: control for control in CONTROLS}
     if unknown := [name for name in names if name not in known]:
         raise EngineError(
-            "unknown_control", f'There is no control "{unknown[0]}"; take of {", ".join(known)}.'
+            "unknown_control", f'There is no control "{unknown[0]}"; take one of {", ".join(known)}.'
         )
     chosen = []
     for name in names:

@@ -50,8 +50,8 @@ def test_the_method_is_the_models_own_unless_the_job_says_one(make_job):
         return steering_of(job, settings_of(job, entry))
 
     assert steering(measured) == STRONG
-    assert steering(measured, method="peekaboo") == Steering(masked_steps=measured.masked_steps)
-    assert steering(not_measured) == Steering(masked_steps=not_measured.masked_steps)
+    assert steering(measured, method="peekaboo") == Steering(masked_steps=measured.masked_steps_of(3))
+    assert steering(not_measured) == Steering(masked_steps=not_measured.masked_steps_of(3))
     assert steering(not_measured, method="strong") == STRONG
     counted = steering(measured, masked_steps=4)
     assert (counted.masked_steps, counted.until) == (4, None)

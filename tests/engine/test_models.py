@@ -30,6 +30,12 @@ def test_the_catalogue_names_the_papers_models():
         assert entry.masked_steps <= entry.num_inference_steps
 
 
+def test_masked_steps_keep_their_share_of_any_number_of_steps():
+    shapes, zeroscope = find_model("shapes"), find_model("zeroscope")
+    assert [shapes.masked_steps_of(steps) for steps in (25, 50, 12, 3, 1)] == [6, 12, 3, 1, 1]
+    assert [zeroscope.masked_steps_of(steps) for steps in (40, 20, 10)] == [2, 1, 1]
+
+
 def test_a_folder_is_a_model_of_the_size_that_it_says(model_folder):
     entry = find_model(str(model_folder))
     assert (entry.width, entry.height) == (64, 64)  # sample_size 8, f=8
