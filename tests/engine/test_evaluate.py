@@ -295,7 +295,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"controls": "none,strongest"}, 'no control "strongest"; take of none, peekaboo'),
+            ({"controls": "none,strongest"}, 'no control "strongest"; take one of none, peekaboo'),
             ({"controls": ","}, "lists such as none,peekaboo"),
             ({"masked_steps": "2,x"}, "lists such as none,peekaboo and 0,2,4"),
             ({"masked_steps": "-2"}, "lists such as"),
