@@ -14,6 +14,7 @@ import bpy
 
 from . import shot, torch_builds
 from .errors import PeekabooError, UsageError
+from .properties import METHODS
 
 SETTINGS = (
     "prompt",
@@ -53,7 +54,7 @@ def add_shot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, dest="num_inference_steps", metavar="N", help="denoising steps")
     parser.add_argument("--guidance", type=float, dest="guidance_scale", metavar="SCALE")
     parser.add_argument(
-        "--method", choices=("auto", "peekaboo", "strong"), help="how masks act; auto is the model's own"
+        "--method", choices=[name for name, *_ in METHODS], help="how masks act; auto is the model's own"
     )
     parser.add_argument(
         "--masked-steps", type=int, metavar="N", help="steps in which subjects are held in place"

@@ -20,6 +20,19 @@ AS_TYPED = {"TEXTEDIT_UPDATE"}
 """Options of a text that takes effect with each letter, so that it is checked while it is typed."""
 
 
+METHODS = [
+    ("auto", "Model's Own", "Strong for Shapes, on which it was measured; Peekaboo for all others"),
+    ("peekaboo", "Peekaboo", "As the paper: subject and background do not see each other at first"),
+    (
+        "strong",
+        "Strong",
+        "Words stay with their subject for longer, and guidance pushes subject and background apart. "
+        "Measured on Shapes only",
+    ),
+]
+"""How masks act: what a job says, but for ``auto``, which is null there."""
+
+
 class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
     """What an object stands for in the clip."""
 
@@ -155,16 +168,7 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
     method: EnumProperty(
         name="Method",
         description="How the masks of the subjects act",
-        items=[
-            ("auto", "Model's Own", "Strong for Shapes, on which it was measured; Peekaboo for all others"),
-            ("peekaboo", "Peekaboo", "As the paper: subject and background do not see each other at first"),
-            (
-                "strong",
-                "Strong",
-                "Words stay with their subject for longer, and guidance pushes subject and background apart. "
-                "Measured on Shapes only",
-            ),
-        ],
+        items=METHODS,
         options=CONSTANT,
     )
     masked_steps: IntProperty(

@@ -115,7 +115,8 @@ def steering_of(job: Job, settings: Settings) -> Steering:
     said = job.control.model_dump(exclude_unset=True, exclude={"method", "masked_steps"})
     if settings.masked_steps is not None:
         said |= {"masked_steps": settings.masked_steps, "until": None}
-        said |= {} if settings.masked_steps else {"bound_until": 1.0}  # 0 is no control at all
+    if settings.masked_steps == 0:  # no control at all
+        said["bound_until"] = 1.0
     if settings.method == "strong" and said.get("blocks", "all") != "all":
         raise EngineError(
             "bad_option", 'The method "strong" masks all blocks: choose those, or the method "peekaboo".'
