@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .errors import EngineError, one_line
 from .models import Method
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Jobs of version 1 do not tell what made their masks (:class:`Masks`, ``Subject.outline``)."""
 
 
 class _Strict(BaseModel):
@@ -28,11 +29,12 @@ class Subject(_Strict):
     """One subject: label k of the masks is the k-th of the job's list.
 
     ``strength`` is, for each frame of the model, the share of the steering during which the subject is
-    held; None is all of them.
+    held; None is all of them. ``outline`` is how its mask was made.
     """
 
     name: str
     phrase: Annotated[str, Field(min_length=1)]
+    outline: Literal["HULL", "SURFACE"] | None = None
     strength: list[Annotated[float, Field(ge=0, le=1)]] | None = None
 
 
@@ -72,10 +74,17 @@ class Control(_Strict):
     gate_second_temporal: bool = False
 
 
+class Masks(_Strict):
+    """How the masks were made from the scene: kept for who makes them again, nothing to the engine."""
+
+    occluded_by_scene: bool = False
+    motion_blur: bool = False
+
+
 class Job(_Strict):
     """One generation. None means the model's own default."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     prompt: Annotated[str, Field(min_length=1)]
     negative_prompt: str = ""
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=255)]
@@ -88,6 +97,7 @@ class Job(_Strict):
     num_inference_steps: Annotated[int, Field(ge=1, le=300)] | None = None
     guidance_scale: Annotated[float, Field(ge=0)] | None = None
     control: Control = Control()
+    masks: Masks | None = None
 
     @model_validator(mode="after")
     def _one_scene_frame_each(self) -> "Job":

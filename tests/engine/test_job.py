@@ -40,6 +40,19 @@ def test_strengths_are_whole_where_a_job_says_nothing(make_job):
     np.testing.assert_array_equal(job.strengths, [[0.25] * FRAMES, [1.0] * FRAMES])
 
 
+def test_a_job_tells_what_made_its_masks_since_version_2(make_job):
+    folder = make_job()
+    older, labels = load_job(folder)
+    assert (older.schema_version, older.masks, older.subjects[0].outline) == (1, None, None)
+    masks = {"occluded_by_scene": True, "motion_blur": False}
+    subjects = [{**subject.model_dump(), "outline": "SURFACE"} for subject in older.subjects]
+    change(schema_version=2, masks=masks, subjects=subjects)(folder)
+    newer, same_labels = load_job(folder)
+    assert newer.masks is not None and newer.masks.model_dump() == masks
+    assert [subject.outline for subject in newer.subjects] == ["SURFACE", "SURFACE"]
+    np.testing.assert_array_equal(labels, same_labels)
+
+
 def test_the_method_is_the_models_own_unless_the_job_says_one(make_job):
     folder, measured = make_job(), find_model("shapes")
     not_measured = find_model(json.loads((folder / "job.json").read_text())["model"])
@@ -90,7 +103,7 @@ def other_masks(**arrays):
         (lambda folder: (folder / "job.json").unlink(), "bad_job", "job.json"),
         (lambda folder: (folder / "job.json").write_text("{"), "bad_job", "not JSON"),
         (lambda folder: (folder / "job.json").write_text("[]"), "bad_job", "valid job"),
-        (change(schema_version=2), "newer_schema", "update the engine"),
+        (change(schema_version=3), "newer_schema", "update the engine"),
         (change(prompt=3), "bad_job", "prompt"),
         (change(width=100), "bad_job", "width"),
         (change(seed=-1), "bad_job", "seed"),
