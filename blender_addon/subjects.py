@@ -187,7 +187,7 @@ def _in_world(surface: Triangles, matrix: np.ndarray) -> Triangles:
 def _empty_shape(obj, matrix: np.ndarray) -> Shape:
     """The extent of what Blender draws for an empty, which has no geometry of its own.
 
-    See docs/empties.png.
+    See docs/reference/empties.png.
     """
     size = obj.empty_display_size
     match obj.empty_display_type:

@@ -33,7 +33,8 @@ class ModelEntry(BaseModel):
         revision: commit of the repository, where it is known for certain; None follows its main branch.
         width, height, num_frames: of the video it was trained for, in pixels and frames.
         num_inference_steps, guidance_scale, masked_steps: defaults of a generation.
-        method: how masks act by default; ``strong`` where it was measured to be better (docs/shapes.md).
+        method: how masks act by default; ``strong`` where it was measured to be better
+            (docs/reference/shapes.md).
         licence: SPDX identifier of the weights.
         memory_gb: roughly what a generation needs, on the device it runs on.
         download_gb: the most that has to be downloaded: all parameters in single precision; 0 if nothing has.

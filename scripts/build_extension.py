@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from environments import ROOT, CommandError, run_main
+from house.environments import ROOT, CommandError, run_main
 
 MANIFEST = "blender_manifest.toml"
 SKIPPED_FOLDERS = {"__pycache__"}

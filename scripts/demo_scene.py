@@ -17,7 +17,7 @@ import bpy
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import demo_shot
+from house import demo_shot
 
 from blender_addon import headless
 

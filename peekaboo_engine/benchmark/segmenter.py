@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small network that marks what each pixel shows of the `shapes` world, and finds subjects with it.
 
-It is trained on the drawing program's own ground truth (scripts/train_segmenter.py), so that a measure does
-not rest on a colour threshold. Its weights, with the names of its classes and its held-out accuracy, are in
-``assets/shapes_segmenter/model.safetensors``.
+It is trained on the drawing program's own ground truth (scripts/training/train_segmenter.py), so that a
+measure does not rest on a colour threshold. Its weights, with the names of its classes and its held-out
+accuracy, are in ``assets/shapes_segmenter/model.safetensors``.
 """
 
 from __future__ import annotations
@@ -115,14 +115,14 @@ class Segmenter:
                 raise EngineError(
                     "detector_not_loaded",
                     f"The segmenter {path.name} knows other shapes or colours than this version draws; run "
-                    "scripts/train_segmenter.py.",
+                    "scripts/training/train_segmenter.py.",
                 )
             network.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise EngineError(
                 "detector_not_loaded",
                 f"The segmenter {path} could not be read ({one_line(error)}); make it with "
-                "scripts/train_segmenter.py.",
+                "scripts/training/train_segmenter.py.",
             ) from error
         return cls(network, device, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
 

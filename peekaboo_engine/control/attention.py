@@ -19,7 +19,8 @@ GATHER_FROM = 2**17
 """From this many pairs of query and key a row on, CPU attention gathers each label's tokens: less work than
 without a mask.
 
-Below it, and on GPUs, whose kernels want few large calls, one masked call is faster (docs/method.md).
+Below it, and on GPUs, whose kernels want few large calls, one masked call is faster
+(docs/reference/method.md).
 """
 
 MASK_BUDGET = 2**27

@@ -13,7 +13,7 @@ from .spans import SpecialTokens
 
 @dataclass(frozen=True)
 class Steering:
-    """Switches of :func:`.peekaboo`. The default is Peekaboo as we build it (docs/method.md).
+    """Switches of :func:`.peekaboo`. The default is Peekaboo as we build it (docs/reference/method.md).
 
     A **noise level** is the share of noise in what the denoiser sees, noise_std / (signal_coefficient +
     noise_std): 1 is pure noise, 0 the clean clip (:mod:`.levels`). The same level is the same moment with any
@@ -80,14 +80,14 @@ def check_option(name: str, value, allowed: bool, choices) -> None:
 
 
 PEEKABOO = Steering()
-"""The paper's masks, read as in docs/method.md."""
+"""The paper's masks, read as in docs/reference/method.md."""
 
 RELEASED = Steering(blocks="mid_up", special_tokens="released", gate_second_temporal=True)
 """What the released code masks, beyond its first-come pooling and its words for all subjects."""
 
 STRONG = Steering(until=0.9, kinds=("cross", "temporal"), contrast=True, bound_until=0.5)
-"""What is left of some twenty switches that were measured on the embedded model (docs/shapes.md), without a
-further pass of the denoiser."""
+"""What is left of some twenty switches that were measured on the embedded model (docs/reference/shapes.md),
+without a further pass of the denoiser."""
 
 PRESETS = {"peekaboo": PEEKABOO, "strong": STRONG}
 """What the method of a job means."""

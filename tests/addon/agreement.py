@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far label maps agree with Cycles on random scenes.
 
-    python tests/addon/agreement.py --cases 1000 --out docs/mask_agreement.json
-    blender -b -P tests/addon/agreement.py -- --cases 1000 --out docs/mask_agreement.json
+    python tests/addon/agreement.py --cases 1000 --out docs/reference/mask_agreement.json
+    blender -b -P tests/addon/agreement.py -- --cases 1000 --out docs/reference/mask_agreement.json
 
 runs many scenes and writes what came out; the tests run a few.
 """

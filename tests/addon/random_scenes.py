@@ -80,7 +80,7 @@ def add_random_camera(scene, choose):
         camera.data.keyframe_insert("ortho_scale", frame=20)
     if choose.random() < 0.3:
         parent = add_pivot(scene, choose)
-        parent.scale = [choose.choice([0.6, 1.7])] * 3  # unequal, it would shear: see docs/masks.md
+        parent.scale = [choose.choice([0.6, 1.7])] * 3  # unequal, it would shear: see docs/reference/masks.md
         parent.rotation_euler = (0, 0, choose.uniform(-0.1, 0.1))
         camera.parent = parent
         camera.scale = (2, 0.7, 1.2)

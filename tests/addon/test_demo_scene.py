@@ -2,8 +2,8 @@
 """The demo's scene shows what it says: both subjects all the time, one passing behind the other."""
 
 import demo_scene
-import demo_shot
 import numpy as np
+from house import demo_shot
 
 from blender_addon import shot
 

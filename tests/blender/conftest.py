@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import installed
 import pytest
+from house import installed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "addon"))  # for the tiny model

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from environments import ENGINE
+from house.environments import ENGINE
 
 SHOT = """
 import bpy

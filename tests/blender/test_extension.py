@@ -3,7 +3,7 @@ import re
 import zipfile
 
 import build_extension
-import installed
+from house import installed
 
 STATE = f"""
 import addon_utils, bpy

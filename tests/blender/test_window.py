@@ -7,7 +7,7 @@ import time
 
 import pytest
 import window
-from environments import ENGINE
+from house.environments import ENGINE
 
 pytestmark = pytest.mark.skipif(window.missing() is not None, reason=str(window.missing()))
 

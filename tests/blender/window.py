@@ -7,8 +7,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from installed import Profile
-from virtual_display import SIZE, display, missing
+from house.installed import Profile
+from house.virtual_display import SIZE, display, missing
 
 __all__ = ["DRIVER", "Play", "display", "missing"]
 

@@ -156,7 +156,8 @@ def test_a_repository_that_is_not_there_leads_to_where_downloads_are_allowed():
 
 
 def test_a_model_of_full_size_can_be_tried_without_weights(tmp_path):
-    run = [sys.executable, ROOT / "scripts" / "full_size_model.py", tmp_path, "--small", "--steps", "1"]
+    script = ROOT / "scripts" / "measure" / "full_size_model.py"
+    run = [sys.executable, script, tmp_path, "--small", "--steps", "1"]
     subprocess.run(run, check=True, capture_output=True)
     job, labels = load_job(tmp_path / "job")
     assert labels.shape == (24, 320, 576) and job.num_inference_steps == 1

@@ -266,5 +266,5 @@ def test_the_segmenter_that_ships_marks_what_is_drawn():
     """Frames of a seed that neither it nor the model has seen."""
     generators = torch.Generator().manual_seed(11), torch.Generator().manual_seed(11)
     frames = draw_frames(24, *generators)
-    # 0.956 is claimed, over 512 frames (docs/segmenter.json); so few may be harder ones.
+    # 0.956 is claimed, over 512 frames (docs/reference/segmenter.json); so few may be harder ones.
     assert accuracy(Segmenter.load()._network, frames) > 0.94

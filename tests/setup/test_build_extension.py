@@ -6,7 +6,7 @@ import zipfile
 
 import build_extension
 import pytest
-from environments import ROOT, CommandError
+from house.environments import ROOT, CommandError
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import numpy as np
-from draw_layout import SCALE, draw_frame, outline
-from environments import ROOT
+from house.draw_layout import SCALE, draw_frame, outline
+from house.environments import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -37,7 +37,7 @@ def test_each_subject_is_outlined_in_its_colour():
 
 
 def test_a_job_that_is_not_there_is_one_sentence(tmp_path):
-    command = [sys.executable, ROOT / "scripts" / "draw_layout.py", tmp_path, tmp_path / "clip.mp4"]
+    command = [sys.executable, ROOT / "scripts" / "house" / "draw_layout.py", tmp_path, tmp_path / "clip.mp4"]
     done = subprocess.run([*command, tmp_path / "layout.png"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

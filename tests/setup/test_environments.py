@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import environments
 import pytest
-from environments import DEBIAN_PACKAGES, STAMP, UNFINISHED, CommandError, Environment
-from pip_run import StatusLine, classify_failure, describe_line
+from house import environments
+from house.environments import DEBIAN_PACKAGES, STAMP, UNFINISHED, CommandError, Environment
+from house.pip_run import StatusLine, classify_failure, describe_line
 
 
 @pytest.fixture
@@ -100,11 +100,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(small, tmp_path):
 def test_two_set_ups_at_once_do_the_work_once(small):
     small.folder.parent.mkdir()
     code = (
-        "import sys; from pathlib import Path; import environments as e; e.REQUIREMENTS = Path(sys.argv[1]);"
+        "import sys; from pathlib import Path; from house import environments as e;"
+        "e.REQUIREMENTS = Path(sys.argv[1]);"
         "e.ensure(e.Environment('small', Path(sys.argv[2]), 'small', module='pip', gigabytes=0.01))"
     )
     command = [sys.executable, "-c", code, environments.REQUIREMENTS, small.folder]
-    scripts = Path(environments.__file__).parent
+    scripts = Path(environments.__file__).parents[1]
     both = [subprocess.Popen(command, cwd=scripts, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import CommandError
-from find_blender import find_blender, parse_blender_version
+from house.environments import CommandError
+from house.find_blender import find_blender, parse_blender_version
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the stand-in program is a shell script")
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import ENGINE, ROOT
-from suites import SUITES, Suite, Tally, choose, read_tally, run
+from house.environments import ENGINE, ROOT
+from house.suites import SUITES, Suite, Tally, choose, read_tally, run
 
 MIXED = """
 import pytest

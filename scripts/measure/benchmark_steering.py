@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures what control costs: the denoiser's time over all steps of a clip, with masks and without.
 
-    python scripts/benchmark_steering.py --json docs/steering_cpu.json
+    python scripts/measure/benchmark_steering.py --json docs/reference/steering_cpu.json
 
 The fastest of several rounds counts for each step, so that other work on the machine does not.
 """
@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.benchmark.controls import choose_controls
 from peekaboo_engine.models import Placement, find_model, load_model

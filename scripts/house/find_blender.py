@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from environments import CommandError
+from house.environments import CommandError
 
 OLDEST_BLENDER = (4, 2)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shows a result of `evaluate` by the area that the boxes cover: what control does for small subjects.
 
-python scripts/miou_by_area.py lasot_inputs.json docs/control/lasot_controls.json
+python scripts/measure/miou_by_area.py lasot_inputs.json docs/reference/control/lasot_controls.json
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.benchmark.layouts import read_layouts
 

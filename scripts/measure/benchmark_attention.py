@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What masking costs: time of one attention call under a rule over the same call without, as ratios.
 
-    python scripts/benchmark_attention.py [--json OUT.json] [--rounds 7] [--device cuda]
+    python scripts/measure/benchmark_attention.py [--json OUT.json] [--rounds 7] [--device cuda]
 
 Each round times all ways in turn, so that whatever else the machine does meets them alike; the ratio is that
 of the fastest rounds. Shapes are those of ZeroScope (576 x 320 x 24) and the embedded model (288 x 160 x 16).
@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.control.attention import Rule, _gathered, _masked
 

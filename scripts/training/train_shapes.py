@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the embedded model `shapes` from a seed, on one GPU, in runs that continue each other.
 
-    python scripts/train_shapes.py vae      --folder checkpoints/shapes --seconds 280
-    python scripts/train_shapes.py denoiser --folder checkpoints/shapes --seconds 1200 --run-seconds 560
-    python scripts/train_shapes.py denoiser --folder checkpoints/shapes --seconds 1200 --run-seconds 560
-    python scripts/train_shapes.py export   --folder checkpoints/shapes --out peekaboo_engine/assets/shapes
+    python scripts/training/train_shapes.py vae      --folder checkpoints/shapes --seconds 280
+    python scripts/training/train_shapes.py denoiser --folder checkpoints/shapes --seconds 1200 \\
+        --run-seconds 560
+    python scripts/training/train_shapes.py denoiser --folder checkpoints/shapes --seconds 1200 \\
+        --run-seconds 560
+    python scripts/training/train_shapes.py export   --folder checkpoints/shapes \\
+        --out peekaboo_engine/assets/shapes
 
-On several GPUs of one machine, `torchrun --nproc-per-node 2 scripts/train_shapes.py denoiser ...` learns from
-as many times the clips a step.
+On several GPUs of one machine, `torchrun --nproc-per-node 2 scripts/training/train_shapes.py denoiser ...`
+learns from as many times the clips a step.
 
 `--seconds` lays out the learning rate's schedule over all runs together; `--run-seconds` ends one run early.
 Seeds fix the initial weights and the clips drawn; how many steps fit into the time depends on the machine.
@@ -22,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from shapes_training.denoiser_training import export, train_denoiser
 from shapes_training.vae_training import train_vae

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Draw the outlines of a job's masks over frames of its clip, as one picture; in the engine's environment.
 
-.venv/bin/python scripts/draw_layout.py JOB CLIP PICTURE [--color RRGGBB ...]
+.venv/bin/python scripts/house/draw_layout.py JOB CLIP PICTURE [--color RRGGBB ...]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.job import Job, load_job

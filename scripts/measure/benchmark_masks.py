@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Time how long masks take, against Blender's own playback of the same scene.
 
-    python scripts/benchmark_masks.py --out docs/mask_benchmark.json        (needs the bpy module)
+    python scripts/measure/benchmark_masks.py --out docs/reference/mask_benchmark.json  (needs the bpy module)
 
 250 frames at 576 x 320 with 10 moving subjects, in an otherwise empty scene and in one with heavy modifiers.
 The bare loop only calls ``frame_set`` on each frame, which is the least that playing the scene costs.
@@ -19,7 +19,7 @@ from typing import Any
 
 import bpy
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from blender_addon import headless, shot
 

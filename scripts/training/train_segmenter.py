@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trains the segmenter of the benchmark on clips of the `shapes` world, and measures it on clips held out.
 
-    python scripts/train_segmenter.py --seconds 100    # a GPU
+    python scripts/training/train_segmenter.py --seconds 100    # a GPU
 
 The truth is the drawing program's own. Frames are drawn from other seeds than those of the diffusion model,
 and of the held-out ones. Half of them are spoilt as generated frames are: blurred, noisy, off in colour, with
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 from shapes_training.drawing import draw  # noqa: E402
@@ -284,7 +284,7 @@ def main() -> int:
     print(measures)
     save(network, measures, arguments.out)
     record = {
-        "command": " ".join(["python scripts/train_segmenter.py", *sys.argv[1:]]),
+        "command": " ".join(["python scripts/training/train_segmenter.py", *sys.argv[1:]]),
         "device": torch.cuda.get_device_name() if arguments.device.startswith("cuda") else arguments.device,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "held_out_frames": arguments.held_out,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure how long Blender's window leaves a timer waiting while a clip is generated.
 
-    python scripts/measure_timer_gaps.py [--out docs/timer_gaps.json]
+    python scripts/measure/measure_timer_gaps.py [--out docs/journal/timer_gaps.json]
 
 It needs a Blender ($BLENDER, or one on the PATH) and the engine's .venv, and uses the display that there is
 or starts Xvfb. A fresh profile gets the extension; the user's own is not touched. What Blender does by itself
@@ -17,10 +17,11 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
-import installed
-import virtual_display
-from environments import ENGINE, CommandError, run_main
-from find_blender import find_blender
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from house import installed, virtual_display
+from house.environments import ENGINE, CommandError, run_main
+from house.find_blender import find_blender
 
 INSIDE = Path(__file__).with_name("timer_gaps.py")
 WANTED_MS = 50
@@ -76,7 +77,7 @@ def measure(folder: Path, screen: str, asked: argparse.Namespace) -> dict:
         raise CommandError("Blender did not get through the measurement: see its output above.")
     facts = json.loads((folder / "gaps.json").read_text(encoding="utf-8"))
     return {
-        "command": "python scripts/measure_timer_gaps.py --out docs/timer_gaps.json",
+        "command": "python scripts/measure/measure_timer_gaps.py --out docs/journal/timer_gaps.json",
         "processors": os.cpu_count(),
         "load_before": [round(load, 2) for load in load_before],
         "load_after": [round(load, 2) for load in os.getloadavg()],

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes a model of ModelScope's and ZeroScope's real size with random weights, and a job for it.
 
-    python scripts/full_size_model.py full-size
+    python scripts/measure/full_size_model.py full-size
     python -m peekaboo_engine generate full-size/job
 
 Where no weights can be fetched, memory, speed and offloading can still be tried: they do not depend on what a
@@ -21,7 +21,7 @@ import typer
 from diffusers import AutoencoderKL, DDIMScheduler, TextToVideoSDPipeline, UNet3DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.job import SCHEMA_VERSION
 from peekaboo_engine.models import find_model

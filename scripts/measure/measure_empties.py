@@ -3,7 +3,7 @@
 
 Needs a Blender with a window, since only that draws empties:
 
-    blender --factory-startup -P scripts/measure_empties.py -- --out docs
+    blender --factory-startup -P scripts/measure/measure_empties.py -- --out docs/reference
 
 Writes ``empties.json`` (bounds in pixels of what is drawn and of the mask, for each kind and view) and
 ``empties.png`` (the mask in colour under the drawn lines, seen obliquely).
@@ -21,7 +21,7 @@ import gpu
 import numpy as np
 from mathutils import Euler, Matrix
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from blender_addon import cameras, headless, projection, subjects
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from environments import ENGINE, HOST, ROOT, Environment
+from house.environments import ENGINE, HOST, ROOT, Environment
 
 # pytest's exit codes that are no failure of a suite: all passed, and no test selected (-k may mean another
 # one).

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Draws the learning curve of the embedded model from the logs of its training.
 
-python scripts/plot_learning.py docs/shapes_training.json docs/control/learning.svg
+    python scripts/training/plot_learning.py docs/reference/shapes_training.json \\
+        docs/reference/control/learning.svg
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.benchmark.plots import curves
 

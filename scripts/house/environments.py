@@ -8,7 +8,7 @@ subprocess.
 Standard library only, since nothing is installed yet when this runs. Calling it again is cheap: a stamp in
 each environment names the requirement files by content and the kind of interpreter it was made with.
 
-    python scripts/environments.py [engine] [host] [--with test] [--with lint]
+    python scripts/house/environments.py [engine] [host] [--with test] [--with lint]
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pip_run import UNCHANGED, PipFailure, StatusLine, run_pip, status_line
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROOT = Path(__file__).resolve().parent.parent
+from house.pip_run import UNCHANGED, PipFailure, StatusLine, run_pip, status_line
+
+ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
 
 STAMP = "peekaboo-setup.json"
