@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import isolation
 from .engine_messages import (
     Event,
     Failure,
@@ -51,7 +52,6 @@ __all__ = [
     "Start",
     "WarmEngine",
     "engine_folder",
-    "environment",
     "find_python",
     "python_of",
 ]
@@ -97,9 +97,14 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
         extension_folder: where the extension may keep files.
 
     Raises:
-        PeekabooError: a chosen Python does not exist, or there is none.
+        PeekabooError: a chosen Python does not exist, or there is none, or the variable's depends on the
+            current folder, which may be that of somebody else's .blend.
     """
     if chosen := explicit or os.environ.get("PEEKABOO_PYTHON"):
+        if not explicit and not Path(chosen).is_absolute():
+            raise PeekabooError(
+                f'PEEKABOO_PYTHON is "{chosen}", which depends on the current folder: set it to a whole path.'
+            )
         python = python_of(Path(chosen)) if Path(chosen).is_dir() else Path(chosen)
         if not python.is_file():
             remedy = "correct the path" if explicit else "correct or unset PEEKABOO_PYTHON"
@@ -165,11 +170,12 @@ class EngineProcess:
         try:
             with log.open("wb") as log_file:
                 self.process = subprocess.Popen(
-                    [str(python), "-s", "-m", "peekaboo_engine", *arguments],
+                    isolation.command(python, engine_folder() / "start.py", *arguments),
+                    cwd=isolation.FOLDER,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log_file,
-                    env=environment(online),
+                    env=isolation.environment(online),
                     start_new_session=True,
                     creationflags=LOW_PRIORITY if steps_back else 0,
                 )
@@ -336,7 +342,8 @@ class WarmEngine(EngineProcess):
 
     def generate(self, job: str, job_folder: Path, out_folder: Path) -> None:
         """Ask for a clip; the events about it carry ``job``."""
-        self._ask(request="generate", id=job, job=str(job_folder), out=str(out_folder))
+        # absolute, since the engine's current folder is another one
+        self._ask(request="generate", id=job, job=str(job_folder.absolute()), out=str(out_folder.absolute()))
 
     def cancel_job(self, job: str) -> None:
         """Ask for the end of a job; answered with a :class:`Failure` of code ``cancelled``."""
@@ -360,19 +367,3 @@ def _step_back(process: int) -> None:
             os.setpriority(os.PRIO_PROCESS, process, NICENESS)
     with suppress(OSError):  # not Linux, or one without that feature
         Path(f"/proc/{process}/autogroup").write_text(str(NICENESS), encoding="ascii")
-
-
-def environment(online: bool) -> dict[str, str]:
-    """Make the environment variables of the engine.
-
-    Blender's own Python settings must not reach another Python. Threads that wait must not spin, since
-    Blender computes on the same cores: that makes a step many times slower.
-    """
-    kept = {name: value for name, value in os.environ.items() if name not in {"PYTHONHOME", "PYTHONPATH"}}
-    offline = {} if online else {"HF_HUB_OFFLINE": "1"}
-    return (
-        {"OMP_WAIT_POLICY": "PASSIVE"}
-        | kept
-        | offline
-        | {"PYTHONPATH": str(engine_folder().parent), "PYTHONUNBUFFERED": "1"}
-    )

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import engine_client, torch_builds
+from . import engine_client, isolation, torch_builds
 from .errors import PeekabooError
 
 PACKAGE_FOLDER = Path(__file__).resolve().parent
@@ -73,8 +73,9 @@ def check(python: Path, choice: str = torch_builds.AUTO) -> str:
     """
     try:
         run = subprocess.run(
-            [str(python), "-s", "-c", _PROBE],
-            env=engine_client.environment(online=False),
+            isolation.command(python, "-c", _PROBE),
+            cwd=isolation.FOLDER,
+            env=isolation.environment(online=False),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -189,7 +190,8 @@ class Task:
         last = ""
         self._process = subprocess.Popen(
             command,
-            env=engine_client.environment(online=True),
+            cwd=isolation.FOLDER,
+            env=isolation.environment(online=True),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -220,9 +222,16 @@ class Task:
 
 def _has_pip(python: Path) -> bool:
     try:
-        return subprocess.run([python, "-I", "-m", "pip", "--version"], capture_output=True).returncode == 0
+        asked = subprocess.run(
+            isolation.command(python, "-m", "pip", "--version"),
+            cwd=isolation.FOLDER,
+            env=isolation.environment(online=False),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
     except OSError:
         return False
+    return asked.returncode == 0
 
 
 def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds.AUTO) -> str:
@@ -247,8 +256,8 @@ def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds
     if not _has_pip(python):  # none yet, or one that was cut short
         _check_room(folder.parent, build)
         task.step("Making the environment")
-        task.call([sys.executable, "-I", "-m", "venv", "--clear", str(folder)])
-    pip = [str(python), "-I", "-m", "pip", "install", *PIP_OPTIONS]
+        task.call(isolation.command(sys.executable, "-m", "venv", "--clear", folder))
+    pip = isolation.command(python, "-m", "pip", "install", *PIP_OPTIONS)
 
     def tell(line: str) -> None:
         if match := re.match(r"\s*(Collecting|Downloading) (\S+)|(Installing) collected", line):

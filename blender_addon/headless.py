@@ -89,7 +89,7 @@ def exit_code(main: Callable[[list[str]], None], arguments: list[str]) -> int:
 
 
 def open_blend(path: Path) -> None:
-    """Open a .blend file.
+    """Open a .blend file, without running what it brings along: drivers' expressions and texts.
 
     Raises:
         PeekabooError: there is none, or Blender cannot read it.
@@ -97,7 +97,7 @@ def open_blend(path: Path) -> None:
     if not path.is_file():
         raise PeekabooError(f'There is no file "{path}": give the path of a .blend.')
     try:
-        bpy.ops.wm.open_mainfile(filepath=str(path.resolve()))
+        bpy.ops.wm.open_mainfile(filepath=str(path.resolve()), use_scripts=False)
     except RuntimeError:
         raise PeekabooError(
             f'Blender cannot read "{path}": open and save it in this version of Blender.'

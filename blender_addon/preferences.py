@@ -15,6 +15,12 @@ from .errors import PeekabooError
 DEFAULT_IDLE_MINUTES = 15
 
 
+def _keep_whole(preferences, _context) -> None:
+    """Blender's file browser may give a path relative to the open .blend: it is meant there and then."""
+    if preferences.python.startswith("//"):
+        preferences.python = bpy.path.abspath(preferences.python)
+
+
 class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
     """The add-on's page in Blender's preferences."""
 
@@ -24,6 +30,7 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         name="Existing Python",
         description="A Python that has the engine's packages; empty for the engine's own environment",
         subtype="FILE_PATH",
+        update=_keep_whole,
     )
 
     device: EnumProperty(
@@ -96,10 +103,14 @@ def engine_python() -> Path:
     """Find the Python that the engine runs in.
 
     Raises:
-        PeekabooError: there is none.
+        PeekabooError: there is none, or the one that is chosen would be looked for beside the .blend.
     """
     stated = _get()
-    explicit = bpy.path.abspath(stated.python) if stated and stated.python else None
+    explicit = stated.python if stated else ""
+    if explicit and (explicit.startswith("//") or not Path(explicit).is_absolute()):
+        raise PeekabooError(
+            f'The Existing Python "{explicit}" depends on which .blend is open: choose it by its whole path.'
+        )
     return engine_client.find_python(explicit, user_folder())
 
 

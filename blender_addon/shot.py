@@ -200,7 +200,7 @@ def make_job(scene, layout: Layout, seed: int | None = None) -> dict:
         "prompt": settings.prompt,
         "negative_prompt": settings.negative_prompt,
         "subjects": _subjects_of_job(layout),
-        "model": settings.model,
+        "model": models.located(settings.model),
         "width": width,
         "height": height,
         "num_frames": num_frames,

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from house.environments import ENGINE
+from strangers import Traps
 
 SHOT = """
 import bpy
@@ -101,3 +102,19 @@ def test_the_set_up_says_what_there_is_no_build_for(profile, shot):
     arguments = ("--online-mode", "--command", "peekaboo", "setup", "--device", "mps", "--json")
     run = profile.blender(*arguments, check=False)
     assert run.returncode == 1 and "no build of torch for MPS on Linux" in found(run)[0]["error"]
+
+
+def test_what_lies_beside_a_blend_never_runs(profile, shot, model, tmp_path, monkeypatch):
+    folder = tmp_path / "stranger"
+    folder.mkdir()
+    shot = shot.rename(folder / shot.name)
+    traps = Traps(folder, tmp_path / "sprung")
+    monkeypatch.chdir(folder)
+    assert "Ready: torch" in command(profile, shot, "check").stdout
+    assert command(profile, shot, "generate", "--model", model).returncode == 0
+    options = {"PIP_NO_INDEX": "1", "PYTHONPATH": str(folder)}
+    setting_up = profile.blender(
+        shot, "--online-mode", "--command", "peekaboo", "setup", check=False, **options
+    )
+    assert "Making the environment" in setting_up.stdout and "No matching distribution" in setting_up.stdout
+    assert traps.sprung() == []
