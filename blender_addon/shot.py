@@ -66,7 +66,12 @@ class Layout:
 
 
 def timing_of(scene, num_frames: int) -> Timing:
-    """Spread a model's frames over a scene's range: each has an equal share, and is sampled in its middle.
+    """Spread a model's frames over a scene's range, each sampled amid the scene frames that will show it.
+
+    Scene frame ``f`` of ``D`` shows model frame ``f * N // D`` of ``N``. A time is in a scene frame until the
+    next one begins, as for markers and keyed visibility, so that no model frame is seen through the camera
+    of a shot that it is not shown in. Where a range has fewer frames than the model, those that no scene
+    frame shows lie between the ones before and after.
 
     Raises:
         PeekabooError: the scene's frame range is empty.
@@ -77,8 +82,18 @@ def timing_of(scene, num_frames: int) -> Timing:
             f'The scene "{scene.name}" ends at frame {scene.frame_end}, before its start at {start}: '
             "set its frame range."
         )
-    times = tuple(start + (i + 0.5) * count / num_frames - 0.5 for i in range(num_frames))
+    times = tuple(start + _sampled_at(i, count, num_frames) for i in range(num_frames))
     return Timing(start, count, scene.render.fps, scene.render.fps_base, times)
+
+
+def _sampled_at(index: int, count: int, num_frames: int) -> float:
+    """When a model frame is sampled, in scene frames from the start; see :func:`timing_of`."""
+    first = -(-index * count // num_frames)  # that shows it, rounded up
+    past = -(-(index + 1) * count // num_frames)
+    if first < past:
+        return (first + past - 1) / 2
+    before = past - 1  # the last that shows an earlier one
+    return before + (index - before * num_frames // count) * count / num_frames
 
 
 def timing_of_each_frame(scene) -> Timing:

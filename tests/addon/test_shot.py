@@ -6,7 +6,7 @@ import json
 import bpy
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import PROMPT, add_camera, add_empty, small_shot, write_shot
 
@@ -14,18 +14,54 @@ from blender_addon import cameras, shot
 from blender_addon.errors import PeekabooError
 
 
-@given(st.integers(1, 300), st.integers(1, 60), st.integers(-100, 100))
-def test_each_model_frame_is_sampled_amid_the_scene_frames_that_it_is_held_for(count, num_frames, start):
+def shows(timing, num_frames):
+    """The model frame that each scene frame of a range shows: the engine's ``Timing.held_frames``."""
+    return np.arange(timing.frame_count) * num_frames // timing.frame_count
+
+
+@given(st.integers(1, 300), st.integers(1, 60), st.integers(0, 100))
+def test_each_model_frame_is_sampled_amid_the_scene_frames_that_show_it(count, num_frames, start):
     scene = bpy.context.scene
     scene.use_preview_range = False
-    scene.frame_start, scene.frame_end = max(0, start), max(0, start) + count - 1
+    scene.frame_start, scene.frame_end = start, start + count - 1
     timing = shot.timing_of(scene, num_frames)
-    share = count / num_frames
-    for i, time in enumerate(timing.scene_frames):
-        first = timing.frame_start + i * share
-        assert time == pytest.approx(first + share / 2 - 0.5)
+    times = np.array(timing.scene_frames)
+    shown = shows(timing, num_frames)
+    for index in range(num_frames):
+        frames = start + np.flatnonzero(shown == index)
+        if len(frames) and count >= num_frames:
+            assert times[index] == frames.mean()
+        elif len(frames):
+            assert times[index] == frames[0]
+    assert (np.diff(times) > 0).all() and (times >= start).all() and (times < start + count).all()
     if count == num_frames:
-        assert list(timing.scene_frames) == list(range(timing.frame_start, timing.frame_start + count))
+        assert list(times) == list(range(start, start + count))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 30), st.data())
+def test_each_scene_frame_shows_a_mask_of_its_own_shot(count, num_frames, data):
+    """Cameras are cut by markers, visibility is keyed: what a frame shows is of a time in that frame."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    start = data.draw(st.integers(0, 20))
+    cut, hidden = (data.draw(st.integers(start - 3, start + count + 3)) for _ in range(2))
+    ball, _ = small_shot(scene)
+    scene.frame_start, scene.frame_end = start, start + count - 1
+    first, second = scene.camera, add_camera(scene, location=(-4, -10, 0))
+    for frame, camera in ((start - 10, first), (cut, second)):
+        scene.timeline_markers.new("Cut", frame=frame).camera = camera
+    for frame, is_hidden in ((start - 10, True), (hidden, False)):
+        ball.hide_render = is_hidden
+        ball.keyframe_insert("hide_render", frame=frame)
+    timing = shot.timing_of(scene, num_frames)
+    layout = shot.read_layout(scene, 24, 16, num_frames)
+    exact = shot.read_layout(scene, 24, 16, count, timing=shot.timing_of_each_frame(scene))
+    shown = shows(timing, num_frames)
+    for index, labels in enumerate(layout.labels):
+        frames = np.flatnonzero(shown == index)
+        if len(frames):  # of several, the one in the middle decides
+            assert np.array_equal(labels, exact.labels[frames[(len(frames) - 1) // 2]])
 
 
 def test_the_layout_follows_the_animation_and_leaves_the_scene_alone(scene):
