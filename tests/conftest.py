@@ -18,17 +18,18 @@ hypothesis.settings.register_profile("house", deadline=None, derandomize=IN_CI)
 hypothesis.settings.load_profile("house")
 
 
+@pytest.hookimpl(tryfirst=True)  # marks come before -m is read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests of the real program where there is none, but not in CI."""
-    if os.environ.get("BLENDER") or IN_CI:
-        return
+    """Mark the tests of the real program, and skip them where there is none, but not in CI."""
     skip = pytest.mark.skip(reason="needs a real Blender 4.2 or newer: set BLENDER or put it on PATH")
     for item in items:
         if item.path.is_relative_to(PROGRAM_TESTS):
-            item.add_marker(skip)
+            item.add_marker(pytest.mark.program)
+            if not os.environ.get("BLENDER") and not IN_CI:
+                item.add_marker(skip)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail the tests of the real program in CI where there is none, before any of their fixtures run."""
-    if IN_CI and not os.environ.get("BLENDER") and item.path.is_relative_to(PROGRAM_TESTS):
+    if IN_CI and not os.environ.get("BLENDER") and item.get_closest_marker("program"):
         pytest.fail("BLENDER is not set: CI has to test the real program", pytrace=False)

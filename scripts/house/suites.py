@@ -12,6 +12,8 @@ from pathlib import Path
 
 from house.environments import ENGINE, HOST, ROOT, Environment
 
+FAST = "--fast"
+
 # pytest's exit codes that are no failure of a suite: all passed, and no test selected (-k may mean another
 # one).
 _PASSED, _NO_TESTS = 0, 5
@@ -19,11 +21,12 @@ _PASSED, _NO_TESTS = 0, 5
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests of one folder, all of which run in one environment."""
+    """Tests of one folder, all of which run in one environment; ``--fast`` leaves out those that are not."""
 
     title: str
     folder: Path
     environment: Environment
+    fast: bool = True
 
 
 SUITES = (
@@ -31,7 +34,7 @@ SUITES = (
     Suite("add-on", ROOT / "tests" / "addon", HOST),
     Suite("engine", ROOT / "tests" / "engine", ENGINE),
     # These start Blender as a program, so they need no module.
-    Suite("program", ROOT / "tests" / "blender", ENGINE),
+    Suite("program", ROOT / "tests" / "blender", ENGINE, fast=False),
 )
 
 
@@ -86,9 +89,14 @@ def choose(arguments: list[str], suites: Iterable[Suite] = SUITES) -> list[tuple
     """Pair each suite that is to run with its pytest arguments.
 
     A path below a suite's folder, such as tests/engine/test_labels.py::test_pooling, selects that suite;
-    with no such path all suites run whole. All other arguments go to each of them.
+    with no such path all suites run whole. ``--fast`` leaves out suites that are not fast, and tests that are
+    marked slow. All other arguments go to each of them.
     """
     suites = list(suites)
+    arguments = list(arguments)
+    fast = FAST in arguments
+    if fast:
+        arguments = ["-m", "not slow", *(argument for argument in arguments if argument != FAST)]
     targets: dict[Suite, list[str]] = {}
     others = []
     for argument in arguments:
@@ -101,7 +109,8 @@ def choose(arguments: list[str], suites: Iterable[Suite] = SUITES) -> list[tuple
         if not covered:
             others.append(argument)
     chosen = targets or {suite: [str(suite.folder)] for suite in suites}
-    return [(suite, [*chosen[suite], *others]) for suite in suites if suite in chosen]
+    wanted = [suite for suite in suites if suite in chosen and (suite.fast or not fast)]
+    return [(suite, [*chosen[suite], *others]) for suite in wanted]
 
 
 def _suites_of(path: Path, suites: list[Suite]) -> list[Suite]:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import window
 
-pytestmark = pytest.mark.skipif(window.missing() is not None, reason=str(window.missing()))
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.skipif(window.missing() is not None, reason=str(window.missing())),
+]
 
 
 @pytest.fixture

@@ -9,7 +9,10 @@ import pytest
 import window
 from house.environments import ENGINE
 
-pytestmark = pytest.mark.skipif(window.missing() is not None, reason=str(window.missing()))
+pytestmark = [
+    pytest.mark.window,
+    pytest.mark.skipif(window.missing() is not None, reason=str(window.missing())),
+]
 
 ENGINE_SECONDS = 5
 """How long an engine may outlive its Blender."""

@@ -2,6 +2,7 @@
 """Adding up suites: real pytest runs over small test files."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -79,3 +80,25 @@ def test_a_path_selects_its_suite(monkeypatch):
     assert arguments == [f"{Path('tests', 'engine')}::test_a", "-x", "-k", "pooling"]
     assert [suite for suite, _ in choose(["tests"])] == list(SUITES)
     assert [arguments[0] for _, arguments in choose(["-k", "setup"])] == [str(s.folder) for s in SUITES]
+
+
+def test_fast_leaves_out_the_program_and_slow_tests(tmp_path):
+    chosen = choose(["--fast", "-x"])
+    assert [suite.title for suite, _ in chosen] == ["set-up", "add-on", "engine"]
+    assert all(arguments[-3:] == ["-m", "not slow", "-x"] for _, arguments in chosen)
+    assert choose(["--fast", str(ROOT / "tests" / "blender")]) == []
+    marked = "import pytest\ndef test_quick(): pass\n@pytest.mark.slow\ndef test_long(): assert False\n"
+    assert tally_of(tmp_path, marked, "-m", "not slow") == Tally(passed=1)
+
+
+def test_a_mark_that_is_not_declared_is_refused(tmp_path):
+    assert tally_of(tmp_path, "import pytest\n@pytest.mark.slwo\ndef test_a(): pass\n").failed
+
+
+@pytest.mark.parametrize("arguments", [[], ["tests"], ["."], ["-k", "anything"]])
+def test_pytest_by_itself_says_in_one_sentence_what_to_run(arguments):
+    command = [sys.executable, "-m", "pytest", *arguments]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 4
+    (sentence,) = run.stderr.strip().splitlines()
+    assert "./scripts/test --fast" in sentence
