@@ -17,6 +17,15 @@ if importlib.util.find_spec("hypothesis") is None:
     sys.exit(f"error: {sys.executable} has no hypothesis: {WHAT_TO_RUN}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tests themselves; here, because only the first conftest may add any."""
+    parser.addoption(
+        "--write-goldens",
+        action="store_true",
+        help="write tests/goldens anew, where the engine and the add-on agree about their border",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a run over both environments, such as a bare ``pytest``, in one sentence."""
     for argument in config.args:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What all tests share: no downloads, no time limits, and what becomes of tests whose program is missing."""
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,10 +15,38 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
 PROGRAM_TESTS = Path(__file__).parent / "blender"
+GOLDENS = Path(__file__).parent / "goldens"
 
 # A slow machine is no failure, and what fails in CI fails again at the next run.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=IN_CI)
 hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture
+def agree(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
+    """Hold plain data against the golden of a name, which the tests of the border's other side read.
+
+    The engine and the add-on live in two Pythons and share no code. What one makes and the other takes is
+    kept as JSON in tests/goldens: this fixture writes it (with ``--write-goldens``) and finds changes,
+    ``agreed`` reads it.
+    """
+
+    def hold(name: str, data: Any) -> None:
+        path = GOLDENS / f"{name}.json"
+        if request.config.getoption("--write-goldens"):
+            lines = ",\n ".join(json.dumps(entry, ensure_ascii=False) for entry in data)
+            text = f"[\n {lines}\n]" if isinstance(data, list) else json.dumps(data, indent=1)
+            path.write_text(text + "\n", encoding="utf-8")
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        assert json.loads(json.dumps(data)) == kept, f"if this is meant, run it with --write-goldens: {path}"
+
+    return hold
+
+
+@pytest.fixture
+def agreed() -> Callable[[str], Any]:
+    """Read the golden of a name, which the tests of the border's other side wrote."""
+    return lambda name: json.loads((GOLDENS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @pytest.hookimpl(tryfirst=True)  # marks come before -m is read

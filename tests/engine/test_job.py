@@ -22,6 +22,17 @@ def test_a_job_comes_back_as_it_was_written(make_job, two_boxes):
     np.testing.assert_array_equal(labels, two_boxes)
 
 
+@pytest.mark.parametrize("kind", ["plain", "set"])
+def test_a_job_is_read_as_the_addon_writes_it(tmp_path, agreed, kind):
+    written = agreed(f"job_{kind}")
+    labels = np.zeros((written["num_frames"], written["height"], written["width"]), np.uint8)
+    (tmp_path / "job.json").write_text(json.dumps(written))
+    np.savez_compressed(tmp_path / "masks.npz", labels=labels)
+    job, _ = load_job(tmp_path)
+    assert job.model_dump(exclude_unset=True) == written
+    steering_of(job, settings_of(job, find_model(job.model)))  # every setting is one that can be made
+
+
 def change(**changes):
     return lambda folder: _rewrite(folder, lambda job: {**job, **changes})
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What crosses the border to the engine and back, held against what its own tests wrote or will read."""
+
+import json
+
+import pytest
+from scenes import small_shot, write_shot
+
+from blender_addon import engine_messages
+from blender_addon.phrases import phrase_problem
+
+REFUSALS = {
+    "empty_phrase": ("has no phrase",),
+    "phrase_not_in_prompt": ("does not occur",),
+    "phrases_overlap": ("share words", "fewer times"),
+}
+
+
+def test_the_addon_finds_the_phrases_that_the_engine_finds(agreed):
+    for case in agreed("phrases"):
+        problem = phrase_problem(case["prompt"], [("Subject", phrase) for phrase in case["phrases"]])
+        if "found" in case:
+            assert problem is None, case
+        else:
+            assert problem and any(part in problem for part in REFUSALS[case["refused"]]), case
+            assert ". " not in problem.replace(case["prompt"], "")  # one sentence
+
+
+def test_every_event_of_the_engine_is_understood(agreed):
+    passed_over = []
+    for line in agreed("events"):
+        message = engine_messages.parse(line)
+        if message is None:
+            passed_over.append(line["event"])
+            continue
+        stated = {name: value for name, value in vars(message).items() if name not in {"job", "status"}}
+        assert {name: type(value)(line[name]) for name, value in stated.items()} == stated
+        assert getattr(message, "job", None) == line.get("id")
+    assert passed_over == ["freed"]  # the keeper does not wait for it
+
+
+@pytest.mark.parametrize("kind", ["plain", "set"])
+def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind):
+    ball, _ = small_shot(scene)
+    settings = scene.peekaboo
+    settings.seed_mode, settings.seed = "FIXED", 7
+    if kind == "set":
+        settings.negative_prompt = "blurry"
+        settings.num_inference_steps, settings.guidance_scale = 12, 5.5
+        settings.method, settings.masked_steps = "peekaboo", 4
+        scene.render.fps, scene.render.fps_base = 30, 1.001
+        for frame, strength in ((1, 1.0), (4, 0.25)):
+            ball.peekaboo.strength = strength
+            ball.keyframe_insert("peekaboo.strength", frame=frame)
+    write_shot(scene, tmp_path / "job")
+    agree(f"job_{kind}", json.loads((tmp_path / "job" / "job.json").read_text("utf-8")))
