@@ -9,7 +9,7 @@ bytes.
 from __future__ import annotations
 
 import argparse
-import tomllib
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +23,19 @@ OLDEST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def version() -> str:
-    """Read the extension's version from its manifest."""
-    return tomllib.loads((ROOT / MANIFEST).read_text("utf-8"))["version"]
+    """Read the version that the engine states, without importing it."""
+    text = (ROOT / "peekaboo_engine" / "__init__.py").read_text("utf-8")
+    [stated] = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return stated
+
+
+def manifest() -> str:
+    """The manifest as Blender reads it: the repository's, with the version, which is stated in one place."""
+    text = (ROOT / MANIFEST).read_text("utf-8")
+    whole, count = re.subn(r'^id = ".*"$', rf'\g<0>\nversion = "{version()}"', text, flags=re.MULTILINE)
+    if count != 1:
+        raise CommandError(f"{MANIFEST} has to state its id once, on a line of its own: correct it.")
+    return whole
 
 
 def package_files() -> dict[str, Path]:
@@ -60,7 +71,7 @@ def build(folder: Path) -> Path:
                 entry = zipfile.ZipInfo(name, OLDEST_ZIP_DATE)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16
-                archive.writestr(entry, path.read_bytes())
+                archive.writestr(entry, manifest() if name == MANIFEST else path.read_bytes())
         draft.replace(package)
     except OSError as error:
         raise CommandError(

@@ -8,18 +8,21 @@ import build_extension
 import pytest
 from house.environments import ROOT, CommandError
 
+import peekaboo_engine
+
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     return build_extension.build(tmp_path_factory.mktemp("dist"))
 
 
-def test_one_version_number():
-    sys.path.insert(0, str(ROOT))
-    from peekaboo_engine import __version__
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    assert build_extension.version() == project == __version__
+def test_the_version_is_stated_once(package):
+    packed = tomllib.loads(zipfile.ZipFile(package).read("blender_manifest.toml").decode())
+    assert packed["version"] == build_extension.version() == peekaboo_engine.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert "version" not in project["project"] and project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "peekaboo_engine.__version__"}
+    assert "version" not in tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))
 
 
 def test_package_is_named_after_its_version(package):
