@@ -4,22 +4,14 @@
 
 def _modules() -> list:
     # here, so that the bpy-free modules import in any Python
-    from . import (
-        checking,
-        cli,
-        engine_state,
-        generation,
-        menus,
-        operators,
-        overlay,
-        panels,
-        panels_generate,
-        panels_shot,
-        panels_takes,
-        pictures,
-        preferences,
-        properties,
-    )
+    from . import properties
+    from .command import cli
+    from .interface import icons as pictures
+    from .interface import menus, operators, overlay, panels_generate, panels_shot, panels_takes, preferences
+    from .interface import panels_subjects as panels
+    from .making import generation
+    from .making import set_up as engine_state
+    from .shot import check as checking
 
     return [
         properties,

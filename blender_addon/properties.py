@@ -12,7 +12,9 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import authoring, compat, models
+from . import compat
+from .authoring import placing as authoring
+from .engine import catalogue as models
 
 CONSTANT: set[str] = set()
 """Options of a property that cannot be keyframed, since a clip has one value of it."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from blender_addon import cli, headless, options
+from blender_addon.command import cli, options
+from blender_addon.command import program as headless
 
 
 def main(arguments: list[str]) -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from house import demo_shot
 
-from blender_addon import headless
+from blender_addon.command import program as headless
 
 
 def add_subject(scene: Any, subject: demo_shot.DemoSubject) -> None:

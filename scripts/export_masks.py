@@ -22,8 +22,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from blender_addon import headless, layouts, models, preview, projection, shot
+from blender_addon.authoring import box_tracks as layouts
+from blender_addon.command import program as headless
+from blender_addon.engine import catalogue as models
 from blender_addon.errors import PeekabooError
+from blender_addon.masks import painting as preview
+from blender_addon.masks import projection
+from blender_addon.shot import layout as shot
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -17,8 +17,11 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from blender_addon import headless, layouts, models, shot
+from blender_addon.authoring import box_tracks as layouts
+from blender_addon.command import program as headless
+from blender_addon.engine import catalogue as models
 from blender_addon.errors import PeekabooError
+from blender_addon.shot import layout as shot
 
 REQUIRED_IOU = 0.97
 CHECK_SCALE = 4

@@ -21,7 +21,8 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from blender_addon import headless, shot
+from blender_addon.command import program as headless
+from blender_addon.shot import layout as shot
 
 FRAMES, SUBJECTS, WIDTH, HEIGHT = 250, 10, 576, 320
 KINDS = ("CUBE", "SPHERE")

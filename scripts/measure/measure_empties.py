@@ -23,7 +23,9 @@ from mathutils import Euler, Matrix
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from blender_addon import cameras, headless, projection, subjects
+from blender_addon.command import program as headless
+from blender_addon.masks import cameras, projection
+from blender_addon.masks import outlines as subjects
 
 KINDS = ("PLAIN_AXES", "ARROWS", "SINGLE_ARROW", "CIRCLE", "CUBE", "SPHERE", "CONE", "IMAGE")
 VIEWS = {

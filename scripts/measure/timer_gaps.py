@@ -25,9 +25,9 @@ PROMPT, PHRASE = "a red ball on grass", "a red ball"
 TICK_SECONDS = 0.005
 SETTLE_SECONDS, BASELINE_SECONDS = 3.0, 15.0
 OURS = {
-    "generation": ("start", "_tick"),
-    "checking": ("advance",),
-    "overlay": ("_current_outlines", "_draw_bars", "_draw_lines"),
+    "making.generation": ("start", "_tick"),
+    "shot.check": ("advance",),
+    "interface.overlay": ("_current_outlines", "_draw_bars", "_draw_lines"),
 }
 """Functions of the add-on's that the main thread runs; its panels' ``draw`` come on top."""
 
@@ -94,7 +94,7 @@ class Ticks:
     def _tick(self) -> float | None:
         now, busy = time.perf_counter(), self._processor()
         own = [call for call in self._own.calls[-100:] if call[0] > self._last]
-        job = sys.modules[f"{ADDON}.generation"].current()
+        job = sys.modules[f"{ADDON}.making.generation"].current()
         moment = job.phase if job and job.attempts else "click and import"
         self.gaps.append(
             {
@@ -191,7 +191,7 @@ def measure(out: Path, model: str, steps: int):
 
 
 def _situations(view: Viewport, own: Own):
-    generation, found = sys.modules[f"{ADDON}.generation"], {}
+    generation, found = sys.modules[f"{ADDON}.making.generation"], {}
     ticks = Ticks(own)
     yield BASELINE_SECONDS
     found["no job"] = ticks.end()

@@ -24,7 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import random_scenes
 from truth import render_labels
 
-from blender_addon import cameras, headless, projection, sampling, subjects
+from blender_addon.command import program as headless
+from blender_addon.masks import cameras, projection, sampling
+from blender_addon.masks import outlines as subjects
 
 NUDGE = 0.01
 """In pixels: Cycles takes its sample within 0.005 of the pixel's centre.

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from blender_addon.engine_client import EngineProcess, Event, Failure, Result
+from blender_addon.engine.process import EngineProcess, Event, Failure, Result
 from blender_addon.errors import PeekabooError
 
 

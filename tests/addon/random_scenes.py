@@ -13,7 +13,7 @@ import numpy as np
 from mathutils import Vector
 from scenes import add_camera, add_empty, add_mesh
 
-from blender_addon.geometry import convex_hull
+from blender_addon.masks.geometry import convex_hull
 
 BOX_CORNERS = list(itertools.product((-1, 1), repeat=3))
 BOX_FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]

@@ -5,7 +5,7 @@ import math
 
 import bpy
 
-from blender_addon import shot
+from blender_addon.shot import layout as shot
 
 PROMPT = "a red ball and a blue cube on grass"
 

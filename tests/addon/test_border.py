@@ -6,8 +6,8 @@ import json
 import pytest
 from scenes import small_shot, write_shot
 
-from blender_addon import engine_messages
-from blender_addon.phrases import phrase_problem
+from blender_addon.engine import messages as engine_messages
+from blender_addon.shot.phrases import phrase_problem
 
 REFUSALS = {
     "empty_phrase": ("has no phrase",),

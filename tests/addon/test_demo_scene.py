@@ -5,7 +5,7 @@ import demo_scene
 import numpy as np
 from house import demo_shot
 
-from blender_addon import shot
+from blender_addon.shot import layout as shot
 
 
 def test_the_cube_passes_behind_the_ball_and_both_stay_in_view(scene):

@@ -5,7 +5,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from blender_addon import engine_client
+from blender_addon.engine import process as engine_client
 
 SIZE = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 ENGINE_TESTS = Path(__file__).resolve().parent.parent / "engine"

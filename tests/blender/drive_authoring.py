@@ -42,7 +42,7 @@ class Holds:
 
 def scenario_author(hands: Hands):
     """Add a subject through the search, name it, animate it, let the check warn, undo, keep a preset."""
-    checking, scene = addon("checking"), bpy.context.scene
+    checking, scene = addon("shot.check"), bpy.context.scene
     holds = Holds(checking)
     scene.frame_end = 48
     bpy.data.objects.remove(bpy.data.objects["Cube"])
@@ -116,8 +116,8 @@ def scenario_import(hands: Hands):
         bpy.ops.peekaboo.import_layout("EXEC_DEFAULT", True, filepath=str(layouts), record="2")
     yield PAUSE
     scene.frame_set(100)
-    yield from until(lambda: clean(addon("checking")))
-    facts["warned"] = texts(addon("checking"))
+    yield from until(lambda: clean(addon("shot.check")))
+    facts["warned"] = texts(addon("shot.check"))
     yield from hands.picture("4-layout")
     facts["imported"] = [bpy.context.object.peekaboo.phrase, scene.peekaboo.prompt]
     return facts

@@ -41,7 +41,7 @@ def scenario_open_another(hands: Hands):
 
 def scenario_killed(hands: Hands):
     """Let the engine be killed in each phase, and while it waits; it is told, and nothing is lost."""
-    generation = addon("generation")
+    generation = addon("making.generation")
     generation.POLL_SECONDS = 0.005  # phases of the tiny model are short
     yield from prepare(hands)
     settings = shot_settings()
@@ -71,7 +71,7 @@ def scenario_killed(hands: Hands):
 
 def scenario_trouble(hands: Hands):
     """Render, save, undo, redo in mid generation; then the disk is full; then the environment is gone."""
-    engine_state = addon("engine_state")
+    engine_state = addon("making.set_up")
     yield from prepare(hands)
     with hands.context():
         bpy.ops.peekaboo.check_engine()
@@ -92,7 +92,7 @@ def scenario_trouble(hands: Hands):
     python = Path(os.environ["PEEKABOO_PYTHON"])
     with hands.context():
         bpy.ops.peekaboo.free_memory()
-    yield from until(lambda: not addon("generation").engine_is_up())
+    yield from until(lambda: not addon("making.generation").engine_is_up())
     script = python.read_text()
     python.write_text(script.replace("exec", "ulimit -f 1; exec"))
     yield from generate(hands)
@@ -118,7 +118,7 @@ def scenario_one_clip(hands: Hands):
 def scenario_leave(hands: Hands):
     """Leave a clip being generated, and Blender open until the test ends it, or quit where it says so."""
     yield from start(hands)
-    yield from until(lambda: addon("generation").current().step >= 1)
+    yield from until(lambda: addon("making.generation").current().step >= 1)
     return {"pids": [engine_pid()]}
 
 
@@ -141,7 +141,7 @@ def render_and_save(hands: Hands):
     yield from until(lambda: done)
     yield from until(lambda: not bpy.app.is_job_running("RENDER"))
     bpy.ops.wm.save_mainfile()
-    return [not bpy.data.is_dirty, bool(addon("generation").unfinished())]
+    return [not bpy.data.is_dirty, bool(addon("making.generation").unfinished())]
 
 
 def shot_settings() -> list:

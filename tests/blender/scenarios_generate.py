@@ -28,7 +28,7 @@ def author(hands: Hands):
     yield from hands.picture("2-phrase-not-in-prompt")
     can_generate = [bpy.ops.peekaboo.generate.poll()]
     yield from hands.fill("prompt", PROMPT, enter=False)
-    as_typed = addon("authoring").prompt_problem(bpy.context.scene)
+    as_typed = addon("authoring.placing").prompt_problem(bpy.context.scene)
     yield from hands.key("RET")
     yield PAUSE
     can_generate.append(bpy.ops.peekaboo.generate.poll())
@@ -45,7 +45,7 @@ def author(hands: Hands):
 
 def scenario_generate(hands: Hands):
     """Generate, cancel with ESC, generate again to the end on the same engine, see the strip, undo, redo."""
-    generation, scene = addon("generation"), bpy.context.scene
+    generation, scene = addon("making.generation"), bpy.context.scene
     scene.frame_end = 24
     yield from hands.open_tab()
     facts = yield from author(hands)
@@ -86,7 +86,7 @@ def scenario_generate(hands: Hands):
 
 def scenario_takes(hands: Hands):
     """Queue takes, cancel one that waits; in the sequencer's sidebar retake, show masks, restore."""
-    generation, scene = addon("generation"), bpy.context.scene
+    generation, scene = addon("making.generation"), bpy.context.scene
     scene.frame_end = 24
     yield from hands.open_tab()
     yield from prepare(hands)
@@ -124,7 +124,7 @@ def scenario_takes(hands: Hands):
 
 def scenario_scenes(hands: Hands):
     """Queue two takes of each of two scenes, and look at the folder of one."""
-    generation, scene = addon("generation"), bpy.context.scene
+    generation, scene = addon("making.generation"), bpy.context.scene
     scene.frame_end = 24
     yield from hands.open_tab()
     yield from prepare(hands)

@@ -45,22 +45,22 @@ def start(hands: Hands):
     """Make a shot without the mouse, and begin to generate it."""
     yield from prepare(hands)
     yield from generate(hands)
-    yield from until(lambda: addon("generation").engine_is_up())
+    yield from until(lambda: addon("making.generation").engine_is_up())
 
 
 def all_done():
     """Wait until there is no job left."""
-    yield from until(lambda: not addon("generation").unfinished())
+    yield from until(lambda: not addon("making.generation").unfinished())
 
 
 def engine_pid() -> int:
     """The process of the warm engine."""
-    return addon("generation")._queue.keeper.engine.process.pid
+    return addon("making.generation")._queue.keeper.engine.process.pid
 
 
 def outcome() -> str:
     """The sentence that the panel shows last."""
-    return addon("generation").outcomes()[-1].text
+    return addon("making.generation").outcomes()[-1].text
 
 
 def save(hands: Hands):

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make subjects: new empties in view of the camera, or objects that are there; and check their phrases."""
+
+from __future__ import annotations
+
+import colorsys
+
+import bpy
+from mathutils import Matrix, Vector
+
+from .. import compat
+from ..errors import PeekabooError
+from ..masks import outlines as subjects
+from ..shot import phrases
+
+CAN_HAVE_EXTENT = {"EMPTY", "MESH", "CURVE", "SURFACE", "FONT", "META"}
+"""Types of objects whose shape can be projected."""
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+FIRST_HUE = 0.07
+"""Orange; the next hues are each a golden section further, so that neighbours differ most."""
+
+COLUMNS = (0.0, -0.5, 0.5)
+"""Where new subjects go in turn, from the left (-1) to the right edge (1) of the camera's frame."""
+
+
+def marked(scene) -> list:
+    """List the objects of a scene that are subjects, enabled or not, by name."""
+    return sorted((obj for obj in scene.objects if obj.peekaboo.is_subject), key=lambda obj: obj.name)
+
+
+def new_color(count: int) -> tuple[float, float, float]:
+    """A colour unlike those of ``count`` subjects before: display RGB in 0..1."""
+    return colorsys.hsv_to_rgb((FIRST_HUE + count * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
+
+
+def mark(scene, obj, phrase: str = "") -> None:
+    """Make an object of a scene a subject, with a colour of its own."""
+    compat.show_in_sequencers(scene)  # now, since all windows are drawn anew for it
+    obj.peekaboo.color = new_color(len(marked(scene)))
+    obj.peekaboo.is_subject = obj.peekaboo.enabled = True
+    if phrase:
+        obj.peekaboo.phrase = phrase
+
+
+def unmark(obj) -> None:
+    """Make an object no subject any more; its phrase and colour are kept, should it become one again."""
+    obj.peekaboo.is_subject = False
+
+
+def add_subject(context, shape: str, size: float, location: Vector, phrase: str = ""):
+    """Add an empty that is a subject, select it and nothing else; returns it.
+
+    Args:
+        context: with the scene and the collection that get it.
+        shape: an ``empty_display_type``.
+        size: half its extent, in world units.
+        location: of its origin, in world space.
+        phrase: that names it in the prompt.
+    """
+    empty = bpy.data.objects.new("Subject", None)
+    empty.empty_display_type, empty.empty_display_size = shape, size
+    empty.location = location
+    context.collection.objects.link(empty)
+    mark(context.scene, empty, phrase)
+    select_only(context.view_layer, empty)
+    return empty
+
+
+def select_only(view_layer, obj) -> None:
+    """Select an object and no other, and make it the active one."""
+    for other in view_layer.objects.selected:
+        other.select_set(False)
+    obj.select_set(True)
+    view_layer.objects.active = obj
+
+
+def distance_of_cursor(scene) -> float:
+    """How far the 3D cursor is from the scene's camera, along its line of sight.
+
+    Where it is behind the camera, ten times the size that the camera is drawn with.
+    """
+    place, turn, _ = scene.camera.matrix_world.decompose()
+    depth = -(Matrix.LocRotScale(place, turn, None).inverted() @ scene.cursor.location).z
+    return depth if depth > scene.camera.data.clip_start else 10.0 * scene.camera.data.display_size
+
+
+def place_in_view(scene) -> Vector:
+    """Find a place before the camera for the next subject, in world space.
+
+    It lies on the horizontal middle line of the camera's frame; see :func:`distance_of_cursor`.
+
+    Raises:
+        PeekabooError: there is no camera.
+    """
+    camera = scene.camera
+    if camera is None or camera.type != "CAMERA":
+        raise PeekabooError(
+            "The scene has no camera to place the subject before: add one, or place it at the 3D cursor."
+        )
+    place, turn, _ = camera.matrix_world.decompose()
+    to_world = Matrix.LocRotScale(place, turn, None)
+    depth = distance_of_cursor(scene)
+    right, _, left, _ = camera.data.view_frame(scene=scene)
+    reach = abs(right.x - left.x) / 2
+    if camera.data.type == "PERSP":
+        reach *= depth / abs(right.z)
+    middle = (right + left) / 2 * (depth / abs(right.z) if camera.data.type == "PERSP" else 1)
+    column = COLUMNS[len(marked(scene)) % len(COLUMNS)]
+    return to_world @ Vector((middle.x + column * reach, middle.y, -depth))
+
+
+def prompt_problem(scene) -> str | None:
+    """Say in one sentence why the prompt does not fit the subjects; None while there is nothing to say."""
+    prompt = scene.peekaboo.prompt
+    if not prompt.strip():
+        return "Say what the clip shows, with the phrase of each subject in it."
+    used = subjects.used_subjects(scene, update=False)
+    return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands ``blender --command peekaboo``: what they are called, take, print and exit with."""

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``blender shot.blend --command peekaboo``; what it generates with, scripts share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..engine import environment as engine_setup
+from ..engine import process as engine_client
+from ..engine import torch_builds
+from ..errors import PeekabooError
+from ..interface import preferences
+from ..masks import painting as preview
+from ..shot import findings
+from ..shot import layout as shot
+from ..takes import folders as takes
+from . import options
+from . import program as headless
+from .console import Console
+
+
+def generate(asked: argparse.Namespace, online: bool = True) -> None:
+    """Make a clip of each scene with each seed.
+
+    Args:
+        asked: as :func:`add_generate` describes it; what is left out stays as the scene has it.
+        online: whether the engine may download a model.
+
+    Raises:
+        PeekabooError: not all clips are there.
+    """
+    scenes, made = options.chosen_scenes(asked.scene), 0
+    if asked.save and not bpy.data.filepath:
+        raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
+    console = Console(asked.json)
+    device = torch_builds.torch_device(_device(asked))
+    settings = engine_client.Settings(
+        _engine_python(asked), online, headless.IDLE_SECONDS, device, steps_back=False
+    )
+    try:
+        with options.overridden(scenes, asked):
+            for order, result in headless.generate(_orders(scenes, asked, console), settings, console):
+                made += 1
+                console.result(
+                    f"clip {result.clip}",
+                    "clip",
+                    scene=order.scene.name,
+                    seed=order.seed,
+                    clip=str(result.clip),
+                    info=str(result.info),
+                    seconds=result.seconds,
+                )
+    finally:
+        if asked.save and made:
+            headless.save_blend(Path(bpy.data.filepath))
+            console.result(f"saved {bpy.data.filepath}", "file", file=bpy.data.filepath)
+
+
+def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterator[headless.Order]:
+    """What is to be made; folders come into being one by one, as their clips are begun."""
+    layouts = [headless.read_shot(scene, console) for scene in scenes]  # what is wrong shows before all work
+    shots = [
+        (scene, layout, seed)
+        for scene, layout in zip(scenes, layouts, strict=True)
+        for seed in asked.seeds or [shot.next_seed(scene)]
+    ]
+    for scene, layout, seed in shots:
+        folder = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
+        yield headless.Order(scene, layout, seed, folder)
+
+
+def _engine_python(asked: argparse.Namespace) -> Path:
+    return engine_client.find_python(asked.python) if asked.python else preferences.engine_python()
+
+
+def _device(asked: argparse.Namespace) -> str:
+    return asked.device or preferences.device()
+
+
+def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path:
+    if out is None:
+        return takes.new_folder(scene)
+    return out.resolve() / f"{bpy.path.clean_name(scene.name)}_seed_{seed}" if several else out.resolve()
+
+
+def masks(asked: argparse.Namespace) -> None:
+    """Write each scene's job folder, which an engine elsewhere can take, and pictures of its masks.
+
+    Raises:
+        PeekabooError: what keeps a job from being made.
+    """
+    console = Console(asked.json)
+    scenes = options.chosen_scenes(asked.scene)
+    with options.overridden(scenes, asked):
+        for order in _orders(scenes, asked, console):
+            job = order.folder / "job"
+            made = shot.make_job(order.scene, order.layout, order.seed)
+            shot.write_job(made, order.layout.labels, job)
+            pictures = order.folder / "masks"
+            drawn = preview.write_masks(order.scene, order.layout, pictures) if asked.pictures else []
+            console.result(
+                f"job {job}",
+                "job",
+                scene=order.scene.name,
+                seed=order.seed,
+                job=str(job),
+                pictures=list(map(str, drawn)),
+                warnings=_warnings(order.layout, console),
+            )
+
+
+def check(asked: argparse.Namespace) -> None:
+    """Say what the engine runs with, and what may be wrong with the scenes that have subjects.
+
+    Raises:
+        PeekabooError: what is missing.
+    """
+    console, scenes = Console(asked.json), options.chosen_scenes(asked.scene)
+    ready = engine_setup.check(_engine_python(asked), _device(asked))
+    console.result(ready, "engine", text=ready)
+    for scene in scenes:
+        if asked.scene or any(obj.peekaboo.is_subject for obj in scene.objects):
+            layout = shot.read_shot(scene)
+            mapping = shot.mapping_in_words(layout.timing, len(layout.labels))
+            console.result(
+                f'scene "{scene.name}": {mapping}',
+                "scene",
+                scene=scene.name,
+                frames=mapping,
+                warnings=_warnings(layout, console),
+            )
+
+
+def _warnings(layout: shot.Layout, console: Console) -> list[str]:
+    texts = [finding.text for finding in findings.find(layout)]
+    for text in texts:
+        console.say(f"warning: {text}")
+    return texts
+
+
+def set_up(asked: argparse.Namespace) -> None:
+    """Make or complete the engine's own environment.
+
+    Raises:
+        PeekabooError: there is no usable environment.
+    """
+    if not bpy.app.online_access:
+        raise PeekabooError("Blender may not go online: put --online-mode before --command.")
+    console = Console(asked.json)
+    folder, packages = preferences.own_environment(), engine_setup.requirements()
+    device = _device(asked)
+    task = engine_setup.Task(lambda task: engine_setup.install(task, folder, packages, device))
+    ready = headless.wait(task, console)
+    console.result(ready, "engine", text=ready)
+
+
+def add_generate(parser: argparse.ArgumentParser) -> None:
+    """Add the options of :func:`generate`."""
+    options.add_shot(parser)
+    options.add_engine(parser)
+    parser.add_argument("--save", action="store_true", help="save the .blend with the clips in its sequencer")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = options.Parser(prog="blender FILE.blend --command peekaboo")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    making = commands.add_parser("generate", help="make clips, and put them into the sequencer")
+    add_generate(making)
+    making.set_defaults(call=lambda asked: generate(asked, bpy.app.online_access))
+    masking = commands.add_parser("masks", help="write what the engine is given, without an engine")
+    options.add_shot(masking)
+    masking.add_argument("--pictures", action="store_true", help="also a PNG of each frame's masks")
+    masking.set_defaults(call=masks)
+    checking = commands.add_parser("check", help="say whether the engine can run, and look at the shot")
+    checking.add_argument("--scene", action="append", metavar="NAME", help="the scene to look at")
+    options.add_engine(checking)
+    options.add_json(checking)
+    checking.set_defaults(call=check)
+    setting_up = commands.add_parser("setup", help="make the engine's own environment")
+    options.add_device(setting_up)
+    options.add_json(setting_up)
+    setting_up.set_defaults(call=set_up)
+    return parser
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns Blender's exit code."""
+    return headless.exit_code(_main, arguments)
+
+
+def _main(arguments: list[str]) -> None:
+    asked = _parser().parse_args(arguments)
+    asked.call(asked)
+
+
+_command: Any = None
+
+
+def register():
+    """Add the command to Blender's command line."""
+    global _command
+    _command = bpy.utils.register_cli_command("peekaboo", run)
+
+
+def unregister():
+    """Take the command away."""
+    global _command
+    bpy.utils.unregister_cli_command(_command)
+    _command = None

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine's catalogue says about its models, read without importing the engine."""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+from ..errors import PeekabooError
+from .process import engine_folder
+
+DEFAULT_MODEL = "shapes"
+
+PARTS = ("unet", "vae", "text_encoder")
+"""Folders of a model that hold weights."""
+WEIGHTS = {".safetensors", ".bin"}
+
+
+@cache
+def catalogue() -> dict[str, dict]:
+    """Read the models that the engine knows by name; the keys of an entry are those of ``models.json``."""
+    return _read(engine_folder() / "models.json")
+
+
+def model_size(name: str) -> tuple[int, int, int]:
+    """Find the width, height and number of frames that a model makes.
+
+    Args:
+        name: of a model in the catalogue, or the path of a diffusers folder.
+
+    Raises:
+        PeekabooError: there is no such model, or a folder does not tell its size.
+    """
+    entry = catalogue().get(name)
+    if entry is None:
+        return _folder_size(name)
+    return entry["width"], entry["height"], entry["num_frames"]
+
+
+def located(name: str) -> str:
+    """A model as an engine finds it from any current folder: a folder by its whole path, others by name."""
+    return name if name in catalogue() else str(Path(name).absolute())
+
+
+def temporal_compression(name: str) -> int:
+    """Frames of the clip that one latent frame of a model stands for, after the first, which stands alone."""
+    entry = catalogue().get(name)
+    if entry is None:
+        entry = _read(Path(name) / "peekaboo.json") if (Path(name) / "peekaboo.json").is_file() else {}
+    return entry.get("temporal_compression", 1)
+
+
+def hub_cache() -> Path:
+    """The folder in which Hugging Face's libraries keep what they download, as the environment says."""
+    for variable, inside in (
+        ("HF_HUB_CACHE", ""),
+        ("HUGGINGFACE_HUB_CACHE", ""),
+        ("HF_HOME", "hub"),
+        ("XDG_CACHE_HOME", "huggingface/hub"),
+    ):
+        if stated := os.environ.get(variable):
+            return Path(stated).expanduser() / inside
+    return Path.home() / ".cache" / "huggingface" / "hub"
+
+
+def is_downloaded(name: str) -> bool:
+    """Whether the weights of a model of the catalogue are on this machine."""
+    entry = catalogue()[name]
+    if entry["embedded"]:
+        return True
+    folder = hub_cache() / f"models--{entry['source'].replace('/', '--')}"
+    try:
+        revision = entry["revision"] or (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        return False
+    snapshot = folder / "snapshots" / revision
+    # a download that was cut short leaves links to files that are not there
+    return (snapshot / "model_index.json").is_file() and all(
+        any(path.is_file() for path in (snapshot / part).glob("*model*.*") if path.suffix in WEIGHTS)
+        for part in PARTS
+    )
+
+
+def describe(name: str) -> list[str]:
+    """List what one wants to know of a model before choosing it; see :func:`model_size`."""
+    width, height, num_frames = model_size(name)
+    facts = [f"{width} × {height}", f"{num_frames} frames"]
+    if entry := catalogue().get(name):
+        facts += [f"{entry['memory_gb']} GB of memory", entry["licence"]]
+        if not entry["embedded"]:
+            missing = f"not downloaded yet (up to {entry['download_gb']:g} GB)"
+            facts.append("downloaded" if is_downloaded(name) else missing)
+    return facts
+
+
+def _folder_size(path: str) -> tuple[int, int, int]:
+    """Size of a diffusers folder: as its ``peekaboo.json`` states, else from its configuration, 16 frames."""
+    folder = Path(path)
+    if not (folder / "model_index.json").is_file():
+        names = ", ".join(catalogue())
+        raise PeekabooError(f'There is no model "{path}": choose one of {names}, or give a diffusers folder.')
+    try:
+        stated = _read(folder / "peekaboo.json") if (folder / "peekaboo.json").is_file() else {}
+        sample = _read(folder / "unet" / "config.json").get("sample_size") or 32
+        factor = 2 ** (len(_read(folder / "vae" / "config.json")["block_out_channels"]) - 1)
+        height, width = sample if isinstance(sample, list) else (sample, sample)
+        size = {"width": width * factor, "height": height * factor, "num_frames": 16} | stated
+        return int(size["width"]), int(size["height"]), int(size["num_frames"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise PeekabooError(
+            f'"{path}" is not a text-to-video folder: give one with a unet and a vae.'
+        ) from None
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the engine as a subprocess in its own Python, and read its events; imports no bpy.
+
+A reader thread turns the engine's JSON lines into messages on a queue and does nothing else. Whoever started
+the engine drains the queue: a plain loop (:meth:`EngineProcess.events`), or a timer of Blender's
+(:meth:`EngineProcess.poll`).
+
+The engine watches its stdin and stops when that closes, so that it never outlives the process that started
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import PeekabooError
+from . import isolation
+from .messages import Event, Failure, Hello, Notice, Phase, Preview, Progress, Result, Start, parse
+
+__all__ = [
+    "EngineProcess",
+    "Event",
+    "Failure",
+    "Hello",
+    "Notice",
+    "Phase",
+    "Preview",
+    "Progress",
+    "Result",
+    "Settings",
+    "Start",
+    "WarmEngine",
+    "engine_folder",
+    "find_python",
+    "python_of",
+]
+
+START_SECONDS = 20.0
+"""How long the engine's process may take to give a sign of life."""
+HELLO_SECONDS = 60.0
+"""How long it may then take to say hello: to import torch from a cold disk."""
+CANCEL_SECONDS = 10.0
+"""How long the engine may take to finish its step after its stdin was closed."""
+TERMINATE_SECONDS = 3.0
+"""How long the engine may take to end after SIGTERM."""
+NICENESS = 10
+"""How far the engine steps back for other processes, where the system knows such a thing."""
+LOW_PRIORITY = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
+"""The same for Windows, which wants to know it at the start; nothing elsewhere."""
+REAP_INTERVAL = 0.02
+"""Seconds between two looks at an engine that is waited for."""
+
+OWN_ENVIRONMENT = "engine"
+"""Name of the folder in the extension's that has the engine's own environment."""
+COMPLETE = "peekaboo-complete.txt"
+"""File in that environment which says that its set-up came to its end."""
+
+PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+
+
+def engine_folder() -> Path:
+    """Find the folder of the engine's package: in the built extension, or beside the add-on in a checkout."""
+    inside = PACKAGE_FOLDER / "peekaboo_engine"
+    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "peekaboo_engine"
+
+
+def find_python(explicit: str | None = None, extension_folder: Path | None = None) -> Path:
+    """Find the Python that the engine runs in.
+
+    The first of: ``explicit``, the environment variable ``PEEKABOO_PYTHON``, the checkout's ``.venv``, and
+    the environment in the extension's own folder.
+
+    Args:
+        explicit: what the user has chosen: an interpreter, or the folder of a virtual environment; the
+            variable may name either, too.
+        extension_folder: where the extension may keep files.
+
+    Raises:
+        PeekabooError: a chosen Python does not exist, or there is none, or the variable's depends on the
+            current folder, which may be that of somebody else's .blend.
+    """
+    if chosen := explicit or os.environ.get("PEEKABOO_PYTHON"):
+        if not explicit and not Path(chosen).is_absolute():
+            raise PeekabooError(
+                f'PEEKABOO_PYTHON is "{chosen}", which depends on the current folder: set it to a whole path.'
+            )
+        python = python_of(Path(chosen)) if Path(chosen).is_dir() else Path(chosen)
+        if not python.is_file():
+            remedy = "correct the path" if explicit else "correct or unset PEEKABOO_PYTHON"
+            raise PeekabooError(f'The engine\'s Python "{python}" does not exist: {remedy}.')
+        return python
+    homes = [PACKAGE_FOLDER.parent / ".venv"]
+    if extension_folder is not None:
+        homes.append(extension_folder / OWN_ENVIRONMENT)
+    for home in homes:
+        if (python := python_of(home)).is_file():
+            if home.name == OWN_ENVIRONMENT and not (home / COMPLETE).is_file():
+                raise PeekabooError(
+                    "The engine's set-up is not complete: press Set Up Engine to go on with it."
+                )
+            return python
+    raise PeekabooError(
+        "The engine's Python environment is not there: press Set Up Engine, or choose an existing Python in "
+        "the add-on's preferences (in a checkout, run scripts/demo once)."
+    )
+
+
+def python_of(home: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an engine is started with; with others it is another engine.
+
+    Attributes:
+        python: the interpreter that it runs in.
+        online: whether it may download a model.
+        idle_seconds: after so long without a job it ends by itself.
+        device: what it computes on, as torch calls that, or ``auto``.
+        steps_back: whether others get the cores first: where there is a window that is to stay lively.
+    """
+
+    python: Path
+    online: bool
+    idle_seconds: float
+    device: str = "auto"
+    steps_back: bool = True
+
+
+class EngineProcess:
+    """A process of the engine: started, read, and ended in the end."""
+
+    def __init__(self, arguments: list[str], python: Path, log: Path, online: bool, steps_back: bool = True):
+        """Start it.
+
+        Args:
+            arguments: of the engine's command line.
+            python: the interpreter that has the engine's requirements.
+            log: where the engine's stderr goes.
+            online: whether the engine may download a model.
+            steps_back: see :class:`Settings`.
+
+        Raises:
+            PeekabooError: the interpreter cannot be run, or the log cannot be written.
+        """
+        self.log = log
+        try:
+            with log.open("wb") as log_file:
+                self.process = subprocess.Popen(
+                    isolation.command(python, engine_folder() / "start.py", *arguments),
+                    cwd=isolation.FOLDER,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log_file,
+                    env=isolation.environment(online),
+                    start_new_session=True,
+                    creationflags=LOW_PRIORITY if steps_back else 0,
+                )
+        except OSError as error:
+            raise PeekabooError(
+                f'The engine cannot be started with "{python}" ({error.strerror}): choose another '
+                "Python for it."
+            ) from None
+        if steps_back:
+            _step_back(self.process.pid)
+        self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._patience = START_SECONDS
+        self._deadline: float | None = time.monotonic() + START_SECONDS
+        self._ended = False
+        self._stop_at: float | None = None
+        self._terminated = False
+        threading.Thread(target=self._read, name="Peekaboo engine reader", daemon=True).start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event has been handed out: one that is about no job and says that all is over."""
+        return self._ended
+
+    def poll(self) -> list[Event]:
+        """Take the events that have come in, without waiting."""
+        events = []
+        while not self._ended:
+            try:
+                message = self._messages.get_nowait()
+            except queue.Empty:
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    events.append(self._end(self._no_hello()))
+                break
+            events.append(self._handle(message))
+        return events
+
+    def events(self) -> Iterator[Event]:
+        """Wait for events and hand them out, to the last."""
+        while not self._ended:
+            patience = None if self._deadline is None else max(0, self._deadline - time.monotonic())
+            try:
+                message = self._messages.get(timeout=patience)
+            except queue.Empty:
+                yield self._end(self._no_hello())
+            else:
+                yield self._handle(message)
+
+    def cancel(self) -> None:
+        """End the engine and wait for it: ask, then terminate, then kill.
+
+        Does nothing to one that has ended.
+        """
+        self.stop()
+        while not self.reap():
+            time.sleep(REAP_INTERVAL)
+
+    def stop(self, patience: float = CANCEL_SECONDS) -> None:
+        """Ask the engine to end, without waiting; keep calling :meth:`reap` afterwards.
+
+        Args:
+            patience: seconds that it gets before it is terminated. A later, shorter one counts.
+        """
+        self._ended = True
+        deadline = time.monotonic() + patience
+        if self._stop_at is None:
+            self._stop_at = deadline
+            with suppress(OSError):  # what it has not read when it ended
+                self.process.stdin.close()
+        self._stop_at = min(self._stop_at, deadline)
+
+    def reap(self) -> bool:
+        """Say whether a stopped engine is gone; past its deadlines it is terminated, then killed.
+
+        Never waits, so that Blender's timers can call it.
+        """
+        if self.process.poll() is not None:
+            return True
+        overdue = 0.0 if self._stop_at is None else time.monotonic() - self._stop_at
+        if overdue > TERMINATE_SECONDS:
+            self._kill()
+        elif overdue > 0 and not self._terminated:
+            self._terminated = True
+            self.process.terminate()
+        return False
+
+    def _kill(self) -> None:
+        """Kill the engine with all that it has started; it leads a session of its own."""
+        if os.name == "posix":
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+
+    def _read(self) -> None:
+        """Turn lines into messages until the engine closes its stdout; runs in a thread."""
+        for line in self.process.stdout or ():
+            try:
+                event = parse(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                event = Failure("protocol", f'The engine wrote what it should not; its log is "{self.log}".')
+            if event is not None:
+                self._messages.put(event)
+        with suppress(subprocess.TimeoutExpired):  # here, since whoever polls must not wait
+            self.process.wait(TERMINATE_SECONDS)
+        self._messages.put(None)
+
+    def _handle(self, message: Event | None) -> Event:
+        if isinstance(message, Start):
+            self._patience, self._deadline = HELLO_SECONDS, time.monotonic() + HELLO_SECONDS
+        if isinstance(message, Hello):
+            self._deadline = None
+        if message is None:
+            message = self._died()
+        if isinstance(message, Result) and not message.clip.is_file():
+            message = Failure(
+                "no_clip",
+                f'The engine left no clip at "{message.clip}"; its log is "{self.log}".',
+                message.job,
+            )
+        is_last = isinstance(message, Result | Failure) and message.job is None
+        return self._end(message) if is_last else message
+
+    def _end(self, event: Event) -> Event:
+        self._ended = True
+        return event
+
+    def _no_hello(self) -> Failure:
+        return Failure(
+            "no_hello",
+            f'The engine did not answer within {self._patience:.0f} seconds; its log is "{self.log}".',
+        )
+
+    def _died(self) -> Failure:
+        """Say how an engine ended that closed its stdout without a result."""
+        code = self.process.poll()
+        if code is None:
+            return Failure("silent", f'The engine closed its output without a clip; its log is "{self.log}".')
+        if code == -9:  # SIGKILL, a name that Windows does not know
+            return Failure(
+                "killed",
+                "The engine was killed by SIGKILL, as happens when memory runs out: close other programs, or "
+                f'take a smaller model; its log is "{self.log}".',
+            )
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if code and self._deadline is not None:  # it has not said hello
+            return Failure(
+                "died",
+                f"The engine {how} at its start: press Check Engine in the preferences to learn what is "
+                f'missing; its log is "{self.log}".',
+            )
+        return Failure(
+            "died" if code else "left",
+            f'The engine {how} before the clip was done; its log is "{self.log}".',
+        )
+
+
+class WarmEngine(EngineProcess):
+    """An engine that runs one job after the other, and keeps the model loaded between them."""
+
+    def __init__(self, settings: Settings, log: Path):
+        """Start the engine; raises as :class:`EngineProcess`."""
+        arguments = ["serve", "--idle", str(settings.idle_seconds), "--device", settings.device]
+        super().__init__(arguments, settings.python, log, settings.online, settings.steps_back)
+
+    def generate(self, job: str, job_folder: Path, out_folder: Path) -> None:
+        """Ask for a clip; the events about it carry ``job``."""
+        # absolute, since the engine's current folder is another one
+        self._ask(request="generate", id=job, job=str(job_folder.absolute()), out=str(out_folder.absolute()))
+
+    def cancel_job(self, job: str) -> None:
+        """Ask for the end of a job; answered with a :class:`Failure` of code ``cancelled``."""
+        self._ask(request="cancel", id=job)
+
+    def _ask(self, **request: str) -> None:
+        with suppress(OSError, ValueError):  # it is gone, or was told to end: the next event says so
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+
+
+def _step_back(process: int) -> None:
+    """Let Blender's window come first where it and the engine want the same cores.
+
+    Linux may share the cores out among sessions before it looks at the processes in them, and the engine
+    leads a session of its own: then its nice value alone says nothing to Blender. See "The autogroup feature"
+    in sched(7).
+    """
+    if hasattr(os, "setpriority"):
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process, NICENESS)
+    with suppress(OSError):  # not Linux, or one without that feature
+        Path(f"/proc/{process}/autogroup").write_text(str(NICENESS), encoding="ascii")

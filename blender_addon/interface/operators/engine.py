@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators that see to the engine's environment."""
+
+from collections.abc import Callable
+
+import bpy
+
+from ...errors import PeekabooError
+from ...making import generation
+from ...making import set_up as engine_state
+from .. import preferences
+
+
+class _SeesToEnvironment:
+    """An operator that begins something with the engine's environment; ``begin`` is what."""
+
+    begin: Callable[[], None]
+
+    @classmethod
+    def poll(cls, _context):
+        """Nothing else is going on."""
+        if engine_state.is_busy():
+            cls.poll_message_set("The engine is being set up or checked")
+            return False
+        return True
+
+    def execute(self, _context):
+        """Begin, or show why not."""
+        try:
+            self.begin()
+        except PeekabooError as error:
+            engine_state.report(str(error))
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_set_up_engine(_SeesToEnvironment, bpy.types.Operator):
+    """Make the engine's own Python environment: gigabytes to download. Blender's Python is not touched"""
+
+    bl_idname = "peekaboo.set_up_engine"
+    bl_label = "Set Up Engine"
+    bl_options = {"INTERNAL"}
+    begin = staticmethod(engine_state.set_up)
+
+    @classmethod
+    def poll(cls, context):
+        """Also, Blender may go online, and the environment is wanted."""
+        if not super().poll(context):
+            return False
+        if not bpy.app.online_access:
+            cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
+            return False
+        if preferences.names_python():
+            cls.poll_message_set("An existing Python is chosen: clear that first")
+            return False
+        return True
+
+
+class PEEKABOO_OT_check_engine(_SeesToEnvironment, bpy.types.Operator):
+    """See whether the engine has all that it needs, and what it would compute on"""
+
+    bl_idname = "peekaboo.check_engine"
+    bl_label = "Check Engine"
+    bl_options = {"INTERNAL"}
+    begin = staticmethod(engine_state.check)
+
+
+class PEEKABOO_OT_cancel_set_up(bpy.types.Operator):
+    """Stop setting the engine up; what was downloaded is kept"""
+
+    bl_idname = "peekaboo.cancel_set_up"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, _context):
+        """Tell the set-up to end."""
+        engine_state.cancel()
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_free_memory(bpy.types.Operator):
+    """End the engine and give back the memory that it and its model take; the next clip starts it again"""
+
+    bl_idname = "peekaboo.free_memory"
+    bl_label = "Free Memory"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, _context):
+        """There is an engine, and it has nothing to do."""
+        if generation.unfinished():
+            cls.poll_message_set("A clip is being generated: cancel it first")
+            return False
+        if not generation.engine_is_up():
+            cls.poll_message_set("No engine is running")
+            return False
+        return True
+
+    def execute(self, _context):
+        """Let go of the engine."""
+        generation.free_memory()
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        PEEKABOO_OT_set_up_engine,
+        PEEKABOO_OT_check_engine,
+        PEEKABOO_OT_cancel_set_up,
+        PEEKABOO_OT_free_memory,
+    )
+)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators that exchange layouts: box tracks in the format of the paper's benchmark."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, StringProperty
+from bpy_extras.io_utils import ImportHelper
+
+from ...authoring import box_tracks as layouts
+from ...authoring import placing as authoring
+from ...errors import PeekabooError
+
+
+def _records(operator, _context, _text):
+    """The layouts of the chosen file, for the field that asks for one of them."""
+    try:
+        return [(record.id, record.caption) for record in layouts.load(Path(operator.filepath))]
+    except PeekabooError:  # the sentence comes when the file is imported
+        return []
+
+
+class PEEKABOO_OT_import_layout(bpy.types.Operator, ImportHelper):
+    """Make a box track a keyframed subject before the camera"""
+
+    bl_idname = "peekaboo.import_layout"
+    bl_label = "Import Peekaboo Layout"
+    bl_options = {"REGISTER", "UNDO", "PRESET"}
+
+    filename_ext = ".json"
+    filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
+    record: StringProperty(
+        name="Layout",
+        description="Id of the layout in the file; its first one when left empty",
+        search=_records,
+    )
+    use_caption: BoolProperty(
+        name="Caption as Prompt",
+        description="Let the prompt be the layout's caption",
+        default=True,
+    )
+    use_timing: BoolProperty(
+        name="Layout's Frames",
+        description="Let the scene have a frame for each box, at 8 frames a second. "
+        "Otherwise the boxes are spread over the scene's frame range",
+        default=False,
+    )
+    distance: FloatProperty(
+        name="Distance",
+        description="From the camera; 0 for that of the 3D cursor",
+        subtype="DISTANCE",
+        default=0.0,
+        min=0.0,
+        soft_max=100.0,
+    )
+
+    @classmethod
+    def poll(cls, context):
+        """There is a camera to put the subject before."""
+        if context.scene.camera is None:
+            cls.poll_message_set("Add a camera to the scene first")
+        elif context.mode != "OBJECT":
+            cls.poll_message_set("Go to Object Mode first")
+        else:
+            return True
+        return False
+
+    def execute(self, context):
+        """Add the subject."""
+        scene = context.scene
+        try:
+            record = layouts.choose(layouts.load(Path(self.filepath)), self.record)
+            layouts.check([record])
+            if self.use_timing:
+                layouts.take_timing(scene, record)
+            distance = self.distance or authoring.distance_of_cursor(scene)
+            (empty,) = layouts.add_subjects(scene, [record], distance, context.collection)
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if self.use_caption:
+            scene.peekaboo.prompt = record.caption
+        authoring.select_only(context.view_layer, empty)
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory((PEEKABOO_OT_import_layout,))

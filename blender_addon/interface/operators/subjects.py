@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators that make subjects."""
+
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, StringProperty
+
+from ...authoring import placing as authoring
+from ...errors import PeekabooError
+from ...shot import check as checking
+
+SHAPES: Any = [
+    ("SPHERE", "Sphere", "A ball, or scaled an ellipsoid", "SPHERE", 0),
+    ("CUBE", "Cube", "A box", "CUBE", 1),
+    ("CONE", "Cone", "A pyramid", "CONE", 2),
+    ("CIRCLE", "Circle", "A flat disc", "MESH_CIRCLE", 3),
+]
+"""Outlines that an empty can give; the first item is an ``empty_display_type``."""
+
+
+class PEEKABOO_OT_add_subject(bpy.types.Operator):
+    """Add an empty that marks where something is in the clip"""
+
+    bl_idname = "peekaboo.add_subject"
+    bl_label = "Add Subject"
+    bl_options = {"REGISTER", "UNDO"}
+
+    shape: EnumProperty(
+        name="Shape",
+        description="The outline that the subject is to have",
+        items=SHAPES,
+    )
+    size: FloatProperty(
+        name="Size",
+        description="Half the extent",
+        subtype="DISTANCE",
+        default=1.0,
+        min=0.0001,
+        soft_min=0.01,
+        soft_max=100.0,
+    )
+    phrase: StringProperty(name="Phrase", description="The words of the prompt that name what is here")
+    placement: EnumProperty(
+        name="Place",
+        description="Where the subject is put",
+        items=[
+            ("CAMERA", "In View", "Before the camera, as far away as the 3D cursor"),
+            ("CURSOR", "3D Cursor", "At the 3D cursor"),
+        ],
+    )
+
+    @classmethod
+    def poll(cls, context):
+        """Objects are added in object mode."""
+        if context.mode != "OBJECT":
+            cls.poll_message_set("Go to Object Mode first")
+            return False
+        return True
+
+    def execute(self, context):
+        """Add the empty."""
+        try:
+            if self.placement == "CAMERA":
+                location = authoring.place_in_view(context.scene)
+            else:
+                location = context.scene.cursor.location
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        authoring.add_subject(context, self.shape, self.size, location, self.phrase)
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_make_subjects(bpy.types.Operator):
+    """Let the selected objects mark where something is in the clip"""
+
+    bl_idname = "peekaboo.make_subjects"
+    bl_label = "Make Selected Subjects"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """Some selected object can become a subject."""
+        if not _future_subjects(context):
+            cls.poll_message_set(
+                "Select empties, meshes, curves or texts that are no subjects yet, and not linked"
+            )
+            return False
+        return True
+
+    def execute(self, context):
+        """Mark the objects."""
+        for obj in _future_subjects(context):
+            authoring.mark(context.scene, obj)
+        return {"FINISHED"}
+
+
+def _future_subjects(context) -> list:
+    return [
+        obj
+        for obj in context.selected_objects
+        if obj.type in authoring.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject and obj.is_editable
+    ]
+
+
+class PEEKABOO_OT_remove_subject(bpy.types.Operator):
+    """Take the active object off the list of subjects; the object itself stays"""
+
+    bl_idname = "peekaboo.remove_subject"
+    bl_label = "Remove Subject"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """The active object is a subject."""
+        if context.object is None or not context.object.peekaboo.is_subject:
+            cls.poll_message_set("Choose a subject in the list first")
+            return False
+        return True
+
+    def execute(self, context):
+        """Unmark the object."""
+        authoring.unmark(context.object)
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_check_shot(bpy.types.Operator):
+    """See which subjects are out of view or too small at which frames of the clip"""
+
+    bl_idname = "peekaboo.check_shot"
+    bl_label = "Check Shot"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        """Look at all frames; the panel shows what was found."""
+        report = checking.check_now(context.scene)
+        if report.problem:
+            self.report({"ERROR"}, report.problem)
+            return {"CANCELLED"}
+        for finding in report.findings:
+            self.report({"WARNING"}, finding.text)
+        if not report.findings:
+            self.report({"INFO"}, "All subjects are in view")
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        PEEKABOO_OT_add_subject,
+        PEEKABOO_OT_make_subjects,
+        PEEKABOO_OT_remove_subject,
+        PEEKABOO_OT_check_shot,
+    )
+)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators on the takes in a sequencer."""
+
+import shutil
+import sys
+
+import bpy
+
+from ... import compat
+from ...errors import PeekabooError
+from ...shot import restoring
+from ...takes import mask_strips
+from ...takes import strips as sequencer
+
+
+class OnActiveTake:
+    """An operator whose ``act(scene, strip)`` does something with the active take."""
+
+    @classmethod
+    def poll(cls, context):
+        """A take is active in the sequencer."""
+        if sequencer.active_take(compat.edited_scene(context)) is None:
+            cls.poll_message_set("Choose a take first")
+            return False
+        return True
+
+    def execute(self, context):
+        """Do it, or say why not."""
+        scene = compat.edited_scene(context)
+        try:
+            self.act(scene, sequencer.active_take(scene))
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
+    """Set prompt, phrases, model, seed and sampling as the active take had them; objects stay in place"""
+
+    bl_idname = "peekaboo.restore_settings"
+    bl_label = "Restore Settings"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, scene, strip):
+        """Set the scene, and name what is gone."""
+        if gone := restoring.restore(scene, sequencer.job_of(strip)):
+            self.report({"WARNING"}, f"Restored, but without {', '.join(gone)}: no such object is left.")
+
+
+class PEEKABOO_OT_show_masks(OnActiveTake, bpy.types.Operator):
+    """Put the masks of the active take over it as a strip, or take that away again"""
+
+    bl_idname = "peekaboo.show_masks"
+    bl_label = "Show Masks"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, scene, strip):
+        """Add the strip, or remove it."""
+        if mask_strips.shown_over(scene, strip) is None:
+            mask_strips.show(scene, strip)
+        else:
+            mask_strips.hide(scene, strip)
+
+
+class PEEKABOO_OT_open_take(OnActiveTake, bpy.types.Operator):
+    """Open the folder of the active take: the clip, what made it, and the masks"""
+
+    bl_idname = "peekaboo.open_take"
+    bl_label = "Open Folder"
+    bl_options = {"REGISTER"}
+
+    def act(self, _scene, strip):
+        """Open it in the system's file browser."""
+        folder = sequencer.folder_of(strip)
+        if not folder.is_dir():
+            raise PeekabooError(f'The folder "{folder}" is gone: generate the take again.')
+        if sys.platform == "linux" and shutil.which("xdg-open") is None:  # which Blender would hide
+            raise PeekabooError(
+                f'There is no xdg-open to show "{folder}" with: install xdg-utils, or go there yourself.'
+            )
+        bpy.ops.wm.path_open(filepath=str(folder))
+
+
+class PEEKABOO_OT_standard_view(bpy.types.Operator):
+    """Set the scene's view transform to Standard, which shows clips in the colors that they have on disk"""
+
+    bl_idname = "peekaboo.standard_view"
+    bl_label = "Set View Transform to Standard"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        """Set it."""
+        compat.edited_scene(context).view_settings.view_transform = "Standard"
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        PEEKABOO_OT_restore_settings,
+        PEEKABOO_OT_show_masks,
+        PEEKABOO_OT_open_take,
+        PEEKABOO_OT_standard_view,
+    )
+)

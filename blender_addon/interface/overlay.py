@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine will see, drawn over the camera view: each subject's outline, and the edge of the clip.
+
+Outlines follow the pixels of the label map at the model's own size, made from what Blender has evaluated for
+the viewport anyway. They are made again only when the scene or the frame has changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import gpu
+import numpy as np
+from bpy.app.handlers import persistent
+from bpy_extras.view3d_utils import location_3d_to_region_2d
+from gpu_extras.batch import batch_for_shader
+from mathutils import Matrix
+
+from ..engine import catalogue as models
+from ..errors import PeekabooError
+from ..masks import cameras, projection
+from ..masks import outlines as subjects
+from ..masks.geometry import Hulls
+
+LINE_WIDTH = 2.0
+EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
+OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
+"""Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
+CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+"""Of the picture, in clip space."""
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """The outlines of one moment.
+
+    Attributes:
+        corners: of the clip's picture in world space, (4, 3): bottom left, bottom right, top right, top left.
+        lines: for each subject its colour and the ends of its line segments, (n, 2, 2), in 0..1 of the
+            picture with the origin at the bottom left.
+    """
+
+    corners: np.ndarray
+    lines: list[tuple[tuple[float, float, float], np.ndarray]]
+
+
+_cache: dict[int, tuple[tuple, Outlines | None]] = {}
+"""By the ``session_uid`` of the scene: what its outlines depend on, and those."""
+_changes = 0
+"""Counts what may have changed any outline."""
+_hulls = Hulls()
+_handle: Any = None
+
+
+def outlines(scene, view_layer, depsgraph, size: tuple[int, int]) -> Outlines | None:
+    """Make the outlines of a scene's enabled subjects as they are evaluated; None where they cannot be seen.
+
+    Args:
+        scene: the user's.
+        view_layer: whose subjects are meant.
+        depsgraph: that has evaluated it.
+        size: width and height of the model's video.
+    """
+    used = [obj for obj in subjects.used_subjects(scene, update=False) if obj.name in view_layer.objects]
+    try:
+        camera = cameras.view(
+            scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, size[0] / size[1]
+        )
+        shapes = [subjects.shapes_of(obj.evaluated_get(depsgraph), depsgraph, _hulls) for obj in used]
+    except PeekabooError:  # the sentence comes when the user generates
+        return None
+    hiders = subjects.occluders(depsgraph, set(used)) if scene.peekaboo.occluded_by_scene else ()
+    labels = projection.label_map(camera, shapes, *size, hiders)
+    lines = [
+        (tuple(obj.peekaboo.color), border_lines(labels == label)) for label, obj in enumerate(used, start=1)
+    ]
+    return Outlines(picture_corners(camera), lines)
+
+
+def border_lines(mask: np.ndarray) -> np.ndarray:
+    """The edges between the pixels of a mask and all others.
+
+    Args:
+        mask: bool (height, width), row 0 at the top.
+
+    Returns:
+        float64 (n, 2, 2): both ends of each edge, x and y in 0..1 from the bottom left.
+    """
+    height, width = mask.shape
+    padded = np.pad(mask, 1)
+    row, column = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])  # edges above row `row`
+    across = np.stack([np.c_[column, row], np.c_[column + 1, row]], axis=1)
+    row, column = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])  # edges left of column `column`
+    down = np.stack([np.c_[column, row], np.c_[column, row + 1]], axis=1)
+    edges = np.concatenate([across, down]) / (width, height)
+    edges[..., 1] = 1 - edges[..., 1]
+    return edges
+
+
+def picture_corners(camera: projection.Camera) -> np.ndarray:
+    """World points, (4, 3), that a camera sees in the corners of its picture."""
+    key = (camera.near + camera.far) / 2
+    points = np.array([(x, y, key, 1) for x, y in CORNERS]) @ camera.clip_to_world.T
+    return points[:, :3] / points[:, 3:]
+
+
+def _current_outlines(context) -> Outlines | None:
+    scene = context.scene
+    try:
+        width, height, _ = models.model_size(scene.peekaboo.model)
+    except PeekabooError:
+        return None
+    depsgraph = context.evaluated_depsgraph_get()
+    key = (_changes, scene.frame_current_final, width, height, context.view_layer.name)
+    if scene.session_uid not in _cache or _cache[scene.session_uid][0] != key:
+        _cache.clear()
+        made = outlines(scene, context.view_layer, depsgraph, (width, height))
+        _cache[scene.session_uid] = key, made
+    return _cache[scene.session_uid][1]
+
+
+def _draw() -> None:
+    """Draw over a viewport that looks through its scene's camera."""
+    context: Any = bpy.context
+    space, scene = context.space_data, context.scene
+    through_camera = space.region_3d.view_perspective == "CAMERA" and space.camera == scene.camera
+    if not (through_camera and scene.camera and scene.peekaboo.show_outlines and space.overlay.show_overlays):
+        return
+    seen = _current_outlines(context)
+    if seen is None:
+        return
+    corners = [location_3d_to_region_2d(context.region, space.region_3d, c) for c in seen.corners]
+    if None in corners:
+        return
+    origin = np.array(corners[0])
+    axes = np.array([corners[1], corners[3]]) - origin
+    gpu.state.blend_set("ALPHA")
+    _draw_bars(bars_around(np.array([corners[0], corners[2]]), _camera_frame(context)))
+    _draw_lines(np.array([corners, corners[1:] + corners[:1]]).swapaxes(0, 1), EDGE_COLOR, 1.0)
+    for color, edges in seen.lines:
+        _draw_lines(origin + edges @ axes, (*color, 1.0), LINE_WIDTH)
+    gpu.state.blend_set("NONE")
+
+
+def bars_around(picture: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """The parts of a frame that a picture inside it leaves free: (4, 2, 2), some of them without area.
+
+    Args:
+        picture: its lower left and upper right corner, (2, 2).
+        frame: likewise.
+    """
+    (left, bottom), (right, top) = np.clip(picture, *frame)
+    (frame_left, frame_bottom), (frame_right, frame_top) = frame
+    return np.array(
+        [
+            [(frame_left, frame_bottom), (left, frame_top)],
+            [(right, frame_bottom), (frame_right, frame_top)],
+            [(left, frame_bottom), (right, bottom)],
+            [(left, top), (right, frame_top)],
+        ]
+    )
+
+
+def _camera_frame(context) -> np.ndarray:
+    """Lower left and upper right corner of what the camera sees, in pixels of the region: (2, 2)."""
+    camera = context.scene.camera
+    place, turn, _ = camera.matrix_world.decompose()
+    to_world = Matrix.LocRotScale(place, turn, None)
+    corners: Any = [
+        location_3d_to_region_2d(context.region, context.space_data.region_3d, to_world @ corner)
+        for corner in camera.data.view_frame(scene=context.scene)
+    ]
+    return np.array([np.min(corners, axis=0), np.max(corners, axis=0)])
+
+
+def _draw_bars(bars: np.ndarray) -> None:
+    """Darken rectangles (n, 2, 2) of the region, given by two corners each."""
+    low, high = bars[:, 0], bars[:, 1]
+    right, left = np.c_[high[:, 0], low[:, 1]], np.c_[low[:, 0], high[:, 1]]
+    points: Any = np.stack([low, right, high, low, high, left], axis=1).reshape(-1, 2).astype(np.float32)
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    shader.bind()
+    shader.uniform_float("color", OUTSIDE_COLOR)
+    batch_for_shader(shader, "TRIS", {"pos": points}).draw(shader)
+
+
+def _draw_lines(segments: np.ndarray, color: tuple[float, ...], width: float) -> None:
+    """Draw line segments (n, 2, 2), in pixels of the region."""
+    if not len(segments):
+        return
+    shader = gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR")
+    points: Any = np.pad(segments.reshape(-1, 2), ((0, 0), (0, 1))).astype(np.float32)
+    shader.bind()
+    viewport: Any = gpu.state.viewport_get()
+    shader.uniform_float("viewportSize", viewport[2:])
+    shader.uniform_float("lineWidth", width * bpy.context.preferences.system.ui_scale)
+    shader.uniform_float("color", color)
+    batch_for_shader(shader, "LINES", {"pos": points}).draw(shader)
+
+
+@persistent
+def _changed(*_arguments) -> None:
+    global _changes
+    _changes += 1
+
+
+_HANDLERS = ("depsgraph_update_post", "frame_change_post", "undo_post", "redo_post", "load_post")
+
+
+def register():
+    """Draw in all 3D viewports, and note when anything changes."""
+    global _handle
+    for name in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(_changed)
+    _handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
+
+
+def unregister():
+    """Draw nothing any more."""
+    global _handle
+    bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
+    _handle = None
+    for name in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(_changed)
+    _cache.clear()

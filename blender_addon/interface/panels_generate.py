@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panels that make clips and show how that goes: in the viewport's sidebar, and in the sequencer's."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import IntProperty
+
+from .. import compat
+from ..engine.jobs import Job
+from ..errors import PeekabooError
+from ..making import generation
+from ..making import set_up as engine_state
+from ..takes import strips as sequencer
+from . import icons as pictures
+from . import preferences
+from .panels_subjects import SidebarPanel, draw_sentence, draw_set_up
+
+PREVIEW_SCALE = 7.0
+"""Height of a preview, in lines."""
+
+
+class _GeneratePanel:
+    bl_label = "Generate"
+
+    def draw(self, context):
+        """Draw the button, the queue, how the last clips ended, and the engine."""
+        layout = self.layout
+        jobs = generation.unfinished()
+        _draw_button(layout, context, bool(jobs))
+        if jobs:
+            _draw_queue(layout, context, jobs)
+        else:
+            _draw_missing_engine(layout, context)
+        for ended in generation.outcomes():
+            draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
+        _draw_colors(layout, context)
+        _draw_engine(layout)
+
+
+class PEEKABOO_PT_generate(_GeneratePanel, SidebarPanel, bpy.types.Panel):
+    """Make clips, and see how it goes."""
+
+
+class PEEKABOO_PT_sequencer_generate(_GeneratePanel, bpy.types.Panel):
+    """The same, beside the clips."""
+
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Peekaboo"
+
+
+def _draw_button(layout, context, queues: bool) -> None:
+    row = layout.row(align=True)
+    row.scale_y = 1.5
+    count = context.window_manager.peekaboo_takes
+    verb = "Add to Queue" if queues else "Generate"
+    text = f"{verb}: {count} Takes" if count > 1 else verb
+    row.operator("peekaboo.generate", text=text, icon="RENDER_ANIMATION").count = count
+    number = row.row(align=True)
+    number.ui_units_x = 3.5
+    number.prop(context.window_manager, "peekaboo_takes", text="")
+
+
+def _draw_queue(layout, context, jobs: list[Job]) -> None:
+    running = generation.current()
+    if running is not None:
+        if len(jobs) > 1:
+            layout.label(text=running.title)
+        layout.progress(factor=running.factor, text=running.text)
+        if running.notice:
+            draw_sentence(layout, context, running.notice, "INFO")
+        layout.operator("peekaboo.cancel", icon="CANCEL").job = running.id
+        if running.preview is not None and (icon := pictures.icon_of(running.preview)):
+            layout.template_icon(icon, scale=PREVIEW_SCALE)
+    waiting = [job for job in jobs if job is not running]
+    if waiting:
+        column = layout.column(align=True)
+        for job in waiting:
+            row = column.row(align=True)
+            row.label(text=job.title, icon="SORTTIME")
+            row.operator("peekaboo.cancel", text="", icon="X", emboss=False).job = job.id
+        layout.operator("peekaboo.cancel_all")
+
+
+def _draw_missing_engine(layout, context) -> None:
+    problem = ""
+    try:
+        preferences.engine_python()
+    except PeekabooError as error:
+        problem = str(error)
+    if not problem and not engine_state.is_busy():
+        return
+    if not engine_state.status()[0]:
+        draw_sentence(layout, context, problem, "ERROR")
+    draw_set_up(layout, context)
+    layout.operator("preferences.addon_show", text="Open Preferences").module = preferences.ADDON
+
+
+def _draw_colors(layout, context) -> None:
+    """Offer to show clips in their own colours, where the scene's view transform changes them."""
+    scene = compat.edited_scene(context)
+    view = scene.view_settings.view_transform
+    if view != "Standard" and sequencer.takes(scene):
+        draw_sentence(layout, context, f"The view transform {view} changes the colors of clips.", "ERROR")
+        layout.operator("peekaboo.standard_view", text="Set to Standard")
+
+
+def _draw_engine(layout) -> None:
+    if generation.engine_is_up():
+        row = layout.row()
+        device = generation.engine_device()
+        row.label(text=f"Engine on {device}" if device else "Engine is starting", icon="MEMORY")
+        row.operator("peekaboo.free_memory")
+
+
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(
+    (PEEKABOO_PT_generate, PEEKABOO_PT_sequencer_generate)
+)
+
+
+def register():
+    """Add the panels, and how many takes they ask for."""
+    bpy.types.WindowManager.peekaboo_takes = IntProperty(
+        name="Takes",
+        description="How many clips to make at once, each with a seed of its own",
+        default=1,
+        min=1,
+        max=99,
+    )
+    _register_classes()
+
+
+def unregister():
+    """Take them away."""
+    _unregister_classes()
+    del bpy.types.WindowManager.peekaboo_takes

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panels that say how a clip is made."""
+
+from __future__ import annotations
+
+import bpy
+from bl_ui.utils import PresetPanel
+
+from ..engine import catalogue as models
+from ..errors import PeekabooError
+from ..shot import layout as shot
+from .operators.presets import SUBFOLDER
+from .panels_subjects import SidebarPanel, draw_sentence
+
+
+class PEEKABOO_PT_shot_presets(PresetPanel, bpy.types.Panel):
+    """The presets that the header of the panel opens."""
+
+    bl_label = "Shot Presets"
+    preset_subdir = SUBFOLDER
+    preset_operator = "script.execute_preset"
+    preset_add_operator = "peekaboo.shot_preset_add"
+
+
+class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
+    """How the clip is made."""
+
+    bl_label = "Shot"
+    bl_order = 1  # below Generate
+
+    def draw_header_preset(self, _context):
+        """Draw the button that opens the presets."""
+        PEEKABOO_PT_shot_presets.draw_panel_header(self.layout)
+
+    def draw(self, context):
+        """Draw the model with what there is to know of it, the frames, the seed, and where clips go."""
+        layout, settings = self.layout, context.scene.peekaboo
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "model")
+        try:
+            facts = " · ".join(models.describe(settings.model))
+            num_frames = models.model_size(settings.model)[2]
+            mapping = shot.mapping_in_words(shot.timing_of(context.scene, num_frames), num_frames)
+        except PeekabooError as error:
+            draw_sentence(layout, context, str(error), "ERROR")
+        else:
+            draw_sentence(layout, context, facts, "INFO")
+            draw_sentence(layout, context, mapping, "TIME")
+        layout.row().prop(settings, "seed_mode", expand=True)
+        row = layout.row()
+        row.active = settings.seed_mode == "FIXED"
+        row.prop(settings, "seed", text=" ")
+        layout.prop(settings, "output_folder", text="Output")
+
+
+class _Settings(SidebarPanel):
+    """A part of the shot's settings, closed until it is wanted."""
+
+    bl_parent_id = "PEEKABOO_PT_shot"
+    bl_options = {"DEFAULT_CLOSED"}
+    settings: tuple[str, ...]
+
+    def draw(self, context):
+        """Draw the settings below one another."""
+        self.layout.use_property_split = True
+        self.layout.use_property_decorate = False
+        for name in self.settings:
+            self.layout.prop(context.scene.peekaboo, name)
+
+
+class PEEKABOO_PT_sampling(_Settings, bpy.types.Panel):
+    """Numbers of a generation that a model has defaults for."""
+
+    bl_label = "Sampling"
+    settings = ("num_inference_steps", "guidance_scale", "masked_steps")
+
+
+class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
+    """How subjects become masks, and how these act."""
+
+    bl_label = "Masks"
+    settings = (
+        "occluded_by_scene",
+        "motion_blur",
+        "method",
+        "blocks",
+        "special_tokens",
+        "gate_second_temporal",
+    )
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (PEEKABOO_PT_shot_presets, PEEKABOO_PT_shot, PEEKABOO_PT_sampling, PEEKABOO_PT_masks)
+)

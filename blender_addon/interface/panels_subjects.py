@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tab "Peekaboo" in the 3D viewport's sidebar."""
+
+from __future__ import annotations
+
+import textwrap
+
+import bpy
+
+from ..authoring import placing as authoring
+from ..making import set_up as engine_state
+from ..shot import check as checking
+from ..shot import phrases
+
+LETTER_WIDTH = 6.4
+"""Width of an average letter of the interface's font at scale 1, in pixels."""
+PANEL_MARGIN = 64
+"""Pixels of a sidebar's width that its icon, frame and scroll bar take at scale 1."""
+
+
+class PEEKABOO_UL_subjects(bpy.types.UIList):
+    """The subjects among a scene's objects."""
+
+    def draw_item(self, context, layout, _data, item, _icon, _active_data, _active_property):
+        """Draw whether it is used, its colour, its phrase, and whether the prompt has that."""
+        subject = item.peekaboo
+        row = layout.row()
+        row.prop(subject, "enabled", text="")
+        swatch = row.row()
+        swatch.ui_units_x = 0.8
+        swatch.prop(subject, "color", text="")
+        words = row.row()
+        words.active = subject.enabled
+        words.prop(subject, "phrase", text="", emboss=False, placeholder=f"phrase of {item.name}")
+        if subject.enabled:
+            prompt = context.scene.peekaboo.prompt
+            problem = phrases.phrase_problem(prompt, [(item.name, subject.phrase)])
+            row.label(icon="ERROR" if problem else "CHECKMARK")
+
+    def filter_items(self, _context, data, property_name):
+        """Show subjects only, by name."""
+        objects = getattr(data, property_name)
+        flags = [self.bitflag_filter_item if obj.peekaboo.is_subject else 0 for obj in objects]
+        return flags, bpy.types.UI_UL_list.sort_items_by_name(objects)
+
+
+class SidebarPanel:
+    """Where the panels are."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Peekaboo"
+
+
+class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
+    """What is to be where."""
+
+    bl_label = "Subjects"
+
+    def draw(self, context):
+        """Draw the list, and the details of the active subject."""
+        layout, scene = self.layout, context.scene
+        row = layout.row()
+        row.template_list(
+            "PEEKABOO_UL_subjects", "", scene, "objects", scene.peekaboo, "active_subject", rows=3
+        )
+        buttons = row.column(align=True)
+        buttons.operator("peekaboo.add_subject", text="", icon="ADD")
+        buttons.operator("peekaboo.remove_subject", text="", icon="REMOVE")
+        buttons.separator()
+        buttons.menu("PEEKABOO_MT_subjects", text="", icon="DOWNARROW_HLT")
+        layout.operator("peekaboo.make_subjects")
+        layout.prop(scene.peekaboo, "show_outlines")
+        obj = context.object
+        if obj is not None and obj.peekaboo.is_subject:
+            _draw_subject(layout, obj)
+
+
+def _draw_subject(layout, obj) -> None:
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    column.prop(obj, "name", text="Object")
+    column.prop(obj.peekaboo, "phrase")
+    column.prop(obj.peekaboo, "color")
+    if obj.type == "EMPTY":
+        column.prop(obj, "empty_display_type", text="Shape")
+        column.prop(obj, "empty_display_size", text="Size")
+    else:
+        column.prop(obj.peekaboo, "outline")
+    column.use_property_decorate = True  # these can be keyframed
+    column.prop(obj.peekaboo, "strength", slider=True)
+    column.prop(obj, "hide_render", text="In the Clip", invert_checkbox=True, toggle=False)
+    layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate", icon="ANIM")
+
+
+class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
+    """What the clip shows."""
+
+    bl_label = "Prompt"
+
+    def draw(self, context):
+        """Draw the prompt, and what is wrong with it and the phrases."""
+        layout, shot = self.layout, context.scene.peekaboo
+        layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
+        if problem := authoring.prompt_problem(context.scene):
+            draw_sentence(layout, context, problem, "ERROR")
+        layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
+
+
+class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
+    """What the shot may disappoint with."""
+
+    bl_label = "Shot Check"
+
+    def draw(self, context):
+        """Draw what the last check has found, and ask for another one after a change."""
+        layout, scene = self.layout, context.scene
+        if not authoring.marked(scene):
+            layout.label(text="Add a subject first", icon="INFO")
+            return
+        report, heavy = checking.report_of(scene), checking.is_heavy(scene)
+        if heavy and checking.is_pending(scene):
+            layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
+        column = layout.column()
+        if report is None:
+            column.label(text="Too heavy to be checked in passing" if heavy else "Looking at the shot…")
+            return
+        column.active = not checking.is_pending(scene)
+        if report.problem:
+            draw_sentence(column, context, report.problem, "ERROR")
+        for finding in report.findings:
+            draw_sentence(column, context, finding.text, "INFO" if finding.kind == "CUT" else "ERROR")
+        if not report.problem and not report.findings:
+            column.label(text="All subjects are in view", icon="CHECKMARK")
+
+
+def draw_set_up(layout, context) -> None:
+    """Draw the buttons that see to the engine's environment, and how that goes."""
+    row = layout.row()
+    if engine_state.can_cancel():
+        row.operator("peekaboo.cancel_set_up", icon="CANCEL")
+    else:
+        row.operator("peekaboo.set_up_engine", icon="IMPORT")
+        row.operator("peekaboo.check_engine", icon="CHECKMARK")
+    text, failed = engine_state.status()
+    if text:
+        draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
+
+
+def draw_sentence(layout, context, text: str, icon: str) -> None:
+    """Draw a text in as many lines as the width of the region asks for."""
+    scale = context.preferences.system.ui_scale
+    letters = max(16, int((context.region.width / scale - PANEL_MARGIN) / LETTER_WIDTH))
+    column = layout.column(align=True)
+    column.scale_y = 0.75
+    for number, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        PEEKABOO_UL_subjects,
+        PEEKABOO_PT_subjects,
+        PEEKABOO_PT_prompt,
+        PEEKABOO_PT_check,
+    )
+)

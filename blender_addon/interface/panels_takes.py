@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panels that list takes: in the viewport's sidebar, and in the sequencer's."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import IntProperty
+
+from .. import compat
+from ..errors import PeekabooError
+from ..takes import mask_strips
+from ..takes import strips as sequencer
+from . import icons as pictures
+from .panels_subjects import SidebarPanel, draw_sentence
+
+THUMBNAIL_SCALE, PICTURE_SCALE = 1.6, 7.0
+"""Heights of a take in the list and of the active one, in lines."""
+
+
+class PEEKABOO_UL_takes(bpy.types.UIList):
+    """The strips that the engine has made, among a sequencer's."""
+
+    def draw_item(self, _context, layout, _data, item, _icon, _active_data, _active_property):
+        """Draw a small picture, the name, and whether it is seen."""
+        row = layout.row(align=True)
+        thumbnail = row.row()
+        thumbnail.ui_units_x = 2.2
+        if icon := _thumbnail(item):
+            thumbnail.template_icon(icon, scale=THUMBNAIL_SCALE)
+        else:
+            thumbnail.label(icon="FILE_MOVIE")
+        row.prop(item, "name", text="", emboss=False)
+        row.label(text=f"ch {item.channel}")
+        row.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
+
+    def filter_items(self, _context, data, property_name):
+        """Show takes only, the highest channel first, as they lie."""
+        strips = list(getattr(data, property_name))
+        flags = [self.bitflag_filter_item if sequencer.is_take(strip) else 0 for strip in strips]
+        order = sorted(range(len(strips)), key=lambda i: (-strips[i].channel, strips[i].name))
+        places = [0] * len(strips)
+        for place, index in enumerate(order):
+            places[index] = place
+        return flags, places
+
+
+class _TakesPanel:
+    bl_label = "Takes"
+    bl_order = 2
+
+    @classmethod
+    def poll(cls, context):
+        """There are takes."""
+        return bool(sequencer.takes(compat.edited_scene(context)))
+
+    def draw(self, context):
+        """Draw the list, and what can be done with the active one."""
+        layout, scene = self.layout, compat.edited_scene(context)
+        editor = scene.sequence_editor
+        layout.template_list(
+            "PEEKABOO_UL_takes",
+            "",
+            editor,
+            compat.strips_name(editor),
+            context.window_manager,
+            "peekaboo_active_take",
+            rows=4,
+        )
+        strip = sequencer.active_take(scene)
+        if strip is None:
+            layout.label(text="Choose a take in the list", icon="INFO")
+            return
+        row = layout.row(align=True)
+        row.operator("peekaboo.retake", icon="FILE_REFRESH")
+        row.operator("peekaboo.restore_settings", icon="LOOP_BACK")
+        row = layout.row(align=True)
+        shown = mask_strips.shown_over(scene, strip) is not None
+        row.operator(
+            "peekaboo.show_masks",
+            text="Hide Masks" if shown else "Show Masks",
+            icon="MOD_MASK",
+            depress=shown,
+        )
+        row.operator("peekaboo.open_take", icon="FILE_FOLDER")
+        if icon := _thumbnail(strip):
+            layout.template_icon(icon, scale=PICTURE_SCALE)
+        _draw_facts(layout, context, strip)
+
+
+class PEEKABOO_PT_takes(_TakesPanel, SidebarPanel, bpy.types.Panel):
+    """Clips that the scene's sequencer has."""
+
+
+class PEEKABOO_PT_sequencer_takes(_TakesPanel, bpy.types.Panel):
+    """The same, beside them."""
+
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Peekaboo"
+
+
+def _draw_facts(layout, context, strip) -> None:
+    try:
+        job = sequencer.job_of(strip)
+    except PeekabooError as error:
+        draw_sentence(layout, context, str(error), "ERROR")
+        return
+    draw_sentence(layout, context, job["prompt"], "OUTLINER_OB_FONT")
+    layout.label(text=f"Seed {job['seed']} · {job.get('model', '')}", icon="BLANK1")
+
+
+def _thumbnail(strip) -> int:
+    return pictures.icon_of(sequencer.folder_of(strip) / "thumbnail.png")
+
+
+def _active_index(_manager) -> int:
+    strip = sequencer.active_take(compat.edited_scene(bpy.context))
+    if strip is None:
+        return -1
+    return compat.strips(compat.edited_scene(bpy.context).sequence_editor).find(strip.name)
+
+
+def _select_by_index(_manager, index: int) -> None:
+    editor = compat.edited_scene(bpy.context).sequence_editor
+    chosen = compat.strips(editor)[index]
+    for strip in compat.strips(editor):
+        strip.select = strip == chosen
+    editor.active_strip = chosen
+
+
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(
+    (PEEKABOO_UL_takes, PEEKABOO_PT_takes, PEEKABOO_PT_sequencer_takes)
+)
+
+
+def register():
+    """Add the panels, and which take is active in them: the sequencer's own."""
+    bpy.types.WindowManager.peekaboo_active_take = IntProperty(
+        name="Active Take",
+        description="The active strip, as an index of the sequencer's",
+        get=_active_index,
+        set=_select_by_index,
+        options={"SKIP_SAVE"},
+    )
+    _register_classes()
+
+
+def unregister():
+    """Take them away."""
+    _unregister_classes()
+    del bpy.types.WindowManager.peekaboo_active_take

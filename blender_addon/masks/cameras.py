@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Turn a scene's camera, as it is evaluated at a time, into a :class:`projection.Camera`."""
+
+import math
+
+import numpy as np
+
+from ..errors import PeekabooError
+from . import projection
+
+
+def camera_at(scene, frame: float):
+    """Find the camera that a scene looks through at a frame, following cameras bound to timeline markers.
+
+    As Blender does: the last marker at or before the whole frame, else the first of all, else the scene's
+    camera.
+
+    Raises:
+        PeekabooError: the scene has no camera.
+    """
+    bound = [marker for marker in scene.timeline_markers if marker.camera and not marker.camera.hide_render]
+    past = [marker for marker in bound if marker.frame <= math.floor(frame)]
+    if past:
+        return max(past, key=lambda marker: marker.frame).camera
+    if bound:
+        return min(bound, key=lambda marker: marker.frame).camera
+    if scene.camera is None:
+        raise PeekabooError(f'The scene "{scene.name}" has no camera: add one and make it the active camera.')
+    return scene.camera
+
+
+def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
+    """Make the projection of an evaluated camera.
+
+    Args:
+        camera: an evaluated camera object.
+        depsgraph: what evaluated it.
+        render: the render settings of the user's scene, which give the frame's shape.
+        aspect: width / height of the wanted picture, which is the largest centred part of the camera's frame
+            that has this shape.
+
+    Raises:
+        PeekabooError: the object is no camera, or a panoramic or custom one.
+    """
+    rows = picture_rows(camera, depsgraph, render, aspect)
+    world_to_camera = np.linalg.inv(_without_scale(np.array(camera.matrix_world)))
+    lens = camera.data
+    make = projection.orthographic_camera if lens.type == "ORTHO" else projection.perspective_camera
+    return make(world_to_camera, rows, lens.clip_start, lens.clip_end)
+
+
+def picture_rows(camera, depsgraph, render, aspect: float) -> np.ndarray:
+    """The first two rows of a camera's projection matrix, (2, 4), from its own space to -1..1 of the picture.
+
+    Arguments and errors are those of :func:`view`.
+    """
+    if camera.type != "CAMERA":
+        raise PeekabooError(
+            f'Blender looks through "{camera.name}", which is not a camera: make a camera the active one.'
+        )
+    lens = camera.data
+    if lens.type not in {"PERSP", "ORTHO"}:
+        kind = lens.bl_rna.properties["type"].enum_items[lens.type].name.lower()
+        raise PeekabooError(
+            f'The camera "{camera.name}" is {kind}: choose a perspective or orthographic lens, which '
+            "masks can follow."
+        )
+    width, height = render_size(render)
+    matrix = np.array(
+        camera.calc_matrix_camera(
+            depsgraph, x=width, y=height, scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y
+        )
+    )
+    return _crop(matrix, _window(render, aspect))
+
+
+def render_size(render) -> tuple[int, int]:
+    """Width and height of a rendered picture in pixels, before any crop."""
+    scale = render.resolution_percentage / 100
+    return max(1, int(render.resolution_x * scale)), max(1, int(render.resolution_y * scale))
+
+
+def crop_pixels(render) -> tuple[int, int, int, int]:
+    """Left, bottom, right and top of the part of a picture that is kept, in pixels from the lower left."""
+    width, height = render_size(render)
+    if not (render.use_border and render.use_crop_to_border):
+        return 0, 0, width, height
+    left, right = int(render.border_min_x * width), int(render.border_max_x * width)
+    bottom, top = int(render.border_min_y * height), int(render.border_max_y * height)
+    return left, bottom, max(right, left + 1), max(top, bottom + 1)
+
+
+def _window(render, aspect: float) -> tuple[float, float, float, float]:
+    """Centre and half size, x and y, of the wanted picture, in -1..1 of the camera's frame."""
+    width, height = render_size(render)
+    left, bottom, right, top = crop_pixels(render)
+    half_x, half_y = (right - left) / width, (top - bottom) / height
+    frame_aspect = (right - left) * render.pixel_aspect_x / ((top - bottom) * render.pixel_aspect_y)
+    half_x *= min(1, aspect / frame_aspect)
+    half_y *= min(1, frame_aspect / aspect)
+    return (left + right) / width - 1, (bottom + top) / height - 1, half_x, half_y
+
+
+def _crop(matrix: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:
+    """The first two rows of a projection matrix, (2, 4), such that the window fills -1..1."""
+    center_x, center_y, half_x, half_y = window
+    return np.stack(
+        [(matrix[0] - center_x * matrix[3]) / half_x, (matrix[1] - center_y * matrix[3]) / half_y]
+    )
+
+
+def _without_scale(matrix: np.ndarray) -> np.ndarray:
+    """The matrix with axes of length 1, as Blender looks through a scaled camera."""
+    matrix = matrix.copy()
+    matrix[:3, :3] /= np.linalg.norm(matrix[:3, :3], axis=0)
+    return matrix

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The check of a shot while the user works: in short turns of a timer, after each pause.
+
+The panel asks for it whenever it is drawn. A check begins once the scene has been left alone for a moment,
+and begins anew when the scene changes meanwhile. Nothing of Blender's is held between two turns, since an
+undo or a deletion may free it; scenes are known by their ``session_uid``.
+
+A scene whose subjects are too heavy for that is checked when the user says so, and only then.
+
+What the last check has read is kept: reading makes Blender draw its viewports anew, which takes long where a
+processor draws, and *Generate* need not do it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..engine import catalogue as models
+from ..errors import PeekabooError
+from ..masks import outlines as subjects
+from ..masks import sampling
+from ..masks.geometry import Hulls
+from . import findings
+from . import layout as shot
+from .dependencies import footing
+
+PAUSE_SECONDS = 0.4
+"""How long a scene has to be left alone before it is checked."""
+TURN_SECONDS = 0.012
+"""How long a turn may take, before the frame that it is at is done."""
+BETWEEN_SECONDS = 0.02
+LONGEST_SECONDS = 0.06
+"""A scene with a frame that takes longer is heavy."""
+MOST_VERTICES = 12_000
+"""A scene whose subjects have more is heavy, which is known before the first frame."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check has found.
+
+    Attributes:
+        problem: what keeps the shot from being made, in a sentence; empty without.
+        findings: what may disappoint.
+    """
+
+    problem: str = ""
+    findings: tuple[findings.Finding, ...] = ()
+
+
+@dataclass
+class _Check:
+    """A check that is going on: of which scene, at which number of changes, what it reads and has read."""
+
+    scene: int
+    began: int
+    plan: tuple | None = None
+    footing: tuple | None = None
+    frames: list[shot.Frame] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A layout that was read before, and what it stands on."""
+
+    scene: int
+    changes: int
+    footing: tuple
+    layout: shot.Layout
+
+
+_reports: dict[int, tuple[int, Report]] = {}
+"""By the ``session_uid`` of the scene: the number of changes that there had been, and the report."""
+_heavy: set[int] = set()
+"""``session_uid`` of scenes that are not checked in passing."""
+_check: _Check | None = None
+_wanted: int | None = None
+_known: _Known | None = None
+_changes, _changed_at = 0, 0.0
+_counting = True
+"""Whether updates of a scene count as changes; those that the add-on causes itself do not."""
+_hulls = Hulls()
+
+
+def report_of(scene) -> Report | None:
+    """What the last check of a scene has found, if there was one; asks for a new one after a change."""
+    made_at, report = _reports.get(scene.session_uid, (-1, None))
+    if made_at != _changes and not is_heavy(scene):
+        _ask(scene.session_uid)
+    return report
+
+
+def is_heavy(scene) -> bool:
+    """Whether a scene is only checked when the user says so."""
+    return scene.session_uid in _heavy
+
+
+def check_now(scene) -> Report:
+    """Check a scene at once, however long that takes; one that turns out to be light is no longer heavy."""
+    begun = time.monotonic()
+    try:
+        layout = _read(scene)
+        if (time.monotonic() - begun) / len(layout.labels) < LONGEST_SECONDS:
+            _heavy.discard(scene.session_uid)
+    except PeekabooError as error:
+        _reports[scene.session_uid] = _changes, Report(str(error))
+    return _reports[scene.session_uid][1]
+
+
+def read_shot(scene) -> shot.Layout:
+    """Read a shot as :func:`shot.read_shot` does, or take what a check has read since the last change."""
+    shot.check_prompt(scene)
+    with no_change():
+        known = _known
+        holds = known is not None and (known.scene, known.changes) == (scene.session_uid, _changes)
+        layout = known.layout if known and holds and known.footing == footing(scene) else None
+    layout = layout or _read(scene)
+    shot.check_in_view(scene, layout)
+    return layout
+
+
+def _read(scene) -> shot.Layout:
+    """Read a layout, which is a check too."""
+    with no_change():
+        layout = shot.read_layout(scene, *models.model_size(scene.peekaboo.model))
+        _reports[scene.session_uid] = _changes, _report(layout)
+        _keep(scene, footing(scene), layout)
+    return layout
+
+
+def _keep(scene, stands_on: tuple | None, layout: shot.Layout) -> None:
+    global _known
+    _known = stands_on and _Known(scene.session_uid, _changes, stands_on, layout)
+
+
+@contextmanager
+def no_change() -> Iterator[None]:
+    """What is done inside changes no shot: it does not count as a change, nor does what it leaves behind.
+
+    Blender tells of changes late, and of several at once. So it is made to tell of those before, which
+    count, and of those inside, which do not.
+    """
+    global _counting
+    _tell()
+    _counting = False
+    try:
+        yield
+    finally:
+        try:
+            _tell()
+        finally:
+            _counting = True
+
+
+def _tell() -> None:
+    """Let Blender tell of all changes of what its windows show, as it would do before it draws them."""
+    windows = bpy.context.window_manager.windows
+    for layer in [window.view_layer for window in windows] or [bpy.context.view_layer]:
+        layer.update()
+
+
+def is_pending(scene) -> bool:
+    """Whether a scene has changed since its last check."""
+    return _reports.get(scene.session_uid, (-1, None))[0] != _changes
+
+
+def _report(layout: shot.Layout) -> Report:
+    return Report(findings=tuple(findings.find(layout)))
+
+
+def _ask(scene: int) -> None:
+    global _wanted
+    _wanted = scene
+    if not bpy.app.timers.is_registered(advance):
+        bpy.app.timers.register(advance, first_interval=PAUSE_SECONDS)
+
+
+def advance() -> float | None:
+    """Do a part of the check; returns when to go on, or None when there is nothing left to do."""
+    global _check, _wanted
+    scene = next((scene for scene in bpy.data.scenes if scene.session_uid == _wanted), None)
+    if scene is None:
+        _check = _wanted = None
+        return None
+    quiet = time.monotonic() - _changed_at
+    if quiet < PAUSE_SECONDS or _user_is_busy():
+        _check = None
+        return max(BETWEEN_SECONDS, PAUSE_SECONDS - quiet)
+    uid = scene.session_uid
+    if _vertices(scene) > MOST_VERTICES:
+        _give_up(uid)
+        return None
+    took = 0.0
+    try:
+        with no_change():
+            if _check is None or (_check.scene, _check.began) != (uid, _changes):
+                _check = _Check(uid, _changes)
+            begun = time.thread_time()  # other programs make no scene heavy
+            report = _go_on(scene, _check)
+            took = time.thread_time() - begun
+    except PeekabooError as error:
+        report = Report(str(error))
+    assert _check is not None
+    if report is None and took > TURN_SECONDS + LONGEST_SECONDS:
+        _give_up(uid)
+        return None
+    if report is None:
+        return BETWEEN_SECONDS
+    _reports[uid] = _check.began, report
+    _check = _wanted = None
+    _redraw()
+    return None
+
+
+def _vertices(scene) -> int:
+    """How many vertices the subjects of the scene that is shown have, as the viewport shows them."""
+    if scene != bpy.context.scene:
+        return 0
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    used = [obj for obj in subjects.used_subjects(scene) if obj.type == "MESH"]
+    return sum(len(obj.evaluated_get(depsgraph).data.vertices) for obj in used)
+
+
+def _give_up(uid: int) -> None:
+    """Check a scene no more until the user says so."""
+    global _check, _wanted
+    _heavy.add(uid)
+    _check = _wanted = None
+    _redraw()
+
+
+def _go_on(scene, check: _Check) -> Report | None:
+    """Label some frames; returns the report after the last one."""
+    width, height, num_frames = models.model_size(scene.peekaboo.model)
+    timing = shot.timing_of(scene, num_frames)
+    objects = subjects.subjects_of(scene)
+    settings = scene.peekaboo.occluded_by_scene, scene.peekaboo.motion_blur
+    plan = (width, height, timing, [obj.session_uid for obj in objects], *settings)
+    if check.plan != plan:  # at the first turn, and where a script or an operator has changed settings
+        check.plan, check.footing = plan, footing(scene)
+        check.frames.clear()
+    until = time.monotonic() + TURN_SECONDS
+    with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
+        while len(check.frames) < num_frames and time.monotonic() < until:
+            at = timing.scene_frames[len(check.frames)]
+            check.frames.append(shot.read_frame(sampler, at, width, height))
+    if len(check.frames) < num_frames:
+        return None
+    layout = shot.put_together(objects, timing, check.frames)
+    if check.footing == footing(scene):
+        _keep(scene, check.footing, layout)
+    return _report(layout)
+
+
+def _user_is_busy() -> bool:
+    """Whether a playback or a modal operator is going on that a check would disturb."""
+    return any(
+        window.screen.is_animation_playing
+        or any(operator.bl_options & {"UNDO", "BLOCKING"} for operator in window.modal_operators)
+        for window in bpy.context.window_manager.windows
+    )
+
+
+def _redraw() -> None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+@persistent
+def _updated(_scene, _depsgraph=None) -> None:
+    """Note that a scene has changed; a change of the frame alone is none."""
+    global _changes, _changed_at
+    if _counting:
+        _changes += 1
+        _changed_at = time.monotonic()
+
+
+@persistent
+def _loaded(*_arguments) -> None:
+    """Forget the scenes of the file before."""
+    global _changes, _hulls, _known
+    _reports.clear()
+    _heavy.clear()
+    _hulls, _known = Hulls(), None
+    _changes += 1
+
+
+_UPDATES = ("depsgraph_update_post", "undo_post", "redo_post")
+
+
+def register():
+    """Note when anything changes."""
+    for name in _UPDATES:
+        getattr(bpy.app.handlers, name).append(_updated)
+    bpy.app.handlers.load_post.append(_loaded)
+
+
+def unregister():
+    """Check nothing any more."""
+    global _check, _wanted, _known
+    if bpy.app.timers.is_registered(advance):
+        bpy.app.timers.unregister(advance)
+    bpy.app.handlers.load_post.remove(_loaded)
+    for name in _UPDATES:
+        getattr(bpy.app.handlers, name).remove(_updated)
+    _check = _wanted = _known = None
+    _reports.clear()
+    _heavy.clear()

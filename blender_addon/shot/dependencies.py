@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a layout that was read before stands on, so that it can be told whether it still holds.
+
+Blender says when something changes that a window shows. That is not all that a layout depends on: markers
+bind cameras, scripts may write keyframes and say nothing, and what is hidden from the viewport is left out.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import bpy
+import numpy as np
+
+from .. import compat
+from ..engine import catalogue as models
+from ..errors import PeekabooError
+from ..masks import cameras, sampling
+from ..masks import outlines as subjects
+from . import layout as shot
+
+MOST_KEYFRAMES = 20_000
+"""Of a file with more, it takes too long to tell whether one has changed."""
+
+RENDER_SETTINGS = (
+    *("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y"),
+    *("use_border", "use_crop_to_border", "border_min_x", "border_max_x", "border_min_y", "border_max_y"),
+    *("motion_blur_shutter", "motion_blur_position", "frame_map_old", "frame_map_new"),
+)
+
+OWN = ("phrase", "outline", "strength")
+"""Settings of a subject's: Blender tells when the sidebar changes them, not when a script does."""
+
+
+def footing(scene) -> tuple | None:
+    """State what a scene's layout depends on beyond what Blender tells changes of.
+
+    Two that are equal, with no change told between them, stand for the same layout.
+
+    Returns:
+        None where changes would not be told, or where there is no layout: then it has to be read each time.
+    """
+    layer = _shown_layer(scene)
+    keyframes = _keyframes()
+    if layer is None or keyframes is None:
+        return None
+    try:
+        width, height, num_frames = models.model_size(scene.peekaboo.model)
+        timing = shot.timing_of(scene, num_frames)
+        objects = subjects.subjects_of(scene)
+        seen_by = [cameras.camera_at(scene, time) for time in timing.scene_frames]
+    except PeekabooError:
+        return None
+    used = {*objects, *seen_by}
+    if scene.peekaboo.occluded_by_scene:
+        used |= subjects.rendered_objects(scene)
+    if not all(_is_watched(obj, layer) for obj in used):
+        return None
+    return (
+        (width, height, timing, scene.peekaboo.occluded_by_scene, scene.peekaboo.motion_blur),
+        [getattr(scene.render, setting) for setting in RENDER_SETTINGS],
+        [(obj.session_uid, obj.name, *(getattr(obj.peekaboo, name) for name in OWN)) for obj in objects],
+        [camera.session_uid for camera in seen_by],
+        keyframes,
+    )
+
+
+def _shown_layer(scene):
+    """The view layer in which a window shows a scene; without any window, that of the context."""
+    windows = bpy.context.window_manager.windows
+    layers = [window.view_layer for window in windows if window.scene == scene]
+    if not windows and bpy.context.scene == scene:
+        layers.append(bpy.context.view_layer)
+    return layers[0] if layers else None
+
+
+def _is_watched(obj, layer) -> bool:
+    """Whether Blender evaluates an object for the view layer as the sampler does, and so tells changes.
+
+    What drivers look at, a script may change and say nothing.
+    """
+    blocks = (
+        block
+        for one in sampling.chain_of(obj)
+        for block in (one, one.data, getattr(one.data, "shape_keys", None))
+    )
+    # No data, and images, which are the data of some empties, have no animation.
+    animated = (getattr(block, "animation_data", None) for block in blocks)
+    driven = any(animation is not None and len(animation.drivers) for animation in animated)
+    return not driven and sampling.is_evaluated_as_shown(obj) and obj.visible_get(view_layer=layer)
+
+
+def _keyframes() -> int | None:
+    """A checksum of the keyframes and modifiers of all actions; None where there are too many."""
+    known, count = 0, 0
+    for action in bpy.data.actions:
+        for curve in compat.fcurves_of_action(action):
+            points = curve.keyframe_points
+            count += len(points)
+            if count > MOST_KEYFRAMES:
+                return None
+            for part in ("co", "handle_left", "handle_right"):
+                values = np.empty(2 * len(points), np.float32)
+                points.foreach_get(part, values)
+                known = zlib.crc32(values.tobytes(), known)
+            beyond = curve.mute, curve.extrapolation, [(kind.type, kind.mute) for kind in curve.modifiers]
+            known = zlib.crc32(repr(beyond).encode(), known)
+    return known

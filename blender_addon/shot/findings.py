@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a shot may disappoint with: subjects that are too small, cut by the picture's edge, or not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ..masks import projection
+from . import layout as shot
+
+CELL = 8
+"""Width and height, in pixels of the clip, of a cell of the grid that a model computes on at its finest."""
+FILLED = 0.5
+"""How much of a cell a subject has to fill to be sure of it: the engine gives a cell to who fills most."""
+
+TEXTS = {
+    "UNSEEN": "is not seen at {frames}: it is out of view, hidden, or behind something",
+    "CUT": "is cut by the edge of the picture at {frames}",
+    "SMALL": "is too small for the model at {frames}: bring it nearer, or make it larger",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a subject that the user may want otherwise.
+
+    Attributes:
+        subject: its phrase, or the name of the object where that tells more.
+        kind: a key of :data:`TEXTS`.
+        ranges: first and last scene frame of each stretch for which it holds.
+    """
+
+    subject: str
+    kind: str
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def text(self) -> str:
+        """The finding as a sentence."""
+        return f'"{self.subject}" {TEXTS[self.kind].format(frames=_in_words(self.ranges))}.'
+
+
+def find(layout: shot.Layout) -> list[Finding]:
+    """Look for what may disappoint in a layout, subject by subject."""
+    shares = _scene_frames(layout.timing, len(layout.labels))
+    findings = []
+    phrases = [phrase for _, phrase in layout.subjects]
+    for label, (name, phrase) in enumerate(layout.subjects, start=1):
+        title = phrase if phrase and phrases.count(phrase) == 1 else name
+        for kind, holds in _kinds(layout.labels == label).items():
+            if holds.any():
+                findings.append(Finding(title, kind, _stretches(holds, shares)))
+    return findings
+
+
+def _kinds(mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Which kind of finding holds in which frame, bool (frames,), for a mask (frames, height, width)."""
+    seen = mask.any(axis=(1, 2))
+    cut = mask[:, [0, -1]].any(axis=(1, 2)) | mask[:, :, [0, -1]].any(axis=(1, 2))
+    _, height, width = mask.shape
+    whole_cells = np.pad(mask, ((0, 0), (0, -height % CELL), (0, -width % CELL))).astype(np.uint8)
+    largest = projection.coverage(whole_cells, 1, CELL).max(axis=(1, 2, 3))
+    return {"UNSEEN": ~seen, "CUT": cut, "SMALL": seen & (largest < FILLED)}
+
+
+def _scene_frames(timing: shot.Timing, count: int) -> list[tuple[int, int]]:
+    """First and last of the scene frames for which each of a model's frames is held."""
+    starts = [-(-i * timing.frame_count // count) for i in range(count + 1)]  # rounded up
+    return [
+        (timing.frame_start + min(start, end - 1), timing.frame_start + end - 1)
+        for start, end in pairwise(starts)
+    ]
+
+
+def _stretches(holds: np.ndarray, shares: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    stretches: list[tuple[int, int]] = []
+    for i in np.flatnonzero(holds):
+        first, last = shares[i]
+        if stretches and first <= stretches[-1][1] + 1:
+            first = stretches.pop()[0]
+        stretches.append((first, last))
+    return tuple(stretches)
+
+
+def _in_words(ranges: tuple[tuple[int, int], ...]) -> str:
+    """Frames as one says them: ``frame 7``, ``frames 1–6 and 40``."""
+    parts = [str(first) if first == last else f"{first}–{last}" for first, last in ranges]
+    word = "frame" if len(parts) == 1 and ranges[0][0] == ranges[0][1] else "frames"
+    return f"{word} {' and '.join(filter(None, [', '.join(parts[:-1]), parts[-1]]))}"

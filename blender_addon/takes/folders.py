@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes of a shot: a folder and a seed for each, and what is kept of one to make another."""
+
+import json
+import re
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..errors import PeekabooError
+from ..shot import layout as shot
+from . import strips as sequencer
+
+
+def new_folder(scene) -> Path:
+    """Make the folder of a scene's next clip: its name and a number, in its output folder.
+
+    So no clip ever replaces another that a strip shows.
+
+    Raises:
+        PeekabooError: the output folder is beside a file that was never saved, or cannot be written.
+    """
+    stated = scene.peekaboo.output_folder
+    if not stated or (stated.startswith("//") and not bpy.data.filepath):
+        raise PeekabooError(
+            "Clips go beside the .blend, which was never saved: save it first, or choose an output folder."
+        )
+    base = Path(bpy.path.abspath(stated))
+    name = bpy.path.clean_name(scene.name)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((_number(path.name, name) for path in base.iterdir()), default=0)
+        while True:
+            try:
+                folder = base / f"{name}_{number:03}"
+                folder.mkdir()
+            except FileExistsError:  # another Blender was faster
+                number += 1
+            else:
+                return folder
+    except OSError as error:
+        raise PeekabooError(
+            f'The output folder "{base}" cannot be written ({error.strerror}): choose another one.'
+        ) from None
+
+
+def _number(folder: str, name: str) -> int:
+    match = re.fullmatch(rf"{re.escape(name)}_(\d+)", folder)
+    return int(match[1]) if match else 0
+
+
+def seeds(scene, count: int) -> list[int]:
+    """Seeds of several takes: each a new one, or with a fixed seed that and the next ones."""
+    first = shot.next_seed(scene)
+    if scene.peekaboo.seed_mode == "RANDOM":
+        return [first, *(shot.next_seed(scene) for _ in range(count - 1))]
+    return [(first + i) % shot.SEED_LIMIT for i in range(count)]
+
+
+def unused_seed(scene, others: Iterable[int] = ()) -> int:
+    """A seed that no take of a scene has: the one after the largest, or with random seeds a new one.
+
+    Args:
+        scene: with the takes.
+        others: further seeds that are taken.
+    """
+    if scene.peekaboo.seed_mode == "RANDOM":
+        return shot.next_seed(scene)
+    used = {*others, *(sequencer.job_of(strip)["seed"] for strip in sequencer.takes(scene))}
+    return (max(used, default=-1) + 1) % shot.SEED_LIMIT
+
+
+def read(strip) -> tuple[dict, np.ndarray]:
+    """Read again what a take was made from: its job, and labels uint8 (frames, height, width).
+
+    Raises:
+        PeekabooError: it is gone, or another take has replaced it.
+    """
+    job, folder = sequencer.job_of(strip), sequencer.folder_of(strip) / "job"
+    try:
+        stored = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        with np.load(folder / "masks.npz", allow_pickle=False) as file:
+            labels = file["labels"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise PeekabooError(
+            f'The masks of "{strip.name}" are not in "{folder}" any more: press Restore Settings, then '
+            "Generate."
+        ) from None
+    if stored != job:
+        raise PeekabooError(
+            f'The masks of "{strip.name}" were replaced by those of another take: press Restore Settings, '
+            "then Generate."
+        )
+    return job, labels

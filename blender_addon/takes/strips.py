@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes in a scene's Video Sequencer: put one there, find them, and what they remember."""
+
+import json
+from pathlib import Path
+
+import bpy
+
+from .. import compat
+from ..errors import PeekabooError
+
+CHANNELS = 128
+"""Blender's number of channels; they count from 1."""
+
+JOB_PROPERTY = "peekaboo_job"
+"""Custom property of a strip: the job that made it, as JSON."""
+FOLDER_PROPERTY = "peekaboo_folder"
+"""Custom property of a strip: the folder of its take, relative to the .blend where that can be."""
+
+
+def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
+    """Add a clip as a movie strip where its job says, on a channel that is free there; returns the strip.
+
+    Args:
+        scene: whose sequencer gets it.
+        clip: the movie, at the scene's frame rate.
+        job: that made it, as ``job.json`` states it.
+        frame_start: where it is to begin, if not where the job says.
+
+    Raises:
+        PeekabooError: the clip is not there, or all channels are taken.
+    """
+    if not clip.is_file():  # Blender would add a strip of one frame and say nothing
+        raise PeekabooError(f'There is no clip at "{clip}": generate it again.')
+    start, count = job["timing"]["frame_start"], job["timing"]["frame_count"]
+    start = start if frame_start is None else frame_start
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    strip = compat.strips(editor).new_movie(
+        name=f"Peekaboo {job['seed']}",
+        filepath=path_in_file(clip),
+        channel=free_channel(editor, start, start + count),
+        frame_start=start,
+        fit_method="FIT",
+    )
+    compat.set_strip_length(strip, count)
+    strip[JOB_PROPERTY] = json.dumps(job)
+    strip[FOLDER_PROPERTY] = path_in_file(clip.parent)
+    editor.active_strip = strip  # so that the list of takes has it
+    compat.show_in_sequencers(scene)
+    return strip
+
+
+def takes(scene) -> list:
+    """The strips of a scene that the engine has made."""
+    editor = scene.sequence_editor
+    return [strip for strip in compat.strips(editor) if is_take(strip)] if editor else []
+
+
+def active_take(scene):
+    """The active strip of a scene, where the engine has made it; else None."""
+    strip = scene.sequence_editor.active_strip if scene.sequence_editor else None
+    return strip if strip is not None and is_take(strip) else None
+
+
+def is_take(strip) -> bool:
+    """Whether the engine has made a strip."""
+    return strip.type == "MOVIE" and JOB_PROPERTY in strip
+
+
+def job_of(strip) -> dict:
+    """The job that made a strip, as ``job.json`` states it.
+
+    Raises:
+        PeekabooError: what the strip remembers is no job.
+    """
+    try:
+        job = json.loads(strip[JOB_PROPERTY])
+        if isinstance(job, dict) and {"seed", "prompt", "timing"} <= job.keys():
+            return job
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise PeekabooError(
+        f'The strip "{strip.name}" does not remember how it was made: choose one that Generate has added.'
+    )
+
+
+def folder_of(strip) -> Path:
+    """The folder of a take: where its movie lies, or where it lay when it was made."""
+    movie = Path(bpy.path.abspath(strip.filepath)).parent
+    stated = strip.get(FOLDER_PROPERTY, "")
+    if (movie / "job").is_dir() or not stated:
+        return movie
+    return Path(bpy.path.abspath(stated))
+
+
+def free_channel(editor, start: int, end: int) -> int:
+    """The channel above all strips in a range of frames, so that the clip is seen.
+
+    Else the lowest free one.
+    """
+    strips = compat.strips(editor)
+    taken = {
+        strip.channel
+        for strip in strips
+        if compat.strip_range(strip)[0] < end and compat.strip_range(strip)[1] > start
+    }
+    above = max(taken, default=0) + 1
+    free = [
+        channel
+        for channel in [above, *range(1, CHANNELS + 1)]
+        if channel <= CHANNELS and channel not in taken
+    ]
+    if not free:
+        raise PeekabooError(
+            f"All {CHANNELS} channels of the sequencer are taken in frames {start} to {end - 1}: "
+            "clear one for the clip."
+        )
+    return free[0]
+
+
+def path_in_file(clip: Path) -> str:
+    """A path, relative to the .blend where that has one, so that both can be moved together."""
+    if not bpy.data.filepath:
+        return str(clip.resolve())
+    try:
+        return bpy.path.relpath(str(clip.resolve()))
+    except ValueError:  # on another Windows drive
+        return str(clip.resolve())

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is to know of a model before choosing it."""
+
+from pathlib import Path
+
+import pytest
+
+from blender_addon.engine import catalogue as models
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of Hugging Face's."""
+    for name in ("HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def download(cache, *files):
+    """Lay a model out as the hub's library does: links to blobs, and a name for the newest revision."""
+    folder = cache / "models--cerspense--zeroscope_v2_576w"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc")
+    (folder / "blobs").mkdir()
+    for number, name in enumerate(files):
+        path = folder / "snapshots" / "abc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "blobs" / str(number)).touch()
+        path.symlink_to(folder / "blobs" / str(number))
+    return folder
+
+
+FILES = (
+    "model_index.json",
+    "unet/diffusion_pytorch_model.bin",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+)
+
+
+def test_a_model_is_downloaded_once_all_its_weights_are_there(cache):
+    assert not models.is_downloaded("zeroscope")
+    assert models.describe("zeroscope")[-1] == "not downloaded yet (up to 7.3 GB)"
+    folder = download(cache, *FILES)
+    assert models.is_downloaded("zeroscope") and "downloaded" in models.describe("zeroscope")
+    assert not models.is_downloaded("modelscope")
+    (folder / "blobs" / "1").unlink()  # was cut short
+    assert not models.is_downloaded("zeroscope")
+
+
+def test_the_embedded_model_needs_no_download(cache):
+    assert models.is_downloaded("shapes")
+    assert models.describe("shapes") == ["288 × 160", "16 frames", "3 GB of memory", "GPL-3.0-or-later"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"),
+        ({"HF_HOME": "/b", "XDG_CACHE_HOME": "/c"}, "/b/hub"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+        ({}, "~/.cache/huggingface/hub"),
+    ],
+)
+def test_the_cache_is_where_the_environment_says(monkeypatch, variables, folder):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert models.hub_cache() == Path(folder).expanduser()

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing that lies beside a .blend, in the current folder, or on a PYTHON variable's path runs."""
+
+import subprocess
+import sys
+
+import bpy
+import pytest
+from strangers import Traps
+
+from blender_addon.command import program as headless
+from blender_addon.engine import catalogue as models
+from blender_addon.engine import environment as engine_setup
+from blender_addon.engine import process as engine_client
+from blender_addon.errors import PeekabooError
+from blender_addon.interface import preferences
+
+
+@pytest.fixture
+def traps(tmp_path, monkeypatch):
+    """Traps beside the open .blend, which is also the current folder and on Python's path."""
+    folder = tmp_path / "stranger"
+    folder.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "shot.blend"))
+    monkeypatch.chdir(folder)
+    for name in ("PYTHONPATH", "PYTHONUSERBASE", "PYTHONSTARTUP"):
+        monkeypatch.setenv(name, str(folder))
+    return Traps(folder, tmp_path / "sprung")
+
+
+def test_the_traps_catch_a_python_that_is_not_isolated(scene, traps):
+    subprocess.run([sys.executable, "-s", "-c", "pass"], capture_output=True)
+    assert traps.sprung()
+
+
+def test_a_check_runs_none(scene, traps):
+    assert engine_setup.check(engine_client.find_python()).startswith("Ready: torch")
+    assert traps.sprung() == []
+
+
+def test_the_engine_runs_none(scene, traps, tmp_path):
+    settings = engine_client.Settings(engine_client.find_python(), False, 60.0)
+    engine = engine_client.WarmEngine(settings, tmp_path / "engine.log")
+    hello = next(event for event in engine.events() if not isinstance(event, engine_client.Start))
+    engine.cancel()
+    assert isinstance(hello, engine_client.Hello), (hello, engine.log.read_text())
+    assert traps.sprung() == []
+
+
+def test_a_set_up_runs_none(scene, traps, tmp_path):
+    packages = tmp_path / "packages.txt"
+    packages.write_text("pip\n")
+    home = tmp_path / "engine"
+    for _ in range(2):  # the second one finds the first one's pip
+        task = engine_setup.Task(lambda task: engine_setup.install(task, home, packages))
+        task.join(300)
+        ended = task.poll()[-1]
+        assert "lacks torch" in ended.text, ended
+    assert traps.sprung() == []
+
+
+def test_an_existing_python_beside_the_blend_is_refused(scene, traps, monkeypatch):
+    class Stated:
+        python = "//bin/python"
+
+    monkeypatch.setattr(preferences, "_get", lambda: Stated)
+    for Stated.python in ("//python", "python", "bin/python"):
+        with pytest.raises(PeekabooError, match=r"depends on which .* is open: choose it by its whole"):
+            preferences.engine_python()
+    monkeypatch.setattr(preferences, "_get", lambda: None)
+    monkeypatch.setenv("PEEKABOO_PYTHON", "bin/python")
+    with pytest.raises(PeekabooError, match="depends on the current folder: set it to a whole path"):
+        preferences.engine_python()
+
+
+def test_a_model_is_told_to_the_engine_by_its_whole_path(scene, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert models.located("tiny") == str(tmp_path / "tiny")
+    assert models.located("shapes") == "shapes"
+
+
+def test_a_blend_that_a_script_opens_runs_nothing(scene, tmp_path):
+    record = tmp_path / "ran"
+    text = bpy.data.texts.new("run.py")
+    text.write(f"open({str(record)!r}, 'w')")
+    text.use_module = True
+    path = tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.context.preferences.filepaths.use_scripts_auto_execute = True
+    try:
+        headless.open_blend(path)
+    finally:
+        bpy.context.preferences.filepaths.use_scripts_auto_execute = False
+    assert not record.exists()

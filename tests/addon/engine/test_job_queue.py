@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The queue against engines that work, die, leave and do not listen."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import stand_in
+from test_process import ECHO, gone
+
+from blender_addon.engine import process as engine_client
+from blender_addon.engine.job_queue import Queue
+from blender_addon.engine.jobs import Job
+from blender_addon.engine.process import Settings
+from blender_addon.errors import PeekabooError
+
+PATIENCE = 30
+
+
+class Shop:
+    """A queue with its engine's settings."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.queue = folder, Queue()
+        self.settings = Settings(stand_in.write(folder, stand_in.HELLO + ECHO, out=False), False, 60)
+
+    def add(self, name: str) -> Job:
+        job = Job(1, name, {"seed": 0}, self.folder / name)
+        job.folder.mkdir()
+        self.queue.add(job)
+        return job
+
+    def look(self):
+        self.queue.advance(lambda: self.settings, self.folder)
+
+    def until(self, holds):
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            assert time.monotonic() < deadline, self.queue.outcomes
+            self.look()
+            time.sleep(0.01)
+
+    def texts(self):
+        return [outcome.text for outcome in self.queue.outcomes]
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Shop(tmp_path)
+    yield shop
+    shop.queue.leave(1)
+
+
+def test_jobs_run_in_their_order_on_one_engine(shop):
+    jobs = [shop.add(name) for name in "abc"]
+    shop.look()
+    first = shop.queue.keeper.engine.process.pid
+    shop.until(lambda: len(shop.queue.arrived) == 3)
+    assert shop.queue.arrived == jobs and not shop.queue.outcomes
+    assert shop.queue.keeper.engine.process.pid == first
+    assert all(job.clip.clip.is_file() and job.notice == "?" for job in jobs)
+
+
+def test_cancelling_the_running_one_goes_on_with_the_next(shop):
+    stuck, after = shop.add("wait"), shop.add("a")
+    shop.until(lambda: shop.queue.running is stuck)
+    shop.queue.cancel(stuck)
+    shop.until(lambda: shop.queue.arrived == [after])
+    assert shop.texts() == ["The generation was cancelled; nothing was kept of it."]
+    assert not stuck.folder.exists()
+
+
+def test_waiting_jobs_are_cancelled_one_by_one_or_all(shop):
+    running, one, two, three = (shop.add(name) for name in ("wait", "a", "b", "c"))
+    shop.until(lambda: shop.queue.running is running)
+    shop.queue.cancel(two)
+    assert shop.queue.waiting == [one, three] and not two.folder.exists()
+    shop.queue.cancel_all()
+    shop.until(lambda: not shop.queue.busy)
+    assert not any(job.folder.exists() for job in (running, one, three))
+
+
+def test_an_engine_that_dies_costs_one_job_and_the_next_one_has_a_new_engine(shop):
+    dying, after = shop.add("die"), shop.add("a")
+    shop.until(lambda: shop.queue.arrived == [after])
+    [text] = shop.texts()
+    assert text.startswith("The engine was killed by SIGKILL, as happens when memory runs out:")
+    assert not dying.folder.exists()
+
+
+def test_an_engine_that_is_killed_while_it_waits_is_told_and_replaced(shop):
+    shop.add("a")
+    shop.until(lambda: shop.queue.arrived)
+    shop.queue.arrived.clear()
+    os.kill(shop.queue.keeper.engine.process.pid, signal.SIGKILL)
+    shop.until(lambda: shop.queue.keeper.engine is None)
+    assert len(shop.texts()) == 1
+    shop.add("b")
+    shop.until(lambda: shop.queue.arrived)
+    assert not shop.texts()
+
+
+def test_an_engine_that_leaves_just_when_a_job_comes_is_started_again_once(shop):
+    job = shop.add("leave")
+    shop.until(lambda: not shop.queue.busy)
+    assert job.attempts == 2
+    [text] = shop.texts()
+    assert text.startswith("The engine ended with exit code 0 before the clip was done; its log is")
+
+
+def test_one_that_does_not_listen_to_a_cancel_is_ended(shop, monkeypatch):
+    monkeypatch.setattr(engine_client, "CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr(engine_client, "TERMINATE_SECONDS", 0.2)
+    body = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + stand_in.HELLO + "time.sleep(600)"
+    shop.settings = Settings(stand_in.write(shop.folder, body, out=False), False, 60)
+    job = shop.add("a")
+    shop.until(lambda: shop.queue.running is job)
+    pid = shop.queue.keeper.engine.process.pid
+    shop.queue.cancel(job)
+    shop.until(lambda: not shop.queue.busy and shop.queue.keeper.reap())
+    assert gone(pid) and shop.texts() == ["The generation was cancelled; nothing was kept of it."]
+
+
+def test_other_settings_need_another_engine_which_waits_until_the_first_is_gone(shop):
+    shop.add("a")
+    shop.until(lambda: shop.queue.arrived)
+    first = shop.queue.keeper.engine.process.pid
+    shop.settings = Settings(shop.settings.python, True, 60)
+    shop.add("b")
+    shop.until(lambda: shop.queue.running)
+    assert gone(first)
+    shop.until(lambda: len(shop.queue.arrived) == 2)
+
+
+def test_without_an_engine_each_job_ends_with_one_and_the_same_sentence(shop):
+    def missing():
+        raise PeekabooError("There is none: get one.")
+
+    jobs = [shop.add(name) for name in "ab"]
+    while shop.queue.busy:
+        shop.queue.advance(missing, shop.folder)
+    assert shop.texts() == ["There is none: get one."]
+    assert not any(job.folder.exists() for job in jobs)
+
+
+def test_freeing_memory_ends_the_engine(shop):
+    shop.add("a")
+    shop.until(lambda: shop.queue.arrived)
+    pid = shop.queue.keeper.engine.process.pid
+    shop.queue.keeper.let_go()
+    shop.until(shop.queue.keeper.reap)
+    assert gone(pid) and not shop.texts()
+
+
+def test_leaving_ends_all_but_clips_that_are_there(shop):
+    done = shop.add("a")
+    shop.until(lambda: shop.queue.arrived)
+    running, waiting = shop.add("wait"), shop.add("b")
+    shop.until(lambda: shop.queue.running is running)
+    pid = shop.queue.keeper.engine.process.pid
+    shop.queue.leave(1)
+    assert gone(pid) and done.folder.exists()
+    assert not running.folder.exists() and not waiting.folder.exists()

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which build of torch is taken, and the real set-up with the real pip on tiny packages."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import wheels
+from test_environment import finish
+
+from blender_addon.engine import environment as engine_setup
+from blender_addon.engine import process as engine_client
+from blender_addon.engine import torch_builds
+from blender_addon.errors import PeekabooError
+
+PIN = "numpy==2\ntorch==2.13.0\n"
+CPU_PIN = "torch==2.13.0+cpu"
+
+
+@pytest.fixture
+def packages(tmp_path):
+    file = tmp_path / "packages.txt"
+    file.write_text(wheels.PACKAGES)
+    return file
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """An index that gets stuck in the middle of torch; pip knows no other."""
+    server = wheels.Server(wheels.engine(tmp_path / "wheels", megabytes=2), stuck_at="torch")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", server.index)
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")  # pip keeps nothing that others sent without TLS
+    yield server
+    server.close()
+
+
+def set_up(tmp_path, packages, choice):
+    task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, choice))
+    return finish(task)
+
+
+def modules(tmp_path, name):
+    """What an environment finds of a module."""
+    python = engine_client.python_of(tmp_path / "engine")
+    code = f"import {name}; print(getattr({name}, '__version__', ''))"
+    return subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.strip()
+
+
+def test_a_set_up_whose_download_is_killed_goes_on_at_the_next_press(tmp_path, packages, server):
+    task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, "cpu"))
+    assert server.stuck.wait(120)
+    os.kill(task._process.pid, signal.SIGKILL)
+    ended = finish(task)[-1]
+    assert ended.failed and ended.text.startswith("torch's build for CPU cannot be fetched")
+    assert modules(tmp_path, "torch") == ""
+    assert not (tmp_path / "engine" / engine_client.COMPLETE).exists()
+    messages = set_up(tmp_path, packages, "cpu")
+    assert messages[-1] == engine_setup.Ended("Ready: torch 2.13.0+cpu on the CPU.", failed=False)
+    assert (tmp_path / "engine" / engine_client.COMPLETE).is_file()
+    assert engine_setup.Step("Making the environment") not in messages  # the one that is there was kept
+
+
+def test_a_cancelled_download_leaves_no_process_and_goes_on_at_the_next_press(tmp_path, packages, server):
+    server.stuck_at = "typer"  # the last one: all others have come in
+    task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, "cpu"))
+    assert server.stuck.wait(120)
+    pid = task._process.pid
+    task.cancel()
+    assert finish(task)[-1] == engine_setup.Ended(engine_setup.CANCELLED, failed=True)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    server.sent.clear()
+    assert not set_up(tmp_path, packages, "cpu")[-1].failed
+    assert server.sent == ["typer-1.0-py3-none-any.whl"], "what had been downloaded was not kept"
+
+
+def test_an_environment_that_was_cut_short_while_it_was_made_is_made_anew(tmp_path, packages, server):
+    server.stuck_at = ""
+    folder = tmp_path / "engine"
+    making = subprocess.Popen([sys.executable, "-I", "-m", "venv", folder], start_new_session=True)
+    while not engine_client.python_of(folder).exists():
+        pass
+    os.killpg(making.pid, signal.SIGKILL)
+    making.wait()
+    messages = set_up(tmp_path, packages, "cpu")
+    assert messages[0] == engine_setup.Step("Making the environment") and not messages[-1].failed
+
+
+def test_the_build_can_be_changed_and_the_check_says_when_it_does_not_suit(tmp_path, packages, server):
+    server.stuck_at = ""
+    assert set_up(tmp_path, packages, "cuda")[-1].text == "Ready: torch 2.13.0 on a card."
+    assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
+    server.sent.clear()
+    assert not set_up(tmp_path, packages, "cpu")[-1].failed and not server.sent
+    with pytest.raises(PeekabooError, match=r"2\.13\.0\+cpu finds nothing to compute on with CUDA: choose"):
+        engine_setup.check(engine_client.python_of(tmp_path / "engine"), "cuda")
+
+
+def test_where_there_is_no_build_for_cpus_that_for_cuda_is_not_taken_instead(
+    tmp_path, packages, server, monkeypatch
+):
+    server.stuck_at = ""
+    monkeypatch.setattr(torch_builds, "CPU_INDEX", server.index)  # PyTorch's own would have it
+    (tmp_path / "wheels" / "torch-2.13.0+cpu-py3-none-any.whl").unlink()
+    ended = set_up(tmp_path, packages, "cpu")[-1]
+    assert ended.failed and "torch's build for CPU cannot be fetched" in ended.text
+    assert modules(tmp_path, "torch") == ""
+
+
+@pytest.mark.parametrize(
+    ("system", "choice", "sources"),
+    [
+        ("linux", "cpu", [[CPU_PIN], ["--index-url", torch_builds.CPU_INDEX, CPU_PIN]]),
+        ("linux", "cuda", [["torch===2.13.0"]]),
+        ("linux", "rocm", [["--index-url", torch_builds.ROCM_INDEX, "torch==2.13.0"]]),
+        ("win32", "cpu", [["torch===2.13.0"]]),
+        ("win32", "cuda", [["--index-url", torch_builds.CUDA_INDEX, "torch==2.13.0"]]),
+        ("darwin", "mps", [["torch===2.13.0"]]),
+    ],
+)  # fmt: skip
+def test_each_system_has_its_builds(monkeypatch, system, choice, sources):
+    monkeypatch.delenv(torch_builds.INDEX_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "platform", system)
+    assert list(map(list, torch_builds.build_for(choice, PIN).sources)) == sources
+
+
+def test_a_named_index_comes_first_and_what_there_is_not_is_told(monkeypatch):
+    with pytest.raises(PeekabooError, match="no build of torch for MPS on Linux: choose another device"):
+        monkeypatch.setattr(sys, "platform", "linux")
+        torch_builds.build_for("mps", PIN)
+    monkeypatch.setenv(torch_builds.INDEX_VARIABLE, "https://example.org/whl")
+    build = torch_builds.build_for("rocm", PIN)
+    assert build.sources == (("--index-url", "https://example.org/whl", "torch==2.13.0"),)
+    assert torch_builds.build_for("cpu", "numpy==2\n") is None
+
+
+def test_automatic_is_what_the_machine_has(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    torch_builds.found.cache_clear()
+    without = torch_builds.build_for("auto", PIN).device
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    torch_builds.found.cache_clear()
+    assert (without, torch_builds.build_for("auto", PIN).device) == ("cpu", "cuda")
+    torch_builds.found.cache_clear()

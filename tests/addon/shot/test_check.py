@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The check of a shot while one works, turn by turn as Blender's timer calls it."""
+
+import bpy
+import pytest
+from scenes import add_camera, small_shot
+
+from blender_addon import compat
+from blender_addon.shot import check as checking
+from blender_addon.shot import layout as shot
+
+
+@pytest.fixture
+def no_pause(monkeypatch):
+    monkeypatch.setattr(checking, "PAUSE_SECONDS", 0)
+
+
+def finish():
+    """Let the timer do its turns; returns how many it took."""
+    bpy.context.view_layer.update()  # as Blender does before its timers
+    turns = 1
+    while checking.advance() is not None:
+        turns += 1
+        assert turns < 100
+    return turns
+
+
+def kinds(report):
+    return [(finding.subject, finding.kind) for finding in report.findings]
+
+
+def test_a_scene_is_checked_when_asked_and_again_after_a_change(scene, no_pause):
+    ball, cube = small_shot(scene)
+    assert checking.report_of(scene) is None
+    finish()
+    report = checking.report_of(scene)
+    assert (report.problem, report.findings) == ("", ()) and not checking.is_pending(scene)
+    bpy.context.view_layer.update()  # what the check itself has left behind is no change
+    assert not checking.is_pending(scene)
+    ball.location.x, cube.scale = -20, (0.02,) * 3
+    bpy.context.view_layer.update()
+    assert checking.is_pending(scene) and checking.report_of(scene) == report
+    finish()
+    assert kinds(checking.report_of(scene)) == [("a blue cube", "SMALL"), ("a red ball", "UNSEEN")]
+
+
+def test_the_frame_that_is_shown_makes_no_difference(scene, no_pause):
+    small_shot(scene)
+    checking.report_of(scene)
+    finish()
+    bpy.context.view_layer.update()
+    scene.frame_set(3)
+    assert not checking.is_pending(scene)
+
+
+def test_a_check_is_done_in_short_turns_and_begins_anew_after_a_change(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)  # about a frame
+    ball, _ = small_shot(scene, frames=16)
+    checking.report_of(scene)
+    checking.advance()
+    bpy.context.view_layer.update()
+    ball.location.x = -20
+    bpy.context.view_layer.update()
+    assert len(bpy.data.scenes) == 1  # nothing stays between turns
+    assert finish() > 2
+    assert kinds(checking.report_of(scene)) == [("a red ball", "UNSEEN")]
+
+
+def test_a_change_in_the_pause_postpones_the_check(scene, monkeypatch):
+    small_shot(scene)
+    bpy.context.view_layer.update()
+    monkeypatch.setattr(checking, "PAUSE_SECONDS", 1000)
+    checking.report_of(scene)
+    assert checking.advance() > 100
+
+
+def test_undo_and_deletion_between_turns_do_no_harm(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    small_shot(scene, frames=16)
+    bpy.ops.ed.undo_push(message="before")
+    bpy.data.objects["Cube Subject"].location.x = 1
+    bpy.ops.ed.undo_push(message="moved")
+    checking.report_of(scene)
+    checking.advance()
+    bpy.ops.ed.undo()
+    checking.report_of(bpy.context.scene)
+    checking.advance()
+    bpy.data.objects.remove(bpy.data.objects["Cube Subject"])
+    bpy.context.view_layer.update()
+    finish()
+    assert checking.report_of(bpy.context.scene).findings == ()
+
+
+def test_what_keeps_the_shot_from_being_made_is_told(scene, no_pause):
+    small_shot(scene)
+    scene.camera = None
+    checking.report_of(scene)
+    finish()
+    assert "has no camera" in checking.report_of(scene).problem
+    scene.camera = bpy.data.objects["Camera"]
+    bpy.context.view_layer.update()
+    assert checking.is_pending(scene)
+
+
+def test_a_scene_that_is_gone_is_not_checked(scene, no_pause):
+    other = bpy.data.scenes.new("Other")
+    small_shot(other)
+    checking.report_of(other)
+    bpy.data.scenes.remove(other)
+    assert checking.advance() is None
+
+
+def test_a_heavy_scene_is_checked_when_told_only_and_a_light_one_again_in_passing(
+    scene, no_pause, monkeypatch
+):
+    small_shot(scene)
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=150, y_subdivisions=150)
+    grid = bpy.context.object
+    bpy.ops.peekaboo.make_subjects()
+    checking.report_of(scene)
+    finish()
+    assert checking.is_heavy(scene) and checking.report_of(scene) is None
+    assert checking.advance() is None  # nobody has asked
+    monkeypatch.setattr(checking, "LONGEST_SECONDS", 0)
+    bpy.ops.peekaboo.check_shot()
+    assert checking.is_heavy(scene) and checking.report_of(scene) is not None
+    bpy.data.objects.remove(grid)
+    monkeypatch.setattr(checking, "LONGEST_SECONDS", 60)
+    bpy.ops.peekaboo.check_shot()
+    assert not checking.is_heavy(scene) and checking.report_of(scene).findings == ()
+
+
+def test_the_operator_tells_what_it_finds(scene, capfd):
+    ball, _ = small_shot(scene)
+    ball.location.x = -20
+    bpy.ops.peekaboo.check_shot()
+    assert '"a red ball" is not seen at frames 1–4' in capfd.readouterr().out
+    scene.camera = None
+    with pytest.raises(RuntimeError, match="has no camera"):
+        bpy.ops.peekaboo.check_shot()
+
+
+def move_while_hidden(scene, _ball, cube):
+    cube.hide_viewport = True
+    checking.read_shot(scene)
+    cube.location.z = 2
+
+
+def write_keyframes_in_silence(_scene, ball, _cube):
+    curve = next(c for c in compat.fcurves(ball) if c.array_index == 2)
+    curve.keyframe_points.foreach_set("co", [1.0, 3.0, 4.0, 3.0])
+
+
+def shake_in_silence(_scene, ball, _cube):
+    for curve in compat.fcurves_of_action(ball.animation_data.action):
+        if curve.data_path == "location" and curve.array_index == 0:
+            curve.modifiers.new("NOISE").strength = 4.0  # which Blender tells nobody
+
+
+def bind_a_camera(scene, _ball, _cube):
+    scene.timeline_markers.new("cut", frame=3).camera = add_camera(scene, location=(2, -20, 0))
+
+
+def bind_it_before(scene, _ball, _cube):
+    scene.timeline_markers["later"].frame = 2
+
+
+EDITS = {
+    "move": lambda _scene, _ball, cube: setattr(cube, "location", (1, 0, 1)),
+    "turn the camera": lambda scene, *_: setattr(scene.camera, "rotation_euler", (1.6, 0.2, 0)),
+    "strength": lambda _scene, ball, _cube: setattr(ball.peekaboo, "strength", 0.5),
+    "phrase": lambda _scene, ball, _cube: setattr(ball.peekaboo, "phrase", "grass"),
+    "frame range": lambda scene, *_: setattr(scene, "frame_end", 9),
+    "render size": lambda scene, *_: setattr(scene.render, "resolution_x", 500),
+    "disable": lambda _scene, ball, _cube: setattr(ball.peekaboo, "enabled", False),
+    "remove": lambda _scene, ball, _cube: bpy.data.objects.remove(ball),
+    "move while hidden": move_while_hidden,
+    "silent keyframes": write_keyframes_in_silence,
+    "silent modifier": shake_in_silence,
+    "camera bound": bind_a_camera,
+    "marker moved": bind_it_before,
+    "a driver's script": lambda *_: bpy.app.driver_namespace.update(peekaboo_height=lambda: 2.0),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_shot_that_was_read_before_is_read_again_after_any_edit(scene, edit):
+    ball, cube = small_shot(scene)
+    for frame in (1, 4):
+        ball.keyframe_insert("location", frame=frame)
+    second = add_camera(scene, location=(0, -14, 0))
+    scene.timeline_markers.new("first", frame=1).camera = scene.camera
+    scene.timeline_markers.new("later", frame=4).camera = second
+    if edit == "a driver's script":
+        bpy.app.driver_namespace["peekaboo_height"] = lambda: 0.0
+        cube.driver_add("location", 2).driver.expression = "peekaboo_height()"
+    before = checking.read_shot(scene)
+    EDITS[edit](scene, ball, cube)
+    known, anew = checking.read_shot(scene), shot.read_shot(scene)
+    assert known.timing == anew.timing and known.subjects == anew.subjects
+    assert (known.labels == anew.labels).all() and (known.strengths == anew.strengths).all()
+    same = (before.timing, before.subjects) == (anew.timing, anew.subjects)
+    assert not same or (before.labels != anew.labels).any() or (before.strengths != anew.strengths).any()
+
+
+def test_generating_takes_what_the_check_has_read(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    ball, _ = small_shot(scene, frames=16)
+    ball.peekaboo.strength = 0.5
+    checking.report_of(scene)
+    assert finish() > 2
+    anew = shot.read_shot(scene)
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
+    finish()
+    made = []
+    with_scenes = bpy.app.handlers.frame_change_pre
+    with_scenes.append(lambda changed, *_: made.append(changed.name))
+    try:
+        known = checking.read_shot(scene)
+    finally:
+        with_scenes.pop()
+    assert not made  # no temporary scene was evaluated
+    assert known.timing == anew.timing and known.subjects == anew.subjects
+    assert (known.labels == anew.labels).all() and (known.strengths == anew.strengths).all()
+
+
+def test_an_edit_between_turns_gives_no_torn_shot(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    small_shot(scene, frames=16)
+    second = add_camera(scene, location=(0, -14, 0))
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
+    checking.advance()
+    scene.timeline_markers.new("cut", frame=1).camera = second  # which Blender tells nobody
+    finish()
+    assert (checking.read_shot(scene).labels == shot.read_shot(scene).labels).all()
+
+
+def test_a_subject_that_is_removed_between_turns_is_not_read_on(scene, no_pause, monkeypatch):
+    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    _, cube = small_shot(scene, frames=16)
+    scene.peekaboo.prompt = "a red ball on grass"
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
+    checking.advance()
+    cube.peekaboo.is_subject = False  # as operators do, which Blender tells nobody
+    finish()
+    assert checking.report_of(scene).problem == ""
+    assert [phrase for _, phrase in checking.read_shot(scene).subjects] == ["a red ball"]
+
+
+def test_a_reference_image_is_no_obstacle(scene, no_pause):
+    ball, _ = small_shot(scene)
+    reference = bpy.data.objects.new("Reference", None)
+    reference.empty_display_type = "IMAGE"
+    reference.data = bpy.data.images.new("Reference", 8, 8)
+    scene.collection.objects.link(reference)
+    ball.parent, scene.peekaboo.occluded_by_scene = reference, True
+    bpy.context.view_layer.update()
+    checking.report_of(scene)
+    finish()
+    assert (checking.read_shot(scene).labels == shot.read_shot(scene).labels).all()
+
+
+def test_an_edit_right_after_a_turn_counts(scene, no_pause):
+    ball, _ = small_shot(scene)
+    checking.report_of(scene)
+    finish()
+    ball.location.x = -20  # before Blender has told of anything
+    bpy.context.view_layer.update()
+    assert checking.is_pending(scene)
+
+
+def test_what_cannot_be_read_is_not_looked_at_again_and_again(scene, no_pause):
+    small_shot(scene)
+    scene.render.engine = "BLENDER_WORKBENCH"
+    scene.camera.data.type = "PANO"
+    checking.report_of(scene)
+    finish()
+    bpy.context.view_layer.update()
+    assert checking.report_of(scene).problem and not checking.is_pending(scene)

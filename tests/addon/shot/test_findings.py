@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a shot may disappoint with, at which frames."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blender_addon.shot import findings
+from blender_addon.shot import layout as shot
+
+HEIGHT, WIDTH = 40, 56
+
+
+def layout(boxes, frame_start=1, frame_count=None):
+    """One subject that fills a box of pixels (left, top, right, bottom) in each frame."""
+    labels = np.zeros((len(boxes), HEIGHT, WIDTH), np.uint8)
+    for frame, (left, top, right, bottom) in zip(labels, boxes, strict=True):
+        frame[top:bottom, left:right] = 1
+    timing = shot.Timing(frame_start, frame_count or len(boxes), 24, 1.0, ())
+    return shot.Layout((("Ball", "a ball"),), labels, timing)
+
+
+def kinds(*boxes):
+    return {finding.kind for finding in findings.find(layout(boxes))}
+
+
+@st.composite
+def boxes(draw):
+    left, top = draw(st.integers(-20, WIDTH + 20)), draw(st.integers(-20, HEIGHT + 20))
+    right, bottom = left + draw(st.integers(1, 30)), top + draw(st.integers(1, 30))
+    return tuple(max(0, edge) for edge in (left, top, right, bottom))
+
+
+@given(boxes())
+def test_the_edge_of_the_picture_cuts_what_reaches_it(box):
+    left, top, right, bottom = box
+    seen = left < min(right, WIDTH) and top < min(bottom, HEIGHT)
+    inside = seen and left > 0 and top > 0 and right < WIDTH and bottom < HEIGHT
+    assert ("UNSEEN" in kinds(box)) == (not seen)
+    assert ("CUT" in kinds(box)) == (seen and not inside)
+
+
+@given(st.integers(1, 40), st.integers(1, 24))
+def test_a_subject_as_large_as_two_cells_is_never_too_small_and_one_of_a_few_pixels_always(x, y):
+    assert "SMALL" not in kinds((x, y, x + 2 * findings.CELL - 1, y + 2 * findings.CELL - 1))
+    assert "SMALL" in kinds((x, y, x + 5, y + 5))
+
+
+@given(st.integers(-5, 5), st.integers(1, 90), st.lists(st.booleans(), min_size=1, max_size=24))
+def test_frames_are_those_of_the_scene_for_which_the_model_frames_are_held(start, count, present):
+    box, nothing = (10, 10, 40, 30), (0, 0, 0, 0)
+    found = findings.find(layout([box if here else nothing for here in present], start, count))
+    told = {frame for finding in found for low, high in finding.ranges for frame in range(low, high + 1)}
+    held = {k: k * len(present) // count for k in range(count)}
+    unseen = {start + k for k, i in held.items() if not present[i]}
+    assert unseen <= told if count < len(present) else unseen == told
+    for finding in found:
+        assert all(a[1] + 1 < b[0] for a, b in zip(finding.ranges, finding.ranges[1:], strict=False))
+
+
+def test_a_finding_is_a_sentence_with_the_frames():
+    whole, cut, nothing = (10, 10, 40, 30), (0, 10, 30, 30), (0, 0, 0, 0)
+    found = findings.find(layout([nothing, nothing, cut, whole, cut, cut, nothing, whole], 10, 24))
+    assert [finding.text for finding in found] == [
+        '"a ball" is not seen at frames 10–15 and 28–30: it is out of view, hidden, or behind something.',
+        '"a ball" is cut by the edge of the picture at frames 16–18 and 22–27.',
+    ]
+    (single,) = findings.find(layout([whole, cut, whole]))
+    assert single.text.endswith("at frame 2.")

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a scene to a job: timing, what is sampled, what the job says, and what is refused."""
+
+import json
+
+import bpy
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes import PROMPT, add_camera, add_empty, small_shot, write_shot
+
+from blender_addon.errors import PeekabooError
+from blender_addon.masks import cameras
+from blender_addon.shot import layout as shot
+
+
+def shows(timing, num_frames):
+    """The model frame that each scene frame of a range shows: the engine's ``Timing.held_frames``."""
+    return np.arange(timing.frame_count) * num_frames // timing.frame_count
+
+
+@given(st.integers(1, 300), st.integers(1, 60), st.integers(0, 100))
+def test_each_model_frame_is_sampled_amid_the_scene_frames_that_show_it(count, num_frames, start):
+    scene = bpy.context.scene
+    scene.use_preview_range = False
+    scene.frame_start, scene.frame_end = start, start + count - 1
+    timing = shot.timing_of(scene, num_frames)
+    times = np.array(timing.scene_frames)
+    shown = shows(timing, num_frames)
+    for index in range(num_frames):
+        frames = start + np.flatnonzero(shown == index)
+        if len(frames) and count >= num_frames:
+            assert times[index] == frames.mean()
+        elif len(frames):
+            assert times[index] == frames[0]
+    assert (np.diff(times) > 0).all() and (times >= start).all() and (times < start + count).all()
+    if count == num_frames:
+        assert list(times) == list(range(start, start + count))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 30), st.data())
+def test_each_scene_frame_shows_a_mask_of_its_own_shot(count, num_frames, data):
+    """Cameras are cut by markers, visibility is keyed: what a frame shows is of a time in that frame."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    start = data.draw(st.integers(0, 20))
+    cut, hidden = (data.draw(st.integers(start - 3, start + count + 3)) for _ in range(2))
+    ball, _ = small_shot(scene)
+    scene.frame_start, scene.frame_end = start, start + count - 1
+    first, second = scene.camera, add_camera(scene, location=(-4, -10, 0))
+    for frame, camera in ((start - 10, first), (cut, second)):
+        scene.timeline_markers.new("Cut", frame=frame).camera = camera
+    for frame, is_hidden in ((start - 10, True), (hidden, False)):
+        ball.hide_render = is_hidden
+        ball.keyframe_insert("hide_render", frame=frame)
+    timing = shot.timing_of(scene, num_frames)
+    layout = shot.read_layout(scene, 24, 16, num_frames)
+    exact = shot.read_layout(scene, 24, 16, count, timing=shot.timing_of_each_frame(scene))
+    shown = shows(timing, num_frames)
+    for index, labels in enumerate(layout.labels):
+        frames = np.flatnonzero(shown == index)
+        if len(frames):  # of several, the one in the middle decides
+            assert np.array_equal(labels, exact.labels[frames[(len(frames) - 1) // 2]])
+
+
+def test_the_layout_follows_the_animation_and_leaves_the_scene_alone(scene):
+    ball, cube = small_shot(scene)
+    cube.location.y = 5  # behind the ball
+    for frame, x in ((1, -3), (4, 3)):
+        ball.location.x = x
+        ball.keyframe_insert("location", frame=frame)
+    scene.frame_set(3)
+    before = ball.matrix_world.copy(), len(bpy.data.scenes)
+    layout = shot.read_layout(scene, 96, 64, 4)
+    assert layout.subjects == ((cube.name, "a blue cube"), (ball.name, "a red ball"))
+    first, last = (np.flatnonzero((labels == 2).any(axis=0)).mean() / 96 for labels in layout.labels[[0, -1]])
+    assert first < 0.2 and last > 0.8
+    assert scene.frame_current == 3
+    assert (ball.matrix_world, len(bpy.data.scenes)) == before
+
+
+def test_selection_and_undo_stay_the_users(scene):
+    ball, cube = small_shot(scene)
+    ball.select_set(True)
+    bpy.context.view_layer.objects.active = cube
+    bpy.ops.ed.undo_push(message="before")
+    cube.location.z = 1.5
+    bpy.ops.ed.undo_push(message="moved")
+    shot.read_layout(scene, 96, 64, 4)
+    assert bpy.context.selected_objects == [ball]
+    assert bpy.context.view_layer.objects.active == cube
+    bpy.ops.ed.undo()  # takes back the move, and nothing of ours before it
+    assert bpy.data.objects["Cube Subject"].location.z == 0
+
+
+def test_markers_switch_the_camera_as_they_do_for_blender(scene):
+    scene.frame_start, scene.frame_end = 1, 40
+    lenses = [add_camera(scene) for _ in range(3)]
+    for frame, camera in zip((10, 20, 30), lenses, strict=True):
+        scene.timeline_markers.new(f"M{frame}", frame=frame).camera = camera
+    lenses[1].hide_render = True
+    for frame in (1, 9, 10, 19, 20, 29, 30, 40):
+        scene.frame_set(frame)
+        assert cameras.camera_at(scene, frame + 0.5) == scene.camera, frame
+
+
+def test_a_job_is_written_whole_with_what_the_scene_says(scene, tmp_path):
+    small_shot(scene, frames=48)
+    scene.peekaboo.seed, scene.peekaboo.masked_steps = 7, 0
+    job = write_shot(scene, tmp_path / "job")
+    assert json.loads((tmp_path / "job" / "job.json").read_text()) == job
+    with np.load(tmp_path / "job" / "masks.npz", allow_pickle=False) as arrays:
+        labels = arrays["labels"]
+    assert labels.shape == (job["num_frames"], job["height"], job["width"]) and labels.dtype == np.uint8
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert job["timing"]["frame_count"] == 48 and len(job["timing"]["scene_frames"]) == job["num_frames"]
+    assert (job["seed"], job["num_inference_steps"]) == (7, None)
+    assert (job["control"]["method"], job["control"]["masked_steps"]) == (None, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["job"]
+
+
+def test_a_random_seed_is_drawn_for_each_job_and_the_fixed_one_is_kept(scene, tmp_path):
+    small_shot(scene)
+    settings = scene.peekaboo
+    settings.seed, settings.seed_mode = 7, "RANDOM"
+    layout = shot.read_shot(scene)
+    seeds = {shot.make_job(scene, layout)["seed"] for _ in range(8)}
+    assert len(seeds) > 1 and all(0 <= seed < shot.SEED_LIMIT for seed in seeds) and settings.seed == 7
+    assert shot.make_job(scene, layout, seed=0)["seed"] == 0
+    settings.seed_mode = "FIXED"
+    assert write_shot(scene, tmp_path / "job")["seed"] == 7
+
+
+def move_out_of_view(scene):
+    bpy.data.objects["Cube Subject"].location.y = -50
+
+
+def take_phrase(scene):
+    bpy.data.objects["Cube Subject"].peekaboo.phrase = ""
+
+
+def overlap(scene):
+    bpy.data.objects["Cube Subject"].peekaboo.phrase = "red ball"
+
+
+def pan(scene):
+    scene.camera.data.type = "PANO"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda scene: setattr(scene, "camera", None), "has no camera"),
+        (lambda scene: setattr(scene, "camera", bpy.data.objects["Cube Subject"]), "not a camera"),
+        (pan, "is panoramic"),
+        (lambda scene: [setattr(obj.peekaboo, "enabled", False) for obj in scene.objects], "has no subject"),
+        (move_out_of_view, '"Cube Subject" is never in view'),
+        (take_phrase, "has no phrase"),
+        (overlap, "share words"),
+        (lambda scene: setattr(scene.peekaboo, "prompt", "a red ball"), "does not occur in the prompt"),
+        (lambda scene: setattr(scene.peekaboo, "prompt", " "), "has no prompt"),
+        (lambda scene: setattr(scene.peekaboo, "model", "nothing"), 'no model "nothing"'),
+    ],
+)
+def test_what_keeps_a_shot_from_being_made_is_one_sentence(scene, tmp_path, spoil, problem):
+    small_shot(scene)
+    spoil(scene)
+    with pytest.raises(PeekabooError, match=problem) as caught:
+        write_shot(scene, tmp_path / "job")
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+    assert not list(tmp_path.iterdir())
+    assert len(bpy.data.scenes) == 1
+
+
+def test_an_unwritable_folder_is_one_sentence(scene, tmp_path):
+    small_shot(scene)
+    (tmp_path / "file").touch()
+    with pytest.raises(PeekabooError, match="cannot be written"):
+        write_shot(scene, tmp_path / "file" / "job")
+
+
+def test_too_many_subjects_are_refused(scene):
+    add_camera(scene)
+    for _ in range(256):
+        add_empty(scene)
+    scene.peekaboo.prompt = PROMPT
+    with pytest.raises(PeekabooError, match="256 subjects"):
+        shot.read_layout(scene, 96, 64, 4)
+
+
+@pytest.mark.parametrize("motion_blur", [False, True])
+def test_a_keyframed_strength_reaches_the_job_frame_by_frame(scene, motion_blur):
+    ball, cube = small_shot(scene)
+    scene.peekaboo.motion_blur = motion_blur
+    for frame, strength in ((1, 0.0), (4, 1.0)):
+        ball.peekaboo.strength = strength
+        ball.keyframe_insert("peekaboo.strength", frame=frame)
+    layout = shot.read_layout(scene, 96, 64, 4)
+    stated = {subject["name"]: subject for subject in shot.make_job(scene, layout)["subjects"]}
+    assert "strength" not in stated[cube.name]
+    strength = stated[ball.name]["strength"]
+    assert strength[0] == 0 and strength[-1] == 1 and sorted(strength) == strength and 0 < strength[1] < 1

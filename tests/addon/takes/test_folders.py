@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes: their folders and seeds, what is made again from them, restored, and shown of their masks."""
+
+import json
+import sys
+
+import bpy
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scenes import add_camera
+
+from blender_addon import compat
+from blender_addon.authoring import placing as authoring
+from blender_addon.errors import PeekabooError
+from blender_addon.interface import icons as pictures
+from blender_addon.shot import layout as shot
+from blender_addon.shot import restoring
+from blender_addon.takes import folders as takes
+from blender_addon.takes import mask_strips
+from blender_addon.takes import strips as sequencer
+
+
+def test_each_clip_has_a_folder_of_its_own_after_the_last(scene, tmp_path):
+    scene.peekaboo.output_folder = str(tmp_path)
+    scene.name = "Shot 1/a"
+    assert [takes.new_folder(scene).name for _ in range(2)] == ["Shot_1_a_001", "Shot_1_a_002"]
+    (tmp_path / "Shot_1_a_001").rmdir()
+    (tmp_path / "Shot_1_a_1200").touch()
+    assert takes.new_folder(scene).name == "Shot_1_a_1201"
+
+
+def test_clips_go_beside_the_file(scene, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert takes.new_folder(bpy.context.scene) == tmp_path / "peekaboo" / "Scene_001"
+
+
+def test_a_file_never_saved_has_no_place_beside_it(scene):
+    with pytest.raises(PeekabooError, match="never saved: save it first, or choose an output folder"):
+        takes.new_folder(scene)
+
+
+def test_a_folder_that_cannot_be_written_is_named(scene, tmp_path):
+    (tmp_path / "file").touch()
+    scene.peekaboo.output_folder = str(tmp_path / "file")
+    with pytest.raises(PeekabooError, match=r"file.* cannot be written .*: choose another one"):
+        takes.new_folder(scene)
+
+
+FRAMES, HEIGHT, WIDTH = 4, 20, 30
+
+
+@pytest.fixture
+def take(scene, tmp_path):
+    """A strip over the frames 1 to 8 as Generate adds it, with its masks; its movie is empty."""
+    add_camera(scene)
+    scene.frame_start, scene.frame_end = 1, 8
+    scene.peekaboo.output_folder = str(tmp_path)
+    for name, phrase in (("Ball", "a red ball"), ("Cube", "a blue cube")):
+        obj = bpy.data.objects.new(name, None)
+        scene.collection.objects.link(obj)
+        authoring.mark(scene, obj, phrase)
+    settings = scene.peekaboo
+    settings.prompt, settings.seed, settings.masked_steps = "a red ball and a blue cube", 7, 3
+    settings.method = "peekaboo"
+    labels = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)
+    labels[:, 5:15, 5:15], labels[:, 5:15, 18:25] = 1, 2
+    names = (("Ball", "a red ball"), ("Cube", "a blue cube"))
+    job = shot.make_job(scene, shot.Layout(names, labels, shot.timing_of(scene, FRAMES)))
+    folder = takes.new_folder(scene)
+    shot.write_job(job, labels, folder / "job")
+    (folder / "clip.mp4").touch()
+    return sequencer.add_clip(scene, folder / "clip.mp4", job)
+
+
+def test_several_takes_have_a_seed_each(scene):
+    scene.peekaboo.seed = 5
+    assert takes.seeds(scene, 3) == [5, 6, 7]
+    scene.peekaboo.seed_mode = "RANDOM"
+    assert len(set(takes.seeds(scene, 8))) == 8
+
+
+def test_a_retake_has_the_next_seed_that_no_take_has(scene, take):
+    assert takes.unused_seed(scene) == 8
+    assert takes.unused_seed(scene, others=[11, 3]) == 12
+
+
+def test_a_take_can_be_made_again_from_what_it_left(scene, take):
+    job, labels = takes.read(take)
+    assert job == sequencer.job_of(take) and labels.shape == (FRAMES, HEIGHT, WIDTH)
+
+
+def test_masks_that_are_gone_or_replaced_are_not_taken_for_the_takes_own(scene, take):
+    path = sequencer.folder_of(take) / "job" / "job.json"
+    stored = json.loads(path.read_text())
+    path.write_text(json.dumps(stored | {"seed": 99}))
+    with pytest.raises(PeekabooError, match="replaced by those of another take: press Restore Settings"):
+        takes.read(take)
+    path.unlink()
+    with pytest.raises(PeekabooError, match=r"not in .* any more: press Restore Settings"):
+        takes.read(take)
+
+
+def test_restoring_brings_back_settings_and_phrases_and_names_what_is_gone(scene, take):
+    settings = scene.peekaboo
+    settings.prompt, settings.seed, settings.masked_steps = "something else", 1, -1
+    settings.method = "auto"
+    settings.seed_mode, settings.num_inference_steps = "RANDOM", 90
+    scene.objects["Ball"].peekaboo.phrase = "a green ball"
+    bpy.data.objects.remove(scene.objects["Cube"])
+    late = bpy.data.objects.new("Late", None)
+    scene.collection.objects.link(late)
+    authoring.mark(scene, late, "a late one")
+    assert restoring.restore(scene, sequencer.job_of(take)) == ["Cube"]
+    assert (settings.prompt, settings.seed, settings.seed_mode) == ("a red ball and a blue cube", 7, "FIXED")
+    assert (settings.masked_steps, settings.num_inference_steps, settings.guidance_scale) == (3, 0, 0.0)
+    assert settings.method == "peekaboo"
+    assert scene.objects["Ball"].peekaboo.phrase == "a red ball"
+    assert scene.objects["Ball"].peekaboo.enabled and not late.peekaboo.enabled
+
+
+def test_restored_settings_make_the_same_job(scene, take):
+    job = sequencer.job_of(take)
+    restoring.restore(scene, job)
+    _, labels = takes.read(take)
+    names = tuple((subject["name"], subject["phrase"]) for subject in job["subjects"])
+    assert shot.make_job(scene, shot.Layout(names, labels, shot.timing_of(scene, FRAMES))) == job
+
+
+def test_masks_lie_over_their_take_until_they_are_hidden(scene, take):
+    take.frame_start = 21
+    masks = mask_strips.show(scene, take)
+    assert compat.strip_range(masks) == (21, 29) and masks.channel == take.channel + 1
+    assert [element.filename for element in masks.elements] == [f"{i // 2 + 1:04}.png" for i in range(8)]
+    assert mask_strips.shown_over(scene, take) == masks and masks.blend_type == "ALPHA_OVER"
+    assert sequencer.takes(scene) == [take]
+    mask_strips.hide(scene, take)
+    assert mask_strips.shown_over(scene, take) is None and len(sequencer.takes(scene)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own command is always there")
+def test_a_folder_that_no_program_can_show_is_named(take, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match=r'no xdg-open to show ".*Scene_001" with: install xdg-utils'):
+        bpy.ops.peekaboo.open_take()
+
+
+def test_pictures_of_masks_are_what_blender_reads(scene, take):
+    mask_strips.show(scene, take)
+    image = bpy.data.images.load(str(sequencer.folder_of(take) / "masks" / "0001.png"))
+    pixels = np.array(image.pixels).reshape(*reversed(image.size), 4)[::-1] * 255
+    _, labels = takes.read(take)
+    colors = [tuple(round(255 * c) for c in scene.objects[name].peekaboo.color) for name in ("Ball", "Cube")]
+    painted = mask_strips.paint(labels[0], colors)
+    seen = painted[..., 3] > 0
+    assert (np.abs(pixels - painted)[seen] < 1).all() and (pixels[~seen][:, 3] == 0).all()
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(2, 12), st.integers(2, 12)), elements=st.integers(0, 2)))
+def test_every_pixel_of_a_mask_is_tinted_in_its_colour_and_only_those(labels):
+    colors = [(255, 0, 0), (0, 0, 255)]
+    painted = mask_strips.paint(labels, colors)[1 :: mask_strips.SCALE, 1 :: mask_strips.SCALE]
+    assert ((painted[..., 3] > 0) == (labels > 0)).all()
+    for k, color in enumerate(colors, 1):
+        assert (painted[labels == k][:, :3] == color).all()
+
+
+def test_a_picture_that_is_no_png_of_the_engines_is_refused():
+    for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 40):
+        with pytest.raises(ValueError):
+            pictures.read_png(data)

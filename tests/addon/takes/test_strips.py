@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clips in the Video Sequencer: where they go, how long they are, what they remember."""
+
+import json
+
+import bpy
+import pytest
+from scenes import add_camera
+
+from blender_addon import compat
+from blender_addon.errors import PeekabooError
+from blender_addon.takes import strips as sequencer
+
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A movie of FRAMES frames, encoded by Blender."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end = 1, FRAMES
+    scene.render.resolution_x = scene.render.resolution_y = 64
+    add_camera(scene)
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples, scene.cycles.use_denoising = 1, False
+    compat.set_movie_output(scene.render)
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(animation=True)
+    return path
+
+
+def job(start=1, count=FRAMES):
+    return {"seed": 3, "prompt": "a red ball", "timing": {"frame_start": start, "frame_count": count}}
+
+
+def test_a_clip_starts_and_ends_with_the_shot_and_remembers_its_job(scene, clip):
+    strip = sequencer.add_clip(scene, clip, job(start=5))
+    assert compat.strip_range(strip) == (5, 5 + FRAMES)
+    assert json.loads(strip[sequencer.JOB_PROPERTY]) == job(start=5)
+    assert strip.channel == 1
+
+
+def test_a_clip_lies_above_what_is_there_and_disturbs_nothing(scene, clip):
+    first = sequencer.add_clip(scene, clip, job())
+    first.channel = 4
+    second = sequencer.add_clip(scene, clip, job(start=6))
+    later = sequencer.add_clip(scene, clip, job(start=100))
+    assert (first.channel, second.channel, later.channel) == (4, 5, 1)
+
+
+def test_below_the_top_channel_the_lowest_free_one_is_taken(scene, clip):
+    sequencer.add_clip(scene, clip, job()).channel = sequencer.CHANNELS
+    assert sequencer.add_clip(scene, clip, job()).channel == 1
+
+
+def test_a_clip_may_begin_where_another_one_was_moved_to(scene, clip):
+    first = sequencer.add_clip(scene, clip, job(start=5))
+    first.frame_start = 31
+    again = sequencer.add_clip(scene, clip, job(start=5), compat.content_start(first))
+    assert compat.strip_range(again) == (31, 31 + FRAMES) and again.channel == 2
+
+
+def test_takes_are_the_strips_that_remember_a_job(scene, clip):
+    take = sequencer.add_clip(scene, clip, job())
+    other = compat.strips(scene.sequence_editor).new_movie("mine", str(clip), 2, 1)
+    assert sequencer.takes(scene) == [take]
+    scene.sequence_editor.active_strip = other
+    assert sequencer.active_take(scene) is None
+    scene.sequence_editor.active_strip = take
+    assert sequencer.active_take(scene) == take
+    assert sequencer.folder_of(take) == clip.parent
+    take[sequencer.JOB_PROPERTY] = "[]"
+    with pytest.raises(PeekabooError, match="does not remember"):
+        sequencer.job_of(take)
+
+
+def test_a_missing_clip_is_refused(scene, tmp_path):
+    with pytest.raises(PeekabooError, match="no clip"):
+        sequencer.add_clip(scene, tmp_path / "none.mp4", job())
+    assert not scene.sequence_editor or not len(compat.strips(scene.sequence_editor))
+
+
+def test_a_saved_file_finds_its_clip_beside_it(scene, clip):
+    bpy.ops.wm.save_as_mainfile(filepath=str(clip.with_name("shot.blend")))
+    assert sequencer.add_clip(scene, clip, job()).filepath == "//clip.mp4"
