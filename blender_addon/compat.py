@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every difference between Blender 4.2 and 5.2 that the add-on meets, one function each."""
 
+from typing import Any
+
 import bpy
 
 
@@ -90,7 +92,7 @@ def _fcurve_collections(datablock) -> list:
     ]
 
 
-def folder_options() -> set[str]:
+def folder_options() -> set[Any]:
     """Options of a property for a folder that may be relative to the .blend: since 5.0 it has to say so."""
     return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (5, 0, 0) else set()
 

@@ -69,7 +69,7 @@ def write(path: Path, layout: shot.Layout, span: int | None) -> None:
     arrays: dict[str, Any] = {
         "labels": layout.labels,
         "frames": np.array(layout.timing.scene_frames),
-        "names": np.array([name for name, _ in layout.subjects]),
+        "names": np.array([subject.name for subject in layout.subjects]),
     }
     if span:
         arrays["coverage"] = projection.coverage(layout.labels, len(layout.subjects), span=span)

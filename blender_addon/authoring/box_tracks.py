@@ -23,7 +23,7 @@ from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..masks import cameras
 from ..shot import layout as shot
-from . import placing as authoring
+from ..shot import subjects
 
 FPS = 8
 """Frame rate of a scene made from a record; the benchmark's tracks were sampled at about this rate."""
@@ -179,7 +179,7 @@ def add_subjects(scene, records: Sequence[Record], distance: float, collection=N
     for record in records:
         empty: Any = bpy.data.objects.new(record.phrase.capitalize(), None)
         empty.empty_display_type, empty.empty_display_size = "CUBE", 1.0
-        authoring.mark(scene, empty, record.phrase)
+        subjects.mark(scene, empty, record.phrase)
         (collection or scene.collection).objects.link(empty)
         _follow(empty, scene.camera)
         distance += _keyframe(empty, record, times, picture, distance)
@@ -297,6 +297,11 @@ def records_of(layout: shot.Layout, caption: str) -> list[dict]:
     """
     boxes = projected_boxes(layout)
     return [
-        {"id": name, "caption": caption, "subject": phrase, "bboxes": boxes[:, k].round(5).tolist()}
-        for k, (name, phrase) in enumerate(layout.subjects)
+        {
+            "id": subject.name,
+            "caption": caption,
+            "subject": subject.phrase,
+            "bboxes": boxes[:, k].round(5).tolist(),
+        }
+        for k, subject in enumerate(layout.subjects)
     ]

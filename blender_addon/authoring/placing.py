@@ -1,51 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make subjects: new empties in view of the camera, or objects that are there; and check their phrases."""
+"""Make new subjects: empties in view of the camera, or at the 3D cursor."""
 
 from __future__ import annotations
-
-import colorsys
 
 import bpy
 from mathutils import Matrix, Vector
 
-from .. import compat
 from ..errors import PeekabooError
-from ..masks import outlines as subjects
-from ..shot import phrases
+from ..shot import subjects
 
 CAN_HAVE_EXTENT = {"EMPTY", "MESH", "CURVE", "SURFACE", "FONT", "META"}
 """Types of objects whose shape can be projected."""
 
-GOLDEN_RATIO = (5**0.5 - 1) / 2
-FIRST_HUE = 0.07
-"""Orange; the next hues are each a golden section further, so that neighbours differ most."""
-
 COLUMNS = (0.0, -0.5, 0.5)
 """Where new subjects go in turn, from the left (-1) to the right edge (1) of the camera's frame."""
-
-
-def marked(scene) -> list:
-    """List the objects of a scene that are subjects, enabled or not, by name."""
-    return sorted((obj for obj in scene.objects if obj.peekaboo.is_subject), key=lambda obj: obj.name)
-
-
-def new_color(count: int) -> tuple[float, float, float]:
-    """A colour unlike those of ``count`` subjects before: display RGB in 0..1."""
-    return colorsys.hsv_to_rgb((FIRST_HUE + count * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
-
-
-def mark(scene, obj, phrase: str = "") -> None:
-    """Make an object of a scene a subject, with a colour of its own."""
-    compat.show_in_sequencers(scene)  # now, since all windows are drawn anew for it
-    obj.peekaboo.color = new_color(len(marked(scene)))
-    obj.peekaboo.is_subject = obj.peekaboo.enabled = True
-    if phrase:
-        obj.peekaboo.phrase = phrase
-
-
-def unmark(obj) -> None:
-    """Make an object no subject any more; its phrase and colour are kept, should it become one again."""
-    obj.peekaboo.is_subject = False
 
 
 def add_subject(context, shape: str, size: float, location: Vector, phrase: str = ""):
@@ -62,7 +30,7 @@ def add_subject(context, shape: str, size: float, location: Vector, phrase: str 
     empty.empty_display_type, empty.empty_display_size = shape, size
     empty.location = location
     context.collection.objects.link(empty)
-    mark(context.scene, empty, phrase)
+    subjects.mark(context.scene, empty, phrase)
     select_only(context.view_layer, empty)
     return empty
 
@@ -106,14 +74,5 @@ def place_in_view(scene) -> Vector:
     if camera.data.type == "PERSP":
         reach *= depth / abs(right.z)
     middle = (right + left) / 2 * (depth / abs(right.z) if camera.data.type == "PERSP" else 1)
-    column = COLUMNS[len(marked(scene)) % len(COLUMNS)]
+    column = COLUMNS[len(subjects.marked(scene)) % len(COLUMNS)]
     return to_world @ Vector((middle.x + column * reach, middle.y, -depth))
-
-
-def prompt_problem(scene) -> str | None:
-    """Say in one sentence why the prompt does not fit the subjects; None while there is nothing to say."""
-    prompt = scene.peekaboo.prompt
-    if not prompt.strip():
-        return "Say what the clip shows, with the phrase of each subject in it."
-    used = subjects.used_subjects(scene, update=False)
-    return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])

@@ -16,7 +16,8 @@ from ..engine import torch_builds
 from ..errors import PeekabooError
 from ..interface import preferences
 from ..masks import painting as preview
-from ..shot import findings
+from ..shot import findings, seeds
+from ..shot import job as jobs
 from ..shot import layout as shot
 from ..takes import folders as takes
 from . import options
@@ -67,7 +68,7 @@ def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterat
     shots = [
         (scene, layout, seed)
         for scene, layout in zip(scenes, layouts, strict=True)
-        for seed in asked.seeds or [shot.next_seed(scene)]
+        for seed in asked.seeds or seeds.seeds(scene)
     ]
     for scene, layout, seed in shots:
         folder = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
@@ -99,8 +100,8 @@ def masks(asked: argparse.Namespace) -> None:
     with options.overridden(scenes, asked):
         for order in _orders(scenes, asked, console):
             job = order.folder / "job"
-            made = shot.make_job(order.scene, order.layout, order.seed)
-            shot.write_job(made, order.layout.labels, job)
+            made = jobs.make_job(order.scene, order.layout, order.seed)
+            jobs.write_job(made, order.layout.labels, job)
             pictures = order.folder / "masks"
             drawn = preview.write_masks(order.scene, order.layout, pictures) if asked.pictures else []
             console.result(

@@ -14,22 +14,8 @@ import bpy
 
 from ..engine import torch_builds
 from ..errors import PeekabooError, UsageError
-from ..properties import METHODS
-from ..shot import layout as shot
-
-SETTINGS = (
-    "prompt",
-    "negative_prompt",
-    "model",
-    "num_inference_steps",
-    "guidance_scale",
-    "method",
-    "masked_steps",
-)
-"""Settings of the shot that an option of the same name overrides."""
-
-UNLIMITED = 2**31 - 1
-"""What Blender states as the most of a number that has no limit, or less."""
+from ..shot import seeds as shot_seeds
+from ..shot import settings, stating
 
 MOST_SEEDS = 1000
 """At once: a slip of the finger must not ask for millions."""
@@ -49,21 +35,30 @@ def add_shot(parser: argparse.ArgumentParser) -> None:
         "--scene", action="append", metavar="NAME", help="the file's active one by default; may be repeated"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder in the scene's by default")
-    parser.add_argument("--prompt", help="what the clip shows; the scene's own by default")
-    parser.add_argument("--negative-prompt", help="what it should not show")
-    parser.add_argument("--model", help="name of a model, or path of a diffusers folder")
-    parser.add_argument("--steps", type=int, dest="num_inference_steps", metavar="N", help="denoising steps")
-    parser.add_argument("--guidance", type=float, dest="guidance_scale", metavar="SCALE")
-    parser.add_argument(
-        "--method", choices=[name for name, *_ in METHODS], help="how masks act; auto is the model's own"
-    )
-    parser.add_argument(
-        "--masked-steps", type=int, metavar="N", help="steps in which subjects are held in place"
-    )
+    for name, setting in settings.SHOT.items():
+        if setting.option is not None:
+            _add_setting(parser, name, setting)
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=seed_list, dest="seeds", metavar="N", help="the scene's own by default")
     seeds.add_argument("--seeds", type=seed_list, metavar="N-N", help="several, such as 1-8 or 1,3,7")
     add_json(parser)
+
+
+def _add_setting(parser: argparse.ArgumentParser, name: str, setting: settings.Setting) -> None:
+    """Add the option that overrides a setting: checked and read as what the property takes."""
+    assert setting.option is not None
+    made = setting.property.keywords
+    kinds: dict[str, type] = {"IntProperty": int, "FloatProperty": float}
+    kind = kinds.get(setting.property.function.__name__, str)
+    choices = [item[0] for item in made["items"]] if "items" in made else None
+    parser.add_argument(
+        setting.option.flag,
+        dest=name,
+        type=kind,
+        choices=choices,
+        metavar=setting.option.metavar,
+        help=setting.option.help,
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -96,9 +91,9 @@ def seed_list(text: str) -> list[int]:
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f'"{text}" are no seeds, such as 4 or 1-8 or 1,3,7')
         low, high = int(first), int(last or first)
-        if high < low or high >= shot.SEED_LIMIT:
+        if high < low or high >= shot_seeds.SEED_LIMIT:
             raise argparse.ArgumentTypeError(
-                f'"{part}" is no range of seeds, which goes up and stays below {shot.SEED_LIMIT}'
+                f'"{part}" is no range of seeds, which goes up and stays below {shot_seeds.SEED_LIMIT}'
             )
         if high - low >= MOST_SEEDS or len(seeds) + high - low >= MOST_SEEDS:
             raise argparse.ArgumentTypeError(f'"{text}" are more than {MOST_SEEDS} seeds')
@@ -139,24 +134,18 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
     Raises:
         UsageError: a number is out of its range, which Blender would replace by the nearest in it.
     """
-    stated = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
-    settings = [scene.peekaboo for scene in scenes]
-    before = [{name: getattr(each, name) for name in stated} for each in settings]
+    overriding = [name for name, setting in settings.SHOT.items() if setting.option is not None]
+    stated = {name: value for name in overriding if (value := getattr(options, name)) is not None}
+    owners = [scene.peekaboo for scene in scenes]
+    before = [{name: getattr(owner, name) for name in stated} for owner in owners]
     try:
-        for each in settings:
+        for owner in owners:
             for name, value in stated.items():
-                _check_range(each.bl_rna.properties[name], value)
-                setattr(each, name, value)
+                if problem := stating.problem(owner, name, value):
+                    raise UsageError(problem)
+                setattr(owner, name, value)
         yield
     finally:
-        for each, values in zip(settings, before, strict=True):
+        for owner, values in zip(owners, before, strict=True):
             for name, value in values.items():
-                setattr(each, name, value)
-
-
-def _check_range(setting, value) -> None:
-    if setting.type in {"INT", "FLOAT"} and not setting.hard_min <= value <= setting.hard_max:
-        most = f" to {setting.hard_max:g}" if setting.hard_max < UNLIMITED else " on"
-        raise UsageError(
-            f"{setting.name} cannot be {value:g}: give a number from {setting.hard_min:g}{most}."
-        )
+                setattr(owner, name, value)

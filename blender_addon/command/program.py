@@ -19,6 +19,7 @@ from .. import register, unregister
 from ..engine import environment as engine_setup
 from ..engine import process as engine_client
 from ..errors import PeekabooError, UsageError
+from ..shot import job as jobs
 from ..shot import layout as shot
 from ..takes import strips as sequencer
 from .console import Console
@@ -169,8 +170,8 @@ def generate(
     console, engine = console or Console(), None
     try:
         for number, order in enumerate(orders, start=1):
-            job, job_folder = shot.make_job(order.scene, order.layout, order.seed), order.folder / "job"
-            shot.write_job(job, order.layout.labels, job_folder)
+            job, job_folder = jobs.make_job(order.scene, order.layout, order.seed), order.folder / "job"
+            jobs.write_job(job, order.layout.labels, job_folder)
             if engine is None:
                 engine = engine_client.WarmEngine(settings, job_folder / "engine.log")
             engine.generate(str(number), job_folder, order.folder)

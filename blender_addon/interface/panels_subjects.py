@@ -7,10 +7,10 @@ import textwrap
 
 import bpy
 
-from ..authoring import placing as authoring
 from ..making import set_up as engine_state
 from ..shot import check as checking
-from ..shot import phrases
+from ..shot import phrases, subjects
+from ..shot import prompt as prompts
 
 LETTER_WIDTH = 6.4
 """Width of an average letter of the interface's font at scale 1, in pixels."""
@@ -103,7 +103,7 @@ class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
         """Draw the prompt, and what is wrong with it and the phrases."""
         layout, shot = self.layout, context.scene.peekaboo
         layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
-        if problem := authoring.prompt_problem(context.scene):
+        if problem := prompts.prompt_problem(context.scene):
             draw_sentence(layout, context, problem, "ERROR")
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
 
@@ -116,7 +116,7 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
     def draw(self, context):
         """Draw what the last check has found, and ask for another one after a change."""
         layout, scene = self.layout, context.scene
-        if not authoring.marked(scene):
+        if not subjects.marked(scene):
             layout.label(text="Add a subject first", icon="INFO")
             return
         report, heavy = checking.report_of(scene), checking.is_heavy(scene)

@@ -23,7 +23,8 @@ from ..errors import PeekabooError
 from ..interface import icons as pictures
 from ..interface import preferences
 from ..shot import check as checking
-from ..shot import layout as shot
+from ..shot import job as jobs
+from ..shot import seeds
 from ..takes import folders as takes
 from ..takes import strips as sequencer
 
@@ -76,8 +77,8 @@ def start(scene, count: int = 1) -> None:
     with _showing_errors():
         preferences.engine_settings()
         layout = checking.read_shot(scene)
-        for seed in takes.seeds(scene, count):
-            _add(scene, shot.make_job(scene, layout, seed), layout.labels)
+        for seed in seeds.seeds(scene, count):
+            _add(scene, jobs.make_job(scene, layout, seed), layout.labels)
 
 
 def retake(scene, strip) -> None:
@@ -90,7 +91,8 @@ def retake(scene, strip) -> None:
         preferences.engine_settings()
         request, labels = takes.read(strip)
         used = [job.request["seed"] for job in unfinished() if job.scene == scene.session_uid]
-        request = request | {"seed": takes.unused_seed(scene, used)}
+        used += [sequencer.job_of(other)["seed"] for other in sequencer.takes(scene)]
+        request = request | {"seed": seeds.unused_seed(scene, used)}
         _add(scene, request, labels, compat.content_start(strip))
 
 
@@ -130,7 +132,7 @@ def _showing_errors() -> Iterator[None]:
 def _add(scene, request: dict, labels: np.ndarray, frame_start: int | None = None) -> None:
     folder = takes.new_folder(scene)
     try:
-        shot.write_job(request, labels, folder / "job")
+        jobs.write_job(request, labels, folder / "job")
     except PeekabooError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -12,9 +12,9 @@ import bpy
 import numpy as np
 
 from .. import compat
-from ..authoring import placing as authoring
 from ..errors import PeekabooError
 from ..shot import layout as shot
+from ..shot import subjects
 from . import cameras
 
 OPACITY = 0.6
@@ -68,9 +68,9 @@ def write_masks(scene, layout: shot.Layout, folder: Path) -> list[Path]:
 
 
 def _colors(scene, layout: shot.Layout) -> list[tuple[float, ...]]:
-    colors = [tuple(scene.objects[name].peekaboo.color) for name, _ in layout.subjects]
+    colors = [tuple(scene.objects[subject.name].peekaboo.color) for subject in layout.subjects]
     if len(set(colors)) < len(colors):  # set from a script, which leaves them all at the default
-        colors = [authoring.new_color(k) for k in range(len(colors))]
+        colors = [subjects.new_color(k) for k in range(len(colors))]
     return colors
 
 

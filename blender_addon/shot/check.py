@@ -26,7 +26,7 @@ from ..errors import PeekabooError
 from ..masks import outlines as subjects
 from ..masks import sampling
 from ..masks.geometry import Hulls
-from . import findings
+from . import findings, prompt, stating
 from . import layout as shot
 from .dependencies import footing
 
@@ -115,7 +115,7 @@ def check_now(scene) -> Report:
 
 def read_shot(scene) -> shot.Layout:
     """Read a shot as :func:`shot.read_shot` does, or take what a check has read since the last change."""
-    shot.check_prompt(scene)
+    prompt.check_prompt(scene)
     with no_change():
         known = _known
         holds = known is not None and (known.scene, known.changes) == (scene.session_uid, _changes)
@@ -240,8 +240,8 @@ def _go_on(scene, check: _Check) -> Report | None:
     width, height, num_frames = models.model_size(scene.peekaboo.model)
     timing = shot.timing_of(scene, num_frames)
     objects = subjects.subjects_of(scene)
-    settings = scene.peekaboo.occluded_by_scene, scene.peekaboo.motion_blur
-    plan = (width, height, timing, [obj.session_uid for obj in objects], *settings)
+    made_by = stating.of_masks(scene.peekaboo)
+    plan = (width, height, timing, [obj.session_uid for obj in objects], made_by)
     if check.plan != plan:  # at the first turn, and where a script or an operator has changed settings
         check.plan, check.footing = plan, footing(scene)
         check.frames.clear()

@@ -18,6 +18,7 @@ from ..errors import PeekabooError
 from ..masks import cameras, sampling
 from ..masks import outlines as subjects
 from . import layout as shot
+from . import stating
 
 MOST_KEYFRAMES = 20_000
 """Of a file with more, it takes too long to tell whether one has changed."""
@@ -57,7 +58,7 @@ def footing(scene) -> tuple | None:
     if not all(_is_watched(obj, layer) for obj in used):
         return None
     return (
-        (width, height, timing, scene.peekaboo.occluded_by_scene, scene.peekaboo.motion_blur),
+        (width, height, timing, tuple(stating.of_masks(scene.peekaboo).items())),
         [getattr(scene.render, setting) for setting in RENDER_SETTINGS],
         [(obj.session_uid, obj.name, *(getattr(obj.peekaboo, name) for name in OWN)) for obj in objects],
         [camera.session_uid for camera in seen_by],

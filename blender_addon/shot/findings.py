@@ -47,9 +47,10 @@ def find(layout: shot.Layout) -> list[Finding]:
     """Look for what may disappoint in a layout, subject by subject."""
     shares = _scene_frames(layout.timing, len(layout.labels))
     findings = []
-    phrases = [phrase for _, phrase in layout.subjects]
-    for label, (name, phrase) in enumerate(layout.subjects, start=1):
-        title = phrase if phrase and phrases.count(phrase) == 1 else name
+    phrases = [subject.phrase for subject in layout.subjects]
+    for label, subject in enumerate(layout.subjects, start=1):
+        own = subject.phrase and phrases.count(subject.phrase) == 1
+        title = subject.phrase if own else subject.name
         for kind, holds in _kinds(layout.labels == label).items():
             if holds.any():
                 findings.append(Finding(title, kind, _stretches(holds, shares)))

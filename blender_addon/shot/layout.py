@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read a scene once into plain data, and write that as a job folder for the engine."""
+"""Read a scene once into plain data: where its subjects are, frame by frame."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import random
-import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,13 +14,7 @@ from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..masks import outlines as subjects
 from ..masks import sampling
-from . import phrases
-
-SCHEMA_VERSION = 1
-
-SEED_LIMIT = 2**31
-"""Seeds are less than this: what an integer property of Blender's holds."""
-
+from . import prompt, settings, stating
 
 Frame: TypeAlias = tuple[np.ndarray, list[float]]
 """Of one time: labels, uint8 (height, width), and the strength of each subject."""
@@ -51,18 +40,36 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """A subject as a layout has it.
+
+    Attributes:
+        name: of its object.
+        stated: what a job says of its settings, see :data:`.settings.SUBJECT`.
+    """
+
+    name: str
+    stated: Mapping[str, Any]
+
+    @property
+    def phrase(self) -> str:
+        """The words of the prompt that name it."""
+        return self.stated["phrase"]
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where the subjects are, seen through the camera.
 
     Attributes:
-        subjects: name of the object and phrase of each subject; label k is ``subjects[k - 1]``.
+        subjects: label k is ``subjects[k - 1]``.
         labels: uint8 (frames, height, width), 0 for the background; row 0 is the top.
         timing: what each frame stands for.
         strengths: how long each subject is held in each frame, float (subjects, frames) in 0..1; None where
             nobody asked.
     """
 
-    subjects: tuple[tuple[str, str], ...]
+    subjects: tuple[Subject, ...]
     labels: np.ndarray
     timing: Timing
     strengths: np.ndarray | None = None
@@ -159,8 +166,8 @@ def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) 
 def put_together(objects: list, timing: Timing, frames: list[Frame]) -> Layout:
     """Make the layout of a scene's subjects from what :func:`read_frame` has read at each time."""
     labels, strengths = zip(*frames, strict=True)
-    names = tuple((obj.name, obj.peekaboo.phrase) for obj in objects)
-    return Layout(names, np.stack(labels), timing, np.array(strengths).T)
+    named = tuple(Subject(obj.name, stating.stated(obj.peekaboo, settings.SUBJECT)) for obj in objects)
+    return Layout(named, np.stack(labels), timing, np.array(strengths).T)
 
 
 def check_in_view(scene, layout: Layout) -> None:
@@ -171,115 +178,13 @@ def check_in_view(scene, layout: Layout) -> None:
     """
     present = np.bincount(layout.labels.ravel(), minlength=len(layout.subjects) + 1) > 0
     first, last = layout.timing.frame_start, layout.timing.frame_start + layout.timing.frame_count - 1
-    for (name, _), seen in zip(layout.subjects, present[1:], strict=True):
+    for subject, seen in zip(layout.subjects, present[1:], strict=True):
         if not seen:
             hidden = ", turn off Occluded by Scene" if scene.peekaboo.occluded_by_scene else ""
             raise PeekabooError(
-                f'The subject "{name}" is never in view of the camera between frames {first} and {last}: '
-                f"move it into view, give it a size{hidden}, or disable it."
+                f'The subject "{subject.name}" is never in view of the camera between frames {first} and '
+                f"{last}: move it into view, give it a size{hidden}, or disable it."
             )
-
-
-def check_prompt(scene) -> None:
-    """Make sure that a scene's prompt names each of its subjects.
-
-    Raises:
-        PeekabooError: the prompt is empty, a phrase is not in it, or phrases overlap.
-    """
-    prompt = scene.peekaboo.prompt
-    if not prompt.strip():
-        raise PeekabooError(
-            f'The scene "{scene.name}" has no prompt: say what the clip shows, with the phrase of '
-            "each subject in it."
-        )
-    named = [(obj.name, obj.peekaboo.phrase) for obj in subjects.subjects_of(scene)]
-    if problem := phrases.phrase_problem(prompt, named):
-        raise PeekabooError(problem)
-
-
-def next_seed(scene) -> int:
-    """The seed of a scene's next clip: the one that is set, or with random seeds a new one each time."""
-    settings = scene.peekaboo
-    return random.randrange(SEED_LIMIT) if settings.seed_mode == "RANDOM" else settings.seed
-
-
-def make_job(scene, layout: Layout, seed: int | None = None) -> dict:
-    """Describe the clip that a scene's settings ask for, as ``job.json`` states it.
-
-    Args:
-        scene: with the settings.
-        layout: of the scene.
-        seed: of the clip; :func:`next_seed` when left out.
-    """
-    settings, timing = scene.peekaboo, layout.timing
-    num_frames, height, width = layout.labels.shape
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "prompt": settings.prompt,
-        "negative_prompt": settings.negative_prompt,
-        "subjects": _subjects_of_job(layout),
-        "model": models.located(settings.model),
-        "width": width,
-        "height": height,
-        "num_frames": num_frames,
-        "timing": {
-            "frame_start": timing.frame_start,
-            "frame_count": timing.frame_count,
-            "fps": timing.fps,
-            "fps_base": timing.fps_base,
-            "scene_frames": list(timing.scene_frames),
-        },
-        "seed": next_seed(scene) if seed is None else seed,
-        "num_inference_steps": settings.num_inference_steps or None,
-        "guidance_scale": settings.guidance_scale or None,
-        "control": {
-            "method": None if settings.method == "auto" else settings.method,
-            "masked_steps": None if settings.masked_steps < 0 else settings.masked_steps,
-            "blocks": settings.blocks,
-            "special_tokens": settings.special_tokens,
-            "gate_second_temporal": settings.gate_second_temporal,
-        },
-    }
-
-
-def _subjects_of_job(layout: Layout) -> list[dict]:
-    """Name, phrase, and the strength where it is not whole throughout."""
-    stated = [{"name": name, "phrase": phrase} for name, phrase in layout.subjects]
-    if layout.strengths is None:
-        return stated
-    for subject, strength in zip(stated, layout.strengths, strict=True):
-        if (strength < 1).any():
-            subject["strength"] = [round(float(share), 4) for share in strength]
-    return stated
-
-
-def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
-    """Write a job folder: whole or not at all, replacing an earlier one.
-
-    Args:
-        job: as :func:`make_job` makes it.
-        labels: uint8 (frames, height, width).
-        folder: the job folder.
-
-    Raises:
-        PeekabooError: the folder cannot be written.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            (draft / "job.json").write_text(json.dumps(job, indent=2) + "\n", encoding="utf-8")
-            np.savez_compressed(draft / "masks.npz", labels=labels)
-            folder.mkdir(exist_ok=True)
-            for name in ("masks.npz", "job.json"):
-                (draft / name).replace(folder / name)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        raise PeekabooError(
-            f'The job cannot be written to "{folder}" ({error.strerror or error}): choose a folder '
-            "that can be written."
-        ) from None
 
 
 def read_shot(scene, on_frame: Callable[[int, int], None] | None = None) -> Layout:
@@ -288,7 +193,7 @@ def read_shot(scene, on_frame: Callable[[int, int], None] | None = None) -> Layo
     Raises:
         PeekabooError: what keeps the shot from being made.
     """
-    check_prompt(scene)
+    prompt.check_prompt(scene)
     layout = read_layout(scene, *models.model_size(scene.peekaboo.model), on_frame)
     check_in_view(scene, layout)
     return layout

@@ -1,54 +1,108 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring back the settings that a take was made with."""
+"""Bring back what a take was made with: the inverse of :mod:`.job`."""
 
 from __future__ import annotations
 
-from ..authoring import placing as authoring
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-_SHOT = ("prompt", "negative_prompt", "model", "seed")
-_AUTOMATIC = {"num_inference_steps": 0, "guidance_scale": 0.0}
-"""Settings whose automatic value is null in a job, and what stands for it on a scene."""
+import numpy as np
+
+from .. import compat
+from ..errors import PeekabooError
+from . import settings, stating, subjects
+
+STRENGTH = "peekaboo.strength"
+"""Data path of a subject's strength, from its object."""
+SAME_STRENGTH = 1e-4
+"""Up to so much strengths are the same: a job has them with four digits."""
 
 
-def restore(scene, job: dict) -> list[str]:
+class _Change(NamedTuple):
+    """A property that gets a value."""
+
+    owner: Any
+    name: str
+    value: Any
+
+
+def restore(scene, job: Mapping) -> list[str]:
     """Set a scene as it was for a job, as far as its objects still exist; where they are is left alone.
 
-    Subjects that the take did not have are disabled, not removed.
+    Prompt, model, seed, sampling, control, what makes the masks, phrases, outlines and strengths of the
+    subjects, frame range and frame rate are brought back; what a job of version 1 does not tell stays as it
+    is. Subjects that the take did not have are disabled, not removed.
 
     Args:
         scene: that gets the settings.
-        job: as ``job.json`` states it.
+        job: as ``job.json`` states it, checked.
 
     Returns:
-        Names of subjects that are gone.
+        What could not be brought back, in words.
+
+    Raises:
+        PeekabooError: a setting cannot be what the job says; then nothing was changed.
     """
-    settings, control = scene.peekaboo, job.get("control", {})
-    for name in _SHOT:
-        setattr(settings, name, job[name])
-    settings.seed_mode = "FIXED"
-    for name, automatic in _AUTOMATIC.items():
-        value = job.get(name)
-        setattr(settings, name, automatic if value is None else value)
-    settings.method = control.get("method") or "auto"
-    masked_steps = control.get("masked_steps")
-    settings.masked_steps = -1 if masked_steps is None else masked_steps
-    for name in ("blocks", "special_tokens", "gate_second_temporal"):
-        if name in control:
-            setattr(settings, name, control[name])
-    return _restore_subjects(scene, job["subjects"])
-
-
-def _restore_subjects(scene, subjects: list[dict]) -> list[str]:
-    phrases = {subject["name"]: subject["phrase"] for subject in subjects}
-    for obj in authoring.marked(scene):
-        obj.peekaboo.enabled = obj.name in phrases
-    gone = []
-    for name, phrase in phrases.items():
-        obj = scene.objects.get(name)
-        if obj is None:
-            gone.append(name)
-            continue
+    stated = {subject["name"]: subject for subject in job["subjects"]}
+    found = {name: obj for name in stated if (obj := scene.objects.get(name)) is not None}
+    changes = _of_shot(scene, job)
+    for name, obj in found.items():
+        changes += _changes(obj.peekaboo, stated[name], settings.SUBJECT)
+    for change in changes:
+        if problem := stating.problem(change.owner, change.name, change.value):
+            raise PeekabooError(f"The take's settings cannot be restored: {problem}")
+    for change in changes:
+        setattr(change.owner, change.name, change.value)
+    for obj in subjects.marked(scene):
+        obj.peekaboo.enabled = obj.name in found
+    left = [f'no object "{name}" is left' for name in stated if name not in found]
+    for name, obj in found.items():
         if not obj.peekaboo.is_subject:
-            authoring.mark(scene, obj)
-        obj.peekaboo.phrase = phrase
-    return gone
+            subjects.mark(scene, obj)
+        if not _restore_strength(obj, stated[name].get("strength"), job["timing"]["scene_frames"]):
+            left.append(f'the strength of "{name}" is driven')
+    return left
+
+
+def _of_shot(scene, job: Mapping) -> list[_Change]:
+    timing = job["timing"]
+    start, end = timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1
+    return [
+        *_changes(scene.peekaboo, job, settings.SHOT),
+        _Change(scene.peekaboo, "seed_mode", "FIXED"),
+        _Change(scene, "frame_end", end),
+        _Change(scene, "frame_start", start),
+        _Change(scene.render, "fps", timing["fps"]),
+        _Change(scene.render, "fps_base", timing["fps_base"]),
+    ]
+
+
+def _changes(owner, job: Mapping, table: Mapping[str, settings.Setting]) -> list[_Change]:
+    return [_Change(owner, name, value) for name, value in stating.restored(job, table).items()]
+
+
+def _restore_strength(obj, shares: list[float] | None, times: list[float]) -> bool:
+    """Give a subject its strength at each time, where it is another now; whether that was possible."""
+    shares = shares or [1.0] * len(times)
+    curve = next((curve for curve in compat.fcurves(obj) if curve.data_path == STRENGTH), None)
+    held = [curve.evaluate(time) if curve else obj.peekaboo.strength for time in times]
+    if np.allclose(np.clip(held, 0, 1), shares, rtol=0, atol=SAME_STRENGTH):
+        return True
+    animation = obj.animation_data
+    if animation and any(driver.data_path == STRENGTH for driver in animation.drivers):
+        return False
+    if curve is not None:
+        if animation.action.users > 1:  # copies share their motion, and keep it
+            animation.action = animation.action.copy()
+        compat.remove_fcurves(obj, STRENGTH)
+    if min(shares) == max(shares):
+        obj.peekaboo.strength = shares[0]
+        return True
+    for time, share in zip(times, shares, strict=True):
+        obj.peekaboo.strength = share
+        obj.keyframe_insert(STRENGTH, frame=time)
+    for curve in compat.fcurves(obj):
+        if curve.data_path == STRENGTH:
+            for key in curve.keyframe_points:
+                key.interpolation = "LINEAR"
+    return True

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes of a shot: a folder and a seed for each, and what is kept of one to make another."""
+"""Takes of a shot: a folder for each, and what is kept of one to make another."""
 
 import json
 import re
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import bpy
 import numpy as np
 
 from ..errors import PeekabooError
-from ..shot import layout as shot
 from . import strips as sequencer
 
 
@@ -50,27 +48,6 @@ def new_folder(scene) -> Path:
 def _number(folder: str, name: str) -> int:
     match = re.fullmatch(rf"{re.escape(name)}_(\d+)", folder)
     return int(match[1]) if match else 0
-
-
-def seeds(scene, count: int) -> list[int]:
-    """Seeds of several takes: each a new one, or with a fixed seed that and the next ones."""
-    first = shot.next_seed(scene)
-    if scene.peekaboo.seed_mode == "RANDOM":
-        return [first, *(shot.next_seed(scene) for _ in range(count - 1))]
-    return [(first + i) % shot.SEED_LIMIT for i in range(count)]
-
-
-def unused_seed(scene, others: Iterable[int] = ()) -> int:
-    """A seed that no take of a scene has: the one after the largest, or with random seeds a new one.
-
-    Args:
-        scene: with the takes.
-        others: further seeds that are taken.
-    """
-    if scene.peekaboo.seed_mode == "RANDOM":
-        return shot.next_seed(scene)
-    used = {*others, *(sequencer.job_of(strip)["seed"] for strip in sequencer.takes(scene))}
-    return (max(used, default=-1) + 1) % shot.SEED_LIMIT
 
 
 def read(strip) -> tuple[dict, np.ndarray]:

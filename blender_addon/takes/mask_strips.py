@@ -11,8 +11,8 @@ import bpy
 import numpy as np
 
 from .. import compat
-from ..authoring import placing as authoring
 from ..errors import PeekabooError
+from ..shot import subjects
 from . import folders as takes
 from . import strips as sequencer
 
@@ -89,10 +89,10 @@ def _colors(scene, names: list[str]) -> list[tuple[int, ...]]:
     colors = []
     for k, name in enumerate(names):
         obj = scene.objects.get(name) or bpy.data.objects.get(name)
-        color = obj.peekaboo.color if obj else authoring.new_color(k)
+        color = obj.peekaboo.color if obj else subjects.new_color(k)
         colors.append(tuple(round(255 * channel) for channel in color))
     if len(set(colors)) < len(colors):  # set from a script, which leaves them all at the default
-        colors = [tuple(round(255 * c) for c in authoring.new_color(k)) for k in range(len(colors))]
+        colors = [tuple(round(255 * c) for c in subjects.new_color(k)) for k in range(len(colors))]
     return colors
 
 

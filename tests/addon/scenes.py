@@ -5,7 +5,9 @@ import math
 
 import bpy
 
+from blender_addon.shot import job as jobs
 from blender_addon.shot import layout as shot
+from blender_addon.shot import seeds
 
 PROMPT = "a red ball and a blue cube on grass"
 
@@ -62,6 +64,6 @@ def small_shot(scene, frames=4):
 def write_shot(scene, folder):
     """Read a scene and write its job folder; returns the job."""
     layout = shot.read_shot(scene)
-    job = shot.make_job(scene, layout)
-    shot.write_job(job, layout.labels, folder)
+    job = jobs.make_job(scene, layout, *seeds.seeds(scene))
+    jobs.write_job(job, layout.labels, folder)
     return job

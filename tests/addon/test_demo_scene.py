@@ -6,6 +6,7 @@ import numpy as np
 from house import demo_shot
 
 from blender_addon.shot import layout as shot
+from blender_addon.shot import prompt
 
 
 def test_the_cube_passes_behind_the_ball_and_both_stay_in_view(scene):
@@ -25,7 +26,7 @@ def test_the_cube_passes_behind_the_ball_and_both_stay_in_view(scene):
 
 def test_the_camera_moves_and_the_prompt_names_each_subject(scene):
     demo_scene.build(scene)
-    shot.check_prompt(scene)
+    prompt.check_prompt(scene)
     assert (scene.frame_start, scene.frame_end, scene.render.fps) == (1, 48, 24)
     first, last = (position for _, position in demo_shot.CAMERA_PATH)
     places = []

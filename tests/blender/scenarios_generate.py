@@ -28,7 +28,7 @@ def author(hands: Hands):
     yield from hands.picture("2-phrase-not-in-prompt")
     can_generate = [bpy.ops.peekaboo.generate.poll()]
     yield from hands.fill("prompt", PROMPT, enter=False)
-    as_typed = addon("authoring.placing").prompt_problem(bpy.context.scene)
+    as_typed = addon("shot.prompt").prompt_problem(bpy.context.scene)
     yield from hands.key("RET")
     yield PAUSE
     can_generate.append(bpy.ops.peekaboo.generate.poll())

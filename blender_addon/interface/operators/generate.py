@@ -4,11 +4,11 @@
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from ...authoring import placing as authoring
 from ...command import program as headless
 from ...errors import PeekabooError
 from ...making import generation
 from ...shot import layout as shot
+from ...shot import prompt, seeds
 from ...takes import folders as takes
 from .. import preferences
 from .takes import OnActiveTake
@@ -57,7 +57,7 @@ class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
-        if problem := authoring.prompt_problem(context.scene):
+        if problem := prompt.prompt_problem(context.scene):
             cls.poll_message_set(problem)
             return False
         return True
@@ -69,7 +69,7 @@ class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
             layout = shot.read_shot(scene)
             orders = (
                 headless.Order(scene, layout, seed, takes.new_folder(scene))
-                for seed in takes.seeds(scene, self.count)
+                for seed in seeds.seeds(scene, self.count)
             )
             list(headless.generate(orders, settings))
         except PeekabooError as error:

@@ -4,6 +4,8 @@
 import bpy
 from bl_operators.presets import AddPresetBase
 
+from ...shot import settings
+
 SUBFOLDER = "peekaboo_shot"
 
 
@@ -17,18 +19,7 @@ class PEEKABOO_OT_shot_preset_add(AddPresetBase, bpy.types.Operator):
 
     # Whole paths: names made by preset_defines are lost to Blender 4.3 under Python 3.13, as Debian has it.
     preset_values = [
-        "bpy.context.scene.peekaboo.model",
-        "bpy.context.scene.peekaboo.negative_prompt",
-        "bpy.context.scene.peekaboo.seed_mode",
-        "bpy.context.scene.peekaboo.num_inference_steps",
-        "bpy.context.scene.peekaboo.guidance_scale",
-        "bpy.context.scene.peekaboo.method",
-        "bpy.context.scene.peekaboo.masked_steps",
-        "bpy.context.scene.peekaboo.blocks",
-        "bpy.context.scene.peekaboo.special_tokens",
-        "bpy.context.scene.peekaboo.gate_second_temporal",
-        "bpy.context.scene.peekaboo.occluded_by_scene",
-        "bpy.context.scene.peekaboo.motion_blur",
+        f"bpy.context.scene.peekaboo.{name}" for name, setting in settings.SHOT.items() if setting.in_presets
     ]
 
 

@@ -9,6 +9,7 @@ from bpy.props import EnumProperty, FloatProperty, StringProperty
 from ...authoring import placing as authoring
 from ...errors import PeekabooError
 from ...shot import check as checking
+from ...shot import subjects as marking
 
 SHAPES: Any = [
     ("SPHERE", "Sphere", "A ball, or scaled an ellipsoid", "SPHERE", 0),
@@ -92,7 +93,7 @@ class PEEKABOO_OT_make_subjects(bpy.types.Operator):
     def execute(self, context):
         """Mark the objects."""
         for obj in _future_subjects(context):
-            authoring.mark(context.scene, obj)
+            marking.mark(context.scene, obj)
         return {"FINISHED"}
 
 
@@ -121,7 +122,7 @@ class PEEKABOO_OT_remove_subject(bpy.types.Operator):
 
     def execute(self, context):
         """Unmark the object."""
-        authoring.unmark(context.object)
+        marking.unmark(context.object)
         return {"FINISHED"}
 
 

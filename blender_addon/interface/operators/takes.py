@@ -36,7 +36,7 @@ class OnActiveTake:
 
 
 class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
-    """Set prompt, phrases, model, seed and sampling as the active take had them; objects stay in place"""
+    """Set the shot, its subjects and its frames as they were for the active take; objects stay in place"""
 
     bl_idname = "peekaboo.restore_settings"
     bl_label = "Restore Settings"
@@ -44,8 +44,8 @@ class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Set the scene, and name what is gone."""
-        if gone := restoring.restore(scene, sequencer.job_of(strip)):
-            self.report({"WARNING"}, f"Restored, but without {', '.join(gone)}: no such object is left.")
+        if left := restoring.restore(scene, sequencer.job_of(strip)):
+            self.report({"WARNING"}, f"Restored, except that {', and '.join(left)}.")
 
 
 class PEEKABOO_OT_show_masks(OnActiveTake, bpy.types.Operator):

@@ -2,12 +2,9 @@
 import bpy
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
-from hypothesis import given
-from hypothesis import strategies as st
-from scenes import PROMPT, add_camera, add_empty, add_mesh
+from scenes import add_camera, add_empty, add_mesh
 
-from blender_addon.authoring import placing as authoring
-from blender_addon.authoring.placing import prompt_problem
+from blender_addon.shot import subjects
 
 
 @pytest.fixture
@@ -64,11 +61,11 @@ def test_selected_objects_become_subjects_and_stay_when_removed(scene, camera):
         obj.select_set(True)
     bpy.context.view_layer.objects.active = mesh
     bpy.ops.peekaboo.make_subjects()
-    assert authoring.marked(scene) == [mesh]
+    assert subjects.marked(scene) == [mesh]
     assert not bpy.ops.peekaboo.make_subjects.poll()
     mesh.peekaboo.phrase = "a red ball"
     bpy.ops.peekaboo.remove_subject()
-    assert authoring.marked(scene) == [] and mesh.name in scene.objects
+    assert subjects.marked(scene) == [] and mesh.name in scene.objects
     bpy.ops.peekaboo.make_subjects()
     assert mesh.peekaboo.phrase == "a red ball"
 
@@ -79,22 +76,3 @@ def test_choosing_in_the_list_selects_in_the_scene(scene):
         scene.peekaboo.active_subject = scene.objects.find(obj.name)
         assert bpy.context.object == obj and bpy.context.selected_objects == [obj]
         assert scene.objects[scene.peekaboo.active_subject] == obj
-
-
-def test_the_prompt_is_checked_against_enabled_subjects_only(scene):
-    assert "Say what the clip shows" in prompt_problem(scene)
-    scene.peekaboo.prompt = PROMPT
-    empty = add_empty(scene, "a green cone")
-    assert 'The phrase "a green cone" of subject' in prompt_problem(scene)
-    empty.peekaboo.enabled = False
-    assert prompt_problem(scene) is None
-
-
-@given(st.integers(0, 60))
-def test_colours_differ_from_those_before(count):
-    color = authoring.new_color(count)
-    nearest = min(
-        (max(abs(a - b) for a, b in zip(color, authoring.new_color(i), strict=True)) for i in range(count)),
-        default=1,
-    )
-    assert nearest > 0.03 / max(1, count / 20)

@@ -247,7 +247,7 @@ def test_a_subject_that_is_removed_between_turns_is_not_read_on(scene, no_pause,
     cube.peekaboo.is_subject = False  # as operators do, which Blender tells nobody
     finish()
     assert checking.report_of(scene).problem == ""
-    assert [phrase for _, phrase in checking.read_shot(scene).subjects] == ["a red ball"]
+    assert [subject.phrase for subject in checking.read_shot(scene).subjects] == ["a red ball"]
 
 
 def test_a_reference_image_is_no_obstacle(scene, no_pause):

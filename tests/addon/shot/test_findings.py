@@ -17,7 +17,7 @@ def layout(boxes, frame_start=1, frame_count=None):
     for frame, (left, top, right, bottom) in zip(labels, boxes, strict=True):
         frame[top:bottom, left:right] = 1
     timing = shot.Timing(frame_start, frame_count or len(boxes), 24, 1.0, ())
-    return shot.Layout((("Ball", "a ball"),), labels, timing)
+    return shot.Layout((shot.Subject("Ball", {"phrase": "a ball"}),), labels, timing)
 
 
 def kinds(*boxes):

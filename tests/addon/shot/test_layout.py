@@ -12,7 +12,9 @@ from scenes import PROMPT, add_camera, add_empty, small_shot, write_shot
 
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import cameras
+from blender_addon.shot import job as jobs
 from blender_addon.shot import layout as shot
+from blender_addon.shot import seeds
 
 
 def shows(timing, num_frames):
@@ -74,7 +76,10 @@ def test_the_layout_follows_the_animation_and_leaves_the_scene_alone(scene):
     scene.frame_set(3)
     before = ball.matrix_world.copy(), len(bpy.data.scenes)
     layout = shot.read_layout(scene, 96, 64, 4)
-    assert layout.subjects == ((cube.name, "a blue cube"), (ball.name, "a red ball"))
+    assert [(subject.name, subject.phrase) for subject in layout.subjects] == [
+        (cube.name, "a blue cube"),
+        (ball.name, "a red ball"),
+    ]
     first, last = (np.flatnonzero((labels == 2).any(axis=0)).mean() / 96 for labels in layout.labels[[0, -1]])
     assert first < 0.2 and last > 0.8
     assert scene.frame_current == 3
@@ -126,9 +131,9 @@ def test_a_random_seed_is_drawn_for_each_job_and_the_fixed_one_is_kept(scene, tm
     settings = scene.peekaboo
     settings.seed, settings.seed_mode = 7, "RANDOM"
     layout = shot.read_shot(scene)
-    seeds = {shot.make_job(scene, layout)["seed"] for _ in range(8)}
-    assert len(seeds) > 1 and all(0 <= seed < shot.SEED_LIMIT for seed in seeds) and settings.seed == 7
-    assert shot.make_job(scene, layout, seed=0)["seed"] == 0
+    drawn = {seed for _ in range(8) for seed in seeds.seeds(scene)}
+    assert len(drawn) > 1 and all(0 <= seed < seeds.SEED_LIMIT for seed in drawn) and settings.seed == 7
+    assert jobs.make_job(scene, layout, seed=0)["seed"] == 0
     settings.seed_mode = "FIXED"
     assert write_shot(scene, tmp_path / "job")["seed"] == 7
 
@@ -198,7 +203,7 @@ def test_a_keyframed_strength_reaches_the_job_frame_by_frame(scene, motion_blur)
         ball.peekaboo.strength = strength
         ball.keyframe_insert("peekaboo.strength", frame=frame)
     layout = shot.read_layout(scene, 96, 64, 4)
-    stated = {subject["name"]: subject for subject in shot.make_job(scene, layout)["subjects"]}
+    stated = {subject["name"]: subject for subject in jobs.make_job(scene, layout, 0)["subjects"]}
     assert "strength" not in stated[cube.name]
     strength = stated[ball.name]["strength"]
     assert strength[0] == 0 and strength[-1] == 1 and sorted(strength) == strength and 0 < strength[1] < 1

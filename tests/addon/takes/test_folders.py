@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes: their folders and seeds, what is made again from them, restored, and shown of their masks."""
+"""Takes: their folders, what is made again from them, restored, and shown of their masks."""
 
 import json
 import sys
@@ -13,11 +13,11 @@ from hypothesis.extra import numpy as arrays
 from scenes import add_camera
 
 from blender_addon import compat
-from blender_addon.authoring import placing as authoring
 from blender_addon.errors import PeekabooError
 from blender_addon.interface import icons as pictures
+from blender_addon.shot import job as jobs
 from blender_addon.shot import layout as shot
-from blender_addon.shot import restoring
+from blender_addon.shot import restoring, seeds, settings, stating, subjects
 from blender_addon.takes import folders as takes
 from blender_addon.takes import mask_strips
 from blender_addon.takes import strips as sequencer
@@ -52,6 +52,15 @@ def test_a_folder_that_cannot_be_written_is_named(scene, tmp_path):
 FRAMES, HEIGHT, WIDTH = 4, 20, 30
 
 
+def layout_of(scene, labels):
+    """The layout of labels that nothing in the scene has made."""
+    named = [
+        shot.Subject(obj.name, stating.stated(obj.peekaboo, settings.SUBJECT))
+        for obj in subjects.marked(scene)
+    ]
+    return shot.Layout(tuple(named), labels, shot.timing_of(scene, FRAMES))
+
+
 @pytest.fixture
 def take(scene, tmp_path):
     """A strip over the frames 1 to 8 as Generate adds it, with its masks; its movie is empty."""
@@ -61,30 +70,30 @@ def take(scene, tmp_path):
     for name, phrase in (("Ball", "a red ball"), ("Cube", "a blue cube")):
         obj = bpy.data.objects.new(name, None)
         scene.collection.objects.link(obj)
-        authoring.mark(scene, obj, phrase)
+        subjects.mark(scene, obj, phrase)
     settings = scene.peekaboo
     settings.prompt, settings.seed, settings.masked_steps = "a red ball and a blue cube", 7, 3
     settings.method = "peekaboo"
     labels = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)
     labels[:, 5:15, 5:15], labels[:, 5:15, 18:25] = 1, 2
-    names = (("Ball", "a red ball"), ("Cube", "a blue cube"))
-    job = shot.make_job(scene, shot.Layout(names, labels, shot.timing_of(scene, FRAMES)))
+    job = jobs.make_job(scene, layout_of(scene, labels), seed=7)
     folder = takes.new_folder(scene)
-    shot.write_job(job, labels, folder / "job")
+    jobs.write_job(job, labels, folder / "job")
     (folder / "clip.mp4").touch()
     return sequencer.add_clip(scene, folder / "clip.mp4", job)
 
 
 def test_several_takes_have_a_seed_each(scene):
     scene.peekaboo.seed = 5
-    assert takes.seeds(scene, 3) == [5, 6, 7]
+    assert seeds.seeds(scene, 3) == [5, 6, 7]
     scene.peekaboo.seed_mode = "RANDOM"
-    assert len(set(takes.seeds(scene, 8))) == 8
+    assert len(set(seeds.seeds(scene, 8))) == 8
 
 
-def test_a_retake_has_the_next_seed_that_no_take_has(scene, take):
-    assert takes.unused_seed(scene) == 8
-    assert takes.unused_seed(scene, others=[11, 3]) == 12
+def test_a_retake_has_the_next_seed_that_no_take_has(scene):
+    assert seeds.unused_seed(scene, [7]) == 8
+    assert seeds.unused_seed(scene, [11, 3]) == 12
+    assert seeds.unused_seed(scene, []) == 0
 
 
 def test_a_take_can_be_made_again_from_what_it_left(scene, take):
@@ -112,8 +121,8 @@ def test_restoring_brings_back_settings_and_phrases_and_names_what_is_gone(scene
     bpy.data.objects.remove(scene.objects["Cube"])
     late = bpy.data.objects.new("Late", None)
     scene.collection.objects.link(late)
-    authoring.mark(scene, late, "a late one")
-    assert restoring.restore(scene, sequencer.job_of(take)) == ["Cube"]
+    subjects.mark(scene, late, "a late one")
+    assert restoring.restore(scene, sequencer.job_of(take)) == ['no object "Cube" is left']
     assert (settings.prompt, settings.seed, settings.seed_mode) == ("a red ball and a blue cube", 7, "FIXED")
     assert (settings.masked_steps, settings.num_inference_steps, settings.guidance_scale) == (3, 0, 0.0)
     assert settings.method == "peekaboo"
@@ -125,8 +134,7 @@ def test_restored_settings_make_the_same_job(scene, take):
     job = sequencer.job_of(take)
     restoring.restore(scene, job)
     _, labels = takes.read(take)
-    names = tuple((subject["name"], subject["phrase"]) for subject in job["subjects"])
-    assert shot.make_job(scene, shot.Layout(names, labels, shot.timing_of(scene, FRAMES))) == job
+    assert jobs.make_job(scene, layout_of(scene, labels), seed=7) == job
 
 
 def test_masks_lie_over_their_take_until_they_are_hidden(scene, take):

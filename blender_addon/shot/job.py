@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A shot as a job: what ``job.json`` and ``masks.npz`` say to the engine, whose ``job.py`` reads them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ..engine import catalogue
+from ..errors import PeekabooError
+from . import settings, stating
+from .layout import Layout
+
+SCHEMA_VERSION = 2
+
+
+def make_job(scene, layout: Layout, seed: int) -> dict:
+    """Describe the clip that a scene's settings ask for, as ``job.json`` states it.
+
+    Args:
+        scene: with the settings; see :data:`.settings.SHOT` for where each stands.
+        layout: of the scene.
+        seed: of the clip; see :mod:`.seeds`.
+    """
+    timing = layout.timing
+    num_frames, height, width = layout.labels.shape
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **stating.stated(scene.peekaboo, settings.SHOT),
+        "model": catalogue.located(scene.peekaboo.model),
+        "seed": seed,
+        "subjects": _subjects_of_job(layout),
+        "width": width,
+        "height": height,
+        "num_frames": num_frames,
+        "timing": {
+            "frame_start": timing.frame_start,
+            "frame_count": timing.frame_count,
+            "fps": timing.fps,
+            "fps_base": timing.fps_base,
+            "scene_frames": list(timing.scene_frames),
+        },
+    }
+
+
+def _subjects_of_job(layout: Layout) -> list[dict]:
+    """Name and settings of each subject, and the strength where it is not whole throughout."""
+    stated = [{"name": subject.name, **subject.stated} for subject in layout.subjects]
+    if layout.strengths is None:
+        return stated
+    for subject, strength in zip(stated, layout.strengths, strict=True):
+        if (strength < 1).any():
+            subject["strength"] = [round(float(share), 4) for share in strength]
+    return stated
+
+
+def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
+    """Write a job folder: whole or not at all, replacing an earlier one.
+
+    Args:
+        job: as :func:`make_job` makes it.
+        labels: uint8 (frames, height, width).
+        folder: the job folder.
+
+    Raises:
+        PeekabooError: the folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            (draft / "job.json").write_text(json.dumps(job, indent=2) + "\n", encoding="utf-8")
+            np.savez_compressed(draft / "masks.npz", labels=labels)
+            folder.mkdir(exist_ok=True)
+            for name in ("masks.npz", "job.json"):
+                (draft / name).replace(folder / name)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise PeekabooError(
+            f'The job cannot be written to "{folder}" ({error.strerror or error}): choose a folder '
+            "that can be written."
+        ) from None

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a scene's prompt fits its subjects: asked while it is typed, and before a clip is made."""
+
+from __future__ import annotations
+
+from ..errors import PeekabooError
+from ..masks import outlines
+from . import phrases
+
+
+def prompt_problem(scene, update: bool = False) -> str | None:
+    """Say in one sentence why a scene's prompt does not fit its subjects; None while there is nothing to say.
+
+    Args:
+        scene: with a prompt and subjects.
+        update: see also what a script has just linked; not allowed while Blender draws.
+    """
+    prompt = scene.peekaboo.prompt
+    if not prompt.strip():
+        return (
+            f'The scene "{scene.name}" has no prompt: say what the clip shows, with the phrase of '
+            "each subject in it."
+        )
+    used = outlines.used_subjects(scene, update)
+    return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])
+
+
+def check_prompt(scene) -> None:
+    """Make sure that a scene's prompt names each of its subjects.
+
+    Raises:
+        PeekabooError: the prompt is empty, a phrase is not in it, phrases overlap, or there is no subject.
+    """
+    if problem := prompt_problem(scene, update=True):
+        raise PeekabooError(problem)
+    outlines.subjects_of(scene)

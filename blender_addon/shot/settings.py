@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every setting of a shot and of a subject, once: the only place that knows all about it.
+
+Read by the property groups, by what makes and restores a job, by presets, and by the command line. A new
+setting is an entry here and a place in a panel. How a job states its value is decided in :mod:`.stating`;
+what it means there, in the engine's ``job.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    StringProperty,
+)
+
+from .. import compat
+from ..engine import catalogue
+
+CONSTANT: Any = set()
+"""Options of a property that cannot be keyframed, since a clip has one value of it."""
+AS_TYPED: Any = {"TEXTEDIT_UPDATE"}
+"""Options of a text that takes effect with each letter, so that it is checked while it is typed."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of the command line that overrides a setting for a run.
+
+    Attributes:
+        flag: as it is typed.
+        help: what ``--help`` says of it.
+        metavar: what stands there for the value; argparse's own when empty.
+    """
+
+    flag: str
+    help: str
+    metavar: str | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    Attributes:
+        property: as a function of :mod:`bpy.props` makes it for a property group.
+        job: where its value stands in ``job.json``, or in a subject of it; empty where no job holds it.
+        automatic: its value that leaves the choice to the model and is null in a job; None without one.
+        in_presets: whether presets of a shot hold it.
+        option: its option on the command line, if there is one.
+    """
+
+    property: Any
+    job: tuple[str, ...] = ()
+    automatic: Any = None
+    in_presets: bool = False
+    option: Option | None = None
+
+
+def _model_names(_shot, _context, _text):
+    return [(name, entry["title"]) for name, entry in catalogue.catalogue().items()]
+
+
+SHOT: Mapping[str, Setting] = {
+    "show_outlines": Setting(
+        BoolProperty(
+            name="Show Outlines",
+            description="Draw over the camera view where the engine will see the subjects, and the "
+            "clip's edge",
+            default=True,
+            options=CONSTANT,
+        )
+    ),
+    "prompt": Setting(
+        StringProperty(
+            name="Prompt",
+            description="What the clip shows, with the phrase of each subject in it",
+            options=AS_TYPED,
+        ),
+        job=("prompt",),
+        option=Option("--prompt", "what the clip shows; the scene's own by default"),
+    ),
+    "negative_prompt": Setting(
+        StringProperty(name="Negative Prompt", description="What the clip should not show", options=CONSTANT),
+        job=("negative_prompt",),
+        in_presets=True,
+        option=Option("--negative-prompt", "what it should not show"),
+    ),
+    "model": Setting(
+        StringProperty(
+            name="Model",
+            description="Name of a video model, or the path of a diffusers folder",
+            default=catalogue.DEFAULT_MODEL,
+            search=_model_names,
+            search_options={"SUGGESTION"},
+            options=CONSTANT,
+        ),
+        job=("model",),
+        in_presets=True,
+        option=Option("--model", "name of a model, or path of a diffusers folder"),
+    ),
+    "seed_mode": Setting(
+        EnumProperty(
+            name="Seed",
+            description="What each clip's noise is drawn from",
+            items=[
+                ("FIXED", "Fixed", "The same seed each time, which gives the same clip again"),
+                ("RANDOM", "Random", "A new seed for each clip; the clip's strip remembers it"),
+            ],
+            options=CONSTANT,
+        ),
+        in_presets=True,
+    ),
+    "seed": Setting(
+        IntProperty(
+            name="Seed",
+            description="The same seed gives the same clip again",
+            default=0,
+            min=0,
+            options=CONSTANT,
+        ),
+        job=("seed",),
+    ),
+    "num_inference_steps": Setting(
+        IntProperty(
+            name="Steps",
+            description="Denoising steps, 0 for the model's own number",
+            default=0,
+            min=0,
+            max=300,
+            soft_max=100,
+            options=CONSTANT,
+        ),
+        job=("num_inference_steps",),
+        automatic=0,
+        in_presets=True,
+        option=Option("--steps", "denoising steps", "N"),
+    ),
+    "guidance_scale": Setting(
+        FloatProperty(
+            name="Guidance",
+            description="How closely the clip follows the prompt, 0 for the model's own value",
+            default=0.0,
+            min=0.0,
+            soft_max=20.0,
+            options=CONSTANT,
+        ),
+        job=("guidance_scale",),
+        automatic=0.0,
+        in_presets=True,
+        option=Option("--guidance", "how closely the clip follows the prompt", "SCALE"),
+    ),
+    "method": Setting(
+        EnumProperty(
+            name="Method",
+            description="How the masks of the subjects act",
+            items=[
+                (
+                    "auto",
+                    "Model's Own",
+                    "Strong for Shapes, on which it was measured; Peekaboo for all others",
+                ),
+                (
+                    "peekaboo",
+                    "Peekaboo",
+                    "As the paper: subject and background do not see each other at first",
+                ),
+                (
+                    "strong",
+                    "Strong",
+                    "Words stay with their subject for longer, and guidance pushes subject and background "
+                    "apart. Measured on Shapes only",
+                ),
+            ],
+            options=CONSTANT,
+        ),
+        job=("control", "method"),
+        automatic="auto",
+        in_presets=True,
+        option=Option("--method", "how masks act; auto is the model's own"),
+    ),
+    "masked_steps": Setting(
+        IntProperty(
+            name="Masked Steps",
+            description="Denoising steps in which subjects are held in place, -1 as the method has it",
+            default=-1,
+            min=-1,
+            soft_max=100,
+            options=CONSTANT,
+        ),
+        job=("control", "masked_steps"),
+        automatic=-1,
+        in_presets=True,
+        option=Option("--masked-steps", "steps in which subjects are held in place", "N"),
+    ),
+    "blocks": Setting(
+        EnumProperty(
+            name="Blocks",
+            description="Which blocks of the denoiser are masked",
+            items=[
+                ("all", "All", "Every block, as the paper describes"),
+                (
+                    "mid_up",
+                    "Middle and Up",
+                    "The middle and upsampling blocks, as the paper's released code does",
+                ),
+            ],
+            options=CONSTANT,
+        ),
+        job=("control", "blocks"),
+        in_presets=True,
+    ),
+    "special_tokens": Setting(
+        EnumProperty(
+            name="Special Tokens",
+            description="Who sees the start, end and padding tokens of the prompt",
+            items=[
+                ("background", "Background", "Only what belongs to no subject"),
+                ("released", "As Released", "The background sees end and padding, nobody sees the start"),
+                ("shared", "Shared", "Everybody"),
+            ],
+            options=CONSTANT,
+        ),
+        job=("control", "special_tokens"),
+        in_presets=True,
+    ),
+    "gate_second_temporal": Setting(
+        BoolProperty(
+            name="Gate Second Temporal",
+            description="Also mask the second temporal attention, as the paper's released code does",
+            default=False,
+            options=CONSTANT,
+        ),
+        job=("control", "gate_second_temporal"),
+        in_presets=True,
+    ),
+    "occluded_by_scene": Setting(
+        BoolProperty(
+            name="Occluded by Scene",
+            description="Objects of the scene that are no subjects hide what is behind them",
+            default=False,
+            options=CONSTANT,
+        ),
+        job=("masks", "occluded_by_scene"),
+        in_presets=True,
+    ),
+    "motion_blur": Setting(
+        BoolProperty(
+            name="Motion Blur",
+            description="Subjects take all the room that they pass through while the render's shutter "
+            "is open",
+            default=False,
+            options=CONSTANT,
+        ),
+        job=("masks", "motion_blur"),
+        in_presets=True,
+    ),
+    "output_folder": Setting(
+        StringProperty(
+            name="Output Folder",
+            description="Where clips go",
+            subtype="DIR_PATH",
+            default="//peekaboo/",
+            options=compat.folder_options(),
+        )
+    ),
+}
+"""By the names of the properties of ``Scene.peekaboo``."""
+
+
+SUBJECT: Mapping[str, Setting] = {
+    "is_subject": Setting(
+        BoolProperty(
+            name="Subject",
+            description="The object marks where something is in the clip",
+            default=False,
+            options=CONSTANT,
+        )
+    ),
+    "enabled": Setting(
+        BoolProperty(
+            name="Enabled",
+            description="Use this subject when generating",
+            default=True,
+            options=CONSTANT,
+        )
+    ),
+    "phrase": Setting(
+        StringProperty(
+            name="Phrase",
+            description="The words of the prompt that name what is here",
+            options=AS_TYPED,
+        ),
+        job=("phrase",),
+    ),
+    "color": Setting(
+        FloatVectorProperty(
+            name="Color",
+            description="Color of the subject's outline and mask",
+            subtype="COLOR_GAMMA",
+            size=3,
+            min=0,
+            max=1,
+            default=(1.0, 0.45, 0.1),
+            options=CONSTANT,
+        )
+    ),
+    "outline": Setting(
+        EnumProperty(
+            name="Outline",
+            description="Which outline a mesh or curve gives; empties give the one that is drawn",
+            items=[
+                ("HULL", "Hull", "The convex hull: room for what the words name, not its exact form"),
+                ("SURFACE", "Surface", "The true silhouette"),
+            ],
+            options=CONSTANT,
+        ),
+        job=("outline",),
+    ),
+    # In a job it is a number for each frame, since it can be keyframed: see layout.py and restoring.py.
+    "strength": Setting(
+        FloatProperty(
+            name="Strength",
+            description="How long the subject is held in place, as a share of the whole time; can be keyed",
+            subtype="FACTOR",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+        )
+    ),
+}
+"""By the names of the properties of ``Object.peekaboo``."""
+
+
+def properties(table: Mapping[str, Setting]) -> dict[str, Any]:
+    """The properties of a table, as a property group annotates them."""
+    return {name: setting.property for name, setting in table.items()}
