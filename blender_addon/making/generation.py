@@ -16,7 +16,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import compat
+from .. import compat, windows
 from ..engine.job_queue import Outcome, Queue
 from ..engine.jobs import Job, duration
 from ..errors import PeekabooError
@@ -35,8 +35,6 @@ DRAW_SECONDS = 0.25
 """At least so long from one drawing to the next: drawing takes longer than all else here."""
 LEAVE_SECONDS = 2.0
 """What an engine gets to end in when Blender quits or the add-on is disabled, before it is terminated."""
-REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
-"""Where our panels are drawn."""
 
 _queue = Queue()
 _shown: object = None
@@ -125,7 +123,7 @@ def _showing_errors() -> Iterator[None]:
         yield
     except PeekabooError as error:
         _queue.outcomes.append(Outcome(str(error), failed=True))
-        redraw()
+        windows.redraw()
         raise
 
 
@@ -150,7 +148,7 @@ def _look_soon() -> None:
 def _tick() -> float | None:
     """Look at the queue; returns when to look again, or None when there is nothing left to look at."""
     _queue.advance(preferences.engine_settings, Path(bpy.app.tempdir))
-    if _queue.arrived and not _user_is_dragging():
+    if _queue.arrived and not windows.is_hand_busy():
         job = _queue.arrived.pop(0)
         try:
             _queue.outcomes.append(_import(job))
@@ -160,18 +158,6 @@ def _tick() -> float | None:
     if _queue.busy or not _queue.keeper.reap():
         return POLL_SECONDS
     return WATCH_SECONDS if engine_is_up() else None
-
-
-def _user_is_dragging() -> bool:
-    """Whether a modal operator is at work in whose middle an undo step must not fall.
-
-    Others may listen all the time, such as add-ons that show pressed keys.
-    """
-    return any(
-        operator.bl_options & {"UNDO", "BLOCKING"} or operator.bl_idname == "RENDER_OT_render"
-        for window in bpy.context.window_manager.windows
-        for operator in window.modal_operators
-    )
 
 
 def _import(job: Job) -> Outcome:
@@ -209,16 +195,7 @@ def _redraw_what_changed() -> None:
     if job is not None and job.preview is not None:
         pictures.load(job.preview)
     _shown, _drawn = shown, time.monotonic()
-    redraw()
-
-
-def redraw() -> None:
-    """Let our panels draw again."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            for region in area.regions:
-                if region.type == REGIONS.get(area.type):
-                    region.tag_redraw()
+    windows.redraw()
 
 
 def register():

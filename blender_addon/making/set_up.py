@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import bpy
 
+from .. import windows
 from ..engine import environment as engine_setup
 from ..interface import preferences
-from . import generation
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 3.0
@@ -84,7 +84,7 @@ def _tick() -> float | None:
             _task = None
         else:
             report(message.text, failed=False)
-    generation.redraw()
+    windows.redraw()
     return None if _task is None else POLL_SECONDS
 
 

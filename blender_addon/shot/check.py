@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import bpy
 from bpy.app.handlers import persistent
 
+from .. import windows
 from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..masks import outlines as subjects
@@ -189,7 +190,7 @@ def advance() -> float | None:
         _check = _wanted = None
         return None
     quiet = time.monotonic() - _changed_at
-    if quiet < PAUSE_SECONDS or _user_is_busy():
+    if quiet < PAUSE_SECONDS or windows.is_hand_busy() or windows.is_playing():
         _check = None
         return max(BETWEEN_SECONDS, PAUSE_SECONDS - quiet)
     uid = scene.session_uid
@@ -214,7 +215,7 @@ def advance() -> float | None:
         return BETWEEN_SECONDS
     _reports[uid] = _check.began, report
     _check = _wanted = None
-    _redraw()
+    windows.redraw()
     return None
 
 
@@ -232,7 +233,7 @@ def _give_up(uid: int) -> None:
     global _check, _wanted
     _heavy.add(uid)
     _check = _wanted = None
-    _redraw()
+    windows.redraw()
 
 
 def _go_on(scene, check: _Check) -> Report | None:
@@ -256,24 +257,6 @@ def _go_on(scene, check: _Check) -> Report | None:
     if check.footing == footing(scene):
         _keep(scene, check.footing, layout)
     return _report(layout)
-
-
-def _user_is_busy() -> bool:
-    """Whether a playback or a modal operator is going on that a check would disturb."""
-    return any(
-        window.screen.is_animation_playing
-        or any(operator.bl_options & {"UNDO", "BLOCKING"} for operator in window.modal_operators)
-        for window in bpy.context.window_manager.windows
-    )
-
-
-def _redraw() -> None:
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
 
 
 @persistent

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Blender's windows: what the user is doing in them, and our panels in them."""
+
+import bpy
+
+REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
+"""Where our panels are drawn."""
+
+
+def is_hand_busy() -> bool:
+    """Whether a modal operator is at work that what we do with the scene would disturb.
+
+    In its middle no undo step must fall. Others may listen all the time, such as add-ons that show pressed
+    keys.
+    """
+    return any(
+        operator.bl_options & {"UNDO", "BLOCKING"} or operator.bl_idname == "RENDER_OT_render"
+        for window in bpy.context.window_manager.windows
+        for operator in window.modal_operators
+    )
+
+
+def is_playing() -> bool:
+    """Whether an animation is played in some window."""
+    return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
+
+
+def redraw() -> None:
+    """Let our panels draw again."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            for region in area.regions:
+                if region.type == REGIONS.get(area.type):
+                    region.tag_redraw()
