@@ -14,7 +14,7 @@ from ..engine import environment as engine_setup
 from ..engine import process as engine_client
 from ..engine import torch_builds
 from ..errors import PeekabooError
-from ..interface import preferences
+from ..making import engine_choice
 from ..masks import painting as preview
 from ..shot import findings, seeds
 from ..shot import job as jobs
@@ -76,11 +76,11 @@ def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterat
 
 
 def _engine_python(asked: argparse.Namespace) -> Path:
-    return engine_client.find_python(asked.python) if asked.python else preferences.engine_python()
+    return engine_client.find_python(asked.python) if asked.python else engine_choice.engine_python()
 
 
 def _device(asked: argparse.Namespace) -> str:
-    return asked.device or preferences.device()
+    return asked.device or engine_choice.device()
 
 
 def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path:
@@ -153,7 +153,7 @@ def set_up(asked: argparse.Namespace) -> None:
     if not bpy.app.online_access:
         raise PeekabooError("Blender may not go online: put --online-mode before --command.")
     console = Console(asked.json)
-    folder, packages = preferences.own_environment(), engine_setup.requirements()
+    folder, packages = engine_choice.own_environment(), engine_setup.requirements()
     device = _device(asked)
     task = engine_setup.Task(lambda task: engine_setup.install(task, folder, packages, device))
     ready = headless.wait(task, console)

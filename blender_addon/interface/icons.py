@@ -16,7 +16,8 @@ import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _icons: Any = None
-_unreadable: set[str] = set()
+_versions: dict[str, int] = {}
+"""Of each picture, the one that was read last."""
 
 
 def read_png(data: bytes) -> np.ndarray:
@@ -46,36 +47,34 @@ def read_png(data: bytes) -> np.ndarray:
     return rows[:, 1:].reshape(height, width, 3)
 
 
-def icon_of(path: Path) -> int:
-    """The icon of a picture that does not change; 0 where it cannot be read. Read once."""
+def icon_of(path: Path, version: int = 0) -> int:
+    """The icon of a picture; 0 where it could never be read.
+
+    Args:
+        path: of the file.
+        version: of what is in it: with another one than the last time it is read again.
+    """
     key = str(path)
-    if key in _icons:
-        return _icons[key].icon_id
-    return 0 if key in _unreadable else load(path)
+    if _versions.get(key) != version:
+        _versions[key] = version
+        _read(path)
+    return _icons[key].icon_id if key in _icons else 0
 
 
-def load(path: Path) -> int:
-    """Read a picture again; returns its icon, or 0."""
+def _read(path: Path) -> None:
+    """Make an icon of a picture, in the place of an earlier one; that stays where the file is no picture."""
     key = str(path)
     try:
         pixels = read_png(path.read_bytes())
     except (OSError, ValueError):
-        _unreadable.add(key)
-        return 0
-    forget(path)
+        return
+    if key in _icons:
+        del _icons[key]
     preview = _icons.new(key)
     preview.image_size = pixels.shape[1], pixels.shape[0]
     rgba = np.ones((*pixels.shape[:2], 4), np.float32)
     rgba[..., :3] = pixels[::-1] / np.float32(255)  # Blender's rows begin at the bottom
     preview.image_pixels_float.foreach_set(rgba.ravel())
-    return preview.icon_id
-
-
-def forget(path: Path) -> None:
-    """Let go of a picture that is no longer shown."""
-    _unreadable.discard(str(path))
-    if str(path) in _icons:
-        del _icons[str(path)]
 
 
 def register():
@@ -89,4 +88,4 @@ def unregister():
     global _icons
     bpy.utils.previews.remove(_icons)
     _icons = None
-    _unreadable.clear()
+    _versions.clear()

@@ -9,12 +9,10 @@ from bpy.props import IntProperty
 from .. import compat
 from ..engine.jobs import Job
 from ..errors import PeekabooError
-from ..making import generation
-from ..making import set_up as engine_state
+from ..making import engine_choice, generation, set_up
 from ..takes import strips as sequencer
-from . import icons as pictures
-from . import preferences
-from .panels_subjects import SidebarPanel, draw_sentence, draw_set_up
+from . import icons
+from .sidebar import SidebarPanel, draw_sentence, draw_set_up
 
 PREVIEW_SCALE = 7.0
 """Height of a preview, in lines."""
@@ -71,7 +69,7 @@ def _draw_queue(layout, context, jobs: list[Job]) -> None:
         if running.notice:
             draw_sentence(layout, context, running.notice, "INFO")
         layout.operator("peekaboo.cancel", icon="CANCEL").job = running.id
-        if running.preview is not None and (icon := pictures.icon_of(running.preview)):
+        if running.preview is not None and (icon := icons.icon_of(running.preview, running.previews)):
             layout.template_icon(icon, scale=PREVIEW_SCALE)
     waiting = [job for job in jobs if job is not running]
     if waiting:
@@ -86,15 +84,15 @@ def _draw_queue(layout, context, jobs: list[Job]) -> None:
 def _draw_missing_engine(layout, context) -> None:
     problem = ""
     try:
-        preferences.engine_python()
+        engine_choice.engine_python()
     except PeekabooError as error:
         problem = str(error)
-    if not problem and not engine_state.is_busy():
+    if not problem and not set_up.is_busy():
         return
-    if not engine_state.status()[0]:
+    if not set_up.status()[0]:
         draw_sentence(layout, context, problem, "ERROR")
     draw_set_up(layout, context)
-    layout.operator("preferences.addon_show", text="Open Preferences").module = preferences.ADDON
+    layout.operator("preferences.addon_show", text="Open Preferences").module = engine_choice.ADDON
 
 
 def _draw_colors(layout, context) -> None:

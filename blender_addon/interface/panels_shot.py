@@ -10,7 +10,7 @@ from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..shot import layout as shot
 from .operators.presets import SUBFOLDER
-from .panels_subjects import SidebarPanel, draw_sentence
+from .sidebar import SidebarPanel, draw_sentence
 
 
 class PEEKABOO_PT_shot_presets(PresetPanel, bpy.types.Panel):

@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tab "Peekaboo" in the 3D viewport's sidebar."""
+"""The panels about what is to be where: subjects, the prompt that names them, and the check of the shot."""
 
 from __future__ import annotations
 
-import textwrap
-
 import bpy
 
-from ..making import set_up as engine_state
 from ..shot import check as checking
 from ..shot import phrases, subjects
 from ..shot import prompt as prompts
-
-LETTER_WIDTH = 6.4
-"""Width of an average letter of the interface's font at scale 1, in pixels."""
-PANEL_MARGIN = 64
-"""Pixels of a sidebar's width that its icon, frame and scroll bar take at scale 1."""
+from .sidebar import SidebarPanel, draw_sentence
 
 
 class PEEKABOO_UL_subjects(bpy.types.UIList):
@@ -42,14 +35,6 @@ class PEEKABOO_UL_subjects(bpy.types.UIList):
         objects = getattr(data, property_name)
         flags = [self.bitflag_filter_item if obj.peekaboo.is_subject else 0 for obj in objects]
         return flags, bpy.types.UI_UL_list.sort_items_by_name(objects)
-
-
-class SidebarPanel:
-    """Where the panels are."""
-
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "Peekaboo"
 
 
 class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
@@ -133,29 +118,6 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
             draw_sentence(column, context, finding.text, "INFO" if finding.kind == "CUT" else "ERROR")
         if not report.problem and not report.findings:
             column.label(text="All subjects are in view", icon="CHECKMARK")
-
-
-def draw_set_up(layout, context) -> None:
-    """Draw the buttons that see to the engine's environment, and how that goes."""
-    row = layout.row()
-    if engine_state.can_cancel():
-        row.operator("peekaboo.cancel_set_up", icon="CANCEL")
-    else:
-        row.operator("peekaboo.set_up_engine", icon="IMPORT")
-        row.operator("peekaboo.check_engine", icon="CHECKMARK")
-    text, failed = engine_state.status()
-    if text:
-        draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
-
-
-def draw_sentence(layout, context, text: str, icon: str) -> None:
-    """Draw a text in as many lines as the width of the region asks for."""
-    scale = context.preferences.system.ui_scale
-    letters = max(16, int((context.region.width / scale - PANEL_MARGIN) / LETTER_WIDTH))
-    column = layout.column(align=True)
-    column.scale_y = 0.75
-    for number, line in enumerate(textwrap.wrap(text, letters)):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
 register, unregister = bpy.utils.register_classes_factory(

@@ -10,8 +10,8 @@ from .. import compat
 from ..errors import PeekabooError
 from ..takes import mask_strips
 from ..takes import strips as sequencer
-from . import icons as pictures
-from .panels_subjects import SidebarPanel, draw_sentence
+from . import icons
+from .sidebar import SidebarPanel, draw_sentence
 
 THUMBNAIL_SCALE, PICTURE_SCALE = 1.6, 7.0
 """Heights of a take in the list and of the active one, in lines."""
@@ -110,7 +110,7 @@ def _draw_facts(layout, context, strip) -> None:
 
 
 def _thumbnail(strip) -> int:
-    return pictures.icon_of(sequencer.folder_of(strip) / "thumbnail.png")
+    return icons.icon_of(sequencer.folder_of(strip) / "thumbnail.png")
 
 
 def _active_index(_manager) -> int:

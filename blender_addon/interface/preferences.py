@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What holds for all files: where the engine's Python is."""
+"""The add-on's page in Blender's preferences: what holds for all files."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from ..engine import process as engine_client
 from ..engine import torch_builds
-from ..engine.process import Settings
-from ..errors import PeekabooError
-
-ADDON = __package__.rpartition(".")[0]
-"""The add-on's name in Blender's preferences: the package above this room."""
-
-DEFAULT_IDLE_MINUTES = 15
+from ..making import engine_choice
+from .sidebar import draw_set_up
 
 
 def _keep_whole(preferences, _context) -> None:
@@ -28,7 +20,7 @@ def _keep_whole(preferences, _context) -> None:
 class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
     """The add-on's page in Blender's preferences."""
 
-    bl_idname = ADDON
+    bl_idname = engine_choice.ADDON
 
     python: StringProperty(
         name="Existing Python",
@@ -52,15 +44,13 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
     idle_minutes: IntProperty(
         name="Keep Engine (Minutes)",
         description="Minutes that the engine stays, with its model in memory, after its last job",
-        default=DEFAULT_IDLE_MINUTES,
+        default=engine_choice.DEFAULT_IDLE_MINUTES,
         min=1,
         soft_max=240,
     )
 
     def draw(self, context):
         """Draw where the engine's Python is, how to get one, and whether it is complete."""
-        from .panels_subjects import draw_set_up  # which asks this module for the engine's Python
-
         layout = self.layout
         column = layout.column()
         column.use_property_split = True
@@ -73,74 +63,6 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "idle_minutes")
         draw_set_up(layout, context)
         layout.operator("peekaboo.free_memory")
-
-
-def _get():
-    """The preferences; None while the add-on runs from a checkout, where Blender keeps none for it."""
-    addon = bpy.context.preferences.addons.get(ADDON)
-    return addon.preferences if addon else None
-
-
-def user_folder() -> Path | None:
-    """Where the extension may keep files; None in a checkout."""
-    try:
-        return Path(bpy.utils.extension_path_user(ADDON))
-    except ValueError:
-        return None
-
-
-def own_environment() -> Path:
-    """The folder of the engine's own environment.
-
-    Raises:
-        PeekabooError: the add-on runs from a checkout, whose scripts make one.
-    """
-    folder = user_folder()
-    if folder is None:
-        raise PeekabooError(
-            "The add-on runs from a checkout: run scripts/demo there to make the environment."
-        )
-    return folder / engine_client.OWN_ENVIRONMENT
-
-
-def engine_python() -> Path:
-    """Find the Python that the engine runs in.
-
-    Raises:
-        PeekabooError: there is none, or the one that is chosen would be looked for beside the .blend.
-    """
-    stated = _get()
-    explicit = stated.python if stated else ""
-    if explicit and (explicit.startswith("//") or not Path(explicit).is_absolute()):
-        raise PeekabooError(
-            f'The Existing Python "{explicit}" depends on which .blend is open: choose it by its whole path.'
-        )
-    return engine_client.find_python(explicit, user_folder())
-
-
-def engine_settings() -> Settings:
-    """What an engine is to be started with.
-
-    Raises:
-        PeekabooError: there is no Python to run it in.
-    """
-    stated = _get()
-    minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
-    return Settings(
-        engine_python(), bpy.app.online_access, 60.0 * minutes, torch_builds.torch_device(device())
-    )
-
-
-def device() -> str:
-    """What the engine is to compute on: a key of :data:`torch_builds.TITLES`."""
-    stated = _get()
-    return stated.device if stated else torch_builds.AUTO
-
-
-def names_python() -> bool:
-    """Whether an existing Python is to be used, and not the engine's own environment."""
-    stated = _get()
-    return bool(stated and stated.python)
 
 
 register, unregister = bpy.utils.register_classes_factory((PEEKABOO_AP_preferences,))

@@ -20,13 +20,12 @@ from .. import compat, windows
 from ..engine.job_queue import Outcome, Queue
 from ..engine.jobs import Job, duration
 from ..errors import PeekabooError
-from ..interface import icons as pictures
-from ..interface import preferences
 from ..shot import check as checking
 from ..shot import job as jobs
 from ..shot import seeds
 from ..takes import folders as takes
 from ..takes import strips as sequencer
+from . import engine_choice
 
 POLL_SECONDS = 0.1
 WATCH_SECONDS = 0.5
@@ -73,7 +72,7 @@ def start(scene, count: int = 1) -> None:
         PeekabooError: what keeps them from being made; the panel goes on showing it.
     """
     with _showing_errors():
-        preferences.engine_settings()
+        engine_choice.engine_settings()
         layout = checking.read_shot(scene)
         for seed in seeds.seeds(scene, count):
             _add(scene, jobs.make_job(scene, layout, seed), layout.labels)
@@ -86,7 +85,7 @@ def retake(scene, strip) -> None:
         PeekabooError: the strip does not remember how it was made; the panel goes on showing it.
     """
     with _showing_errors():
-        preferences.engine_settings()
+        engine_choice.engine_settings()
         request, labels = takes.read(strip)
         used = [job.request["seed"] for job in unfinished() if job.scene == scene.session_uid]
         used += [sequencer.job_of(other)["seed"] for other in sequencer.takes(scene)]
@@ -147,7 +146,7 @@ def _look_soon() -> None:
 
 def _tick() -> float | None:
     """Look at the queue; returns when to look again, or None when there is nothing left to look at."""
-    _queue.advance(preferences.engine_settings, Path(bpy.app.tempdir))
+    _queue.advance(engine_choice.engine_settings, Path(bpy.app.tempdir))
     if _queue.arrived and not windows.is_hand_busy():
         job = _queue.arrived.pop(0)
         try:
@@ -192,8 +191,6 @@ def _redraw_what_changed() -> None:
     )
     if shown == _shown:
         return
-    if job is not None and job.preview is not None:
-        pictures.load(job.preview)
     _shown, _drawn = shown, time.monotonic()
     windows.redraw()
 

@@ -7,7 +7,7 @@ import bpy
 
 from .. import windows
 from ..engine import environment as engine_setup
-from ..interface import preferences
+from . import engine_choice
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 3.0
@@ -39,8 +39,8 @@ def set_up() -> None:
     Raises:
         PeekabooError: the add-on runs from a checkout, whose scripts make one.
     """
-    folder, packages = preferences.own_environment(), engine_setup.requirements()
-    device = preferences.device()
+    folder, packages = engine_choice.own_environment(), engine_setup.requirements()
+    device = engine_choice.device()
     _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages, device), True)
 
 
@@ -50,7 +50,7 @@ def check() -> None:
     Raises:
         PeekabooError: there is none.
     """
-    python, device = preferences.engine_python(), preferences.device()
+    python, device = engine_choice.engine_python(), engine_choice.device()
     _begin("Checking the engine", lambda task: engine_setup.check(python, device), False)
 
 

@@ -6,9 +6,7 @@ from collections.abc import Callable
 import bpy
 
 from ...errors import PeekabooError
-from ...making import generation
-from ...making import set_up as engine_state
-from .. import preferences
+from ...making import engine_choice, generation, set_up
 
 
 class _SeesToEnvironment:
@@ -19,7 +17,7 @@ class _SeesToEnvironment:
     @classmethod
     def poll(cls, _context):
         """Nothing else is going on."""
-        if engine_state.is_busy():
+        if set_up.is_busy():
             cls.poll_message_set("The engine is being set up or checked")
             return False
         return True
@@ -29,7 +27,7 @@ class _SeesToEnvironment:
         try:
             self.begin()
         except PeekabooError as error:
-            engine_state.report(str(error))
+            set_up.report(str(error))
         return {"FINISHED"}
 
 
@@ -39,7 +37,7 @@ class PEEKABOO_OT_set_up_engine(_SeesToEnvironment, bpy.types.Operator):
     bl_idname = "peekaboo.set_up_engine"
     bl_label = "Set Up Engine"
     bl_options = {"INTERNAL"}
-    begin = staticmethod(engine_state.set_up)
+    begin = staticmethod(set_up.set_up)
 
     @classmethod
     def poll(cls, context):
@@ -49,7 +47,7 @@ class PEEKABOO_OT_set_up_engine(_SeesToEnvironment, bpy.types.Operator):
         if not bpy.app.online_access:
             cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
             return False
-        if preferences.names_python():
+        if engine_choice.names_python():
             cls.poll_message_set("An existing Python is chosen: clear that first")
             return False
         return True
@@ -61,7 +59,7 @@ class PEEKABOO_OT_check_engine(_SeesToEnvironment, bpy.types.Operator):
     bl_idname = "peekaboo.check_engine"
     bl_label = "Check Engine"
     bl_options = {"INTERNAL"}
-    begin = staticmethod(engine_state.check)
+    begin = staticmethod(set_up.check)
 
 
 class PEEKABOO_OT_cancel_set_up(bpy.types.Operator):
@@ -73,7 +71,7 @@ class PEEKABOO_OT_cancel_set_up(bpy.types.Operator):
 
     def execute(self, _context):
         """Tell the set-up to end."""
-        engine_state.cancel()
+        set_up.cancel()
         return {"FINISHED"}
 
 

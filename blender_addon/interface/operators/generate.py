@@ -6,11 +6,10 @@ from bpy.props import IntProperty, StringProperty
 
 from ...command import program as headless
 from ...errors import PeekabooError
-from ...making import generation
+from ...making import engine_choice, generation
 from ...shot import layout as shot
 from ...shot import prompt, seeds
 from ...takes import folders as takes
-from .. import preferences
 from .takes import OnActiveTake
 
 
@@ -65,7 +64,7 @@ class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
     def execute(self, context):
         """Wait until the clips are there: for scripts."""
         try:
-            settings, scene = preferences.engine_settings(), context.scene
+            settings, scene = engine_choice.engine_settings(), context.scene
             layout = shot.read_shot(scene)
             orders = (
                 headless.Order(scene, layout, seed, takes.new_folder(scene))

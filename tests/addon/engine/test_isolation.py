@@ -13,7 +13,7 @@ from blender_addon.engine import catalogue as models
 from blender_addon.engine import environment as engine_setup
 from blender_addon.engine import process as engine_client
 from blender_addon.errors import PeekabooError
-from blender_addon.interface import preferences
+from blender_addon.making import engine_choice
 
 
 @pytest.fixture
@@ -63,14 +63,14 @@ def test_an_existing_python_beside_the_blend_is_refused(scene, traps, monkeypatc
     class Stated:
         python = "//bin/python"
 
-    monkeypatch.setattr(preferences, "_get", lambda: Stated)
+    monkeypatch.setattr(engine_choice, "_get", lambda: Stated)
     for Stated.python in ("//python", "python", "bin/python"):
         with pytest.raises(PeekabooError, match=r"depends on which .* is open: choose it by its whole"):
-            preferences.engine_python()
-    monkeypatch.setattr(preferences, "_get", lambda: None)
+            engine_choice.engine_python()
+    monkeypatch.setattr(engine_choice, "_get", lambda: None)
     monkeypatch.setenv("PEEKABOO_PYTHON", "bin/python")
     with pytest.raises(PeekabooError, match="depends on the current folder: set it to a whole path"):
-        preferences.engine_python()
+        engine_choice.engine_python()
 
 
 def test_a_model_is_told_to_the_engine_by_its_whole_path(scene, tmp_path, monkeypatch):

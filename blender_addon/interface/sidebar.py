@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the panels of the tab "Peekaboo" share."""
+
+from __future__ import annotations
+
+import textwrap
+
+from ..making import set_up
+
+LETTER_WIDTH = 6.4
+"""Width of an average letter of the interface's font at scale 1, in pixels."""
+PANEL_MARGIN = 64
+"""Pixels of a sidebar's width that its icon, frame and scroll bar take at scale 1."""
+
+
+class SidebarPanel:
+    """Where the panels are."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Peekaboo"
+
+
+def draw_set_up(layout, context) -> None:
+    """Draw the buttons that see to the engine's environment, and how that goes."""
+    row = layout.row()
+    if set_up.can_cancel():
+        row.operator("peekaboo.cancel_set_up", icon="CANCEL")
+    else:
+        row.operator("peekaboo.set_up_engine", icon="IMPORT")
+        row.operator("peekaboo.check_engine", icon="CHECKMARK")
+    text, failed = set_up.status()
+    if text:
+        draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
+
+
+def draw_sentence(layout, context, text: str, icon: str) -> None:
+    """Draw a text in as many lines as the width of the region asks for."""
+    scale = context.preferences.system.ui_scale
+    letters = max(16, int((context.region.width / scale - PANEL_MARGIN) / LETTER_WIDTH))
+    column = layout.column(align=True)
+    column.scale_y = 0.75
+    for number, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon=icon if number == 0 else "BLANK1")

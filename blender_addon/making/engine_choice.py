@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the add-on's preferences say about the engine: where its Python is, and what it is started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+
+from ..engine import process, torch_builds
+from ..errors import PeekabooError
+
+ADDON = __package__.rpartition(".")[0]
+"""The add-on's name in Blender's preferences: the package above the rooms."""
+
+DEFAULT_IDLE_MINUTES = 15
+
+
+def _get():
+    """The preferences; None while the add-on runs from a checkout, where Blender keeps none for it."""
+    addon = bpy.context.preferences.addons.get(ADDON)
+    return addon.preferences if addon else None
+
+
+def user_folder() -> Path | None:
+    """Where the extension may keep files; None in a checkout."""
+    try:
+        return Path(bpy.utils.extension_path_user(ADDON))
+    except ValueError:
+        return None
+
+
+def own_environment() -> Path:
+    """The folder of the engine's own environment.
+
+    Raises:
+        PeekabooError: the add-on runs from a checkout, whose scripts make one.
+    """
+    folder = user_folder()
+    if folder is None:
+        raise PeekabooError(
+            "The add-on runs from a checkout: run scripts/demo there to make the environment."
+        )
+    return folder / process.OWN_ENVIRONMENT
+
+
+def engine_python() -> Path:
+    """Find the Python that the engine runs in.
+
+    Raises:
+        PeekabooError: there is none, or the one that is chosen would be looked for beside the .blend.
+    """
+    stated = _get()
+    explicit = stated.python if stated else ""
+    if explicit and (explicit.startswith("//") or not Path(explicit).is_absolute()):
+        raise PeekabooError(
+            f'The Existing Python "{explicit}" depends on which .blend is open: choose it by its whole path.'
+        )
+    return process.find_python(explicit, user_folder())
+
+
+def engine_settings() -> process.Settings:
+    """What an engine is to be started with.
+
+    Raises:
+        PeekabooError: there is no Python to run it in.
+    """
+    stated = _get()
+    minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
+    return process.Settings(
+        engine_python(), bpy.app.online_access, 60.0 * minutes, torch_builds.torch_device(device())
+    )
+
+
+def device() -> str:
+    """What the engine is to compute on: a key of :data:`torch_builds.TITLES`."""
+    stated = _get()
+    return stated.device if stated else torch_builds.AUTO
+
+
+def names_python() -> bool:
+    """Whether an existing Python is to be used, and not the engine's own environment."""
+    stated = _get()
+    return bool(stated and stated.python)
