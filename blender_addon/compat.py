@@ -69,6 +69,26 @@ def fcurves_of_action(action) -> list:
     ]
 
 
+def own_action(datablock):
+    """Give a data-block whose F-Curves others follow too a copy of them, so that a change is its own.
+
+    Since 4.4 an action has a slot for each that it animates, and a slot may be shared.
+    """
+    animation = datablock.animation_data
+    if animation is None or animation.action is None:
+        return
+    action = animation.action
+    if not hasattr(animation, "action_slot"):
+        if action.users - action.use_fake_user > 1:
+            animation.action = action.copy()
+        return
+    slot = animation.action_slot
+    if slot is not None and len(slot.users()) > 1:
+        identifier = slot.identifier
+        animation.action = action.copy()
+        animation.action_slot = animation.action.slots[identifier]
+
+
 def remove_fcurves(datablock, data_path: str):
     """Remove the F-Curves of a property from a data-block's action."""
     for curves in _fcurve_collections(datablock):

@@ -194,6 +194,7 @@ class _Walk:
 def _write(obj, poses: list[Pose], scale: np.ndarray) -> None:
     """Put keyframes in the place of those that location and scale have; ``scale`` is that of the factor 1."""
     grows = any(pose.value[3] != poses[0].value[3] for pose in poses)
+    compat.own_action(obj)  # copies that share it keep theirs
     for path in ("location", "scale"):
         compat.remove_fcurves(obj, path)
     for pose in poses:

@@ -68,7 +68,7 @@ def _draw_subject(layout, obj) -> None:
     column.prop(obj, "name", text="Object")
     column.prop(obj.peekaboo, "phrase")
     column.prop(obj.peekaboo, "color")
-    if obj.type == "EMPTY":
+    if obj.type == "EMPTY" and obj.instance_type != "COLLECTION":
         column.prop(obj, "empty_display_type", text="Shape")
         column.prop(obj, "empty_display_size", text="Size")
     else:

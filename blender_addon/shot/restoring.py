@@ -91,10 +91,8 @@ def _restore_strength(obj, shares: list[float] | None, times: list[float]) -> bo
     animation = obj.animation_data
     if animation and any(driver.data_path == STRENGTH for driver in animation.drivers):
         return False
-    if curve is not None:
-        if animation.action.users > 1:  # copies share their motion, and keep it
-            animation.action = animation.action.copy()
-        compat.remove_fcurves(obj, STRENGTH)
+    compat.own_action(obj)  # copies that share it keep theirs
+    compat.remove_fcurves(obj, STRENGTH)
     if min(shares) == max(shares):
         obj.peekaboo.strength = shares[0]
         return True

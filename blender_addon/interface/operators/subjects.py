@@ -118,6 +118,9 @@ class PEEKABOO_OT_remove_subject(bpy.types.Operator):
         if context.object is None or not context.object.peekaboo.is_subject:
             cls.poll_message_set("Choose a subject in the list first")
             return False
+        if not context.object.is_editable:
+            cls.poll_message_set("The subject is linked from another file: make a library override of it")
+            return False
         return True
 
     def execute(self, context):

@@ -229,3 +229,27 @@ def test_what_keeps_a_subject_from_moving_is_one_sentence_and_changes_nothing(sp
     with pytest.raises(RuntimeError, match=problem):
         bpy.ops.peekaboo.animate_subject(motion="CIRCLE", size=0)
     assert not compat.fcurves(subject) and len(bpy.data.scenes) == 1
+
+
+def motion_of(obj):
+    """All keyframes of an object: path, axis, frame and value."""
+    return [
+        (curve.data_path, curve.array_index, *key.co)
+        for curve in compat.fcurves(obj)
+        for key in curve.keyframe_points
+    ]
+
+
+def test_a_copy_that_shares_its_motion_is_animated_alone():
+    scene = build()
+    original = add_subject(scene)
+    original.keyframe_insert("location", frame=3)
+    before = motion_of(original)
+    copy = original.copy()  # as Alt-D does
+    scene.collection.objects.link(copy)
+    copy.animation_data.action = original.animation_data.action
+    assert motion_of(copy) == before
+    bpy.context.view_layer.objects.active = copy
+    assert bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT") == {"FINISHED"}
+    assert motion_of(original) == before
+    assert len(motion_of(copy)) > len(before)
