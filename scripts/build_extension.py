@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from house.environments import ROOT, CommandError, run_main
+from house.environments import LOCKED, ROOT, CommandError, run_main
 
 MANIFEST = "blender_manifest.toml"
 SKIPPED_FOLDERS = {"__pycache__"}
@@ -41,6 +41,9 @@ def manifest() -> str:
 def package_files() -> dict[str, Path]:
     """List what a package holds: the path in the package and the file of each."""
     files = {name: ROOT / name for name in (MANIFEST, "LICENSE", "requirements/engine.txt")}
+    # What the set-up installs: not the locks of the tests and the tools.
+    locks = [LOCKED / f"{name}.txt" for name in ("engine", "pip")] + sorted(LOCKED.glob("torch*.txt"))
+    files |= {str(path.relative_to(ROOT).as_posix()): path for path in locks}
     files |= {
         str(path.relative_to(ROOT / "blender_addon").as_posix()): path for path in _files("blender_addon")
     }

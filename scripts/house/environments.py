@@ -36,6 +36,8 @@ from house.pip_run import UNCHANGED, PipFailure, StatusLine, run_pip, status_lin
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
+LOCKED = REQUIREMENTS / "locked"
+"""What is installed, with hashes; made by scripts/house/lock.py of what is wanted."""
 
 STAMP = "peekaboo-setup.json"
 UNFINISHED = "peekaboo-setup.unfinished"
@@ -44,11 +46,13 @@ LOG = "peekaboo-setup.log"
 # The Pythons that a bpy release in requirements/host.txt is built for.
 HOST_PYTHONS = ((3, 11), (3, 13))
 
-# PyPI's wheel for Linux is the CUDA build (gigabytes). The CPU build has this local version and this index.
-CPU_TAG = "+cpu"
+# PyPI's wheel for Linux is the CUDA build (gigabytes). The CPU build has this index.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # Names another index for torch, e.g. https://download.pytorch.org/whl/cu130 or https://pypi.org/simple.
 TORCH_INDEX_VARIABLE = "PEEKABOO_TORCH_INDEX"
+
+# A package that comes as its source runs code while it is built: there is one for every system without that.
+ONLY_WHEELS = ("--only-binary", ":all:")
 
 # Shared libraries that bpy loads and a bare Debian or Ubuntu lacks, with the packages that hold them.
 DEBIAN_PACKAGES = {
@@ -99,6 +103,8 @@ def ensure(environment: Environment, *extras: str) -> Path:
     """
     check_python(environment)
     names = [environment.requirement, *extras]
+    for name in names:
+        _check_lock(name)
     if not _outdated(environment, names):
         return environment.python
     with _only_one_at_a_time(environment):
@@ -154,11 +160,28 @@ def _outdated(environment: Environment, names: list[str]) -> list[str]:
     if environment is ENGINE and wanted_index and wanted_index != stamp.get("torch_index"):
         return names
     installed = stamp.get("requirements", {})
-    return [name for name in names if installed.get(name) != requirement_digest(_requirement_file(name))]
+    return [name for name in names if installed.get(name) != requirement_digest(_lock_file(name))]
 
 
-def _requirement_file(name: str) -> Path:
-    return REQUIREMENTS / f"{name}.txt"
+def _lock_file(name: str) -> Path:
+    return LOCKED / f"{name}.txt"
+
+
+def made_from(wanted: Path) -> str:
+    """The line of a lock that says which requirements it was made from."""
+    return f"# from: {wanted.name} {requirement_digest(wanted)}\n"
+
+
+def _check_lock(name: str) -> None:
+    """Raise CommandError if a requirement file was edited since it was locked."""
+    wanted = REQUIREMENTS / f"{name}.txt"
+    lock = _lock_file(name)
+    if not lock.is_file() or f"# from: {wanted.name} {requirement_digest(wanted)}\n" not in lock.read_text(
+        "utf-8"
+    ):
+        raise CommandError(
+            f"requirements/{wanted.name} has changed since it was locked: run python scripts/house/lock.py."
+        )
 
 
 def _install(environment: Environment, names: list[str]) -> None:
@@ -174,10 +197,13 @@ def _install(environment: Environment, names: list[str]) -> None:
     unfinished.touch()
     try:
         for name in names:
+            index = None
             if name == ENGINE.requirement:
-                stamp["torch_index"] = _install_torch(environment, stamp.get("torch_index"), status)
-            _pip(environment, ["install", "-r", str(_requirement_file(name))], status)
-            stamp["requirements"][name] = requirement_digest(_requirement_file(name))
+                index = stamp["torch_index"] = _install_torch(environment, stamp.get("torch_index"), status)
+            _pip(environment, locked(_lock_file(name)), status)
+            if index:  # what its torch needs beyond the lock, such as the libraries of another CUDA
+                _pip(environment, [*ONLY_WHEELS, "--index-url", index, _torch_pin()], status)
+            stamp["requirements"][name] = requirement_digest(_lock_file(name))
     except PipFailure as failure:
         if failure.kind in UNCHANGED:
             unfinished.unlink()
@@ -185,7 +211,7 @@ def _install(environment: Environment, names: list[str]) -> None:
     unfinished.unlink()
     # Without a stamp the next run looks again, but has nothing to install once the missing library is there.
     _check_import(environment)
-    _write_atomically(folder / STAMP, json.dumps(stamp, indent=2) + "\n")
+    write_atomically(folder / STAMP, json.dumps(stamp, indent=2) + "\n")
     status.close(f"ready: {folder.name}")
 
 
@@ -215,27 +241,36 @@ def _make_empty(environment: Environment, status: StatusLine) -> None:
 def _install_torch(environment: Environment, former_index: str | None, status: StatusLine) -> str | None:
     """Install the pinned torch by itself, so that its build is chosen, not left to PyPI; return its index.
 
-    An index that the user names (now, or when the environment was made) is used as it is. Otherwise Linux
-    takes the CPU build: from pip's own sources where they hold one, else from PyTorch's CPU index, and else
-    what PyPI has, which then comes with the other requirements. --no-deps keeps all other packages on PyPI.
+    An index that the user names (now, or when the environment was made) is used as it is, and trusted: the
+    lock does not know its files. Otherwise Linux takes the CPU build: from pip's own sources where they hold
+    one, else from PyTorch's CPU index, and else what PyPI has. The others take that.
     """
-    pin = torch_pin(_requirement_file(ENGINE.requirement).read_text("utf-8"))
     named = os.environ.get(TORCH_INDEX_VARIABLE)
     index = named or former_index
     if index:
         again = ["--force-reinstall"] if named and named != former_index else []
-        _pip(environment, ["install", "--no-deps", *again, "--index-url", index, pin], status)
-    elif sys.platform == "linux":
+        _pip(environment, [*ONLY_WHEELS, "--no-deps", *again, "--index-url", index, _torch_pin()], status)
+        return index
+    if sys.platform == "linux":
         for source in ([], ["--index-url", CPU_INDEX]):
             try:
-                _pip(environment, ["install", "--no-deps", "--retries", "1", *source, pin + CPU_TAG], status)
-                break
+                _pip(environment, [*locked(_lock_file("torch-cpu")), "--retries", "1", *source], status)
+                return None
             except PipFailure as failure:
-                if failure.kind not in UNCHANGED:
+                if failure.kind == "poisoned" or failure.kind not in UNCHANGED:
                     raise
-        else:
-            status.close("no CPU build of torch is in reach: taking PyPI's build, which is larger")
-    return index
+        status.close("no CPU build of torch is in reach: taking PyPI's build, which is larger")
+    _pip(environment, locked(_lock_file("torch")), status)
+    return None
+
+
+def locked(lock: Path) -> list[str]:
+    """pip's arguments that install what a lock names: those files, and nothing that they ask for beyond."""
+    return [*ONLY_WHEELS, "--no-deps", "--require-hashes", "-r", str(lock)]
+
+
+def _torch_pin() -> str:
+    return torch_pin((REQUIREMENTS / f"{ENGINE.requirement}.txt").read_text("utf-8"))
 
 
 def torch_pin(requirements: str) -> str:
@@ -250,7 +285,14 @@ def torch_pin(requirements: str) -> str:
 
 def _pip(environment: Environment, arguments: list[str], status: StatusLine) -> None:
     quiet = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
-    run_pip(environment.python, [arguments[0], *quiet, *arguments[1:]], environment.folder / LOG, status)
+    log = environment.folder / LOG
+    try:
+        run_pip(environment.python, ["install", *quiet, *arguments], log, status)
+    except PipFailure as failure:
+        if failure.kind != "poisoned":
+            raise
+        # pip's cache would keep a wrong file for ever.
+        run_pip(environment.python, ["install", "--no-cache-dir", *quiet, *arguments], log, status)
 
 
 def _explain(failure: PipFailure, environment: Environment) -> str:
@@ -266,6 +308,12 @@ def _explain(failure: PipFailure, environment: Environment) -> str:
             return (
                 f"The package index cannot be reached (see {log}): check the network, and HTTPS_PROXY or "
                 "PIP_INDEX_URL if you need them, then run the same command again."
+            )
+        case "poisoned":
+            return (
+                f"{failure.detail} did not arrive as the file that requirements/locked names (its SHA-256 "
+                "differs) and was not installed: run the same command again, and if it stays so check which "
+                f"index pip is configured with (see {log})."
             )
         case "conflict":
             return (
@@ -314,7 +362,8 @@ def _advice(error: OSError) -> str:
     return "check that the folder is yours and that no program in it is running"
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(text, "utf-8")
     temporary.replace(path)

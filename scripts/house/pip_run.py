@@ -25,29 +25,34 @@ _STAGES = (
 # The first pattern that occurs in pip's output names the failure. A full disk comes first because pip may
 # report other errors on top of it, and the network before "no match" because an unreachable index has none.
 _FAILURES = (
+    ("poisoned", re.compile(r"DO NOT MATCH THE HASHES")),
     ("disk", re.compile(r"No space left on device|Errno 28\b|not enough space on the disk|WinError 112")),
     (
         "network",
         re.compile(
             r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError"
-            r"|Max retries exceeded|Network is unreachable|Connection (?:refused|reset|aborted)"
+            r"|Max retries exceeded|Network is unreachable|Connection (?:refused|reset|aborted|broken)"
+            r"|IncompleteRead|not enough bytes were received"
         ),
     ),
     ("conflict", re.compile(r"ResolutionImpossible")),
     ("no_build", re.compile(r"No matching distribution found|Could not find a version that satisfies")),
 )
 
+_POISONED = re.compile(r"DO NOT MATCH THE HASHES.*\n {4}(\S[^\n]*?)(?: from \S+)?(?: \(from [^\n]*\))?:\n")
+"""The package that pip names first among those whose files are wrong."""
 
-UNCHANGED = ("network", "conflict", "no_build")
+UNCHANGED = ("poisoned", "network", "conflict", "no_build")
 
 
 class PipFailure(Exception):
     """pip ended with an error.
 
-    `kind` is "disk", "network", "conflict" (with another requirement or a constraint of the machine's pip),
-    "no_build" (no release for this Python or platform) or "other"; `detail` is pip's own last error line,
-    without its "ERROR:" prefix. With "network", "conflict" and "no_build" nothing was changed: pip fetches
-    everything before it installs anything.
+    `kind` is "poisoned" (a file is not the one that the lock names: `detail` is the package), "disk",
+    "network", "conflict" (with another requirement or a constraint of the machine's pip), "no_build" (no
+    release for this Python or platform) or "other"; otherwise `detail` is pip's own last error line, without
+    its "ERROR:" prefix. But with "disk" and "other" nothing was changed: pip fetches and checks everything
+    before it installs anything.
     """
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -71,6 +76,8 @@ def classify_failure(output: str) -> PipFailure:
     errors = re.findall(r"^ERROR: (.+)", output, re.M)
     detail = errors[-1] if errors else (output.strip().splitlines() or ["pip said nothing"])[-1]
     kind = next((name for name, pattern in _FAILURES if pattern.search(output)), "other")
+    if kind == "poisoned" and (package := _POISONED.search(output)):
+        detail = package[1]
     return PipFailure(kind, detail.strip())
 
 

@@ -36,6 +36,8 @@ def test_package_holds_manifest_addon_engine_and_its_requirements(package):
         "__init__.py",
         "LICENSE",
         "requirements/engine.txt",
+        "requirements/locked/engine.txt",
+        "requirements/locked/torch-cpu.txt",
         "peekaboo_engine/__main__.py",
         "peekaboo_engine/models.json",
     } <= names

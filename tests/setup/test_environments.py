@@ -1,26 +1,61 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Making an environment: what counts as done, what is started over, and what a person is told."""
 
+import ensurepip
 import io
 import json
+import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+import wheels
 from house import environments
 from house.environments import DEBIAN_PACKAGES, STAMP, UNFINISHED, CommandError, Environment
 from house.pip_run import StatusLine, classify_failure, describe_line
+
+NO_HASH = f"--hash=sha256:{'0' * 64}"
+NOTHING_NEW = f"pip=={ensurepip.version()} {NO_HASH}\n"
+"""Names what every new environment has: nothing is downloaded."""
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch) -> Environment:
     """A real virtual environment with no package in it, made as the project's own are."""
-    requirements = tmp_path / "requirements"
-    requirements.mkdir()
-    (requirements / "small.txt").write_text("# nothing yet\n")
-    monkeypatch.setattr(environments, "REQUIREMENTS", requirements)
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path / "requirements")
+    monkeypatch.setattr(environments, "LOCKED", tmp_path / "requirements" / "locked")
+    environments.LOCKED.mkdir(parents=True)
+    want("# nothing yet\n")
     return Environment("small", tmp_path / "place" / ".venv-small", "small", module="pip", gigabytes=0.01)
+
+
+def want(lock: str) -> None:
+    """Write the requirement file and the lock that is made of it."""
+    wanted = environments.REQUIREMENTS / "small.txt"
+    wanted.write_text(f"of=={hash(lock)}\n")
+    (environments.LOCKED / "small.txt").write_text(environments.made_from(wanted) + lock)
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A package index of this machine; pip knows no other."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    server = wheels.Server(tmp_path / "wheels")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", server.index)
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "127.0.0.1")
+    yield server
+    server.close()
+
+
+def installed(environment: Environment) -> set[str]:
+    code = "import importlib.metadata as m; print(*(d.metadata['Name'] for d in m.distributions()))"
+    run = subprocess.run([environment.python, "-I", "-c", code], capture_output=True, text=True)
+    return set(run.stdout.split())
 
 
 def made_at(environment: Environment) -> float:
@@ -39,12 +74,12 @@ def test_an_environment_is_made_once_and_then_left_alone(small):
     assert environments.ensure(small) == python
     assert (made_at(small), (small.folder / STAMP).stat().st_mtime_ns) == first
 
-    (environments.REQUIREMENTS / "small.txt").write_text("pip>=1\n")
+    want(NOTHING_NEW)
     environments.ensure(small)
     assert made_at(small) == first[0], "a changed requirement is installed into the environment that is there"
     stamp = json.loads((small.folder / STAMP).read_text())
     assert stamp["requirements"] == {
-        "small": environments.requirement_digest(environments.REQUIREMENTS / "small.txt")
+        "small": environments.requirement_digest(environments.LOCKED / "small.txt")
     }
 
     (small.folder / UNFINISHED).touch()
@@ -68,9 +103,7 @@ def test_an_environment_of_another_python_is_made_anew(small):
 def test_a_failed_install_is_one_sentence_that_names_the_log(small):
     small.folder.parent.mkdir()
     environments.ensure(small)
-    (environments.REQUIREMENTS / "small.txt").write_text(
-        f"nothing @ {Path('missing.whl').absolute().as_uri()}\n"
-    )
+    want(f"nothing @ {Path('missing.whl').absolute().as_uri()} {NO_HASH}\n")
     with pytest.raises(CommandError) as caught:
         environments.ensure(small)
     assert one_sentence(str(caught.value))
@@ -82,10 +115,10 @@ def test_a_release_that_does_not_exist_names_the_python_to_use_and_keeps_the_env
     small.folder.parent.mkdir()
     environments.ensure(small)
     before = made_at(small)
-    (environments.REQUIREMENTS / "small.txt").write_text("--no-index\npip==0.0.0.1\n")
+    want(f"--no-index\npip==0.0.0.1 {NO_HASH}\n")
     with pytest.raises(CommandError, match=r"No matching distribution found for pip==0.0.0.1.* Python 3\.11"):
         environments.ensure(small)
-    (environments.REQUIREMENTS / "small.txt").write_text("# nothing again\n")
+    want("# nothing again\n")
     environments.ensure(small)
     assert made_at(small) == before
 
@@ -101,7 +134,7 @@ def test_two_set_ups_at_once_do_the_work_once(small):
     small.folder.parent.mkdir()
     code = (
         "import sys; from pathlib import Path; from house import environments as e;"
-        "e.REQUIREMENTS = Path(sys.argv[1]);"
+        "e.REQUIREMENTS = Path(sys.argv[1]); e.LOCKED = e.REQUIREMENTS / 'locked';"
         "e.ensure(e.Environment('small', Path(sys.argv[2]), 'small', module='pip', gigabytes=0.01))"
     )
     command = [sys.executable, "-c", code, environments.REQUIREMENTS, small.folder]
@@ -121,11 +154,62 @@ def test_the_digest_ignores_comments_and_line_ends_but_not_pins(tmp_path):
     assert environments.requirement_digest(one) != environments.requirement_digest(three)
 
 
-@pytest.mark.parametrize("name", ["engine", "host", "test", "lint"])
-def test_every_direct_dependency_is_pinned(name):
-    text = (environments.ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
-    pins = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert pins and all("==" in line.split(";")[0] for line in pins)
+def test_requirements_that_were_edited_since_they_were_locked_are_told(small):
+    small.folder.parent.mkdir()
+    (environments.REQUIREMENTS / "small.txt").write_text("of==1\nmore==1\n")
+    with pytest.raises(
+        CommandError, match=r"small\.txt has changed since .*: run python scripts/house/lock\.py\.$"
+    ):
+        environments.ensure(small)
+
+
+def test_a_file_that_is_not_what_the_lock_names_is_not_installed_nor_kept(small, index, tmp_path):
+    small.folder.parent.mkdir()
+    apple, pear = (wheels.write(tmp_path / "wheels", name, "1.0") for name in ("apple", "pear"))
+    want(wheels.entry(apple) + wheels.entry(pear))
+    good = pear.read_bytes()
+    wheels.write(tmp_path / "wheels", "pear", "1.0", "raise SystemExit('not what was locked')")
+    with pytest.raises(CommandError, match=r"^pear==1\.0 did not arrive .*SHA-256 differs") as caught:
+        environments.ensure(small)
+    assert one_sentence(str(caught.value))
+    assert not installed(small) & {"apple", "pear"}
+    before = made_at(small)
+    pear.write_bytes(good)
+    environments.ensure(small)
+    assert installed(small) >= {"apple", "pear"} and made_at(small) == before
+
+
+def test_a_download_that_breaks_off_is_one_sentence_and_installs_nothing(small, index, tmp_path):
+    small.folder.parent.mkdir()
+    apple, pear = (wheels.write(tmp_path / "wheels", name, "1.0", megabytes=1) for name in ("apple", "pear"))
+    want(wheels.entry(apple) + wheels.entry(pear))
+    index.hangs_up = True
+    # An old pip takes half a file for a file: it is the hash that tells.
+    told = r"^The package index cannot be reached|^apple==1\.0 did not arrive"
+    with pytest.raises(CommandError, match=told) as caught:
+        environments.ensure(small)
+    assert one_sentence(str(caught.value)) and not installed(small) & {"apple", "pear"}
+    index.hangs_up = False
+    environments.ensure(small)
+    assert installed(small) >= {"apple", "pear"}
+
+
+def test_neither_the_code_of_a_source_package_nor_what_a_wheel_asks_for_comes_in(small, index, tmp_path):
+    small.folder.parent.mkdir()
+    apple = wheels.write(tmp_path / "wheels", "apple", "1.0", needs="pear")
+    wheels.write(tmp_path / "wheels", "pear", "1.0")
+    want(wheels.entry(apple))
+    environments.ensure(small)
+    assert installed(small) & {"apple", "pear"} == {"apple"}
+
+    marker, source = tmp_path / "ran", tmp_path / "wheels" / "plum-1.0.tar.gz"
+    (tmp_path / "setup.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    with tarfile.open(source, "w:gz") as archive:
+        archive.add(tmp_path / "setup.py", "plum-1.0/setup.py")
+    want(wheels.entry(source))
+    with pytest.raises(CommandError, match="No matching distribution found for plum"):
+        environments.ensure(small)
+    assert not marker.exists()
 
 
 def test_the_pinned_torch_is_found():
@@ -172,6 +256,11 @@ def test_a_python_without_a_bpy_release_is_told_which_to_use(monkeypatch):
             "network",
         ),
         ("ERROR: No matching distribution found for bpy==4.5.15\n", "no_build"),
+        (
+            "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n    a==1:\n",
+            "poisoned",
+        ),
+        ("ProtocolError('Connection broken: IncompleteRead(1 bytes read, 1 more expected)')\n", "network"),
         (
             "ERROR: Cannot install a==1 because ...\nERROR: ResolutionImpossible: for help visit x\n",
             "conflict",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A package index of tiny wheels, for a real pip: what the set-up installs without gigabytes."""
 
+import hashlib
 import os
 import threading
 import zipfile
@@ -20,19 +21,29 @@ OTHERS = (
     "diffusers", "transformers", "accelerate", "safetensors", "numpy", "imageio", "imageio_ffmpeg",
     "pydantic", "rich", "typer",
 )  # fmt: skip
-PACKAGES = "\n".join(["torch==2.13.0", *OTHERS])
-"""A requirement file with all that the engine is checked for."""
 
 
-def write(folder: Path, name: str, version: str, code: str = "", megabytes: int = 0) -> Path:
-    """Write a wheel of one module, and of some megabytes that cannot be compressed."""
+def write(folder: Path, name: str, version: str, code: str = "", megabytes: int = 0, needs: str = "") -> Path:
+    """Write a wheel of one module, and of some megabytes that cannot be compressed.
+
+    Args:
+        folder: that it is written into.
+        name: of the package and its module.
+        version: its own.
+        code: of the module.
+        megabytes: its size.
+        needs: a package that it asks for.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     about = f"{name}-{version}.dist-info"
     path = folder / f"{name}-{version}-py3-none-any.whl"
     files = {
         f"{name}.py": code.encode(),
         f"{name}_data.bin": os.urandom(megabytes << 20),
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{about}/METADATA": "\n".join(
+            ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+            + ([f"Requires-Dist: {needs}"] if needs else [])
+        ).encode(),
         f"{about}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{file},,\n" for file in [*files, f"{about}/RECORD"])
@@ -40,6 +51,27 @@ def write(folder: Path, name: str, version: str, code: str = "", megabytes: int 
         for file, content in {**files, f"{about}/RECORD": record.encode()}.items():
             wheel.writestr(file, content)
     return path
+
+
+def entry(file: Path, equals: str = "==") -> str:
+    """A lock's entry for the package in a file."""
+    name, version = file.name.removesuffix(".tar.gz").split("-")[:2]
+    return f"{name}{equals}{version} --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+
+
+def lock(wheels: Path, folder: Path) -> Path:
+    """Write the locks of what :func:`engine` wrote, as the extension has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {path.name.rpartition("-py3")[0]: path for path in wheels.iterdir()}
+    texts = {
+        "engine": "".join(entry(files[f"{name}-1.0"]) for name in OTHERS),
+        "torch": entry(files["torch-2.13.0"], "==="),
+        "torch-cpu": entry(files["torch-2.13.0+cpu"]),
+        "pip": f"pip==99 --hash=sha256:{'0' * 64}\n",  # which the index does not have
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text)
+    return folder
 
 
 def engine(folder: Path, megabytes: int = 0) -> Path:
@@ -52,11 +84,12 @@ def engine(folder: Path, megabytes: int = 0) -> Path:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder of wheels as a package index, and can get stuck.
+    """Serves a folder of wheels as a package index, and can get stuck or hang up.
 
     Attributes:
         stuck: set once it is: it has sent half of a file, and sends no more of it.
         sent: the names of the files that it has sent whole.
+        hangs_up: whether it ends the connection in the middle of each file.
     """
 
     daemon_threads = True
@@ -64,7 +97,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, folder: Path, stuck_at: str = ""):
         """Serve at once; the first request of a file whose name starts with ``stuck_at`` gets stuck."""
         super().__init__(("127.0.0.1", 0), lambda *about: _Handler(*about, directory=str(folder)))
-        self.folder, self.stuck_at = folder, stuck_at
+        self.folder, self.stuck_at, self.hangs_up = folder, stuck_at, False
         self.stuck, self.released, self.sent = threading.Event(), threading.Event(), []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -87,7 +120,7 @@ class _Handler(SimpleHTTPRequestHandler):
         """Answer with a wheel, or with the links of a package."""
         name = self.path.strip("/").rpartition("/")[2]
         if self.path.startswith("/simple/"):
-            wheels = [path.name for path in self.server.folder.glob(f"{name.replace('-', '_')}-*.whl")]
+            wheels = [path.name for path in self.server.folder.glob(f"{name.replace('-', '_')}-*")]
             page = "".join(f'<a href="/{wheel}">{wheel}</a>\n' for wheel in wheels).encode()
             self._answer(page, "text/html")
             return
@@ -96,6 +129,10 @@ class _Handler(SimpleHTTPRequestHandler):
             self._answer(content, "application/octet-stream", part=len(content) // 2)
             self.server.stuck.set()
             self.server.released.wait()
+            return
+        if self.server.hangs_up:
+            self._answer(content, "application/octet-stream", part=len(content) // 2)
+            self.close_connection = True
             return
         self._answer(content, "application/octet-stream")
         self.server.sent.append(name)
