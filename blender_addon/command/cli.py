@@ -153,9 +153,9 @@ def set_up(asked: argparse.Namespace) -> None:
     if not bpy.app.online_access:
         raise PeekabooError("Blender may not go online: put --online-mode before --command.")
     console = Console(asked.json)
-    folder, packages = engine_choice.own_environment(), engine_setup.requirements()
+    folder, locks = engine_choice.own_environment(), engine_setup.locks()
     device = _device(asked)
-    task = engine_setup.Task(lambda task: engine_setup.install(task, folder, packages, device))
+    task = engine_setup.Task(lambda task: engine_setup.install(task, folder, locks, device))
     ready = headless.wait(task, console)
     console.result(ready, "engine", text=ready)
 

@@ -2,12 +2,14 @@
 """Make the engine's own Python environment, and say whether one can run the engine; imports no bpy.
 
 Blender's Python is used for one thing: to make a virtual environment that is nothing to it. All that follows
-happens in the new environment's own Python, in a subprocess. An interrupted set-up goes on where it was: pip
-keeps what it has downloaded.
+happens in the new environment's own Python, in a subprocess. What is installed is what the locks name, by
+its SHA-256 (``scripts/house/lock.py``), as wheels: a package that comes as its source would run code. An
+interrupted set-up goes on where it was: pip keeps what it has downloaded.
 """
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import queue
@@ -29,13 +31,15 @@ from . import process as engine_client
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 CHECK_SECONDS = 120
 OLDEST_PYTHON = (3, 11)
-RESUMING_PIP = "pip>=25.2"
-"""This one goes on with a download whose connection was lost."""
 BUILD_RECORD = "peekaboo-torch.txt"
 """File in an environment that says which build of torch it has."""
 
 CANCELLED = "The set-up was cancelled; what was downloaded is kept."
-PIP_OPTIONS = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
+PIP_OPTIONS = (
+    "--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--only-binary", ":all:",
+)  # fmt: skip
+PIP_LINES = 200
+"""How much of what pip prints is kept, to tell why it failed."""
 
 _PROBE = """
 import importlib, json, sys
@@ -56,10 +60,10 @@ print(json.dumps(report))
 """
 
 
-def requirements() -> Path:
-    """Find the list of the engine's packages: in the built extension, or in a checkout."""
-    inside = PACKAGE_FOLDER / "requirements" / "engine.txt"
-    return inside if inside.is_file() else PACKAGE_FOLDER.parent / "requirements" / "engine.txt"
+def locks() -> Path:
+    """Find the folder of the locks of the engine's packages: in the built extension, or in a checkout."""
+    inside = PACKAGE_FOLDER / "requirements" / "locked"
+    return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "requirements" / "locked"
 
 
 def check(python: Path, choice: str = torch_builds.AUTO) -> str:
@@ -133,6 +137,29 @@ class _CommandFailed(PeekabooError):
         self.reason = reason
 
 
+class _Poisoned(PeekabooError):
+    """A file is not the one that a lock names."""
+
+
+_POISONED = re.compile(r"DO NOT MATCH THE HASHES.*\n {4}(\S[^\n]*?)(?: from \S+)?(?: \(from [^\n]*\))?:\n")
+"""The package that pip names first among those whose files are not what the lock names."""
+_CUT_OFF = re.compile(r"IncompleteRead|Connection (?:broken|reset|aborted)|not enough bytes were received")
+
+
+def _why(printed: str, code: int) -> PeekabooError:
+    """Tell from what pip printed why it failed."""
+    if poisoned := _POISONED.search(printed):
+        return _Poisoned(
+            f"{poisoned[1]} did not arrive as the file that this version of Peekaboo names (its SHA-256 "
+            "differs) and was not installed: try again, and if it stays so check which index pip is "
+            "configured with."
+        )
+    if _CUT_OFF.search(printed):
+        return _CommandFailed("the connection broke off")
+    last = printed.strip().rpartition("\n")[2].strip()
+    return _CommandFailed(last.removeprefix("ERROR: ").rstrip(".") or f"exit code {code}")
+
+
 class Task:
     """Work in a thread that starts processes, and otherwise only puts messages on a queue."""
 
@@ -188,7 +215,7 @@ class Task:
         """
         if self._cancelled:
             raise PeekabooError(CANCELLED)
-        last = ""
+        printed: collections.deque[str] = collections.deque(maxlen=PIP_LINES)
         self._process = subprocess.Popen(
             command,
             cwd=isolation.FOLDER,
@@ -203,13 +230,13 @@ class Task:
         if self._cancelled:  # just now, before there was a process to end
             self.cancel()
         for line in self._process.stdout or ():
-            last = line.strip() or last
+            printed.append(line)
             on_line(line)
         code = self._process.wait()
         if self._cancelled:
             raise PeekabooError(CANCELLED)
         if code:
-            raise _CommandFailed(last.removeprefix("ERROR: ").rstrip(".") or f"exit code {code}")
+            raise _why("".join(printed), code)
 
     def _run(self) -> None:
         try:
@@ -235,13 +262,13 @@ def _has_pip(python: Path) -> bool:
     return asked.returncode == 0
 
 
-def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds.AUTO) -> str:
+def install(task: Task, folder: Path, locks: Path, choice: str = torch_builds.AUTO) -> str:
     """Make or complete an environment.
 
     Args:
         task: that this is the work of.
         folder: of the environment.
-        packages: the requirement file; see :func:`requirements`.
+        locks: what is installed; see :func:`locks`.
         choice: what the engine is to compute on; a key of :data:`torch_builds.TITLES`.
 
     Returns:
@@ -250,7 +277,7 @@ def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds
     Raises:
         PeekabooError: there is no usable environment; what pip has downloaded is kept for the next time.
     """
-    build = torch_builds.build_for(choice, packages.read_text(encoding="utf-8"))
+    build = torch_builds.build_for(choice, locks)
     folder.parent.mkdir(parents=True, exist_ok=True)
     python, complete = engine_client.python_of(folder), folder / engine_client.COMPLETE
     complete.unlink(missing_ok=True)
@@ -258,22 +285,49 @@ def install(task: Task, folder: Path, packages: Path, choice: str = torch_builds
         _check_room(folder.parent, build)
         task.step("Making the environment")
         task.call(isolation.command(sys.executable, "-m", "venv", "--clear", folder))
-    pip = isolation.command(python, "-m", "pip", "install", *PIP_OPTIONS)
+
+    def pip(*arguments: str) -> None:
+        _pip(task, python, arguments)
+
+    with suppress(_CommandFailed):  # the old one works too, but begins a broken download again
+        pip(*_locked(locks / "pip.txt"))
+    if build is not None:
+        _install_torch(pip, build, folder / BUILD_RECORD)
+    pip(*_locked(locks / "engine.txt"))
+    if build is not None and build.lock is None:  # what this torch needs that no lock names
+        pip("--index-url", build.indexes[0], build.pin)
+    task.step("Checking")
+    ready = check(python, choice)
+    complete.touch()
+    return ready
+
+
+def _pip(task: Task, python: Path, arguments: tuple[str, ...]) -> None:
+    """Run ``pip install``; where a file is wrong, once more past pip's cache, which would keep it for ever.
+
+    Raises:
+        PeekabooError: it failed; nothing was installed unless the disk is full.
+    """
+    command = isolation.command(python, "-m", "pip", "install", *PIP_OPTIONS)
 
     def tell(line: str) -> None:
         if match := re.match(r"\s*(Collecting|Downloading) (\S+)|(Installing) collected", line):
             task.step(f"{match[1]} {match[2]}" if match[1] else "Installing packages")
 
-    with suppress(_CommandFailed):  # the old one works too, but begins a broken download again
-        task.call([*pip, RESUMING_PIP], tell)
-    if build is not None:
-        _install_torch(task, pip, build, folder / BUILD_RECORD, tell)
-    more = ["--extra-index-url", build.index] if build and build.index else []
-    task.call([*pip, *more, "-r", str(packages)], tell)
-    task.step("Checking")
-    ready = check(python, choice)
-    complete.touch()
-    return ready
+    try:
+        task.call([*command, *arguments], tell)
+    except _Poisoned:
+        task.step("Downloading again")
+        task.call([*command, "--no-cache-dir", *arguments], tell)
+
+
+def _locked(lock: Path) -> list[str]:
+    """pip's arguments that install what a lock names and nothing else.
+
+    A lock without a hash is that of a build of torch whose hashes PyTorch's index does not give.
+    """
+    hashed = "--hash=" in lock.read_text(encoding="utf-8")
+    return ["--no-deps", *(["--require-hashes"] if hashed else []), "-r", str(lock)]
 
 
 def _check_room(folder: Path, build: torch_builds.Build | None) -> None:
@@ -285,21 +339,21 @@ def _check_room(folder: Path, build: torch_builds.Build | None) -> None:
         )
 
 
-def _install_torch(
-    task: Task, pip: list[str], build: torch_builds.Build, record: Path, tell: Callable[[str], None]
-) -> None:
+def _install_torch(pip: Callable[..., None], build: torch_builds.Build, record: Path) -> None:
     """Install torch by itself, so that its build is chosen; to pip one build is as good as another.
 
     Raises:
         PeekabooError: no source has it; the environment is as it was.
     """
-    wanted = f"{build.pin} {build.device} {build.index}"
+    wanted = f"{build.pin} {build.device} {' '.join(build.indexes)}"
     if record.is_file() and record.read_text(encoding="utf-8") == wanted:
         return
     record.unlink(missing_ok=True)
-    for source in build.sources:
+    what = _locked(build.lock) if build.lock else ["--no-deps", build.pin]
+    for index in build.indexes:
+        source = ["--index-url", index] if index else []
         try:
-            task.call([*pip, "--no-deps", "--force-reinstall", *source], tell)
+            pip("--force-reinstall", *source, *what)
         except _CommandFailed as error:
             reason = error.reason
         else:

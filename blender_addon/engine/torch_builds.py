@@ -21,9 +21,11 @@ GIGABYTES = {"cpu": 3.0, "cuda": 9.0, "rocm": 15.0, "mps": 3.0}
 SYSTEMS = {"linux": "Linux", "win32": "Windows", "darwin": "macOS"}
 
 INDEX_VARIABLE = "PEEKABOO_TORCH_INDEX"
-"""Names the package index that torch is taken from, whatever was chosen."""
+"""Names the package index that torch is taken from, whatever was chosen; the user vouches for it."""
 PYTORCH = "https://download.pytorch.org/whl/"
 CPU_INDEX, CUDA_INDEX, ROCM_INDEX = PYTORCH + "cpu", PYTORCH + "cu130", PYTORCH + "rocm7.2"
+OWN_SOURCES = ""
+"""Stands for the sources that pip is configured with: PyPI, or what this machine has instead."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,16 @@ class Build:
 
     Attributes:
         device: that it is for: a key of :data:`TITLES`, but ``auto``.
-        pin: the requirement, such as ``torch==2.13.0``.
-        sources: pip's arguments that get it from one place, the best place first.
-        index: an index that has further packages which this build needs, or "".
+        pin: the requirement, such as ``torch==2.13.0+cpu``.
+        lock: file with the hashes of torch and of what only this build needs; None for a build that the user
+            names an index for.
+        indexes: where it may come from, the best place first; :data:`OWN_SOURCES` among them.
     """
 
     device: str
     pin: str
-    sources: tuple[tuple[str, ...], ...]
-    index: str = ""
+    lock: Path | None
+    indexes: tuple[str, ...]
 
 
 @functools.cache
@@ -60,36 +63,42 @@ def torch_device(choice: str) -> str:
     return "cuda" if choice == "rocm" else choice
 
 
-def build_for(choice: str, packages: str) -> Build | None:
-    """Find the build of torch for a choice; None where the list has no torch.
+def build_for(choice: str, locks: Path) -> Build | None:
+    """Find the build of torch for a choice; None where the locks have no torch.
 
     PyPI has the build for CUDA under Linux, for CPUs under Windows, and one for CPUs and MPS under macOS.
 
     Args:
         choice: a key of :data:`TITLES`.
-        packages: text of the requirement file.
+        locks: folder of the locks; see ``scripts/house/lock.py``.
 
     Raises:
         PeekabooError: there is none for this system.
     """
-    match = re.search(r"^torch==([\w.]+)", packages, re.M)
-    if match is None:
+    if not (locks / "torch.txt").is_file():
         return None
     device = found() if choice == AUTO else choice
-    pin, exactly = match[0], f"torch==={match[1]}"  # which leaves out builds with a suffix
     if index := os.environ.get(INDEX_VARIABLE):
-        return Build(device, pin, (("--index-url", index, pin),), index)
+        return Build(device, _pin(locks / "torch.txt").replace("===", "=="), None, (index,))
     match sys.platform, device:
         case ("linux", "cpu"):
-            cpu = f"{pin}+cpu"
-            return Build(device, pin, ((cpu,), ("--index-url", CPU_INDEX, cpu)))
+            name, indexes = "torch-cpu.txt", (OWN_SOURCES, CPU_INDEX)
         case ("linux", "rocm"):
-            return Build(device, pin, (("--index-url", ROCM_INDEX, pin),), ROCM_INDEX)
+            name, indexes = "torch-rocm7.2.txt", (ROCM_INDEX,)
         case ("win32", "cuda"):
-            return Build(device, pin, (("--index-url", CUDA_INDEX, pin),))
+            name, indexes = "torch-cu130.txt", (CUDA_INDEX,)
         case ("linux", "cuda") | ("win32", "cpu") | ("darwin", "cpu" | "mps"):
-            return Build(device, pin, ((exactly,),))
-    raise PeekabooError(
-        f"There is no build of torch for {TITLES[device]} on {SYSTEMS.get(sys.platform, sys.platform)}: "
-        "choose another device."
-    )
+            name, indexes = "torch.txt", (OWN_SOURCES,)
+        case _:
+            system = SYSTEMS.get(sys.platform, sys.platform)
+            raise PeekabooError(
+                f"There is no build of torch for {TITLES[device]} on {system}: choose another device."
+            )
+    return Build(device, _pin(locks / name), locks / name, indexes)
+
+
+def _pin(lock: Path) -> str:
+    match = re.search(r"^torch===?[\w.+]+", lock.read_text(encoding="utf-8"), re.M)
+    if match is None:
+        raise PeekabooError(f'"{lock}" does not name torch: install the extension anew.')
+    return match[0]

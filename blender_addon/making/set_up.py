@@ -39,9 +39,9 @@ def set_up() -> None:
     Raises:
         PeekabooError: the add-on runs from a checkout, whose scripts make one.
     """
-    folder, packages = engine_choice.own_environment(), engine_setup.requirements()
+    folder, locks = engine_choice.own_environment(), engine_setup.locks()
     device = engine_choice.device()
-    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, packages, device), True)
+    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, locks, device), True)
 
 
 def check() -> None:

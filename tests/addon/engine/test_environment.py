@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import ensurepip
 import os
 import sys
 import time
@@ -22,9 +23,11 @@ def finish(task):
 
 @pytest.fixture
 def packages(tmp_path):
-    file = tmp_path / "packages.txt"
-    file.write_text("pip\n")  # which is there already: nothing is downloaded
-    return file
+    folder = tmp_path / "locks"
+    folder.mkdir()
+    for name in ("pip", "engine"):  # what is there already: nothing is downloaded
+        (folder / f"{name}.txt").write_text(f"pip=={ensurepip.version()} --hash=sha256:{'0' * 64}\n")
+    return folder
 
 
 def test_the_engines_python_is_ready():
@@ -69,12 +72,12 @@ def test_a_cancelled_setup_ends_its_processes(tmp_path):
 
 def test_what_pip_cannot_find_is_told_in_a_sentence(tmp_path, packages, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    packages.write_text("peekaboo-of-nowhere==1\n")
+    (packages / "engine.txt").write_text(f"peekaboo-of-nowhere==1 --hash=sha256:{'0' * 64}\n")
     task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages))
     ended = finish(task)[-1]
     assert ended.failed
     assert ended.text.startswith("The engine cannot be set up (No matching distribution found for")
 
 
-def test_the_list_of_packages_is_found():
-    assert "torch==" in engine_setup.requirements().read_text()
+def test_the_locks_are_found():
+    assert "diffusers==" in (engine_setup.locks() / "engine.txt").read_text()

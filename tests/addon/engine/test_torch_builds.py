@@ -15,15 +15,13 @@ from blender_addon.engine import process as engine_client
 from blender_addon.engine import torch_builds
 from blender_addon.errors import PeekabooError
 
-PIN = "numpy==2\ntorch==2.13.0\n"
-CPU_PIN = "torch==2.13.0+cpu"
+LOCKS = engine_setup.locks()
+OWN = torch_builds.OWN_SOURCES
 
 
 @pytest.fixture
-def packages(tmp_path):
-    file = tmp_path / "packages.txt"
-    file.write_text(wheels.PACKAGES)
-    return file
+def packages(tmp_path, server):
+    return wheels.lock(tmp_path / "wheels", tmp_path / "locks")
 
 
 @pytest.fixture
@@ -50,6 +48,13 @@ def modules(tmp_path, name):
     python = engine_client.python_of(tmp_path / "engine")
     code = f"import {name}; print(getattr({name}, '__version__', ''))"
     return subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.strip()
+
+
+def installed(tmp_path):
+    """Names of the packages in an environment."""
+    python = engine_client.python_of(tmp_path / "engine")
+    code = "import importlib.metadata as m; print(*(d.metadata['Name'] for d in m.distributions()))"
+    return set(subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.split())
 
 
 def test_a_set_up_whose_download_is_killed_goes_on_at_the_next_press(tmp_path, packages, server):
@@ -114,38 +119,81 @@ def test_where_there_is_no_build_for_cpus_that_for_cuda_is_not_taken_instead(
 
 
 @pytest.mark.parametrize(
-    ("system", "choice", "sources"),
+    ("system", "choice", "lock", "pin", "indexes"),
     [
-        ("linux", "cpu", [[CPU_PIN], ["--index-url", torch_builds.CPU_INDEX, CPU_PIN]]),
-        ("linux", "cuda", [["torch===2.13.0"]]),
-        ("linux", "rocm", [["--index-url", torch_builds.ROCM_INDEX, "torch==2.13.0"]]),
-        ("win32", "cpu", [["torch===2.13.0"]]),
-        ("win32", "cuda", [["--index-url", torch_builds.CUDA_INDEX, "torch==2.13.0"]]),
-        ("darwin", "mps", [["torch===2.13.0"]]),
+        ("linux", "cpu", "torch-cpu", "torch==2.13.0+cpu", (OWN, torch_builds.CPU_INDEX)),
+        ("linux", "cuda", "torch", "torch===2.13.0", (OWN,)),
+        ("linux", "rocm", "torch-rocm7.2", "torch==2.13.0+rocm7.2", (torch_builds.ROCM_INDEX,)),
+        ("win32", "cpu", "torch", "torch===2.13.0", (OWN,)),
+        ("win32", "cuda", "torch-cu130", "torch==2.13.0+cu130", (torch_builds.CUDA_INDEX,)),
+        ("darwin", "mps", "torch", "torch===2.13.0", (OWN,)),
     ],
-)  # fmt: skip
-def test_each_system_has_its_builds(monkeypatch, system, choice, sources):
+)
+def test_each_system_has_its_builds(monkeypatch, system, choice, lock, pin, indexes):
     monkeypatch.delenv(torch_builds.INDEX_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "platform", system)
-    assert list(map(list, torch_builds.build_for(choice, PIN).sources)) == sources
+    build = torch_builds.build_for(choice, LOCKS)
+    assert (build.lock, build.pin, build.indexes) == (LOCKS / f"{lock}.txt", pin, indexes)
 
 
-def test_a_named_index_comes_first_and_what_there_is_not_is_told(monkeypatch):
+def test_a_named_index_comes_first_and_what_there_is_not_is_told(monkeypatch, tmp_path):
     with pytest.raises(PeekabooError, match="no build of torch for MPS on Linux: choose another device"):
         monkeypatch.setattr(sys, "platform", "linux")
-        torch_builds.build_for("mps", PIN)
+        torch_builds.build_for("mps", LOCKS)
     monkeypatch.setenv(torch_builds.INDEX_VARIABLE, "https://example.org/whl")
-    build = torch_builds.build_for("rocm", PIN)
-    assert build.sources == (("--index-url", "https://example.org/whl", "torch==2.13.0"),)
-    assert torch_builds.build_for("cpu", "numpy==2\n") is None
+    build = torch_builds.build_for("rocm", LOCKS)
+    assert (build.lock, build.pin, build.indexes) == (None, "torch==2.13.0", ("https://example.org/whl",))
+    assert torch_builds.build_for("cpu", tmp_path) is None
+
+
+def test_a_named_index_gives_torch_and_what_it_needs_and_nothing_else(
+    tmp_path, packages, server, monkeypatch
+):
+    server.stuck_at = ""
+    named = wheels.Server(tmp_path / "named")
+    code = wheels.TORCH.format(version="2.13.0+cu999", cuda=True)
+    wheels.write(tmp_path / "named", "torch", "2.13.0+cu999", code, needs="cudart")
+    wheels.write(tmp_path / "named", "cudart", "1.0")
+    wheels.write(tmp_path / "named", "numpy", "1.0", "raise SystemExit('of the named index')")
+    monkeypatch.setenv(torch_builds.INDEX_VARIABLE, named.index)
+    assert set_up(tmp_path, packages, "cuda")[-1].text == "Ready: torch 2.13.0+cu999 on a card."
+    assert {name.partition("-")[0] for name in named.sent} == {"torch", "cudart"}
+    named.close()
+
+
+@pytest.mark.parametrize("package", ["torch", "numpy"])
+def test_a_file_that_is_not_what_the_lock_names_is_not_installed(tmp_path, packages, server, package):
+    server.stuck_at = ""
+    marker = tmp_path / "ran"
+    version = "2.13.0+cpu" if package == "torch" else "1.0"
+    good = (tmp_path / "wheels" / f"{package}-{version}-py3-none-any.whl").read_bytes()
+    bad = wheels.write(tmp_path / "wheels", package, version, f"open({str(marker)!r}, 'w')")
+    ended = set_up(tmp_path, packages, "cpu")[-1]
+    assert ended.failed and ended.text.startswith(f"{package}==") and "SHA-256 differs" in ended.text
+    assert "\n" not in ended.text and ended.text.endswith(".")
+    assert modules(tmp_path, "typer") == "" and not marker.exists()
+    assert not installed(tmp_path) & {"numpy", "typer"}, "half of a lock was installed"
+    assert not (tmp_path / "engine" / engine_client.COMPLETE).exists()
+    bad.write_bytes(good)
+    assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
+
+
+def test_a_connection_that_breaks_off_is_one_sentence_and_the_next_press_goes_on(tmp_path, packages, server):
+    server.stuck_at, server.hangs_up = "", True
+    ended = set_up(tmp_path, packages, "cpu")[-1]
+    # An old pip takes half a file for a file: it is the hash that tells.
+    assert ended.failed and ("the connection broke off" in ended.text or "did not arrive" in ended.text)
+    assert not installed(tmp_path) & {"torch", *wheels.OTHERS}
+    server.hangs_up = False
+    assert not set_up(tmp_path, packages, "cpu")[-1].failed
 
 
 def test_automatic_is_what_the_machine_has(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("PATH", str(tmp_path))
     torch_builds.found.cache_clear()
-    without = torch_builds.build_for("auto", PIN).device
+    without = torch_builds.build_for("auto", LOCKS).device
     (tmp_path / "nvidia-smi").touch(mode=0o755)
     torch_builds.found.cache_clear()
-    assert (without, torch_builds.build_for("auto", PIN).device) == ("cpu", "cuda")
+    assert (without, torch_builds.build_for("auto", LOCKS).device) == ("cpu", "cuda")
     torch_builds.found.cache_clear()
