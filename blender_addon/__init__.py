@@ -11,10 +11,12 @@ def _modules() -> list:
     from .interface import panels_subjects as panels
     from .making import generation
     from .making import set_up as engine_state
+    from .masks import stage
     from .shot import check as checking
 
     return [
         properties,
+        stage,
         preferences,
         pictures,
         generation,

@@ -13,8 +13,7 @@ import numpy as np
 from .. import compat
 from ..engine import catalogue as models
 from ..errors import PeekabooError
-from ..masks import cameras, sampling
-from ..masks import outlines as subjects
+from ..masks import cameras, outlines, sampling
 from . import motions
 from .motions import Body, Motion, Room, Stage
 
@@ -115,7 +114,7 @@ def body_of(obj, depsgraph) -> Body:
             axes = axes[:, [0, 2]]
         if np.any(axes):
             return Body(np.zeros((1, 3)), axes, turning)
-    points = subjects.outer_points(evaluated, depsgraph)
+    points = outlines.outer_points(obj, depsgraph)
     if not len(points) or not np.any(points - origin):
         raise PeekabooError(f'The subject "{obj.name}" has no size that is seen: give it one first.')
     return Body(points - origin, None, turning)
@@ -125,8 +124,11 @@ def _stages(scene, frames: Sequence[int], aspect: float) -> dict[int, Stage]:
     """What the camera sees at frames, as many as a moving camera asks for; a still one has a single stage."""
     step = -(-len(frames) // DENSEST)
     times = [*frames[:-1:step], frames[-1]]
-    with sampling.Sampler(scene, [], times) as sampler:
-        views = {time: sampler.view(time, aspect) for time in times}
+
+    def look(sampler: sampling.Sampler) -> dict:
+        return {time: sampler.view(time, aspect) for time in times}
+
+    views = sampling.sample(scene, [], times, look)
     still = next(iter(views.values())).world_to_clip
     if all(np.allclose(view.world_to_clip, still, rtol=1e-5, atol=1e-6) for view in views.values()):
         return {times[0]: Stage(views[times[0]])}

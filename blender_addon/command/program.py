@@ -203,7 +203,11 @@ def _wait_for_clip(engine: engine_client.WarmEngine, console: Console) -> engine
 
 def read_shot(scene, console: Console) -> shot.Layout:
     """Read a scene's layout, printing progress; raises as :func:`shot.read_shot`."""
-    return shot.read_shot(scene, lambda done, total: console.say(f"masks {done}/{total}"))
+    return shot.read_shot(
+        scene,
+        lambda done, total: console.say(f"masks {done}/{total}"),
+        lambda done, total: console.say(f"simulation {done}/{total}"),
+    )
 
 
 def wait(task: engine_setup.Task, console: Console) -> str:

@@ -21,8 +21,10 @@ from mathutils import Matrix
 from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..masks import cameras, projection
-from ..masks import outlines as subjects
+from ..masks import outlines as masks
+from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
+from ..shot import subjects
 
 LINE_WIDTH = 2.0
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
@@ -63,18 +65,24 @@ def outlines(scene, view_layer, depsgraph, size: tuple[int, int]) -> Outlines | 
         depsgraph: that has evaluated it.
         size: width and height of the model's video.
     """
-    used = [obj for obj in subjects.used_subjects(scene, update=False) if obj.name in view_layer.objects]
+    roles = [
+        Role(here)
+        for role in subjects.used(scene, update=False)
+        if (here := tuple(obj for obj in role.objects if view_layer.objects.get(obj.name) == obj))
+    ]
+    cast = Cast(scene, roles, update=False)
     try:
         camera = cameras.view(
             scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, size[0] / size[1]
         )
-        shapes = [subjects.shapes_of(obj.evaluated_get(depsgraph), depsgraph, _hulls) for obj in used]
+        shapes = masks.shapes_at(cast, depsgraph, _hulls)
     except PeekabooError:  # the sentence comes when the user generates
         return None
-    hiders = subjects.occluders(depsgraph, set(used)) if scene.peekaboo.occluded_by_scene else ()
+    hiders = masks.occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
     labels = projection.label_map(camera, shapes, *size, hiders)
     lines = [
-        (tuple(obj.peekaboo.color), border_lines(labels == label)) for label, obj in enumerate(used, start=1)
+        (tuple(role.objects[0].peekaboo.color), border_lines(labels == label))
+        for label, role in enumerate(roles, start=1)
     ]
     return Outlines(picture_corners(camera), lines)
 

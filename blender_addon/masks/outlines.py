@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find a scene's subjects, and their shapes in world space as they are evaluated at a time."""
+"""The outlines of a scene's subjects: their shapes in world space, as they are evaluated at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from ..errors import PeekabooError
 from . import solids as shapes
+from .cast import SURFACED, Cast, Role
 from .geometry import Hulls, Triangles, triangles_of
 from .projection import Shape
-
-MAX_SUBJECTS = 255
-"""A label map has 8 bits, and 0 is the background."""
 
 SHAFT = 0.035
 """Half the thickness of a drawn arrow head, over the display size."""
@@ -22,94 +22,67 @@ THINNEST = 1e-6
 """What flattens a shape leaves it this thick, relative to its size, so that it keeps an inside."""
 
 
-def rendered_objects(scene, update: bool = True) -> set:
-    """The objects that a render of the scene would hold, if they themselves are not hidden from render.
+def shapes_at(cast: Cast, depsgraph, hulls: Hulls | None = None) -> list[list[Shape]]:
+    """Make the world-space shapes of each subject of a cast; none of one that is hidden or has no size.
 
     Args:
-        scene: the user's.
-        update: see also what a script has just linked; not allowed while Blender draws.
-    """
-    objects: set = set()
-
-    def gather(layer_collection):
-        if not layer_collection.exclude and not layer_collection.collection.hide_render:
-            objects.update(layer_collection.collection.objects)
-            for child in layer_collection.children:
-                gather(child)
-
-    for layer in scene.view_layers:
-        if layer.use:
-            if update:
-                layer.update()  # a collection that a script has just linked is not there before
-            gather(layer.layer_collection)
-    return objects
-
-
-def subjects_of(scene) -> list:
-    """List the enabled subjects that a scene would render, by name.
-
-    Raises:
-        PeekabooError: there is none, or more than a label map can tell apart.
-    """
-    subjects = used_subjects(scene)
-    if not subjects:
-        raise PeekabooError(
-            f'The scene "{scene.name}" has no subject: mark an object as one and give it a phrase of the '
-            "prompt."
-        )
-    if len(subjects) > MAX_SUBJECTS:
-        raise PeekabooError(
-            f'The scene "{scene.name}" has {len(subjects)} subjects: disable some, at most {MAX_SUBJECTS} '
-            "can be told apart."
-        )
-    return subjects
-
-
-def used_subjects(scene, update: bool = True) -> list:
-    """The enabled subjects that a scene would render, by name; see :func:`rendered_objects`."""
-    rendered = rendered_objects(scene, update)
-    used = [obj for obj in rendered if obj.peekaboo.is_subject and obj.peekaboo.enabled]
-    return sorted(used, key=lambda obj: obj.name)
-
-
-def shapes_of(obj, depsgraph, hulls: Hulls | None = None) -> list[Shape]:
-    """Make the world-space shapes of an evaluated object; none while it is hidden from render or has no size.
-
-    Args:
-        obj: evaluated.
-        depsgraph: what evaluated it.
+        cast: who is seen.
+        depsgraph: has evaluated them.
         hulls: remembers convex hulls between frames.
 
     Raises:
-        PeekabooError: the object can have no extent, or its transform is not made of numbers.
+        PeekabooError: an object can have no extent, or its transform is not made of numbers.
     """
-    if obj.hide_render:
-        return []
-    matrix = _solid_matrix(obj)
-    if matrix is None:
-        return []
-    if obj.type == "EMPTY" and obj.instance_type != "COLLECTION":
-        return [_empty_shape(obj, matrix)]
-    parts = [_in_world(part, part_matrix) for part, part_matrix in _parts(obj, depsgraph)]
-    parts = [part for part in parts if len(part.vertices)]
-    if not parts:
-        return []
-    if obj.peekaboo.outline == "SURFACE":
-        return [shapes.TriangleMesh(*part) for part in parts]
-    # In the object's own space a hull stays the same while the object as a whole moves
-    to_local = np.linalg.inv(matrix)
-    points = np.vstack([_transform(part.vertices, to_local) for part in parts])
-    hull = (hulls or Hulls()).hull(obj.name, points)
-    return [shapes.TriangleMesh(*_in_world(hull, matrix))]
+    parts: dict = {obj: [] for obj in cast.marked}
+    if cast.owners:
+        for owner, part in _surfaces(depsgraph, cast):
+            parts[owner].append(part)
+    return [
+        [
+            shape
+            for obj in role.objects
+            for shape in _shapes(obj, parts[obj], cast, depsgraph, hulls or Hulls())
+        ]
+        for role in cast.roles
+    ]
+
+
+def _shapes(obj, parts: list[Triangles], cast: Cast, depsgraph, hulls: Hulls) -> Iterator[Shape]:
+    """The shapes of one marked object, from its parts in world space."""
+    evaluated = obj.evaluated_get(depsgraph)
+    if obj in cast.drawn:
+        matrix = None if evaluated.hide_render else _solid_matrix(evaluated)
+        if matrix is not None:
+            yield _empty_shape(evaluated, matrix)
+    elif parts and evaluated.peekaboo.outline == "SURFACE":
+        yield from (shapes.TriangleMesh(*part) for part in parts)
+    elif parts:
+        # In the object's own space a hull stays the same while the object as a whole moves
+        matrix = _solid_matrix(evaluated)
+        matrix = np.eye(4) if matrix is None else matrix
+        to_local = np.linalg.inv(matrix)
+        hull = hulls.hull(obj.name, np.vstack([_transform(part.vertices, to_local) for part in parts]))
+        yield shapes.TriangleMesh(*_in_world(hull, matrix))
+    elif obj.type not in SURFACED and obj not in cast.owners.values() and not evaluated.hide_render:
+        kind = obj.bl_rna.properties["type"].enum_items[obj.type].name.lower()
+        raise PeekabooError(
+            f'The subject "{obj.name}" is of type {kind}, which has no extent: use an empty or a mesh '
+            "instead."
+        )
 
 
 def outer_points(obj, depsgraph) -> np.ndarray:
-    """World points whose convex hull holds an evaluated object: float64 (n, 3), none while it is not seen.
+    """World points whose convex hull holds a subject's object: float64 (n, 3), none while it is not seen.
 
-    Raises as :func:`shapes_of`.
+    Args:
+        obj: an original object of the depsgraph's scene.
+        depsgraph: has evaluated that.
+
+    Raises as :func:`shapes_at`.
     """
+    cast = Cast(depsgraph.scene.original, [Role((obj,))])
     points = [np.empty((0, 3))]
-    for shape in shapes_of(obj, depsgraph):
+    for shape in chain.from_iterable(shapes_at(cast, depsgraph)):
         if isinstance(shape, shapes.TriangleMesh):
             points.append(shape.vertices)
         elif isinstance(shape, shapes.Solid | shapes.Plate):
@@ -117,33 +90,62 @@ def outer_points(obj, depsgraph) -> np.ndarray:
     return np.vstack(points)
 
 
-def occluders(depsgraph, subjects: set) -> Iterator[shapes.TriangleMesh]:
-    """The surfaces of all rendered objects that are no subjects.
+def occluders(depsgraph, cast: Cast) -> Iterator[Shape]:
+    """The surfaces of all rendered objects that are no subject's.
 
     Args:
         depsgraph: of a scene that holds what may hide subjects.
-        subjects: original objects, left out with what they instance.
+        cast: of subjects, which are left out with what they instance.
     """
+    for owner, part in _surfaces(depsgraph, cast, subjects=False):
+        assert owner is None
+        yield shapes.TriangleMesh(*part)
+
+
+def _surfaces(depsgraph, cast: Cast, subjects: bool = True) -> Iterator[tuple[Any, Triangles]]:
+    """Surfaces in world space, of subjects with the marked object that each is seen for, or of all others."""
+    known: dict[int, Triangles | None] = {}  # by mesh, of which many instances may have one
     for instance in depsgraph.object_instances:
         obj = instance.object
-        source = (instance.parent or obj) if instance.is_instance else obj
-        if source.original in subjects or obj.hide_render or not obj.visible_camera:
+        if obj.type not in SURFACED or not _is_seen(instance, depsgraph.mode == "RENDER"):
             continue
-        if obj.type not in {"MESH", "CURVE", "SURFACE", "META", "FONT"}:
+        owner = cast.owner_of(instance)
+        if (owner is not None) != subjects:
             continue
-        surface = triangles_of(obj, depsgraph)
-        if surface is not None and len(surface.triangles):
-            yield shapes.TriangleMesh(*_in_world(surface, np.array(instance.matrix_world)))
+        if not (instance.is_instance and obj.type == "MESH"):
+            surface = triangles_of(obj, depsgraph)
+        elif (mesh := obj.data.as_pointer()) in known:
+            surface = known[mesh]
+        else:
+            surface = known[mesh] = triangles_of(obj, depsgraph)
+        if surface is None or not len(surface.triangles if owner is None else surface.vertices):
+            continue
+        matrix = np.array(instance.matrix_world, float)
+        if owner is not None and not np.isfinite(matrix).all():
+            raise _not_a_number(obj)
+        yield owner, _in_world(surface, matrix)
+
+
+def _is_seen(instance, renders: bool) -> bool:
+    """Whether a camera sees what a depsgraph lists: one for a viewport also lists what a render hides."""
+    obj, whole = instance.object, instance.parent if instance.is_instance else instance.object
+    if not (instance.is_instance or instance.show_self):
+        return False
+    hidden = not renders and (obj.hide_render or whole.hide_render)
+    return not hidden and obj.visible_camera and whole.visible_camera
+
+
+def _not_a_number(obj) -> PeekabooError:
+    return PeekabooError(
+        f'The subject "{obj.name}" has a transform that is not a number: repair its drivers and constraints.'
+    )
 
 
 def _solid_matrix(obj) -> np.ndarray | None:
     """The object's local-to-world matrix, made to have an inverse; None for one that leaves no area."""
     matrix = np.array(obj.matrix_world, float)
     if not np.isfinite(matrix).all():
-        raise PeekabooError(
-            f'The subject "{obj.name}" has a transform that is not a number: repair its drivers and '
-            "constraints."
-        )
+        raise _not_a_number(obj)
     axes = matrix[:3, :3]
     if abs(np.linalg.det(axes)) > THINNEST * np.prod(np.linalg.norm(axes, axis=0)):
         return matrix
@@ -153,27 +155,6 @@ def _solid_matrix(obj) -> np.ndarray | None:
     if stretch[2] < THINNEST * stretch[0]:
         matrix[:3, :3] = left * np.maximum(stretch, THINNEST * stretch[0]) @ right
     return matrix
-
-
-def _parts(obj, depsgraph) -> Iterator[tuple[Triangles, np.ndarray]]:
-    """What an object is made of, with local-to-world matrices: its own surface and what it instances."""
-    own = triangles_of(obj, depsgraph) if obj.type != "EMPTY" else None
-    if own is not None:
-        yield own, np.array(obj.matrix_world, float)
-    instanced = False
-    if obj.is_instancer or any(modifier.type == "NODES" for modifier in obj.modifiers):
-        for instance in depsgraph.object_instances:
-            if instance.is_instance and instance.parent and instance.parent.original == obj.original:
-                part = triangles_of(instance.object, depsgraph)
-                if part is not None and not instance.object.hide_render:
-                    instanced = True
-                    yield part, np.array(instance.matrix_world, float)
-    if own is None and not instanced and obj.type != "EMPTY":
-        kind = obj.bl_rna.properties["type"].enum_items[obj.type].name.lower()
-        raise PeekabooError(
-            f'The subject "{obj.name}" is of type {kind}, which has no extent: use an empty or a mesh '
-            "instead."
-        )
 
 
 def _transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -1,90 +1,85 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sample a scene's animation into label maps, without moving the user's scene in time.
-
-A temporary scene holds only the subjects and the cameras: Blender evaluates what they depend on and nothing
-else, and the user's frame, selection and undo history are left alone.
-"""
+"""Sample a scene's animation into label maps, as a render of it would show its subjects."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-import bpy
 import numpy as np
 
-from ..errors import PeekabooError
-from . import cameras, projection
-from . import outlines as subjects
+from . import cameras, outlines, projection, simulations
+from .cast import Cast, Role, rendered_objects
 from .geometry import Hulls
+from .stage import Stage, on_stage
+
+T = TypeVar("T")
 
 SHUTTER_SAMPLES = 8
 """How many moments of the open shutter are looked at for motion blur."""
 
 
+def sample(
+    scene,
+    roles: Sequence[Role],
+    times: Sequence[float],
+    work: Callable[[Sampler], T],
+    hulls: Hulls | None = None,
+    played: bool = False,
+) -> T:
+    """Let ``work`` sample a scene.
+
+    Args:
+        scene: the user's; its settings say whether other objects hide subjects and whether motion blurs.
+        roles: of its subjects; label k is ``roles[k - 1]``.
+        times: scene times that will be asked for, which decide what cameras are needed.
+        work: gets the sampler, and must not keep it.
+        hulls: remembers convex hulls from one time that a scene is sampled to the next.
+        played: whether the scene has been played, see :func:`simulations.played`.
+
+    Returns:
+        What ``work`` returns, and it raises what that raises.
+
+    Raises:
+        PeekabooError: the scene has no camera, rigid bodies have not been baked, or Blender is rendering.
+        UnbakedError: what is seen depends on simulations, and they have been neither baked nor played.
+    """
+
+    def work_on(stage: Stage) -> T:
+        if not played and (found := simulations.unbaked(scene, stage.objects)):
+            raise simulations.UnbakedError(found)
+        return work(Sampler(scene, cast, stage, hulls or Hulls()))
+
+    seen_by = [cameras.camera_at(scene, time) for time in times]
+    cast = Cast(scene, roles)
+    staged = staged_objects(scene, cast, seen_by)
+    simulations.check_bodies(scene, staged)
+    return on_stage(
+        scene,
+        staged,
+        seen_by[0],
+        work_on,
+    )
+
+
+def staged_objects(scene, cast: Cast, seen_by: Iterable) -> dict:
+    """The objects that a scene is sampled with, as keys: subjects, what may hide them, and cameras."""
+    objects = cast.objects | dict.fromkeys(seen_by)
+    if scene.peekaboo.occluded_by_scene:
+        objects |= dict.fromkeys(rendered_objects(scene))
+    return objects
+
+
 class Sampler:
-    """Makes label maps of a scene at any time, while it is entered as a context."""
+    """Makes label maps of a scene at any time; see :func:`sample`."""
 
-    def __init__(self, scene, objects: list, times: Iterable[float], hulls: Hulls | None = None):
-        """Prepare for a scene.
-
-        Args:
-            scene: the user's; its settings say whether other objects hide subjects and whether motion blurs.
-            objects: the subjects; label k is ``objects[k - 1]``.
-            times: scene times that will be asked for, which decide what cameras are needed.
-            hulls: remembers convex hulls from one sampler to the next.
-
-        Raises:
-            PeekabooError: the scene has no camera, or a subject moves by simulation.
-        """
-        for obj in objects if scene.rigidbody_world else ():
-            if body := _simulated_body(obj):
-                raise PeekabooError(
-                    f'The subject "{obj.name}" is moved by the rigid body simulation of "{body.name}", which '
-                    "runs in its own scene only: bake it to keyframes."
-                )
+    def __init__(self, scene, cast: Cast, stage: Stage, hulls: Hulls):
+        """Sample the subjects of a cast, which the stage holds."""
         self._scene = scene
-        self._subjects = objects
-        self._cameras = [cameras.camera_at(scene, time) for time in times]
-        self._stand_ins: dict = {}
+        self._cast = cast
+        self._stage = stage
+        self._hulls = hulls
         self._time: float | None = None  # that the stage is at
-        self._hulls = hulls or Hulls()
-
-    def __enter__(self) -> Sampler:
-        self._stage = bpy.data.scenes.new("Peekaboo Sampling")
-        try:
-            self._stage.active_clip = self._scene.active_clip  # what Follow Track and the like look at
-            for setting in ("fps", "fps_base", "frame_map_old", "frame_map_new"):
-                setattr(self._stage.render, setting, getattr(self._scene.render, setting))
-            objects = dict.fromkeys([*self._subjects, *self._cameras])
-            if self._scene.peekaboo.occluded_by_scene:
-                objects |= dict.fromkeys(subjects.rendered_objects(self._scene))
-            for obj in objects:
-                self._stage.collection.objects.link(self._evaluable(obj))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_) -> None:
-        # Not scenes.remove(), which looks for windows and crashes Blender 4.3 in its --command mode
-        bpy.data.batch_remove([self._stage])
-        for stand_in in self._stand_ins.values():
-            bpy.data.objects.remove(stand_in)
-        self._stand_ins.clear()
-
-    def _evaluable(self, obj):
-        """The object, or a copy of one that Blender evaluates otherwise for a viewport than for a render."""
-        if is_evaluated_as_shown(obj):
-            return obj
-        stand_in = obj.copy()
-        stand_in.hide_viewport = False
-        for modifier in stand_in.modifiers:
-            modifier.show_viewport = modifier.show_render
-            if hasattr(modifier, "render_levels"):
-                modifier.levels = modifier.render_levels
-        self._stand_ins[obj] = stand_in
-        return stand_in
 
     def label_map(self, time: float, width: int, height: int, aspect: float | None = None) -> np.ndarray:
         """Label each pixel with the subject that is seen there: uint8 (height, width), row 0 at the top.
@@ -104,7 +99,7 @@ class Sampler:
         camera = cameras.camera_at(self._scene, time)
         if not self._scene.peekaboo.motion_blur:
             return self._label_moment(time, camera, (width, height), aspect)
-        seen = np.zeros((len(self._subjects) + 1, height, width), np.uint8)
+        seen = np.zeros((len(self._cast.roles) + 1, height, width), np.uint8)
         rows, columns = np.indices((height, width), sparse=True)
         for moment in self._shutter(time):
             seen[self._label_moment(moment, camera, (width, height), aspect), rows, columns] += 1
@@ -112,11 +107,15 @@ class Sampler:
         return np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
 
     def strengths(self, time: float) -> list[float]:
-        """The strength of each subject at a time, with its keyframes and drivers."""
-        if time != self._time:  # motion blur has gone on to other moments
-            self._go_to(time)
-        depsgraph = self._stage.view_layers[0].depsgraph
-        return [self._evaluated(obj, depsgraph).peekaboo.strength for obj in self._subjects]
+        """The strength of each subject at a time, with its keyframes and drivers.
+
+        Of several objects that are one subject, the strongest counts.
+        """
+        self._go_to(time)  # motion blur has gone on to other moments
+        return [
+            max(obj.evaluated_get(self._stage.depsgraph).peekaboo.strength for obj in role.objects)
+            for role in self._cast.roles
+        ]
 
     def view(self, time: float, aspect: float) -> projection.Camera:
         """What the scene's camera sees at a time; see :func:`cameras.view`."""
@@ -130,59 +129,20 @@ class Sampler:
 
     def _label_moment(self, time: float, camera, size: tuple[int, int], aspect: float | None) -> np.ndarray:
         view = self._view(time, camera, aspect or size[0] / size[1])
-        depsgraph = self._stage.view_layers[0].depsgraph
-        shapes = [
-            subjects.shapes_of(self._evaluated(obj, depsgraph), depsgraph, self._hulls)
-            for obj in self._subjects
-        ]
+        depsgraph = self._stage.depsgraph
+        shapes = outlines.shapes_at(self._cast, depsgraph, self._hulls)
         hiders: Iterable[projection.Shape] = ()
         if self._scene.peekaboo.occluded_by_scene:
-            hiders = subjects.occluders(depsgraph, {self._stand_ins.get(obj, obj) for obj in self._subjects})
+            hiders = outlines.occluders(depsgraph, self._cast)
         return projection.label_map(view, shapes, *size, hiders)
 
     def _view(self, time: float, camera, aspect: float) -> projection.Camera:
         """Evaluate the stage at a time, seen through one of the cameras."""
-        self._stage.camera = self._stand_ins.get(camera, camera)
         self._go_to(time)
-        depsgraph = self._stage.view_layers[0].depsgraph
-        return cameras.view(self._evaluated(camera, depsgraph), depsgraph, self._scene.render, aspect)
+        depsgraph = self._stage.depsgraph
+        return cameras.view(camera.evaluated_get(depsgraph), depsgraph, self._scene.render, aspect)
 
     def _go_to(self, time: float) -> None:
-        frame = math.floor(time)
-        self._stage.frame_set(frame, subframe=time - frame)
-        self._time = time
-
-    def _evaluated(self, obj, depsgraph):
-        return self._stand_ins.get(obj, obj).evaluated_get(depsgraph)
-
-
-def is_evaluated_as_shown(obj) -> bool:
-    """Whether Blender evaluates an object for a viewport as it does for a render."""
-    return not obj.hide_viewport and not any(map(_differs_in_viewport, obj.modifiers))
-
-
-def _differs_in_viewport(modifier) -> bool:
-    """Whether a render would show a modifier's result otherwise than a viewport."""
-    if modifier.show_viewport != modifier.show_render:
-        return True
-    return hasattr(modifier, "render_levels") and modifier.levels != modifier.render_levels
-
-
-def _simulated_body(obj):
-    """The object's own active rigid body, or that of what it is parented or constrained to; None without."""
-    for one in chain_of(obj):
-        if one.rigid_body and one.rigid_body.type == "ACTIVE":
-            return one
-    return None
-
-
-def chain_of(obj) -> Iterator:
-    """An object, and all that it is parented or constrained to."""
-    waiting, seen = [obj], set()
-    while waiting:
-        one = waiting.pop()
-        if one is None or one in seen:
-            continue
-        seen.add(one)
-        yield one
-        waiting += [one.parent, *(getattr(constraint, "target", None) for constraint in one.constraints)]
+        if time != self._time:
+            self._stage.go_to(time)
+            self._time = time

@@ -24,10 +24,10 @@ from bpy.app.handlers import persistent
 from .. import windows
 from ..engine import catalogue as models
 from ..errors import PeekabooError
-from ..masks import outlines as subjects
-from ..masks import sampling
+from ..masks import sampling, simulations
+from ..masks.cast import Cast
 from ..masks.geometry import Hulls
-from . import findings, prompt, stating
+from . import findings, prompt, stating, subjects
 from . import layout as shot
 from .dependencies import footing
 
@@ -205,6 +205,9 @@ def advance() -> float | None:
             begun = time.thread_time()  # other programs make no scene heavy
             report = _go_on(scene, _check)
             took = time.thread_time() - begun
+    except simulations.UnbakedError:  # to play the scene takes long
+        _give_up(uid)
+        return None
     except PeekabooError as error:
         report = Report(str(error))
     assert _check is not None
@@ -224,8 +227,8 @@ def _vertices(scene) -> int:
     if scene != bpy.context.scene:
         return 0
     depsgraph = bpy.context.evaluated_depsgraph_get()
-    used = [obj for obj in subjects.used_subjects(scene) if obj.type == "MESH"]
-    return sum(len(obj.evaluated_get(depsgraph).data.vertices) for obj in used)
+    meshes = [obj for obj in Cast(scene, subjects.used(scene)).owners if obj.type == "MESH"]
+    return sum(len(obj.evaluated_get(depsgraph).data.vertices) for obj in meshes)
 
 
 def _give_up(uid: int) -> None:
@@ -240,20 +243,25 @@ def _go_on(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
     width, height, num_frames = models.model_size(scene.peekaboo.model)
     timing = shot.timing_of(scene, num_frames)
-    objects = subjects.subjects_of(scene)
+    roles = subjects.roles_of(scene)
     made_by = stating.of_masks(scene.peekaboo)
-    plan = (width, height, timing, [obj.session_uid for obj in objects], made_by)
+    plan = (width, height, timing, [obj.session_uid for role in roles for obj in role.objects], made_by)
     if check.plan != plan:  # at the first turn, and where a script or an operator has changed settings
         check.plan, check.footing = plan, footing(scene)
         check.frames.clear()
-    until = time.monotonic() + TURN_SECONDS
-    with sampling.Sampler(scene, objects, timing.scene_frames, _hulls) as sampler:
-        while len(check.frames) < num_frames and time.monotonic() < until:
+
+    def read(sampler: sampling.Sampler) -> None:
+        until = time.monotonic() + TURN_SECONDS
+        while len(check.frames) < num_frames:
             at = timing.scene_frames[len(check.frames)]
             check.frames.append(shot.read_frame(sampler, at, width, height))
+            if time.monotonic() > until:
+                break
+
+    sampling.sample(scene, roles, timing.scene_frames, read, _hulls)
     if len(check.frames) < num_frames:
         return None
-    layout = shot.put_together(objects, timing, check.frames)
+    layout = shot.put_together(roles, timing, check.frames)
     if check.footing == footing(scene):
         _keep(scene, check.footing, layout)
     return _report(layout)

@@ -15,10 +15,10 @@ import numpy as np
 from .. import compat
 from ..engine import catalogue as models
 from ..errors import PeekabooError
-from ..masks import cameras, sampling
-from ..masks import outlines as subjects
+from ..masks import cameras, sampling, simulations
+from ..masks.cast import Cast
 from . import layout as shot
-from . import stating
+from . import stating, subjects
 
 MOST_KEYFRAMES = 20_000
 """Of a file with more, it takes too long to tell whether one has changed."""
@@ -27,6 +27,7 @@ RENDER_SETTINGS = (
     *("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y"),
     *("use_border", "use_crop_to_border", "border_min_x", "border_max_x", "border_min_y", "border_max_y"),
     *("motion_blur_shutter", "motion_blur_position", "frame_map_old", "frame_map_new"),
+    *("use_simplify", "simplify_subdivision_render"),
 )
 
 OWN = ("phrase", "outline", "strength")
@@ -48,19 +49,18 @@ def footing(scene) -> tuple | None:
     try:
         width, height, num_frames = models.model_size(scene.peekaboo.model)
         timing = shot.timing_of(scene, num_frames)
-        objects = subjects.subjects_of(scene)
+        cast = Cast(scene, subjects.roles_of(scene))
         seen_by = [cameras.camera_at(scene, time) for time in timing.scene_frames]
     except PeekabooError:
         return None
-    used = {*objects, *seen_by}
-    if scene.peekaboo.occluded_by_scene:
-        used |= subjects.rendered_objects(scene)
-    if not all(_is_watched(obj, layer) for obj in used):
+    staged = sampling.staged_objects(scene, cast, seen_by)
+    if not all(_is_watched(obj, layer) for obj in staged):
         return None
     return (
         (width, height, timing, tuple(stating.of_masks(scene.peekaboo).items())),
         [getattr(scene.render, setting) for setting in RENDER_SETTINGS],
-        [(obj.session_uid, obj.name, *(getattr(obj.peekaboo, name) for name in OWN)) for obj in objects],
+        [(obj.session_uid, obj.name, *(getattr(obj.peekaboo, name) for name in OWN)) for obj in cast.marked],
+        [(obj.session_uid, owner.session_uid) for obj, owner in sorted(cast.owners.items(), key=_by_uid)],
         [camera.session_uid for camera in seen_by],
         keyframes,
     )
@@ -82,13 +82,29 @@ def _is_watched(obj, layer) -> bool:
     """
     blocks = (
         block
-        for one in sampling.chain_of(obj)
+        for one in simulations.chain_of(obj)
         for block in (one, one.data, getattr(one.data, "shape_keys", None))
     )
     # No data, and images, which are the data of some empties, have no animation.
     animated = (getattr(block, "animation_data", None) for block in blocks)
     driven = any(animation is not None and len(animation.drivers) for animation in animated)
-    return not driven and sampling.is_evaluated_as_shown(obj) and obj.visible_get(view_layer=layer)
+    return not driven and _is_evaluated_as_shown(obj) and obj.visible_get(view_layer=layer)
+
+
+def _is_evaluated_as_shown(obj) -> bool:
+    """Whether Blender evaluates an object for a viewport as it does for a render."""
+    return not obj.hide_viewport and not any(map(_differs_in_viewport, obj.modifiers))
+
+
+def _differs_in_viewport(modifier) -> bool:
+    """Whether a render would show a modifier's result otherwise than a viewport."""
+    if modifier.show_viewport != modifier.show_render:
+        return True
+    return hasattr(modifier, "render_levels") and modifier.levels != modifier.render_levels
+
+
+def _by_uid(item: tuple) -> int:
+    return item[0].session_uid
 
 
 def _keyframes() -> int | None:

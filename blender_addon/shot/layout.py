@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from ..engine import catalogue as models
 from ..errors import PeekabooError
-from ..masks import outlines as subjects
-from ..masks import sampling
-from . import prompt, settings, stating
+from ..masks import sampling, simulations
+from ..masks.cast import Role
+from . import prompt, settings, stating, subjects
 
 Frame: TypeAlias = tuple[np.ndarray, list[float]]
 """Of one time: labels, uint8 (height, width), and the strength of each subject."""
@@ -132,6 +132,7 @@ def read_layout(
     num_frames: int,
     on_frame: Callable[[int, int], None] | None = None,
     timing: Timing | None = None,
+    on_play: Callable[[int, int], None] | None = None,
 ) -> Layout:
     """Project a scene's subjects through its camera, for each frame of a model.
 
@@ -142,20 +143,29 @@ def read_layout(
         num_frames: that the model makes.
         on_frame: called after each frame with its number, from 1, and the number of frames.
         timing: the times to sample, instead of ``num_frames`` spread over the scene's range.
+        on_play: called likewise for each frame that is played for the sake of simulations, before all others.
 
     Raises:
         PeekabooError: what keeps the scene from being projected.
     """
     timing = timing or timing_of(scene, num_frames)
     times = timing.scene_frames
-    objects = subjects.subjects_of(scene)
-    frames = []
-    with sampling.Sampler(scene, objects, times) as sampler:
+    roles = subjects.roles_of(scene)
+
+    def read(sampler: sampling.Sampler) -> list[Frame]:
+        frames = []
         for time in times:
             frames.append(read_frame(sampler, time, width, height))
             if on_frame is not None:
                 on_frame(len(frames), len(times))
-    return put_together(objects, timing, frames)
+        return frames
+
+    try:
+        frames = sampling.sample(scene, roles, times, read)
+    except simulations.UnbakedError as unbaked:
+        with simulations.played(scene, unbaked.start, max(times), on_play):
+            frames = sampling.sample(scene, roles, times, read, played=True)
+    return put_together(roles, timing, frames)
 
 
 def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) -> Frame:
@@ -163,10 +173,12 @@ def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) 
     return sampler.label_map(time, width, height), sampler.strengths(time)
 
 
-def put_together(objects: list, timing: Timing, frames: list[Frame]) -> Layout:
+def put_together(roles: Sequence[Role], timing: Timing, frames: list[Frame]) -> Layout:
     """Make the layout of a scene's subjects from what :func:`read_frame` has read at each time."""
     labels, strengths = zip(*frames, strict=True)
-    named = tuple(Subject(obj.name, stating.stated(obj.peekaboo, settings.SUBJECT)) for obj in objects)
+    named = tuple(
+        Subject(role.name, stating.stated(role.objects[0].peekaboo, settings.SUBJECT)) for role in roles
+    )
     return Layout(named, np.stack(labels), timing, np.array(strengths).T)
 
 
@@ -187,13 +199,17 @@ def check_in_view(scene, layout: Layout) -> None:
             )
 
 
-def read_shot(scene, on_frame: Callable[[int, int], None] | None = None) -> Layout:
-    """Project a scene at the size of its model, after checking its prompt.
+def read_shot(
+    scene,
+    on_frame: Callable[[int, int], None] | None = None,
+    on_play: Callable[[int, int], None] | None = None,
+) -> Layout:
+    """Project a scene at the size of its model, after checking its prompt; see :func:`read_layout`.
 
     Raises:
         PeekabooError: what keeps the shot from being made.
     """
     prompt.check_prompt(scene)
-    layout = read_layout(scene, *models.model_size(scene.peekaboo.model), on_frame)
+    layout = read_layout(scene, *models.model_size(scene.peekaboo.model), on_frame, on_play=on_play)
     check_in_view(scene, layout)
     return layout

@@ -40,6 +40,24 @@ def phrase_problem(prompt: str, subjects: Sequence[tuple[str, str]]) -> str | No
     return _overlap(sorted(claims), subjects)
 
 
+def groups(prompt: str, texts: Sequence[str]) -> list[list[int]]:
+    """Tell which phrases are one thing: those that are the same, where the prompt has them once.
+
+    Args:
+        prompt: the text that describes the clip.
+        texts: the phrases.
+
+    Returns:
+        Indices of phrases, by their first, of each thing.
+    """
+    words = [tuple(text.lower().split()) for text in texts]
+    found: dict[object, list[int]] = {}
+    for index, phrase in enumerate(words):
+        alone = words.count(phrase) == 1 or not phrase or len(_places(prompt, phrase)) != 1
+        found.setdefault(index if alone else phrase, []).append(index)
+    return list(found.values())
+
+
 def _places(prompt: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
     pattern = r"\s+".join(map(re.escape, words))
     return [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", prompt, re.IGNORECASE)]

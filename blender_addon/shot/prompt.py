@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from ..errors import PeekabooError
-from ..masks import outlines
-from . import phrases
+from . import phrases, subjects
 
 
 def prompt_problem(scene, update: bool = False) -> str | None:
@@ -21,8 +20,8 @@ def prompt_problem(scene, update: bool = False) -> str | None:
             f'The scene "{scene.name}" has no prompt: say what the clip shows, with the phrase of '
             "each subject in it."
         )
-    used = outlines.used_subjects(scene, update)
-    return phrases.phrase_problem(prompt, [(obj.name, obj.peekaboo.phrase) for obj in used])
+    named = [(role.name, role.objects[0].peekaboo.phrase) for role in subjects.used(scene, update)]
+    return phrases.phrase_problem(prompt, named)
 
 
 def check_prompt(scene) -> None:
@@ -33,4 +32,4 @@ def check_prompt(scene) -> None:
     """
     if problem := prompt_problem(scene, update=True):
         raise PeekabooError(problem)
-    outlines.subjects_of(scene)
+    subjects.roles_of(scene)

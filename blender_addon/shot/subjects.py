@@ -6,6 +6,12 @@ from __future__ import annotations
 import colorsys
 
 from .. import compat
+from ..errors import PeekabooError
+from ..masks.cast import Role, shown_objects
+from . import phrases
+
+MAX_SUBJECTS = 255
+"""A label map has 8 bits, and 0 is the background."""
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 FIRST_HUE = 0.07
@@ -15,6 +21,42 @@ FIRST_HUE = 0.07
 def marked(scene) -> list:
     """List the objects of a scene that are subjects, enabled or not, by name."""
     return sorted((obj for obj in scene.objects if obj.peekaboo.is_subject), key=lambda obj: obj.name)
+
+
+def roles_of(scene) -> list[Role]:
+    """What a scene's labels show, in their order: see :func:`used`.
+
+    Raises:
+        PeekabooError: there is nothing, or more than a label map can tell apart.
+    """
+    roles = used(scene)
+    if not roles:
+        raise PeekabooError(
+            f'The scene "{scene.name}" has no subject: mark an object as one and give it a phrase of the '
+            "prompt."
+        )
+    if len(roles) > MAX_SUBJECTS:
+        raise PeekabooError(
+            f'The scene "{scene.name}" has {len(roles)} subjects: disable some, at most {MAX_SUBJECTS} '
+            "can be told apart."
+        )
+    return roles
+
+
+def used(scene, update: bool = True) -> list[Role]:
+    """The enabled subjects that a scene would render, by name.
+
+    Objects with one phrase are one subject where the prompt has it once.
+
+    Args:
+        scene: the user's.
+        update: see also what a script has just linked; not allowed while Blender draws.
+    """
+    shown = shown_objects(scene, update)
+    enabled = [obj for obj in shown if obj.peekaboo.is_subject and obj.peekaboo.enabled]
+    enabled.sort(key=lambda obj: obj.name)
+    groups = phrases.groups(scene.peekaboo.prompt, [obj.peekaboo.phrase for obj in enabled])
+    return [Role(tuple(enabled[index] for index in group)) for group in groups]
 
 
 def new_color(count: int) -> tuple[float, float, float]:

@@ -24,8 +24,7 @@ from mathutils import Euler, Matrix
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from blender_addon.command import program as headless
-from blender_addon.masks import cameras, projection
-from blender_addon.masks import outlines as subjects
+from blender_addon.masks import cameras, cast, outlines, projection
 
 KINDS = ("PLAIN_AXES", "ARROWS", "SINGLE_ARROW", "CIRCLE", "CUBE", "SPHERE", "CONE", "IMAGE")
 VIEWS = {
@@ -114,7 +113,7 @@ def _add_empty(scene, kind: str):
 def _mask(empty, camera) -> np.ndarray:
     depsgraph = bpy.context.evaluated_depsgraph_get()
     view = cameras.view(camera.evaluated_get(depsgraph), depsgraph, bpy.context.scene.render, 1.0)
-    shapes = subjects.shapes_of(empty.evaluated_get(depsgraph), depsgraph)
+    shapes = outlines.shapes_at(cast.Cast(bpy.context.scene, [cast.Role((empty,))]), depsgraph)[0]
     return projection.label_map(view, [shapes], SIZE, SIZE) > 0
 
 

@@ -25,8 +25,8 @@ import random_scenes
 from truth import render_labels
 
 from blender_addon.command import program as headless
-from blender_addon.masks import cameras, projection, sampling
-from blender_addon.masks import outlines as subjects
+from blender_addon.masks import cameras, outlines, projection, sampling
+from blender_addon.masks.cast import Cast, Role
 
 NUDGE = 0.01
 """In pixels: Cycles takes its sample within 0.005 of the pixel's centre.
@@ -62,13 +62,18 @@ def compare(seed: int, family: str) -> Agreement:
     scene, objects, time = random_scenes.build(seed, FAMILIES[family])
     scene.frame_set(math.floor(time), subframe=time % 1)
     width, height = bordered_size(scene.render)
-    with sampling.Sampler(scene, objects, [time]) as sampler:
-        labels = sampler.label_map(time, width, height, frame_aspect(scene.render))
+    roles = [Role((obj,)) for obj in objects]
+    labels = sampling.sample(
+        scene,
+        roles,
+        [time],
+        lambda sampler: sampler.label_map(time, width, height, frame_aspect(scene.render)),
+    )
     depsgraph = bpy.context.evaluated_depsgraph_get()
     view = cameras.view(
         scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, frame_aspect(scene.render)
     )
-    shapes = [subjects.shapes_of(obj.evaluated_get(depsgraph), depsgraph) for obj in objects]
+    shapes = outlines.shapes_at(Cast(scene, roles), depsgraph)
     on_outline = near_outline(view, shapes, labels)
     twins = {random_scenes.add_twin(scene, depsgraph, obj): k + 1 for k, obj in enumerate(objects)}
     for obj in scene.objects:

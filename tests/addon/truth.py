@@ -21,6 +21,19 @@ def render_labels(scene, objects: dict) -> np.ndarray:
     for obj, label in objects.items():
         obj.data.materials.clear()
         obj.data.materials.append(_emission(label))
+    return np.rint(_render(scene)[..., 0]).astype(np.uint8)
+
+
+def render_seen(scene) -> np.ndarray:
+    """Render where anything is seen at each pixel's centre: bool (height, width), row 0 at the top.
+
+    Changes no object, so that a simulation that was played goes on.
+    """
+    return _render(scene)[..., 3] > 0.5
+
+
+def _render(scene) -> np.ndarray:
+    """The pixels of a picture: float32 (height, width, 4), row 0 at the top."""
     _set_up(scene)
     with tempfile.TemporaryDirectory() as folder:
         scene.render.filepath = str(Path(folder) / "labels.exr")
@@ -30,7 +43,7 @@ def render_labels(scene, objects: dict) -> np.ndarray:
         pixels = np.empty(width * height * 4, np.float32)
         image.pixels.foreach_get(pixels)
         bpy.data.images.remove(image)
-    return np.rint(pixels.reshape(height, width, 4)[::-1, :, 0]).astype(np.uint8)
+    return pixels.reshape(height, width, 4)[::-1]
 
 
 def _emission(label: int):
@@ -52,6 +65,7 @@ def _set_up(scene):
     render.use_motion_blur = False
     render.image_settings.file_format = "OPEN_EXR"
     render.image_settings.color_depth = "32"
+    render.image_settings.color_mode = "RGBA"
     cycles.samples = 1
     cycles.use_denoising = False
     cycles.use_adaptive_sampling = False

@@ -89,6 +89,7 @@ def test_several_layouts_go_behind_one_another(scene, tmp_path):
     small, large = [[0.4, 0.4, 0.6, 0.6]] * 2, [[0.2, 0.2, 0.8, 0.8]] * 2
     bpy.ops.peekaboo.import_layout(filepath=write(tmp_path, small), distance=5)
     bpy.ops.peekaboo.import_layout(filepath=write(tmp_path, large), distance=9)
+    scene.peekaboo.prompt = " and ".join(obj.peekaboo.phrase for obj in scene.objects if obj.type == "EMPTY")
     areas = [(shot.read_layout(scene, 288, 160, 2).labels == label).sum() for label in (1, 2)]
     assert min(areas) == pytest.approx(2 * 0.04 * 288 * 160, rel=0.05)
 

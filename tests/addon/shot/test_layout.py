@@ -188,8 +188,8 @@ def test_an_unwritable_folder_is_one_sentence(scene, tmp_path):
 
 def test_too_many_subjects_are_refused(scene):
     add_camera(scene)
-    for _ in range(256):
-        add_empty(scene)
+    for number in range(256):
+        add_empty(scene, f"ball {number}")
     scene.peekaboo.prompt = PROMPT
     with pytest.raises(PeekabooError, match="256 subjects"):
         shot.read_layout(scene, 96, 64, 4)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a render of a scene shows, and which of it is seen for which subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SURFACED = {"MESH", "CURVE", "SURFACE", "META", "FONT"}
+"""Types of objects that a render shows the surface of."""
+ON_ELEMENTS = {"VERTS", "FACES"}
+"""Ways to instance that show an object's children at its vertices or faces, and not where they are."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What one label of a map shows: objects marked as one thing; :class:`Cast` says who plays it."""
+
+    objects: tuple
+
+    @property
+    def name(self) -> str:
+        """Of the first object."""
+        return self.objects[0].name
+
+
+class _Rendered(NamedTuple):
+    """What a render of a scene holds: objects that it shows, and others that only cut holes into it."""
+
+    shown: set
+    held_out: set
+
+
+def rendered_objects(scene, update: bool = True) -> set:
+    """The objects that a camera meets in a render of the scene, if they themselves are not hidden from it.
+
+    Args:
+        scene: the user's; the objects of its background set are among them.
+        update: see also what a script has just linked; not allowed while Blender draws.
+    """
+    rendered = _rendered(scene, update)
+    return rendered.shown | rendered.held_out
+
+
+def shown_objects(scene, update: bool = True) -> set:
+    """Those of :func:`rendered_objects` that are not held out of the picture."""
+    return _rendered(scene, update).shown
+
+
+def _rendered(scene, update: bool) -> _Rendered:
+    shown: set = set()
+    held_out: set = set()
+
+    def gather(layer_collection, holdout: bool):
+        if layer_collection.exclude or layer_collection.collection.hide_render:
+            return
+        holdout = holdout or layer_collection.holdout
+        if not layer_collection.indirect_only:
+            for obj in layer_collection.collection.objects:
+                (held_out if holdout or obj.is_holdout else shown).add(obj)
+        for child in layer_collection.children:
+            gather(child, holdout)
+
+    layers = [layer for layer in scene.view_layers if layer.use]
+    for background in _background_sets(scene):
+        used = [layer for layer in background.view_layers if layer.use]
+        layers += (used or list(background.view_layers))[:1]  # as Blender does
+    for layer in layers:
+        if update:
+            layer.update()  # a collection that a script has just linked is not there before
+        gather(layer.layer_collection, False)
+    return _Rendered(shown, held_out - shown)
+
+
+def _background_sets(scene) -> list:
+    found: list = []
+    while (scene := scene.background_set) is not None and scene not in found:
+        found.append(scene)
+    return found
+
+
+class Cast:
+    """Which objects are seen, and for which subject.
+
+    An object that is marked as a subject stands for itself, for its children and, an armature, for what it
+    deforms, unless they are subjects themselves. An empty stands for what Blender draws of it, but where it
+    instances a collection, or has children that a render shows, it stands for those alone.
+
+    Attributes:
+        roles: label k is ``roles[k - 1]``.
+        owners: the marked object that each object whose surface counts is seen for.
+        marked: all objects that are marked as one of the subjects.
+        drawn: those that are empties and stand for themselves.
+        objects: all that has to be evaluated, as keys.
+    """
+
+    def __init__(self, scene, roles: Sequence[Role], update: bool = True):
+        """Find out who is seen in a scene; ``update`` as for :func:`rendered_objects`."""
+        self.roles = tuple(roles)
+        self.marked = [obj for role in roles for obj in role.objects]
+        shown = shown_objects(scene, update)
+        waiting = set(self.marked)
+        self.owners = {
+            obj: owner
+            for obj in shown
+            if obj.type in SURFACED or _instances_collection(obj)
+            if (owner := _owner(obj, waiting)) is not None
+        }
+        # Of metaballs with one name but for the number, the first has the surface of all
+        families = {
+            _family(obj): owner for obj, owner in sorted(self.owners.items(), key=_by_name) if _is_ball(obj)
+        }
+        self.owners |= {
+            obj: families[_family(obj)] for obj in shown if _is_ball(obj) and _family(obj) in families
+        }
+        owning = set(self.owners.values())
+        self.drawn = [obj for obj in self.marked if obj.type == "EMPTY" and obj not in owning]
+        parents = {obj.parent for obj in self.owners} & shown
+        instancers = [parent for parent in parents if parent.instance_type in ON_ELEMENTS]
+        self.objects = dict.fromkeys([*self.marked, *self.owners, *instancers])
+
+    def owner_of(self, instance):
+        """The marked object that a depsgraph's instance is seen for; None for one that is no subject's.
+
+        What an object instances is its own, unless it shows its children, which are their own.
+        """
+        obj = instance.object.original
+        if not instance.is_instance:
+            return self.owners.get(obj)
+        instancer = instance.parent.original
+        if instancer.instance_type in ON_ELEMENTS and obj in self.owners:
+            return self.owners[obj]
+        return self.owners.get(instancer)
+
+
+def _instances_collection(obj) -> bool:
+    return obj.type == "EMPTY" and obj.instance_type == "COLLECTION"
+
+
+def _owner(obj, marked: set):
+    """The nearest of the marked objects: the object, the armatures that deform it, its parent, theirs."""
+    waiting, seen = [obj], set()
+    while waiting:
+        one = waiting.pop(0)
+        if one in marked:
+            return one
+        seen.add(one)
+        above = [modifier.object for modifier in one.modifiers if modifier.type == "ARMATURE"]
+        waiting += [other for other in (*above, one.parent) if other is not None and other not in seen]
+    return None
+
+
+def _is_ball(obj) -> bool:
+    return obj.type == "META"
+
+
+def _family(obj) -> str:
+    """The name of a metaball without its number: as Blender groups them."""
+    name, dot, number = obj.name.rpartition(".")
+    return name if dot and number.isdecimal() else obj.name
+
+
+def _by_name(item: tuple) -> str:
+    return item[0].name

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Evaluate objects as a render does, without rendering and without moving the user's scene.
+
+Blender evaluates a scene in two ways, for a viewport and for a render: levels of modifiers, *Is Viewport*
+nodes, the resolution of curves, what is hidden and what is instanced all differ. Only a render engine gets to
+see the second one. So there is one, which a temporary copy of the scene is rendered with. It makes no picture
+but lets the copy be evaluated at one time after the other, as Cycles does for motion blur.
+
+The copy holds some of the scene's objects and not the rest, and Blender evaluates what those depend on and
+nothing else. It has all the scene's own settings, such as gravity, *Simplify* and custom properties, and
+their animation. What is evaluated for a render is not written back to objects: what the user has moved and
+not keyed stays there.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+import bpy
+
+from ..errors import PeekabooError
+
+T = TypeVar("T")
+
+ABOUT_RENDERS = tuple(
+    f"render_{name}" for name in ("init", "pre", "post", "write", "stats", "complete", "cancel")
+)
+"""Handlers of other add-ons that are told of renders, of which this is none."""
+ABOUT_FRAMES = ("frame_change_pre", "frame_change_post")
+"""Handlers that may move what they are told the time of; a render shows what they do."""
+
+PICTURE = 4
+"""Width and height in pixels of the picture that the engine is asked for, the least that Blender takes."""
+
+
+class PEEKABOO_RE_stage(bpy.types.RenderEngine):
+    """Has a :class:`Stage` evaluated; makes no picture."""
+
+    bl_idname = "PEEKABOO_STAGE"
+    bl_label = "Peekaboo Masks"
+
+    work: Callable[[Stage], None] | None = None
+    """What to do with the stage that is rendered next."""
+
+    def render(self, depsgraph):
+        """Do the work; of a render that the user has asked for there is none."""
+        if self.work is not None:
+            type(self).work(Stage(self, depsgraph))
+
+
+class Stage:
+    """The copy of a scene, while it can be evaluated."""
+
+    def __init__(self, engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph):
+        """Wrap what Blender hands to a render engine."""
+        self._engine = engine
+        self.depsgraph = depsgraph
+
+    @property
+    def objects(self) -> list:
+        """All objects that are evaluated, also those that others depend on; originals."""
+        return [block.original for block in self.depsgraph.ids if isinstance(block, bpy.types.Object)]
+
+    def go_to(self, time: float) -> None:
+        """Evaluate everything at a time, in scene frames."""
+        frame = math.floor(time)
+        self._engine.frame_set(frame, time - frame)
+
+
+def on_stage(scene, objects: Iterable, camera, work: Callable[[Stage], T]) -> T:
+    """Put objects of a scene onto a stage and work with them.
+
+    Args:
+        scene: the user's.
+        objects: that are seen; what they depend on comes along.
+        camera: one of them; Blender renders no scene without any.
+        work: gets the stage, and must not keep it.
+
+    Returns:
+        What ``work`` returns, and it raises what that raises.
+
+    Raises:
+        PeekabooError: Blender is rendering.
+    """
+    if bpy.app.is_job_running("RENDER"):
+        raise PeekabooError("Blender is rendering, and masks have to wait: try again when that is done.")
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def guarded(stage: Stage) -> None:
+        try:  # Blender would print what is raised, and go on
+            # Drivers and handlers that ask for the current scene get the copy
+            with handlers.told(), bpy.context.temp_override(scene=copy, view_layer=copy.view_layers[0]):
+                results.append(work(stage))
+        except BaseException as error:
+            errors.append(error)
+
+    with ExitStack() as stack:
+        copy = stack.enter_context(_temporary(scene.copy()))
+        copy.name = "Peekaboo Stage"
+        _prepare(copy, objects, camera)
+        # After a render, Blender evaluates the current scene at its frame: what is not keyed would be lost
+        idle = stack.enter_context(_temporary(bpy.data.scenes.new("Peekaboo Idle")))
+        stack.enter_context(_no_new_image())
+        handlers = stack.enter_context(_Handlers(scene))
+        stack.enter_context(_drivers_led(scene, copy))
+        stack.enter_context(bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]))
+        PEEKABOO_RE_stage.work = guarded
+        stack.callback(setattr, PEEKABOO_RE_stage, "work", None)
+        bpy.ops.render.render(scene=copy.name, layer=copy.view_layers[0].name)
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _prepare(copy, objects: Iterable, camera) -> None:
+    """Let a copy of a scene hold only some objects, and be rendered by the engine above at no cost."""
+    everything = copy.collection
+    for child in list(everything.children):
+        everything.children.unlink(child)
+    for obj in list(everything.objects):
+        everything.objects.unlink(obj)
+    for layer in list(copy.view_layers)[1:]:
+        copy.view_layers.remove(layer)
+    for obj in objects:
+        everything.objects.link(obj)
+    copy.background_set = None  # its objects are among the others
+    copy.camera = camera
+    render = copy.render
+    render.engine = PEEKABOO_RE_stage.bl_idname
+    render.resolution_x = render.resolution_y = PICTURE
+    render.resolution_percentage = 100
+    for costly in ("border", "compositing", "sequencer", "freestyle", "multiview", "motion_blur"):
+        setattr(render, f"use_{costly}", False)
+
+
+@contextmanager
+def _temporary(scene) -> Iterator:
+    try:
+        yield scene
+    finally:
+        # Not scenes.remove(), which looks for windows and crashes Blender 4.3 in its --command mode
+        bpy.data.batch_remove([scene])
+
+
+@contextmanager
+def _no_new_image() -> Iterator[None]:
+    """Remove the image for results that Blender makes at a file's first render."""
+    known = set(bpy.data.images)
+    try:
+        yield
+    finally:
+        bpy.data.batch_remove(image for image in bpy.data.images if image not in known)
+
+
+class _Handlers:
+    """Keeps other add-ons' handlers from being told of what is no render; entered as a context.
+
+    Those of frames may write to objects of the user's, so that they are told the user's frame in the end.
+    """
+
+    def __init__(self, scene):
+        self._scene = scene
+        self._kept: dict[str, list] = {}
+
+    def __enter__(self) -> _Handlers:
+        for name in (*ABOUT_RENDERS, *ABOUT_FRAMES):
+            handlers = getattr(bpy.app.handlers, name)
+            self._kept[name] = list(handlers)
+            handlers.clear()
+        return self
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Let those of frames be told within a block."""
+        for name in ABOUT_FRAMES:
+            getattr(bpy.app.handlers, name).extend(self._kept[name])
+        try:
+            yield
+        finally:
+            for name in ABOUT_FRAMES:
+                getattr(bpy.app.handlers, name).clear()
+
+    def __exit__(self, *_) -> None:
+        for name, kept in self._kept.items():
+            getattr(bpy.app.handlers, name).extend(kept)
+        moving = [handler for name in ABOUT_FRAMES for handler in self._kept[name]]
+        depsgraph = bpy.context.evaluated_depsgraph_get() if moving else None
+        for handler in moving:
+            code = getattr(handler, "__code__", None)
+            arguments = (self._scene, depsgraph)
+            try:
+                handler(*arguments[: 1 if code and code.co_argcount == 1 else 2])
+            except Exception:  # as Blender does
+                traceback.print_exc()
+
+
+@contextmanager
+def _drivers_led(scene, copy) -> Iterator[None]:
+    """Let drivers that read one scene read another instead, which is at the time that is evaluated."""
+    led = []
+    for user in bpy.data.user_map(subset={scene})[scene]:
+        for block in (user, getattr(user, "node_tree", None)):
+            if block is None or block == copy or getattr(block, "animation_data", None) is None:
+                continue
+            for curve in block.animation_data.drivers:
+                targets = [one for variable in curve.driver.variables for one in variable.targets]
+                led += [one for one in targets if one.id == scene]
+    for target in led:
+        target.id = copy
+    try:
+        yield
+    finally:
+        for target in led:
+            target.id = scene
+
+
+def register():
+    """Make the engine known to Blender."""
+    bpy.utils.register_class(PEEKABOO_RE_stage)
+
+
+def unregister():
+    """Take the engine away."""
+    bpy.utils.unregister_class(PEEKABOO_RE_stage)
