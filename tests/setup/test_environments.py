@@ -66,6 +66,7 @@ def one_sentence(text: str) -> bool:
     return "\n" not in text and text.endswith(".") and "Traceback" not in text
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_once_and_then_left_alone(small):
     small.folder.parent.mkdir()
     python = environments.ensure(small)
@@ -89,6 +90,7 @@ def test_an_environment_is_made_once_and_then_left_alone(small):
     assert not (small.folder / UNFINISHED).exists()
 
 
+@pytest.mark.slow
 def test_an_environment_of_another_python_is_made_anew(small):
     small.folder.parent.mkdir()
     environments.ensure(small)
@@ -100,6 +102,7 @@ def test_an_environment_of_another_python_is_made_anew(small):
     assert environments.read_stamp(small.folder)["interpreter"] == environments.interpreter_tag()
 
 
+@pytest.mark.slow
 def test_a_failed_install_is_one_sentence_that_names_the_log(small):
     small.folder.parent.mkdir()
     environments.ensure(small)
@@ -111,6 +114,7 @@ def test_a_failed_install_is_one_sentence_that_names_the_log(small):
     assert "missing.whl" in (small.folder / environments.LOG).read_text()
 
 
+@pytest.mark.slow
 def test_a_release_that_does_not_exist_names_the_python_to_use_and_keeps_the_environment(small):
     small.folder.parent.mkdir()
     environments.ensure(small)
@@ -130,6 +134,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(small, tmp_path):
     assert one_sentence(str(caught.value))
 
 
+@pytest.mark.slow
 def test_two_set_ups_at_once_do_the_work_once(small):
     small.folder.parent.mkdir()
     code = (

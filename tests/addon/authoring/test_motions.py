@@ -78,6 +78,7 @@ def sides(found):
     return found[:, 2:] - found[:, :2]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     cameras(),

@@ -67,6 +67,7 @@ def test_what_are_no_seeds_is_refused(text):
         options.seed_list(text)
 
 
+@pytest.mark.slow
 def test_a_clip_for_each_seed(blend, model, tmp_path, capfd):
     asked = ["generate", "--scene", "Second", "--seeds", "3,5", "--model", str(model), "--save", "--json"]
     assert cli.run([*asked, "--out", str(tmp_path / "out")]) == 0
@@ -138,6 +139,7 @@ def test_masks_need_no_engine_and_warn(blend, tmp_path, capsys, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == ["job", "masks"]
 
 
+@pytest.mark.slow
 def test_the_shot_and_the_engine_are_checked(blend, capsys):
     assert cli.run(["check", "--scene", "Second", "--json"]) == 0
     engine, scene = lines(capsys.readouterr().out)

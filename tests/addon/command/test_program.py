@@ -53,6 +53,7 @@ def assert_refused(done, problem, blend=None, content=None):
         assert blend.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_batch_render_makes_the_clip_and_saves_the_strip(blend, model, tmp_path):
     done = run("batch_render.py", blend, "--out", tmp_path / "out", "--model", model, "--seed", "5", "--save")
     assert done.returncode == 0, done.stderr
@@ -67,6 +68,7 @@ def test_batch_render_makes_the_clip_and_saves_the_strip(blend, model, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shot.blend"]
 
 
+@pytest.mark.slow
 def test_without_save_the_file_is_left_alone(blend, model, tmp_path):
     content = blend.read_bytes()
     done = run(
@@ -119,6 +121,7 @@ def test_an_engine_killed_in_mid_run_leaves_the_file_unharmed(blend, tmp_path):
     assert_refused(done, "killed by SIGKILL", blend, content)
 
 
+@pytest.mark.slow
 def test_the_real_engine_killed_in_mid_run_leaves_no_clip(blend, model, tmp_path):
     from blender_addon.errors import PeekabooError
 

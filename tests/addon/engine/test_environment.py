@@ -30,6 +30,7 @@ def packages(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_the_engines_python_is_ready():
     assert engine_setup.check(engine_client.find_python()).startswith("Ready: torch 2.")
 
@@ -44,6 +45,7 @@ def test_what_is_no_python_is_told(tmp_path):
         engine_setup.check(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_environment_is_made_apart_from_this_python(tmp_path, packages, monkeypatch):
     home = tmp_path / "profile" / "engine"
     task = engine_setup.Task(lambda task: engine_setup.install(task, home, packages))
@@ -70,6 +72,7 @@ def test_a_cancelled_setup_ends_its_processes(tmp_path):
         os.kill(int(pid_file.read_text()), 0)
 
 
+@pytest.mark.slow
 def test_what_pip_cannot_find_is_told_in_a_sentence(tmp_path, packages, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     (packages / "engine.txt").write_text(f"peekaboo-of-nowhere==1 --hash=sha256:{'0' * 64}\n")

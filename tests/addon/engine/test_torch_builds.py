@@ -57,6 +57,7 @@ def installed(tmp_path):
     return set(subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.split())
 
 
+@pytest.mark.slow
 def test_a_set_up_whose_download_is_killed_goes_on_at_the_next_press(tmp_path, packages, server):
     task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, "cpu"))
     assert server.stuck.wait(120)
@@ -71,6 +72,7 @@ def test_a_set_up_whose_download_is_killed_goes_on_at_the_next_press(tmp_path, p
     assert engine_setup.Step("Making the environment") not in messages  # the one that is there was kept
 
 
+@pytest.mark.slow
 def test_a_cancelled_download_leaves_no_process_and_goes_on_at_the_next_press(tmp_path, packages, server):
     server.stuck_at = "typer"  # the last one: all others have come in
     task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, "cpu"))
@@ -85,6 +87,7 @@ def test_a_cancelled_download_leaves_no_process_and_goes_on_at_the_next_press(tm
     assert server.sent == ["typer-1.0-py3-none-any.whl"], "what had been downloaded was not kept"
 
 
+@pytest.mark.slow
 def test_an_environment_that_was_cut_short_while_it_was_made_is_made_anew(tmp_path, packages, server):
     server.stuck_at = ""
     folder = tmp_path / "engine"
@@ -97,6 +100,7 @@ def test_an_environment_that_was_cut_short_while_it_was_made_is_made_anew(tmp_pa
     assert messages[0] == engine_setup.Step("Making the environment") and not messages[-1].failed
 
 
+@pytest.mark.slow
 def test_the_build_can_be_changed_and_the_check_says_when_it_does_not_suit(tmp_path, packages, server):
     server.stuck_at = ""
     assert set_up(tmp_path, packages, "cuda")[-1].text == "Ready: torch 2.13.0 on a card."
@@ -107,6 +111,7 @@ def test_the_build_can_be_changed_and_the_check_says_when_it_does_not_suit(tmp_p
         engine_setup.check(engine_client.python_of(tmp_path / "engine"), "cuda")
 
 
+@pytest.mark.slow
 def test_where_there_is_no_build_for_cpus_that_for_cuda_is_not_taken_instead(
     tmp_path, packages, server, monkeypatch
 ):

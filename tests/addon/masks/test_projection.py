@@ -16,7 +16,13 @@ LENS = projection.perspective_camera(IDENTITY, ROWS, 0.1, 100)
 """At the origin, looking along -Z, with a field of 1 at distance 2."""
 
 
-@pytest.mark.parametrize("family", agreement.FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in {"curved", "meshes"} else ())
+        for name in agreement.FAMILIES
+    ],
+)
 @settings(max_examples=12)
 @given(seed=st.integers(1000, 10**6))
 def test_masks_are_what_cycles_renders(family, seed):
