@@ -215,7 +215,9 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
         else:
             folder = _snapshot(entry)
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
-        pipe = TextToVideoSDPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        pipe = TextToVideoSDPipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=False
+        )
         pipe.set_progress_bar_config(disable=True)
         # Frame by frame: decoding all at once would take the most memory of the run.
         pipe.vae.enable_slicing()

@@ -51,8 +51,11 @@ class ZeroShotDetector:
         source = SOURCES.get(name, name)
         local = Path(source).is_dir() or is_offline_mode()
         try:
-            processor = AutoProcessor.from_pretrained(source, local_files_only=local)
-            model = AutoModelForZeroShotObjectDetection.from_pretrained(source, local_files_only=local)
+            # Where it is not told False, transformers asks on the terminal whether to run code of the folder.
+            processor = AutoProcessor.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+            model = AutoModelForZeroShotObjectDetection.from_pretrained(
+                source, local_files_only=local, trust_remote_code=False
+            )
             threshold = _THRESHOLDS[model.config.model_type]
         except KeyError:
             raise EngineError(
