@@ -5,17 +5,21 @@
 width), 0 for the background and k for ``subjects[k-1]``, top row first. Nothing is ever pickled.
 """
 
-import json
+import os
 import zipfile
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from numpy.lib import format as npy
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from . import limits
+from .documents import read_json
 from .errors import EngineError, one_line
 from .models import Method
+from .places import open_file
 
 SCHEMA_VERSION = 2
 """Jobs of version 1 do not tell what made their masks (:class:`Masks`, ``Subject.outline``)."""
@@ -25,6 +29,26 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it holds a NUL character")
+    return text
+
+
+def without_controls(text: str) -> str:
+    """Text for a name or a path; raises ValueError for one with control characters."""
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+        raise ValueError("it holds control characters")
+    return text
+
+
+_Prose = Annotated[str, Field(max_length=limits.MAX_PROMPT), AfterValidator(_without_nul)]
+_SceneFrame = Annotated[float, Field(ge=-limits.MAX_SCENE_FRAME, le=limits.MAX_SCENE_FRAME)]
+_Side = Annotated[int, Field(ge=limits.MIN_SIDE, le=limits.MAX_SIDE, multiple_of=8)]
+_Steps = Annotated[int, Field(ge=1, le=limits.MAX_STEPS)]
+_OfFrames = Field(max_length=limits.MAX_FRAMES, fail_fast=True)
+
+
 class Subject(_Strict):
     """One subject: label k of the masks is the k-th of the job's list.
 
@@ -32,10 +56,10 @@ class Subject(_Strict):
     held; None is all of them. ``outline`` is how its mask was made.
     """
 
-    name: str
-    phrase: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(max_length=limits.MAX_NAME), AfterValidator(without_controls)]
+    phrase: Annotated[str, Field(min_length=1, max_length=limits.MAX_PHRASE), AfterValidator(_without_nul)]
     outline: Literal["HULL", "SURFACE"] | None = None
-    strength: list[Annotated[float, Field(ge=0, le=1)]] | None = None
+    strength: Annotated[list[Annotated[float, Field(ge=0, le=1)]], _OfFrames] | None = None
 
 
 class Timing(_Strict):
@@ -44,11 +68,17 @@ class Timing(_Strict):
     Model frame i of N is held during scene frames [i*D/N, (i+1)*D/N) of the D = ``frame_count`` frames.
     """
 
-    frame_start: int
-    frame_count: Annotated[int, Field(ge=1)]
-    fps: Annotated[int, Field(ge=1)]
-    fps_base: Annotated[float, Field(ge=0.01, le=1000)]
-    scene_frames: list[float]
+    frame_start: Annotated[int, Field(ge=-limits.MAX_SCENE_FRAME, le=limits.MAX_SCENE_FRAME)]
+    frame_count: Annotated[int, Field(ge=1, le=limits.MAX_CLIP_FRAMES)]
+    fps: Annotated[int, Field(ge=1, le=limits.MAX_FPS)]
+    fps_base: Annotated[float, Field(ge=limits.MIN_FPS_BASE, le=limits.MAX_FPS_BASE)]
+    scene_frames: Annotated[list[_SceneFrame], _OfFrames]
+
+    @model_validator(mode="after")
+    def _not_too_fast(self) -> "Timing":
+        if self.rate > limits.MAX_RATE:
+            raise ValueError(f"fps / fps_base is more than {limits.MAX_RATE} frames a second")
+        return self
 
     @property
     def rate(self) -> Fraction:
@@ -68,7 +98,7 @@ class Control(_Strict):
     """
 
     method: Method | None = None
-    masked_steps: Annotated[int, Field(ge=0)] | None = None
+    masked_steps: Annotated[int, Field(ge=0, le=limits.MAX_STEPS)] | None = None
     blocks: Literal["all", "mid_up"] = "all"
     special_tokens: Literal["background", "released", "shared"] = "background"
     gate_second_temporal: bool = False
@@ -85,22 +115,24 @@ class Job(_Strict):
     """One generation. None means the model's own default."""
 
     schema_version: Literal[1, 2]
-    prompt: Annotated[str, Field(min_length=1)]
-    negative_prompt: str = ""
-    subjects: Annotated[list[Subject], Field(min_length=1, max_length=255)]
-    model: Annotated[str, Field(min_length=1)]
-    width: Annotated[int, Field(ge=8, multiple_of=8)]
-    height: Annotated[int, Field(ge=8, multiple_of=8)]
-    num_frames: Annotated[int, Field(ge=1)]
+    prompt: Annotated[_Prose, Field(min_length=1)]
+    negative_prompt: _Prose = ""
+    subjects: Annotated[list[Subject], Field(min_length=1, max_length=limits.MAX_SUBJECTS, fail_fast=True)]
+    model: Annotated[str, Field(min_length=1, max_length=limits.MAX_PATH), AfterValidator(without_controls)]
+    width: _Side
+    height: _Side
+    num_frames: Annotated[int, Field(ge=1, le=limits.MAX_FRAMES)]
     timing: Timing
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
-    num_inference_steps: Annotated[int, Field(ge=1, le=300)] | None = None
-    guidance_scale: Annotated[float, Field(ge=0)] | None = None
+    seed: Annotated[int, Field(ge=0, le=limits.MAX_SEED)]
+    num_inference_steps: _Steps | None = None
+    guidance_scale: Annotated[float, Field(ge=0, le=limits.MAX_GUIDANCE)] | None = None
     control: Control = Control()
     masks: Masks | None = None
 
     @model_validator(mode="after")
-    def _one_scene_frame_each(self) -> "Job":
+    def _in_proportion(self) -> "Job":
+        if self.num_frames * self.height * self.width > limits.MAX_VOXELS:
+            raise ValueError(f"num_frames x height x width is more than {limits.MAX_VOXELS}")
         if len(self.timing.scene_frames) != self.num_frames:
             raise ValueError(
                 f"timing.scene_frames has {len(self.timing.scene_frames)} entries, not {self.num_frames}"
@@ -133,21 +165,15 @@ def load_job(folder: Path) -> tuple[Job, np.ndarray]:
     Raises:
         EngineError: ``bad_job``, ``newer_schema``, ``bad_masks`` ``masks_mismatch``; they name the field.
     """
+    if folder.is_symlink():
+        raise EngineError("bad_job", f"{folder} is a link; give the folder that it leads to.")
     job = _read_job(folder / "job.json")
-    labels = _read_labels(folder / "masks.npz")
-    wanted = (job.num_frames, job.height, job.width)
-    if labels.shape != wanted:
-        raise EngineError(
-            "masks_mismatch",
-            f"masks.npz holds labels of shape {labels.shape}, but job.json asks for {wanted} (frames, "
-            "height, width); export the masks again for this model.",
-        )
-    return job, labels
+    return job, _read_labels(folder / "masks.npz", (job.num_frames, job.height, job.width))
 
 
 def _read_job(path: Path) -> Job:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, keys=_MAX_KEYS)
     except OSError as error:
         raise EngineError(
             "bad_job", f"{path} could not be read ({error.strerror}); give a folder that holds job.json."
@@ -163,31 +189,91 @@ def _read_job(path: Path) -> Job:
     try:
         return Job.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise EngineError(
             "bad_job", f"{path} is not a valid job ({field}: {first['msg']}); correct that field."
         ) from None
 
 
-def _read_labels(path: Path) -> np.ndarray:
+_MAX_KEYS = 64  # of an object of a job, each of which may become an error with a dictionary of its own
+
+
+def _read_labels(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """The labels of masks.npz; what the file says of itself is compared before anything is expanded."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # numpy does not read to the checksum
-        if damaged:
-            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
-        with np.load(path, allow_pickle=False) as arrays:
-            labels = arrays["labels"]
+        with open_file(path) as file:
+            _check_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                return _read_array(archive, archive.getinfo("labels.npy"), shape)
     except FileNotFoundError:
         raise EngineError("bad_masks", f"{path} is missing; export the masks again.") from None
     except KeyError:
         raise EngineError("bad_masks", f'{path} holds no array "labels"; export the masks again.') from None
-    except Exception as error:  # zipfile and numpy raise a dozen kinds over damaged bytes
+    except _OtherArray as error:
+        raise EngineError(error.code, f"{path} holds {error}; export the masks again.") from None
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise EngineError(
+            "bad_masks", f"{path} could not be read ({reason}); export the masks again."
+        ) from None
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds over damaged bytes
         raise EngineError(
             "bad_masks", f"{path} is damaged ({one_line(error)}); export the masks again."
         ) from None
-    if labels.dtype != np.uint8:
-        raise EngineError(
-            "bad_masks", f'The array "labels" of {path} is {labels.dtype}, not uint8; export the masks again.'
+
+
+class _OtherArray(Exception):
+    """An array that reads well but is not what the job asks for."""
+
+    def __init__(self, code: str, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+_END = zipfile.sizeEndCentDir  # type: ignore[attr-defined] # bytes of the record that ends an archive
+_END_64 = zipfile.sizeEndCentDir64Locator  # type: ignore[attr-defined]
+
+
+def _check_directory(file: IO[bytes]) -> None:
+    """Refuse an archive whose table of contents alone would fill the memory, as zipfile reads all of it."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END - _END_64))
+    tail = file.read()
+    end = tail[-_END:]
+    if len(end) < _END or end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":  # a comment, which none of ours has
+        raise zipfile.BadZipFile("it is no npz file")
+    if b"PK\6\7" in tail or int.from_bytes(end[12:16], "little") > limits.MAX_ARCHIVE_DIRECTORY:
+        raise zipfile.BadZipFile("it holds too many files")
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, shape: tuple[int, int, int]) -> np.ndarray:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile("it is compressed in a way that npz files are not")
+    with archive.open(member) as stream:
+        found, dtype = _read_header(stream)
+        before = stream.tell()
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    if dtype != np.uint8:
+        raise _OtherArray("bad_masks", f'an array "labels" that is {dtype}, not uint8')
+    if found != shape:
+        raise _OtherArray(
+            "masks_mismatch",
+            f"labels of shape {found}, but job.json asks for {shape} (frames, height, width)",
         )
+    if member.file_size != before + int(np.prod(shape)):
+        raise ValueError("its size is not that of its array")
+    with archive.open(member) as stream:
+        labels = npy.read_array(stream, allow_pickle=False, max_header_size=limits.MAX_ARRAY_HEADER)
+        stream.read(1)  # at its end the checksum is compared
     return labels
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    version = npy.read_magic(stream)
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"version {version} of arrays is none that masks have")
+    found, _, dtype = readers[version](stream, max_header_size=limits.MAX_ARRAY_HEADER)
+    return found, dtype
