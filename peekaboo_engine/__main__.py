@@ -67,8 +67,9 @@ def serve_command(
     offload: Offload = False,
 ) -> None:
     """Run jobs as requests come in on standard input, with models kept loaded; for programs."""
-    events, inbox = JsonLines(), Inbox()
+    events = JsonLines()
     events.start()
+    inbox = Inbox(events.refuse)
 
     def end(number, frame):
         inbox.close()

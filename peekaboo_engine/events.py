@@ -13,13 +13,18 @@ import copy
 import json
 import os
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from .errors import EngineError, shown
+
 PROTOCOL = 1
+_PLAIN: Any = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
 class Events(Protocol):
@@ -58,6 +63,7 @@ class JsonLines:
         sys.stdout.flush()
         self._stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
         self._about: dict[str, str] = {}
+        self._lock = threading.Lock()  # the inbox refuses jobs from a thread of its own
         os.dup2(2, 1)
 
     def about(self, job_id: str) -> "JsonLines":
@@ -67,7 +73,14 @@ class JsonLines:
         return same
 
     def _send(self, event: str, **fields) -> None:
-        print(json.dumps({"event": event, **self._about, **fields}), file=self._stream, flush=True)
+        line = json.dumps({"event": event, **self._about, **fields}) + "\n"
+        with self._lock, suppress(BrokenPipeError):  # nobody reads any more, which the inbox learns, too
+            self._stream.write(line)
+            self._stream.flush()
+
+    def refuse(self, job_id: str, error: EngineError) -> None:
+        """A job is not taken."""
+        self.about(job_id).error(error.code, error.message)
 
     def start(self) -> None:
         """The process runs: a sign of life before the imports that take long."""
@@ -122,7 +135,7 @@ class Terminal:
 
     def hello(self, **versions: str) -> None:
         """See :class:`Events`."""
-        self._console.print(" ".join(f"{name} {value}" for name, value in versions.items()), highlight=False)
+        self._console.print(" ".join(f"{name} {value}" for name, value in versions.items()), **_PLAIN)
 
     def phase(self, phase: str) -> None:
         """See :class:`Events`."""
@@ -144,16 +157,16 @@ class Terminal:
 
     def notice(self, message: str) -> None:
         """See :class:`Events`."""
-        self._console.print(message, style="yellow", highlight=False, soft_wrap=True, markup=False)
+        self._console.print(shown(message), style="yellow", **_PLAIN)
 
     def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
         """See :class:`Events`."""
         self._finish_phase()
         self._bar.stop()
         memory = f", {peak_memory_mb:.0f} MB of memory at most" if peak_memory_mb else ""
-        self._console.print(f"{clip} in {seconds:.1f} s{memory}", highlight=False, soft_wrap=True)
+        self._console.print(shown(f"{clip} in {seconds:.1f} s{memory}"), **_PLAIN)
 
     def error(self, code: str, message: str) -> None:
         """See :class:`Events`."""
         self._bar.stop()
-        Console(stderr=True).print(message, style="red", highlight=False, soft_wrap=True, markup=False)
+        Console(stderr=True).print(shown(message), style="red", **_PLAIN)

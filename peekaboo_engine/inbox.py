@@ -2,9 +2,10 @@
 """What the program at the other end of standard input asks for, one JSON object a line.
 
 ``generate`` (id, job, out) queues a job, ``cancel`` (id) ends it before or while it runs, ``free`` forgets
-the loaded model. Closing the input ends the engine: a parent that dies closes it too, so no engine outlives
-its Blender. One that is busy where it cannot listen, such as in a long step or in loading a model, is
-interrupted, and then ended.
+the loaded model. A line that is none of these is said in the log and passed over; a job under the id of one
+that waits or runs is refused. Closing the input ends the engine: a parent that dies closes it too, so no
+engine outlives its Blender. One that is busy where it cannot listen, such as in a long step or in loading a
+model, is interrupted, and then ended.
 """
 
 import _thread
@@ -14,10 +15,16 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from io import RawIOBase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from .errors import EngineError, shown
+from .job import without_controls
+from .limits import MAX_ID, MAX_LINE_BYTES, MAX_PATH
 
 INTERRUPT_SECONDS = 2.5
 """How long after the input has closed the engine goes on until it listens by itself."""
@@ -29,20 +36,31 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _possible(path: Path) -> Path:
+    if len(text := str(path)) > MAX_PATH:
+        raise ValueError(f"a path has more than {MAX_PATH} characters")
+    without_controls(text)
+    return path
+
+
+_Id = Annotated[str, Field(max_length=MAX_ID), AfterValidator(without_controls)]
+_Path = Annotated[Path, AfterValidator(_possible)]
+
+
 class Generate(_Request):
     """Make the clip of a job folder; its events carry ``id``."""
 
     request: Literal["generate"]
-    id: str
-    job: Path
-    out: Path
+    id: _Id
+    job: _Path
+    out: _Path
 
 
 class Cancel(_Request):
     """End a job; without an id, all of them."""
 
     request: Literal["cancel"]
-    id: str | None = None
+    id: _Id | None = None
 
 
 class Free(_Request):
@@ -56,9 +74,14 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discrimina
 
 
 class Inbox:
-    """The requests on standard input, read by a thread so that a cancel reaches a job that runs."""
+    """The requests on standard input, read by a thread so that a cancel reaches a job that runs.
 
-    def __init__(self):
+    Args:
+        refuse: told the id of a job that is not taken, and why, from that thread.
+    """
+
+    def __init__(self, refuse: Callable[[str, EngineError], None] = lambda *_: None):
+        self._refuse = refuse
         self._waiting: queue.SimpleQueue[Generate | Free | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._known: set[str] = set()  # jobs that wait or run
@@ -99,17 +122,23 @@ class Inbox:
         # over the lock of a buffer that a thread waits on.
         stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - it outlives this
         try:
-            for line in stdin:
-                try:
-                    self._take(_REQUEST.validate_json(line))
-                except ValidationError as error:
-                    print(f"ignored a request ({error.errors()[0]['msg']}): {line!r}", file=sys.stderr)
+            for line in _lines(stdin):
+                self._read_line(line)
         finally:
             self.close()
         time.sleep(INTERRUPT_SECONDS)  # the thread ends with the process, which is mostly before this
         _thread.interrupt_main()
         time.sleep(EXIT_SECONDS)
         os._exit(1)
+
+    def _read_line(self, line: bytes) -> None:
+        try:
+            request = _REQUEST.validate_json(line)
+        except ValidationError as error:
+            reason = error.errors(include_url=False, include_input=False)[0]["msg"]
+            print(shown(f"ignored a request ({reason}): {line[:200]!r}"), file=sys.stderr)
+        else:
+            self._take(request)
 
     def _take(self, request: Request) -> None:
         with self._lock:
@@ -118,9 +147,30 @@ class Inbox:
                 if request.id is None:
                     self._stop.set()
                 return
+            known = isinstance(request, Generate) and request.id in self._known
             if isinstance(request, Generate):
                 self._known.add(request.id)
-        self._waiting.put(request)
+        if not known:
+            self._waiting.put(request)
+        elif isinstance(request, Generate):
+            sentence = f'A job "{request.id}" waits or runs already; ask for another one under another id.'
+            self._refuse(request.id, EngineError("duplicate_job", sentence))
+
+
+def _lines(stream: RawIOBase) -> Iterator[bytes]:
+    """The lines of a stream; one that is too long is said in the log and passed over, never kept."""
+    kept, dropping = b"", False
+    while block := stream.read(MAX_LINE_BYTES):
+        *whole, rest = (kept + block).split(b"\n")
+        for line in whole:
+            if not dropping and len(line) <= MAX_LINE_BYTES:
+                yield line
+            dropping = False
+        kept = rest
+        if len(rest) > MAX_LINE_BYTES or dropping:
+            if not dropping:
+                print(f"ignored a request of more than {MAX_LINE_BYTES} bytes", file=sys.stderr)
+            kept, dropping = b"", True
 
 
 def parent_listens() -> bool:
