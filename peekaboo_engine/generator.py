@@ -5,7 +5,6 @@ import hashlib
 import json
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from . import __version__
+from .cancelling import stopping_between_blocks
 from .control import PRESETS, Steering, peekaboo
 from .control.labels import check_label_map
 from .control.spans import find_phrases
@@ -55,24 +55,16 @@ def peak_memory_mb() -> float | None:
     return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
 
 
-def check_request(job: Job, labels: np.ndarray, out: Path, entry: ModelEntry) -> None:
+def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
     """What can be known to be wrong before a model is loaded.
 
     Raises:
-        EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, options that
-            do not go together, and a folder that cannot be written.
+        EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, and options
+            that do not go together.
     """
     steering_of(job, settings_of(job, entry))
     find_phrases(job.prompt, job.phrases)
     check_label_map(labels, [subject.name for subject in job.subjects])
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise EngineError(
-            "not_written", f"{out} cannot be written ({error.strerror}); choose another folder."
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ def generate(
         labels: uint8 (num_frames, height, width).
         model: a loaded pipeline.
         events: told of phases and steps.
-        stop_if_cancelled: called after every step; raises to end the generation.
+        stop_if_cancelled: called before every block and after every step; raises to end the generation.
         clock: takes the seconds of each phase.
         preview: where to show what is being denoised, now and then; nowhere when left out.
 
@@ -171,7 +163,11 @@ def generate(
     steering = steering_of(job, settings)
     events.phase("denoise")
     try:
-        with peekaboo(pipe, labels, job.phrases, steering=steering, strengths=job.strengths), previews:
+        with (
+            peekaboo(pipe, labels, job.phrases, steering=steering, strengths=job.strengths),
+            previews,
+            stopping_between_blocks(pipe, stop_if_cancelled),
+        ):
             frames = pipe(
                 job.prompt,
                 negative_prompt=job.negative_prompt or None,
@@ -203,29 +199,44 @@ def _to_pixels(frames: np.ndarray, model: LoadedModel) -> np.ndarray:
     return (frames * 255).round().astype(np.uint8)
 
 
+def needed_bytes(job: Job) -> int:
+    """About the most that the results of a job take on disk: its frames as yuv420p, uncompressed."""
+    pixels = job.num_frames * job.height * job.width
+    return pixels * 3 // 2 + 64 * job.timing.frame_count + 2**21
+
+
 def write_result(
-    out: Path,
+    folder: Path,
     job: Job,
     labels: np.ndarray,
     frames: np.ndarray,
     model: LoadedModel,
-    events: Events,
     clock: Clock,
-) -> tuple[Path, Path]:
+    stop_if_cancelled: Callable[[], None],
+) -> None:
     """Write ``clip.mp4`` at the scene's frame rate, its middle frame as ``thumbnail.png``, and ``clip.json``.
 
     With the job's masks, ``clip.json`` holds all that is needed to make the clip again.
 
-    Returns:
-        The paths of the clip and of ``clip.json``.
+    Args:
+        folder: empty.
+        job, labels: what was asked for.
+        frames: uint8 (num_frames, height, width, 3), sRGB.
+        model, clock: what they were made with, and in what time.
+        stop_if_cancelled: called now and then; raises to end the writing.
 
     Raises:
-        EngineError: ``not_written``; then the earlier files are as they were.
+        EngineError: ``not_written``.
     """
-    clip, info = out / "clip.mp4", out / "clip.json"
+    clip = folder / "clip.mp4"
+    held = job.timing.held_frames(job.num_frames)
+    write_clip(clip, frames, held, job.timing.rate, stop_if_cancelled)
+    with replacing(folder / "thumbnail.png") as picture:
+        write_png(picture, shrink(frames[len(frames) // 2]))
     entry = model.entry
     record = {
         "job": job.model_dump(exclude_unset=True),
+        "clip_sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
         "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
         "settings": asdict(settings_of(job, entry)),
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
@@ -239,10 +250,5 @@ def write_result(
         "seconds": clock.seconds,
         "peak_memory_mb": peak_memory_mb(),
     }
-    events.phase("write")
-    with replacing(info) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        write_clip(clip, frames, job.timing.held_frames(job.num_frames), job.timing.rate)
-        with replacing(out / "thumbnail.png") as picture:
-            write_png(picture, shrink(frames[len(frames) // 2]))
-    return clip, info
+    with replacing(folder / "clip.json") as info:
+        info.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

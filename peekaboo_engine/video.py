@@ -2,14 +2,14 @@
 """Clips in and out of files, whole or not at all."""
 
 import contextlib
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import imageio.v2 as imageio
 import numpy as np
 
+from . import places
 from .errors import EngineError, one_line
 
 
@@ -20,23 +20,24 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         EngineError: ``not_written`` when the disk or the folder does not take it.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with places.replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise EngineError(
             "not_written",
             f"{path} was not written ({error.strerror or one_line(error)}); free some space or change the "
             "folder.",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
-def write_clip(path: Path, frames: np.ndarray, shown: np.ndarray, rate: Fraction) -> None:
+def write_clip(
+    path: Path,
+    frames: np.ndarray,
+    shown: np.ndarray,
+    rate: Fraction,
+    stop_if_cancelled: Callable[[], None] = lambda: None,
+) -> None:
     """Write an H.264 mp4 (yuv420p), visually lossless, and read its length back before it counts as written.
 
     Args:
@@ -44,6 +45,7 @@ def write_clip(path: Path, frames: np.ndarray, shown: np.ndarray, rate: Fraction
         frames: uint8 (frames, height, width, 3), sRGB, even height and width.
         shown: index into ``frames`` for each frame of the clip: int (clip frames,).
         rate: frames a second.
+        stop_if_cancelled: called with every frame; raises to end the writing.
 
     Raises:
         EngineError: ``not_written``.
@@ -61,9 +63,10 @@ def write_clip(path: Path, frames: np.ndarray, shown: np.ndarray, rate: Fraction
             ffmpeg_log_level="fatal",
         ) as writer:
             for index in shown:
+                stop_if_cancelled()
                 writer.append_data(frames[index])
         # ffmpeg's own failure (a full disk) does not come back through imageio.
-        written = count_frames(temporary)
+        written = count_frames(temporary, stop_if_cancelled)
         if written != len(shown):
             raise OSError(f"only {written} of {len(shown)} frames arrived on disk")
 
@@ -74,10 +77,14 @@ def read_clip(path: Path) -> np.ndarray:
         return np.stack([np.asarray(frame) for frame in reader])
 
 
-def count_frames(path: Path) -> int:
+def count_frames(path: Path, stop_if_cancelled: Callable[[], None] = lambda: None) -> int:
     """Number of frames that can be decoded; 0 for a file that is no clip."""
     try:
         with imageio.get_reader(path, format="FFMPEG") as reader:
-            return sum(1 for _ in reader)
+            count = 0
+            for _ in reader:
+                stop_if_cancelled()
+                count += 1
+            return count
     except (OSError, ValueError, IndexError, RuntimeError):
         return 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Jobs from their folders to clips, with whatever goes wrong turned into one sentence."""
 
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from . import __version__
-from .errors import EngineError
+from .drafts import Draft, check_place, drafting, writing_to
+from .errors import EngineError, shown
 from .events import Events, JsonLines
 from .inbox import Generate, Inbox
 from .job import load_job
@@ -22,7 +24,7 @@ class Worker:
 
     Args:
         placement: where and how models run.
-        previews: whether to show what is being denoised now and then, in ``preview.png`` of the job folder.
+        previews: whether to show what is being denoised now and then, in a draft's ``preview.png``.
     """
 
     def __init__(self, placement: Placement, previews: bool = False):
@@ -59,23 +61,37 @@ class Worker:
             folder: holds ``job.json`` and ``masks.npz``.
             out: takes ``clip.mp4`` and ``clip.json``; they replace earlier ones once they are whole.
             events: told of progress, and of the result or the error.
-            cancelled: asked before and after loading, after every step, and before writing.
+            cancelled: asked all the time, from another thread, too.
 
         Returns:
             Whether the clip is there.
         """
-        return reporting(events, lambda: self._run(folder, out, events, partial(_stop_if, cancelled)))
+        return reporting(events, lambda: self._run(folder, out, events, cancelled))
 
-    def _run(self, folder: Path, out: Path, events: Events, stop_if_cancelled: Callable[[], None]) -> None:
-        from .generator import Clock, check_request, peak_memory_mb, write_result
+    def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
+        from .generator import Clock, check_request, needed_bytes, peak_memory_mb
 
-        started = time.perf_counter()
-        stop_if_cancelled()
+        started, clock = time.perf_counter(), Clock()
+        _stop_if(cancelled)
         job, labels = load_job(folder)
-        entry, clock = find_model(job.model), Clock()
-        check_request(job, labels, out, entry)
-        preview = folder.resolve() / "preview.png" if self._previews else None
-        attempt = partial(self._attempt, entry, job, labels, events, stop_if_cancelled, clock, preview)
+        entry = find_model(job.model)
+        check_request(job, labels, entry)
+        with drafting(out) as draft:
+            check_place(draft, needed_bytes(job))
+            self._make(entry, job, labels, draft, events, cancelled, clock)
+        events.result(
+            clip=out.resolve() / "clip.mp4",
+            info=out.resolve() / "clip.json",
+            seconds=round(time.perf_counter() - started, 1),
+            peak_memory_mb=peak_memory_mb(),
+        )
+
+    def _make(self, entry: ModelEntry, job, labels, draft: Draft, events: Events, cancelled, clock) -> None:
+        """Generate and write, at once or, where a GPU is too small, with offloading."""
+        from .generator import write_result
+
+        preview = draft.path.resolve() / "preview.png" if self._previews else None
+        attempt = partial(self._attempt, entry, job, labels, events, cancelled, clock, preview)
         try:
             frames, model = attempt(self._placement)
         except EngineError as error:
@@ -86,22 +102,22 @@ class Worker:
             self.free()
             events.notice(f"{entry.title} does not fit into the GPU's memory; trying again with offloading.")
             frames, model = attempt(replace(self._placement, offload=True))
-        stop_if_cancelled()
-        clip, info = write_result(out, job, labels, frames, model, events, clock)
-        events.result(
-            clip=clip.resolve(),
-            info=info.resolve(),
-            seconds=round(time.perf_counter() - started, 1),
-            peak_memory_mb=peak_memory_mb(),
-        )
+        events.phase("write")
+        with writing_to(draft.out):
+            write_result(draft.path, job, labels, frames, model, clock, partial(_stop_if, cancelled))
+        _stop_if(cancelled)
+        draft.publish()
 
     def _attempt(
-        self, entry: ModelEntry, job, labels, events, stop_if_cancelled, clock, preview, placement: Placement
+        self, entry: ModelEntry, job, labels, events, cancelled, clock, preview, placement: Placement
     ):
         """Frames, and the model that made them."""
+        from .cancelling import interruptible
         from .generator import generate
 
-        model = self._load(entry, placement, events, clock)
+        stop_if_cancelled = partial(_stop_if, cancelled)
+        with interruptible(stop_if_cancelled, cancelled):
+            model = self._load(entry, placement, events, clock)
         stop_if_cancelled()
         return generate(job, labels, model, events, stop_if_cancelled, clock, preview), model
 
@@ -128,10 +144,10 @@ def reporting(events: Events, action: Callable[[], None]) -> bool:
     except KeyboardInterrupt:
         events.error("cancelled", "The generation was cancelled; nothing was written.")
     except Exception as error:  # a defect of ours or of a library: the log has the details
-        traceback.print_exc()
+        print(shown(traceback.format_exc(), lines=True), file=sys.stderr, end="")
         events.error(
             "unexpected",
-            f"The engine failed ({type(error).__name__}: {error}); please report it with the log.",
+            shown(f"The engine failed ({type(error).__name__}: {error}); please report it with the log."),
         )
     else:
         return True
