@@ -49,7 +49,7 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
 def register():
     """Give objects and scenes their ``peekaboo`` settings."""
     _register_classes()
-    bpy.types.Object.peekaboo = PointerProperty(type=PEEKABOO_PG_subject)
+    bpy.types.Object.peekaboo = PointerProperty(type=PEEKABOO_PG_subject, override=settings.IN_OVERRIDES)
     bpy.types.Scene.peekaboo = PointerProperty(type=PEEKABOO_PG_shot)
 
 

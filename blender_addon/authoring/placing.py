@@ -9,7 +9,7 @@ from mathutils import Matrix, Vector
 from ..errors import PeekabooError
 from ..shot import subjects
 
-CAN_HAVE_EXTENT = {"EMPTY", "MESH", "CURVE", "SURFACE", "FONT", "META"}
+CAN_HAVE_EXTENT = {"ARMATURE", "EMPTY", "MESH", "CURVE", "SURFACE", "FONT", "META"}
 """Types of objects whose shape can be projected."""
 
 COLUMNS = (0.0, -0.5, 0.5)

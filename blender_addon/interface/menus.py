@@ -29,6 +29,7 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout = self.layout
         layout.menu("PEEKABOO_MT_add_subject", icon="ADD")
         layout.operator("peekaboo.make_subjects", icon="EMPTY_AXIS")
+        layout.operator("peekaboo.make_subjects", text="Make Selected One Subject").together = True
         layout.operator_menu_enum("peekaboo.animate_subject", "motion", icon="ANIM")
         layout.separator()
         layout.operator("peekaboo.check_shot", icon="VIEWZOOM")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..masks.cast import SURFACED
 from ..shot import check as checking
 from ..shot import phrases, subjects
 from ..shot import prompt as prompts
@@ -68,7 +69,8 @@ def _draw_subject(layout, obj) -> None:
     column.prop(obj, "name", text="Object")
     column.prop(obj.peekaboo, "phrase")
     column.prop(obj.peekaboo, "color")
-    if obj.type == "EMPTY" and obj.instance_type != "COLLECTION":
+    has_parts = obj.instance_type == "COLLECTION" or any(child.type in SURFACED for child in obj.children)
+    if obj.type == "EMPTY" and not has_parts:
         column.prop(obj, "empty_display_type", text="Shape")
         column.prop(obj, "empty_display_size", text="Size")
     else:

@@ -83,15 +83,15 @@ def _background_sets(scene) -> list:
 class Cast:
     """Which objects are seen, and for which subject.
 
-    An object that is marked as a subject stands for itself, for its children and, an armature, for what it
-    deforms, unless they are subjects themselves. An empty stands for what Blender draws of it, but where it
-    instances a collection, or has children that a render shows, it stands for those alone.
+    An object that is marked as a subject stands for itself, for its children and parts and, an armature, for
+    what it deforms, unless they are subjects themselves. An empty stands for what Blender draws of it, but
+    where it instances a collection, or has children that a render shows, it stands for those alone.
 
     Attributes:
         roles: label k is ``roles[k - 1]``.
         owners: the marked object that each object whose surface counts is seen for.
         marked: all objects that are marked as one of the subjects.
-        drawn: those that are empties and stand for themselves.
+        drawn: empties that stand for what Blender draws of them, and the marked object each is seen for.
         objects: all that has to be evaluated, as keys.
     """
 
@@ -115,10 +115,14 @@ class Cast:
             obj: families[_family(obj)] for obj in shown if _is_ball(obj) and _family(obj) in families
         }
         owning = set(self.owners.values())
-        self.drawn = [obj for obj in self.marked if obj.type == "EMPTY" and obj not in owning]
+        self.drawn = {obj: obj for obj in self.marked if obj.type == "EMPTY" and obj not in owning}
+        for obj in shown:
+            whole = obj.peekaboo.part_of
+            if obj.type == "EMPTY" and obj not in self.owners and obj not in waiting and whole in waiting:
+                self.drawn[obj] = whole
         parents = {obj.parent for obj in self.owners} & shown
         instancers = [parent for parent in parents if parent.instance_type in ON_ELEMENTS]
-        self.objects = dict.fromkeys([*self.marked, *self.owners, *instancers])
+        self.objects = dict.fromkeys([*self.marked, *self.owners, *self.drawn, *instancers])
 
     def owner_of(self, instance):
         """The marked object that a depsgraph's instance is seen for; None for one that is no subject's.
@@ -139,7 +143,7 @@ def _instances_collection(obj) -> bool:
 
 
 def _owner(obj, marked: set):
-    """The nearest of the marked objects: the object, the armatures that deform it, its parent, theirs."""
+    """The nearest of the marked objects: the object, what it is a part of, deformed by, or a child of."""
     waiting, seen = [obj], set()
     while waiting:
         one = waiting.pop(0)
@@ -147,7 +151,8 @@ def _owner(obj, marked: set):
             return one
         seen.add(one)
         above = [modifier.object for modifier in one.modifiers if modifier.type == "ARMATURE"]
-        waiting += [other for other in (*above, one.parent) if other is not None and other not in seen]
+        above = [one.peekaboo.part_of, *above, one.parent]
+        waiting += [other for other in above if other is not None and other not in seen]
     return None
 
 

@@ -50,11 +50,14 @@ def shapes_at(cast: Cast, depsgraph, hulls: Hulls | None = None) -> list[list[Sh
 def _shapes(obj, parts: list[Triangles], cast: Cast, depsgraph, hulls: Hulls) -> Iterator[Shape]:
     """The shapes of one marked object, from its parts in world space."""
     evaluated = obj.evaluated_get(depsgraph)
-    if obj in cast.drawn:
-        matrix = None if evaluated.hide_render else _solid_matrix(evaluated)
+    for empty in (empty for empty, whole in cast.drawn.items() if whole == obj):
+        shown = empty.evaluated_get(depsgraph)
+        matrix = None if shown.hide_render else _solid_matrix(shown)
         if matrix is not None:
-            yield _empty_shape(evaluated, matrix)
-    elif parts and evaluated.peekaboo.outline == "SURFACE":
+            yield _empty_shape(shown, matrix)
+    if obj in cast.drawn and not parts:
+        return
+    if parts and evaluated.peekaboo.outline == "SURFACE":
         yield from (shapes.TriangleMesh(*part) for part in parts)
     elif parts:
         # In the object's own space a hull stays the same while the object as a whole moves

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import bpy
 from bpy.props import (
     BoolProperty,
     EnumProperty,
     FloatProperty,
     FloatVectorProperty,
     IntProperty,
+    PointerProperty,
     StringProperty,
 )
 
@@ -28,6 +30,10 @@ CONSTANT: Any = set()
 """Options of a property that cannot be keyframed, since a clip has one value of it."""
 AS_TYPED: Any = {"TEXTEDIT_UPDATE"}
 """Options of a text that takes effect with each letter, so that it is checked while it is typed."""
+
+
+IN_OVERRIDES: Any = {"LIBRARY_OVERRIDABLE"}
+"""Of a property that a library override keeps when the file is saved."""
 
 
 @dataclass(frozen=True)
@@ -278,6 +284,7 @@ SHOT: Mapping[str, Setting] = {
 SUBJECT: Mapping[str, Setting] = {
     "is_subject": Setting(
         BoolProperty(
+            override=IN_OVERRIDES,
             name="Subject",
             description="The object marks where something is in the clip",
             default=False,
@@ -286,6 +293,7 @@ SUBJECT: Mapping[str, Setting] = {
     ),
     "enabled": Setting(
         BoolProperty(
+            override=IN_OVERRIDES,
             name="Enabled",
             description="Use this subject when generating",
             default=True,
@@ -294,6 +302,7 @@ SUBJECT: Mapping[str, Setting] = {
     ),
     "phrase": Setting(
         StringProperty(
+            override=IN_OVERRIDES,
             name="Phrase",
             description="The words of the prompt that name what is here",
             options=AS_TYPED,
@@ -302,6 +311,7 @@ SUBJECT: Mapping[str, Setting] = {
     ),
     "color": Setting(
         FloatVectorProperty(
+            override=IN_OVERRIDES,
             name="Color",
             description="Color of the subject's outline and mask",
             subtype="COLOR_GAMMA",
@@ -314,6 +324,7 @@ SUBJECT: Mapping[str, Setting] = {
     ),
     "outline": Setting(
         EnumProperty(
+            override=IN_OVERRIDES,
             name="Outline",
             description="Which outline a mesh or curve gives; empties give the one that is drawn",
             items=[
@@ -324,9 +335,18 @@ SUBJECT: Mapping[str, Setting] = {
         ),
         job=("outline",),
     ),
+    "part_of": Setting(
+        PointerProperty(
+            override=IN_OVERRIDES,
+            name="Part of",
+            description="The subject that this object is a part of, as if it were its child",
+            type=bpy.types.Object,
+        )
+    ),
     # In a job it is a number for each frame, since it can be keyframed: see layout.py and restoring.py.
     "strength": Setting(
         FloatProperty(
+            override=IN_OVERRIDES,
             name="Strength",
             description="How long the subject is held in place, as a share of the whole time; can be keyed",
             subtype="FACTOR",

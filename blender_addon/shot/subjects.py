@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterable
+
+import bpy
 
 from .. import compat
 from ..errors import PeekabooError
@@ -73,6 +76,25 @@ def mark(scene, obj, phrase: str = "") -> None:
         obj.peekaboo.phrase = phrase
 
 
+def mark_as_one(scene, objects: Iterable, leader) -> None:
+    """Make several objects of a scene one subject: one of them stands in the list, the rest are its parts."""
+    mark(scene, leader)
+    leader.peekaboo.part_of = None
+    for obj in objects:
+        if obj != leader:
+            unmark(obj)
+            obj.peekaboo.part_of = leader
+
+
+def is_kept(obj) -> bool:
+    """Whether a file keeps what is set on an object: not on linked ones, and overrides that are locked."""
+    override = obj.override_library
+    return obj.is_editable and not (override is not None and override.is_system_override)
+
+
 def unmark(obj) -> None:
     """Make an object no subject any more; its phrase and colour are kept, should it become one again."""
     obj.peekaboo.is_subject = False
+    for part in bpy.data.objects:
+        if part.peekaboo.part_of == obj:
+            part.peekaboo.part_of = None

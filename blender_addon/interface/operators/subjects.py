@@ -4,7 +4,7 @@
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ...authoring import placing as authoring
 from ...errors import PeekabooError
@@ -80,20 +80,35 @@ class PEEKABOO_OT_make_subjects(bpy.types.Operator):
     bl_label = "Make Selected Subjects"
     bl_options = {"REGISTER", "UNDO"}
 
+    together: BoolProperty(
+        name="As One",
+        description="All of them are one subject, with one phrase, that the active object stands for",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context):
         """Some selected object can become a subject."""
         if not _future_subjects(context):
+            locked = any(not marking.is_kept(obj) for obj in context.selected_objects)
             cls.poll_message_set(
-                "Select empties, meshes, curves or texts that are no subjects yet, and not linked"
+                "Marks on linked objects are lost with the session: make a library override that is editable"
+                if locked
+                else "Select empties, meshes, curves, texts or armatures that are no subjects yet"
             )
             return False
         return True
 
     def execute(self, context):
         """Mark the objects."""
-        for obj in _future_subjects(context):
-            marking.mark(context.scene, obj)
+        objects = _future_subjects(context)
+        if self.together:
+            leader = context.object if context.object in objects else objects[0]
+            marking.mark_as_one(context.scene, objects, leader)
+        else:
+            for obj in objects:
+                marking.mark(context.scene, obj)
         return {"FINISHED"}
 
 
@@ -101,7 +116,7 @@ def _future_subjects(context) -> list:
     return [
         obj
         for obj in context.selected_objects
-        if obj.type in authoring.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject and obj.is_editable
+        if obj.type in authoring.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject and marking.is_kept(obj)
     ]
 
 
@@ -118,7 +133,7 @@ class PEEKABOO_OT_remove_subject(bpy.types.Operator):
         if context.object is None or not context.object.peekaboo.is_subject:
             cls.poll_message_set("Choose a subject in the list first")
             return False
-        if not context.object.is_editable:
+        if not marking.is_kept(context.object):
             cls.poll_message_set("The subject is linked from another file: make a library override of it")
             return False
         return True

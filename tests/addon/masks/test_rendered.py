@@ -449,13 +449,22 @@ def as_selection(_scene, meshes):
     return meshes
 
 
+def as_one_selection(_scene, meshes):
+    for mesh in meshes:
+        mesh.select_set(True)
+    bpy.context.view_layer.objects.active = meshes[1]
+    bpy.ops.peekaboo.make_subjects(together=True)
+    assert [mesh.peekaboo.is_subject for mesh in meshes] == [False, True, False, False]
+    return meshes[1:2]
+
+
 def as_body(_scene, meshes):
     for mesh in meshes[1:]:
         mesh.parent = meshes[0]
     return meshes[:1]
 
 
-@pytest.mark.parametrize("how", [as_children, as_rig, as_selection, as_body])
+@pytest.mark.parametrize("how", [as_children, as_rig, as_selection, as_one_selection, as_body])
 def test_a_character_of_several_meshes_is_one_subject(stage, how):
     stage.peekaboo.prompt = "a tin robot on grass"
     meshes = parts()
@@ -492,3 +501,17 @@ def test_an_armature_that_deforms_nothing_has_no_extent(stage):
     subject(bpy.context.object)
     with pytest.raises(PeekabooError, match='"Armature" is of type armature, which has no extent'):
         mask(stage)
+
+
+def test_empties_can_be_parts_and_go_with_the_subject(stage):
+    body, head = (bpy.data.objects.new(name, None) for name in ("Body", "Head"))
+    for empty, place in ((body, -1), (head, 1)):
+        empty.empty_display_type, empty.location.x = "SPHERE", place
+        stage.collection.objects.link(empty)
+    subject(body)
+    alone = np.count_nonzero(mask(stage))
+    head.peekaboo.part_of = body
+    assert np.count_nonzero(mask(stage)) == pytest.approx(2 * alone, rel=0.05)
+    subjects.unmark(body)
+    subject(body)
+    assert np.count_nonzero(mask(stage)) == alone
