@@ -12,22 +12,24 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from house import inside_blender
 
 from blender_addon.command import cli, options
-from blender_addon.command import program as headless
 
 
 def main(arguments: list[str]) -> None:
     """Make the clips; raises PeekabooError where one is missing."""
     parser = options.Parser(prog="batch_render.py", description="Make a .blend's clips without a window.")
-    if headless.runs_as_module():
+    if inside_blender.runs_as_module():
         parser.add_argument("blend", type=Path, help="the file with the shot")
     cli.add_generate(parser)
     asked = parser.parse_args(arguments)
-    if headless.runs_as_module():
-        headless.open_blend(asked.blend)
+    if inside_blender.runs_as_module():
+        inside_blender.open_blend(asked.blend)
     cli.generate(asked)
 
 
 if __name__ == "__main__":
-    headless.run_script(main)
+    inside_blender.run_script(main)

@@ -17,9 +17,9 @@ import bpy
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from house import demo_shot
+from house import demo_shot, inside_blender
 
-from blender_addon.command import program as headless
+from blender_addon.command.program import save_blend
 
 
 def add_subject(scene: Any, subject: demo_shot.DemoSubject) -> None:
@@ -68,8 +68,8 @@ def main(arguments: list[str]) -> None:
     """Make the scene in an empty file and save it under the name given."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     build(bpy.context.scene)
-    headless.save_blend(Path(arguments[0]).resolve())
+    save_blend(Path(arguments[0]).resolve())
 
 
 if __name__ == "__main__":
-    headless.run_script(main)
+    inside_blender.run_script(main)

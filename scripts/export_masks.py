@@ -21,9 +21,11 @@ import bpy
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from house import inside_blender
 
 from blender_addon.authoring import box_tracks as layouts
-from blender_addon.command import program as headless
 from blender_addon.engine import catalogue as models
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import painting as preview
@@ -34,7 +36,7 @@ from blender_addon.shot import layout as shot
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="export_masks.py", description="Write the masks of a .blend.")
-    if headless.runs_as_module():
+    if inside_blender.runs_as_module():
         parser.add_argument("blend", type=Path, help="the file whose active scene is the shot")
     parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
     parser.add_argument("--preview", type=Path, metavar="DIR", help="folder for masks.png and masks.mp4")
@@ -93,8 +95,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def main(arguments: list[str]) -> None:
     """Write what is asked for; raises PeekabooError where that fails."""
     options = parse(arguments)
-    if headless.runs_as_module():
-        headless.open_blend(options.blend)
+    if inside_blender.runs_as_module():
+        inside_blender.open_blend(options.blend)
     scene: Any = bpy.context.scene
     set_range(scene, options)
     model = options.model or scene.peekaboo.model
@@ -120,4 +122,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    headless.run_script(main)
+    inside_blender.run_script(main)

@@ -16,9 +16,12 @@ from pathlib import Path
 import bpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from house import inside_blender
 
 from blender_addon.authoring import box_tracks as layouts
-from blender_addon.command import program as headless
+from blender_addon.command.program import save_blend
 from blender_addon.engine import catalogue as models
 from blender_addon.errors import PeekabooError
 from blender_addon.shot import layout as shot
@@ -93,9 +96,9 @@ def main(arguments: list[str]) -> None:
         check(records, options)
         return
     build(records, options)
-    headless.save_blend(options.out)
+    save_blend(options.out)
     print(f"saved {options.out}", flush=True)
 
 
 if __name__ == "__main__":
-    headless.run_script(main)
+    inside_blender.run_script(main)

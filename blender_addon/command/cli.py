@@ -10,19 +10,20 @@ from typing import Any
 
 import bpy
 
-from ..engine import environment as engine_setup
-from ..engine import process as engine_client
-from ..engine import torch_builds
+from ..engine import environment, process, torch_builds
+from ..engine.orders import Order
 from ..errors import PeekabooError
-from ..making import engine_choice
+from ..making import batch, delivery, engine_choice
+from ..making import set_up as making_set_up
 from ..masks import painting as preview
 from ..shot import findings, seeds
-from ..shot import job as jobs
-from ..shot import layout as shot
-from ..takes import folders as takes
-from . import options
-from . import program as headless
+from ..shot.job import make_job
+from ..shot.layout import Layout, mapping_in_words, read_shot
+from . import options, program
 from .console import Console
+
+IDLE_SECONDS = 3600.0
+"""How long an engine may be without an order: as long as a scene takes to be read between two clips."""
 
 
 def generate(asked: argparse.Namespace, online: bool = True) -> None:
@@ -40,31 +41,30 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
     console = Console(asked.json)
     device = torch_builds.torch_device(_device(asked))
-    settings = engine_client.Settings(
-        _engine_python(asked), online, headless.IDLE_SECONDS, device, steps_back=False
-    )
+    settings = process.Settings(_engine_python(asked), online, IDLE_SECONDS, device, steps_back=False)
     try:
         with options.overridden(scenes, asked):
-            for order, result in headless.generate(_orders(scenes, asked, console), settings, console):
+            orders = (order for order, _ in _orders(scenes, asked, console))
+            for order in batch.make(orders, settings, console.say):
                 made += 1
                 console.result(
-                    f"clip {result.clip}",
+                    f"clip {order.clip.clip}",
                     "clip",
-                    scene=order.scene.name,
-                    seed=order.seed,
-                    clip=str(result.clip),
-                    info=str(result.info),
-                    seconds=result.seconds,
+                    scene=delivery.scene_of(order).name,
+                    seed=order.job["seed"],
+                    clip=str(order.clip.clip),
+                    info=str(order.clip.info),
+                    seconds=order.clip.seconds,
                 )
     finally:
         if asked.save and made:
-            headless.save_blend(Path(bpy.data.filepath))
+            program.save_blend(Path(bpy.data.filepath))
             console.result(f"saved {bpy.data.filepath}", "file", file=bpy.data.filepath)
 
 
-def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterator[headless.Order]:
+def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterator[tuple[Order, Layout]]:
     """What is to be made; folders come into being one by one, as their clips are begun."""
-    layouts = [headless.read_shot(scene, console) for scene in scenes]  # what is wrong shows before all work
+    layouts = [_read(scene, console) for scene in scenes]  # what is wrong shows before all work
     shots = [
         (scene, layout, seed)
         for scene, layout in zip(scenes, layouts, strict=True)
@@ -72,20 +72,28 @@ def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterat
     ]
     for scene, layout, seed in shots:
         folder = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
-        yield headless.Order(scene, layout, seed, folder)
+        yield delivery.order(scene, make_job(scene, layout, seed), layout.labels, folder), layout
+
+
+def _read(scene, console: Console) -> Layout:
+    return read_shot(
+        scene,
+        lambda done, total: console.say(f"masks {done}/{total}"),
+        lambda done, total: console.say(f"simulation {done}/{total}"),
+    )
 
 
 def _engine_python(asked: argparse.Namespace) -> Path:
-    return engine_client.find_python(asked.python) if asked.python else engine_choice.engine_python()
+    return process.find_python(asked.python) if asked.python else engine_choice.engine_python()
 
 
 def _device(asked: argparse.Namespace) -> str:
     return asked.device or engine_choice.device()
 
 
-def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path:
+def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path | None:
     if out is None:
-        return takes.new_folder(scene)
+        return None
     return out.resolve() / f"{bpy.path.clean_name(scene.name)}_seed_{seed}" if several else out.resolve()
 
 
@@ -98,20 +106,17 @@ def masks(asked: argparse.Namespace) -> None:
     console = Console(asked.json)
     scenes = options.chosen_scenes(asked.scene)
     with options.overridden(scenes, asked):
-        for order in _orders(scenes, asked, console):
-            job = order.folder / "job"
-            made = jobs.make_job(order.scene, order.layout, order.seed)
-            jobs.write_job(made, order.layout.labels, job)
-            pictures = order.folder / "masks"
-            drawn = preview.write_masks(order.scene, order.layout, pictures) if asked.pictures else []
+        for order, layout in _orders(scenes, asked, console):
+            scene, job, pictures = delivery.scene_of(order), order.folder / "job", order.folder / "masks"
+            drawn = preview.write_masks(scene, layout, pictures) if asked.pictures else []
             console.result(
                 f"job {job}",
                 "job",
-                scene=order.scene.name,
-                seed=order.seed,
+                scene=scene.name,
+                seed=order.job["seed"],
                 job=str(job),
                 pictures=list(map(str, drawn)),
-                warnings=_warnings(order.layout, console),
+                warnings=_warnings(layout, console),
             )
 
 
@@ -122,12 +127,12 @@ def check(asked: argparse.Namespace) -> None:
         PeekabooError: what is missing.
     """
     console, scenes = Console(asked.json), options.chosen_scenes(asked.scene)
-    ready = engine_setup.check(_engine_python(asked), _device(asked))
+    ready = environment.check(_engine_python(asked), _device(asked))
     console.result(ready, "engine", text=ready)
     for scene in scenes:
         if asked.scene or any(obj.peekaboo.is_subject for obj in scene.objects):
-            layout = shot.read_shot(scene)
-            mapping = shot.mapping_in_words(layout.timing, len(layout.labels))
+            layout = read_shot(scene)
+            mapping = mapping_in_words(layout.timing, len(layout.labels))
             console.result(
                 f'scene "{scene.name}": {mapping}',
                 "scene",
@@ -137,7 +142,7 @@ def check(asked: argparse.Namespace) -> None:
             )
 
 
-def _warnings(layout: shot.Layout, console: Console) -> list[str]:
+def _warnings(layout: Layout, console: Console) -> list[str]:
     texts = [finding.text for finding in findings.find(layout)]
     for text in texts:
         console.say(f"warning: {text}")
@@ -153,10 +158,8 @@ def set_up(asked: argparse.Namespace) -> None:
     if not bpy.app.online_access:
         raise PeekabooError("Blender may not go online: put --online-mode before --command.")
     console = Console(asked.json)
-    folder, locks = engine_choice.own_environment(), engine_setup.locks()
-    device = _device(asked)
-    task = engine_setup.Task(lambda task: engine_setup.install(task, folder, locks, device))
-    ready = headless.wait(task, console)
+    task = environment.Task(making_set_up.installation(_device(asked)))
+    ready = making_set_up.wait(task, console.say)
     console.result(ready, "engine", text=ready)
 
 
@@ -191,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns Blender's exit code."""
-    return headless.exit_code(_main, arguments)
+    return program.exit_code(_main, arguments)
 
 
 def _main(arguments: list[str]) -> None:

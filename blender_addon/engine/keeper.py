@@ -6,12 +6,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from . import process as engine_client
-from .process import Event, Hello, Settings, WarmEngine
+from . import process
+from .messages import Event, Hello
+from .process import Settings, WarmEngine
 
 
 class Keeper:
-    """Keeps at most one engine, and sees to it that those that it lets go of are gone."""
+    """Keeps at most one engine, and sees to it that those that it releases are gone."""
 
     def __init__(self):
         self.engine: WarmEngine | None = None
@@ -20,7 +21,7 @@ class Keeper:
         self._leaving: list[WarmEngine] = []
         self._started = 0
 
-    def obtain(self, settings: Settings, logs: Path) -> WarmEngine | None:
+    def get(self, settings: Settings, logs: Path) -> WarmEngine | None:
         """Give the engine, started if need be; None while an earlier one still takes memory.
 
         Args:
@@ -31,7 +32,7 @@ class Keeper:
             PeekabooError: it cannot be started.
         """
         if self.engine is not None and self._settings != settings:
-            self.let_go()
+            self.release()
         if self.engine is None and not self._leaving:
             self._started += 1
             log = logs / f"peekaboo-engine-{self._started}.log"
@@ -40,7 +41,7 @@ class Keeper:
         return self.engine
 
     def poll(self) -> list[Event]:
-        """Take what the engine says, without waiting; let go of one that is gone."""
+        """Take what the engine says, without waiting; release one that is gone."""
         if self.engine is None:
             return []
         events = self.engine.poll()
@@ -48,25 +49,25 @@ class Keeper:
             if isinstance(event, Hello):
                 self.device = event.device
         if self.engine.ended:
-            self.let_go()
+            self.release()
         return events
 
-    def let_go(self, patience: float = engine_client.CANCEL_SECONDS) -> None:
-        """Tell the engine to end; see :meth:`engine_client.EngineProcess.stop`."""
+    def release(self, patience: float = process.CANCEL_SECONDS) -> None:
+        """Tell the engine to end; see :meth:`.process.EngineProcess.stop`."""
         if self.engine is not None:
             self.engine.stop(patience)
             self._leaving.append(self.engine)
         self.engine, self.device = None, ""
 
     def reap(self) -> bool:
-        """Push on those that were let go of; returns whether all of them are gone."""
+        """Push on those that were released; returns whether all of them are gone."""
         self._leaving = [engine for engine in self._leaving if not engine.reap()]
         return not self._leaving
 
     def end(self, patience: float) -> None:
         """End all, and wait for it: at most for ``patience`` and what it takes to kill."""
-        self.let_go(patience)
+        self.release(patience)
         for engine in self._leaving:
             engine.stop(patience)
         while not self.reap():
-            time.sleep(engine_client.REAP_INTERVAL)
+            time.sleep(process.REAP_INTERVAL)

@@ -7,7 +7,7 @@ import bpy
 from bpy.props import IntProperty
 
 from .. import compat
-from ..engine.jobs import Job
+from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import engine_choice, generation, set_up
 from ..takes import strips as sequencer
@@ -24,10 +24,10 @@ class _GeneratePanel:
     def draw(self, context):
         """Draw the button, the queue, how the last clips ended, and the engine."""
         layout = self.layout
-        jobs = generation.unfinished()
-        _draw_button(layout, context, bool(jobs))
-        if jobs:
-            _draw_queue(layout, context, jobs)
+        orders = generation.unfinished()
+        _draw_button(layout, context, bool(orders))
+        if orders:
+            _draw_queue(layout, context, orders)
         else:
             _draw_missing_engine(layout, context)
         for ended in generation.outcomes():
@@ -60,10 +60,10 @@ def _draw_button(layout, context, queues: bool) -> None:
     number.prop(context.window_manager, "peekaboo_takes", text="")
 
 
-def _draw_queue(layout, context, jobs: list[Job]) -> None:
+def _draw_queue(layout, context, orders: list[Order]) -> None:
     running = generation.current()
     if running is not None:
-        if len(jobs) > 1:
+        if len(orders) > 1:
             layout.label(text=running.title)
         layout.progress(factor=running.factor, text=running.text)
         if running.notice:
@@ -71,13 +71,13 @@ def _draw_queue(layout, context, jobs: list[Job]) -> None:
         layout.operator("peekaboo.cancel", icon="CANCEL").job = running.id
         if running.preview is not None and (icon := icons.icon_of(running.preview, running.previews)):
             layout.template_icon(icon, scale=PREVIEW_SCALE)
-    waiting = [job for job in jobs if job is not running]
+    waiting = [order for order in orders if order is not running]
     if waiting:
         column = layout.column(align=True)
-        for job in waiting:
+        for order in waiting:
             row = column.row(align=True)
-            row.label(text=job.title, icon="SORTTIME")
-            row.operator("peekaboo.cancel", text="", icon="X", emboss=False).job = job.id
+            row.label(text=order.title, icon="SORTTIME")
+            row.operator("peekaboo.cancel", text="", icon="X", emboss=False).job = order.id
         layout.operator("peekaboo.cancel_all")
 
 

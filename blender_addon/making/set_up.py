@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the engine can run, as the preferences show it; and the set-up or check that is going on."""
+"""Make the engine's environment or check it: in the background, as the preferences show it, or waited for."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 import bpy
 
 from .. import windows
-from ..engine import environment as engine_setup
+from ..engine import environment
+from ..errors import PeekabooError
 from . import engine_choice
 
 POLL_SECONDS = 0.2
 LEAVE_SECONDS = 3.0
 """What a set-up gets to end in when the add-on is disabled or Blender quits."""
 
-_task: engine_setup.Task | None = None
+_task: environment.Task | None = None
 _can_cancel = False
 _text, _failed = "", False
 
@@ -39,9 +43,13 @@ def set_up() -> None:
     Raises:
         PeekabooError: the add-on runs from a checkout, whose scripts make one.
     """
-    folder, locks = engine_choice.own_environment(), engine_setup.locks()
-    device = engine_choice.device()
-    _begin("Setting up the engine", lambda task: engine_setup.install(task, folder, locks, device), True)
+    _begin("Setting up the engine", installation(engine_choice.device()), True)
+
+
+def installation(device: str) -> Callable[[environment.Task], str]:
+    """The work of making the engine's own environment, for a device; raises as :func:`set_up`."""
+    folder, locks = engine_choice.own_environment(), environment.locks()
+    return lambda task: environment.install(task, folder, locks, device)
 
 
 def check() -> None:
@@ -51,7 +59,7 @@ def check() -> None:
         PeekabooError: there is none.
     """
     python, device = engine_choice.engine_python(), engine_choice.device()
-    _begin("Checking the engine", lambda task: engine_setup.check(python, device), False)
+    _begin("Checking the engine", lambda task: environment.check(python, device), False)
 
 
 def cancel() -> None:
@@ -70,7 +78,7 @@ def _begin(text: str, work, can_be_cancelled: bool) -> None:
     global _task, _can_cancel
     _can_cancel = can_be_cancelled
     report(text, failed=False)
-    _task = engine_setup.Task(work)
+    _task = environment.Task(work)
     bpy.app.timers.register(_tick, first_interval=POLL_SECONDS, persistent=True)
 
 
@@ -79,13 +87,35 @@ def _tick() -> float | None:
     if _task is None:
         return None
     for message in _task.poll():
-        if isinstance(message, engine_setup.Ended):
+        if isinstance(message, environment.Ended):
             report(message.text, message.failed)
             _task = None
         else:
             report(message.text, failed=False)
     windows.redraw()
     return None if _task is None else POLL_SECONDS
+
+
+def wait(task: environment.Task, say: Callable[[str], None]) -> str:
+    """Wait for the end of a task, saying what it does; returns the sentence that it ends with.
+
+    Raises:
+        PeekabooError: it failed.
+    """
+    try:
+        while True:
+            for message in task.poll():
+                if isinstance(message, environment.Step):
+                    say(message.text)
+                elif message.failed:
+                    raise PeekabooError(message.text)
+                else:
+                    return message.text
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        task.cancel()
+        task.join(LEAVE_SECONDS)
+        raise
 
 
 def register():

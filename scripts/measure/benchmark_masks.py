@@ -20,8 +20,10 @@ from typing import Any
 import bpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from blender_addon.command import program as headless
+from house import inside_blender
+
 from blender_addon.shot import layout as shot
 
 FRAMES, SUBJECTS, WIDTH, HEIGHT = 250, 10, 576, 320
@@ -115,4 +117,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    headless.run_script(main)
+    inside_blender.run_script(main)

@@ -22,8 +22,10 @@ import numpy as np
 from mathutils import Euler, Matrix
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from blender_addon.command import program as headless
+from house import inside_blender
+
 from blender_addon.masks import cameras, cast, outlines, projection
 
 KINDS = ("PLAIN_AXES", "ARROWS", "SINGLE_ARROW", "CIRCLE", "CUBE", "SPHERE", "CONE", "IMAGE")
@@ -139,7 +141,7 @@ def main() -> None:
     """Measure, write, quit; called when the window stands."""
     parser = argparse.ArgumentParser(prog="measure_empties.py")
     parser.add_argument("--out", type=Path, required=True)
-    out = parser.parse_args(headless.script_arguments()).out.resolve()
+    out = parser.parse_args(inside_blender.script_arguments()).out.resolve()
     try:
         bounds, picture = measure()
         (out / "empties.json").write_text(

@@ -25,7 +25,7 @@ PROMPT, PHRASE = "a red ball on grass", "a red ball"
 TICK_SECONDS = 0.005
 SETTLE_SECONDS, BASELINE_SECONDS = 3.0, 15.0
 OURS = {
-    "making.generation": ("start", "_tick"),
+    "making.generation": ("add", "_tick"),
     "shot.check": ("advance",),
     "interface.overlay": ("_current_outlines", "_draw_bars", "_draw_lines"),
 }

@@ -20,11 +20,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
 
 import random_scenes
+from house import inside_blender
 from truth import render_labels
 
-from blender_addon.command import program as headless
 from blender_addon.masks import cameras, outlines, projection, sampling
 from blender_addon.masks.cast import Cast, Role
 
@@ -151,4 +152,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    headless.run_script(main)
+    inside_blender.run_script(main)

@@ -95,7 +95,7 @@ def scenario_takes(hands: Hands):
     yield from hands.look_through_camera()
     yield from generate(hands, count=3)
     yield from generate(hands)
-    facts: dict = {"queued": [job.request["seed"] for job in generation.unfinished()]}
+    facts: dict = {"queued": [order.job["seed"] for order in generation.unfinished()]}
     yield from until(lambda: generation.current() and generation.current().previews)
     yield from hands.picture("1-queue")
     generation.cancel(generation.unfinished()[1].id)
@@ -105,7 +105,7 @@ def scenario_takes(hands: Hands):
     bpy.ops.ed.undo_push(message="Look")
     yield from hands.picture("2-takes")
     yield from hands.press("peekaboo.retake")
-    facts["retaken"] = [job.request["seed"] for job in generation.unfinished()]
+    facts["retaken"] = [order.job["seed"] for order in generation.unfinished()]
     yield from all_done()
     facts["after_retake"] = sorted(strip_names())
     yield from hands.press("peekaboo.show_masks")

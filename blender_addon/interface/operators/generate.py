@@ -1,20 +1,47 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operators that make clips, and end that."""
 
+from collections.abc import Callable, Iterable
+
 import bpy
 from bpy.props import IntProperty, StringProperty
 
-from ...command import program as headless
+from ... import compat
+from ...engine.orders import Order
 from ...errors import PeekabooError
-from ...making import engine_choice, generation
-from ...shot import layout as shot
-from ...shot import prompt, seeds
-from ...takes import folders as takes
+from ...making import batch, delivery, engine_choice, generation
+from ...shot import prompt
+from ...takes import strips
 from .takes import OnActiveTake
 
 
-class _ListensForEscape:
-    """An operator that stays while there are jobs, for ESC to cancel the one that runs."""
+class _MakesClips:
+    """An operator that makes what its ``orders(context)`` are.
+
+    Called by a script it waits for the clips. Pressed by a user it queues them, and stays while there are
+    any, for ESC to cancel the one that is made.
+    """
+
+    orders: Callable[..., Iterable[Order]]
+
+    def execute(self, context):
+        """Wait until the clips are there."""
+        try:
+            for _ in batch.make(self.orders(context), engine_choice.engine_settings()):
+                pass
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def invoke(self, context, _event):
+        """Queue the clips, and listen for ESC while the engine works."""
+        try:
+            generation.add(self.orders(context))
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return self.listen(context)
 
     def listen(self, context):
         """Stay, unless another one does."""
@@ -37,7 +64,7 @@ class _ListensForEscape:
         return {"PASS_THROUGH"}
 
 
-class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
+class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
     """Make the clip and put it into the sequencer. Blender stays usable meanwhile; ESC cancels"""
 
     bl_idname = "peekaboo.generate"
@@ -61,46 +88,22 @@ class PEEKABOO_OT_generate(_ListensForEscape, bpy.types.Operator):
             return False
         return True
 
-    def execute(self, context):
-        """Wait until the clips are there: for scripts."""
-        try:
-            settings, scene = engine_choice.engine_settings(), context.scene
-            layout = shot.read_shot(scene)
-            orders = (
-                headless.Order(scene, layout, seed, takes.new_folder(scene))
-                for seed in seeds.seeds(scene, self.count)
-            )
-            list(headless.generate(orders, settings))
-        except PeekabooError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-    def invoke(self, context, _event):
-        """Queue the clips, and listen for ESC while the engine works."""
-        try:
-            generation.start(context.scene, self.count)
-        except PeekabooError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return self.listen(context)
+    def orders(self, context):
+        """Takes of the scene as it is."""
+        return delivery.orders_of(context.scene, self.count)
 
 
-class PEEKABOO_OT_retake(_ListensForEscape, OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_retake(_MakesClips, OnActiveTake, bpy.types.Operator):
     """Make the active take once more with a new seed; the new clip will lie above it"""
 
     bl_idname = "peekaboo.retake"
     bl_label = "Retake"
     bl_options = {"REGISTER"}  # no UNDO: see Generate
 
-    def act(self, scene, strip):
-        """Queue the clip."""
-        generation.retake(scene, strip)
-
-    def invoke(self, context, _event):
-        """Queue the clip, and listen for ESC while the engine works."""
-        ended = self.execute(context)
-        return self.listen(context) if ended == {"FINISHED"} else ended
+    def orders(self, context):
+        """The take once more."""
+        scene = compat.edited_scene(context)
+        return [delivery.order_again(scene, strips.active_take(scene), generation.seeds_of(scene))]
 
 
 class PEEKABOO_OT_cancel(bpy.types.Operator):

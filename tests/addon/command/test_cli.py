@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scenes import small_shot
 
 from blender_addon import compat
-from blender_addon.command import cli, options
-from blender_addon.command import program as headless
-from blender_addon.engine import environment as engine_setup
+from blender_addon.command import cli, options, program
+from blender_addon.command.console import Console
+from blender_addon.engine import environment
+from blender_addon.making import set_up
 from blender_addon.shot import layout as shot
 
 USAGE = 2
@@ -32,7 +33,7 @@ def blend(scene, tmp_path):
     """An open file with two shots, "Scene" and "Second"."""
     for shown in (scene, bpy.data.scenes.new("Second")):
         small_shot(shown, frames=8)
-    headless.save_blend(tmp_path / "shot.blend")
+    program.save_blend(tmp_path / "shot.blend")
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     return tmp_path / "shot.blend"
 
@@ -184,13 +185,13 @@ def test_a_file_that_was_never_saved(scene, tmp_path, capsys):
 
 
 def test_the_set_up_is_waited_for(capsys):
-    console = headless.Console()
+    console = Console()
 
     def work(task):
         task.step("Downloading torch")
         return "Ready."
 
-    assert headless.wait(engine_setup.Task(work), console) == "Ready."
+    assert set_up.wait(environment.Task(work), console.say) == "Ready."
     assert "Downloading torch" in capsys.readouterr().out
 
 

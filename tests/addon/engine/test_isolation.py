@@ -6,9 +6,9 @@ import sys
 
 import bpy
 import pytest
+from house import inside_blender
 from strangers import Traps
 
-from blender_addon.command import program as headless
 from blender_addon.engine import catalogue as models
 from blender_addon.engine import environment as engine_setup
 from blender_addon.engine import process as engine_client
@@ -88,7 +88,7 @@ def test_a_blend_that_a_script_opens_runs_nothing(scene, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(path))
     bpy.context.preferences.filepaths.use_scripts_auto_execute = True
     try:
-        headless.open_blend(path)
+        inside_blender.open_blend(path)
     finally:
         bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     assert not record.exists()

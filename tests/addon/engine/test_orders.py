@@ -10,9 +10,8 @@ import pytest
 import stand_in
 from test_process import ECHO, gone
 
-from blender_addon.engine import process as engine_client
-from blender_addon.engine.job_queue import Queue
-from blender_addon.engine.jobs import Job
+from blender_addon.engine import process
+from blender_addon.engine.orders import Order, Queue
 from blender_addon.engine.process import Settings
 from blender_addon.errors import PeekabooError
 
@@ -26,11 +25,11 @@ class Shop:
         self.folder, self.queue = folder, Queue()
         self.settings = Settings(stand_in.write(folder, stand_in.HELLO + ECHO, out=False), False, 60)
 
-    def add(self, name: str) -> Job:
-        job = Job(1, name, {"seed": 0}, self.folder / name)
-        job.folder.mkdir()
-        self.queue.add(job)
-        return job
+    def add(self, name: str) -> Order:
+        order = Order(1, name, {"seed": 0}, self.folder / name)
+        order.folder.mkdir()
+        self.queue.add(order)
+        return order
 
     def look(self):
         self.queue.advance(lambda: self.settings, self.folder)
@@ -54,13 +53,13 @@ def shop(tmp_path):
 
 
 def test_jobs_run_in_their_order_on_one_engine(shop):
-    jobs = [shop.add(name) for name in "abc"]
+    orders = [shop.add(name) for name in "abc"]
     shop.look()
     first = shop.queue.keeper.engine.process.pid
     shop.until(lambda: len(shop.queue.arrived) == 3)
-    assert shop.queue.arrived == jobs and not shop.queue.outcomes
+    assert shop.queue.arrived == orders and not shop.queue.outcomes
     assert shop.queue.keeper.engine.process.pid == first
-    assert all(job.clip.clip.is_file() and job.notice == "?" for job in jobs)
+    assert all(order.clip.clip.is_file() and order.notice == "?" for order in orders)
 
 
 def test_cancelling_the_running_one_goes_on_with_the_next(shop):
@@ -79,7 +78,7 @@ def test_waiting_jobs_are_cancelled_one_by_one_or_all(shop):
     assert shop.queue.waiting == [one, three] and not two.folder.exists()
     shop.queue.cancel_all()
     shop.until(lambda: not shop.queue.busy)
-    assert not any(job.folder.exists() for job in (running, one, three))
+    assert not any(order.folder.exists() for order in (running, one, three))
 
 
 def test_an_engine_that_dies_costs_one_job_and_the_next_one_has_a_new_engine(shop):
@@ -103,22 +102,22 @@ def test_an_engine_that_is_killed_while_it_waits_is_told_and_replaced(shop):
 
 
 def test_an_engine_that_leaves_just_when_a_job_comes_is_started_again_once(shop):
-    job = shop.add("leave")
+    order = shop.add("leave")
     shop.until(lambda: not shop.queue.busy)
-    assert job.attempts == 2
+    assert order.attempts == 2
     [text] = shop.texts()
     assert text.startswith("The engine ended with exit code 0 before the clip was done; its log is")
 
 
 def test_one_that_does_not_listen_to_a_cancel_is_ended(shop, monkeypatch):
-    monkeypatch.setattr(engine_client, "CANCEL_SECONDS", 0.2)
-    monkeypatch.setattr(engine_client, "TERMINATE_SECONDS", 0.2)
+    monkeypatch.setattr(process, "CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr(process, "TERMINATE_SECONDS", 0.2)
     body = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + stand_in.HELLO + "time.sleep(600)"
     shop.settings = Settings(stand_in.write(shop.folder, body, out=False), False, 60)
-    job = shop.add("a")
-    shop.until(lambda: shop.queue.running is job)
+    order = shop.add("a")
+    shop.until(lambda: shop.queue.running is order)
     pid = shop.queue.keeper.engine.process.pid
-    shop.queue.cancel(job)
+    shop.queue.cancel(order)
     shop.until(lambda: not shop.queue.busy and shop.queue.keeper.reap())
     assert gone(pid) and shop.texts() == ["The generation was cancelled; nothing was kept of it."]
 
@@ -138,18 +137,18 @@ def test_without_an_engine_each_job_ends_with_one_and_the_same_sentence(shop):
     def missing():
         raise PeekabooError("There is none: get one.")
 
-    jobs = [shop.add(name) for name in "ab"]
+    orders = [shop.add(name) for name in "ab"]
     while shop.queue.busy:
         shop.queue.advance(missing, shop.folder)
     assert shop.texts() == ["There is none: get one."]
-    assert not any(job.folder.exists() for job in jobs)
+    assert not any(order.folder.exists() for order in orders)
 
 
 def test_freeing_memory_ends_the_engine(shop):
     shop.add("a")
     shop.until(lambda: shop.queue.arrived)
     pid = shop.queue.keeper.engine.process.pid
-    shop.queue.keeper.let_go()
+    shop.queue.keeper.release()
     shop.until(shop.queue.keeper.reap)
     assert gone(pid) and not shop.texts()
 

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Orders: clips that wait for the engine, the one that it makes, and how they ended; imports no bpy.
+
+The engine is given one at a time, so that its end costs no more than that one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import PeekabooError
+from . import process
+from .keeper import Keeper
+from .messages import Event, Failure, Notice, Phase, Preview, Progress, Result
+from .process import Settings
+
+PHASES = {
+    "start": "Starting the engine",
+    "load": "Loading the model",
+    "denoise": "Generating",
+    "decode": "Decoding",
+    "write": "Writing the clip",
+}
+
+
+@dataclass
+class Order:
+    """A clip that waits to be made, is being made, or waits to be put into its scene.
+
+    Attributes:
+        scene: ``session_uid`` of the scene that gets the clip; an undo frees what a reference points to.
+        title: what a list shows of it.
+        job: what is asked for, as ``job.json`` states it.
+        folder: of the take; ``job/`` in it is there already.
+        frame_start: where the clip goes, if not where the job says.
+        keeps_folder: whether the folder stays if there will be no clip: the user has chosen it.
+        id: its name in the conversation with the engine.
+        phase: a key of :data:`PHASES`.
+        step: how many steps of the phase are done.
+        total: of how many; 0 while that is not known.
+        phase_began: when, in seconds of :func:`time.monotonic`.
+        attempts: how often an engine was asked for it.
+        heard: whether an engine has said anything about it.
+        preview: a picture of what is being denoised, once there is one.
+        previews: how many there were; each is in the place of the one before.
+        notice: what the engine wants the user to know.
+        clip: the result, once it is there.
+        cancelled: when it was cancelled, in seconds of :func:`time.monotonic`.
+    """
+
+    scene: int
+    title: str
+    job: dict
+    folder: Path
+    frame_start: int | None = None
+    keeps_folder: bool = False
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    phase: str = "start"
+    step: int = 0
+    total: int = 0
+    phase_began: float = field(default_factory=time.monotonic)
+    attempts: int = 0
+    heard: bool = False
+    preview: Path | None = None
+    previews: int = 0
+    notice: str = ""
+    clip: Result | None = None
+    cancelled: float | None = None
+
+    @property
+    def factor(self) -> float:
+        """How much of the denoising is done, 0..1."""
+        if self.phase in {"decode", "write"}:
+            return 1.0
+        return self.step / self.total if self.total else 0.0
+
+    @property
+    def text(self) -> str:
+        """Phase, step and time left, for the progress bar."""
+        if self.cancelled is not None:
+            return "Cancelling"
+        text = PHASES.get(self.phase, self.phase)
+        if not self.total:
+            return text
+        text = f"{text}, step {self.step} of {self.total}"
+        if not self.step:
+            return text
+        left = (time.monotonic() - self.phase_began) / self.step * (self.total - self.step)
+        return f"{text}, {duration(left)} left"
+
+    def apply(self, event: Event) -> None:
+        """Follow an event about this order."""
+        self.heard = True
+        match event:
+            case Phase(phase):
+                self.phase, self.step, self.total = phase, 0, 0
+                self.phase_began = time.monotonic()
+            case Progress(step, total):
+                self.step, self.total = step, total
+            case Preview(path):
+                self.preview, self.previews = path, self.previews + 1
+            case Notice(message):
+                self.notice = message
+            case Result():
+                self.clip = event
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an order ended.
+
+    Attributes:
+        text: a sentence for the panel.
+        failed: whether that is an error.
+        folder: of the clip, if there is one.
+    """
+
+    text: str
+    failed: bool = False
+    folder: Path | None = None
+
+
+class Queue:
+    """Orders, first come first served.
+
+    Attributes:
+        waiting: for the engine, in their order.
+        running: the one that the engine works on.
+        arrived: those whose clips wait for being put into their scenes.
+        outcomes: of the orders since the queue was last empty, and of the engine.
+    """
+
+    def __init__(self):
+        self.waiting: list[Order] = []
+        self.running: Order | None = None
+        self.arrived: list[Order] = []
+        self.outcomes: list[Outcome] = []
+        self.keeper = Keeper()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is an order that has not ended."""
+        return bool(self.waiting or self.running or self.arrived)
+
+    def add(self, order: Order) -> None:
+        """Put an order at the end."""
+        if not self.busy:
+            self.outcomes.clear()
+        self.waiting.append(order)
+
+    def cancel(self, order: Order) -> None:
+        """End an order and keep nothing of it; a clip that is there is kept."""
+        if order in self.waiting:
+            self.waiting.remove(order)
+            _discard(order)
+        elif order is self.running and order.cancelled is None:
+            order.cancelled = time.monotonic()
+            if self.keeper.engine is not None:
+                self.keeper.engine.cancel_job(order.id)
+
+    def cancel_all(self) -> None:
+        """End all orders."""
+        for order in [*self.waiting, *([self.running] if self.running else [])]:
+            self.cancel(order)
+
+    def advance(self, settings: Callable[[], Settings], logs: Path) -> list[Event]:
+        """Take in what the engine says, and give it the next order when it has none; never waits.
+
+        Args:
+            settings: gives those of the engine when one is wanted; may raise PeekabooError.
+            logs: the folder for engines' logs.
+
+        Returns:
+            What the engine has said.
+        """
+        events = self.keeper.poll()
+        for event in events:
+            self._handle(event)
+        self.keeper.reap()
+        self._release_deaf()
+        if self.running is None and self.waiting:
+            self._begin(settings, logs)
+        return events
+
+    def leave(self, patience: float) -> None:
+        """End the engine within about that many seconds, and with it all orders that have no clip yet."""
+        self.keeper.end(patience)
+        for order in [*self.waiting, *([self.running] if self.running else [])]:
+            _discard(order)
+        self.waiting, self.running = [], None
+
+    def _begin(self, settings: Callable[[], Settings], logs: Path) -> None:
+        try:
+            engine = self.keeper.get(settings(), logs)
+        except PeekabooError as error:
+            self._fail(self.waiting.pop(0), str(error))
+            return
+        if engine is not None:
+            order = self.running = self.waiting.pop(0)
+            order.attempts += 1
+            engine.generate(order.id, order.folder / "job", order.folder)
+
+    def _handle(self, event: Event) -> None:
+        order = self.running
+        about = getattr(event, "job", None)
+        if isinstance(event, Failure) and about is None:
+            self._engine_is_gone(event)
+        elif order is not None and about == order.id:
+            order.apply(event)
+            if isinstance(event, Failure):
+                self.running = None
+                self._fail(order, event.message)
+            elif order.clip is not None:
+                self.running = None
+                self.arrived.append(order)
+
+    def _engine_is_gone(self, failure: Failure) -> None:
+        order, self.running = self.running, None
+        if order is None:
+            if failure.code != "left":  # by itself, when it had nothing to do for long
+                self.outcomes.append(Outcome(failure.message, failed=True))
+        elif failure.code == "left" and not order.heard and order.attempts == 1 and order.cancelled is None:
+            self.waiting.insert(0, order)  # it left just when the order came
+        else:
+            self._fail(order, failure.message)
+
+    def _release_deaf(self) -> None:
+        """Release an engine that does not stop an order when it is asked to."""
+        order = self.running
+        if order is None or order.cancelled is None:
+            return
+        if time.monotonic() > order.cancelled + process.CANCEL_SECONDS:
+            self.keeper.release(patience=0)
+            self.running = None
+            self._fail(order, "")
+
+    def _fail(self, order: Order, message: str) -> None:
+        _discard(order)
+        if order.cancelled is not None:
+            self.outcomes.append(Outcome("The generation was cancelled; nothing was kept of it."))
+        elif all(outcome.text != message for outcome in self.outcomes):
+            self.outcomes.append(Outcome(message, failed=True))
+
+
+def _discard(order: Order) -> None:
+    if not order.keeps_folder:
+        shutil.rmtree(order.folder, ignore_errors=True)
+
+
+def duration(seconds: float) -> str:
+    """Minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a scene to orders, and from an order whose clip is there to its strip.
+
+The same steps, whether a timer looks after the engine or a command waits for it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from .. import compat
+from ..engine.orders import Order, Outcome, duration
+from ..errors import PeekabooError
+from ..shot import check, seeds
+from ..shot.job import make_job, write_job
+from ..takes import folders, strips
+
+
+def orders_of(scene, count: int = 1) -> Iterator[Order]:
+    """Order takes of a scene as it is now, each with a seed of its own.
+
+    Raises:
+        PeekabooError: what keeps the shot from being made.
+    """
+    layout = check.read_shot(scene)
+    for seed in seeds.seeds(scene, count):
+        yield order(scene, make_job(scene, layout, seed), layout.labels)
+
+
+def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
+    """Order what made a strip once more, with a new seed; the clip will lie above the strip.
+
+    Args:
+        scene: of the strip.
+        strip: a take.
+        used: seeds that other takes will have.
+
+    Raises:
+        PeekabooError: the strip does not remember how it was made.
+    """
+    job, labels = folders.read(strip)
+    used = [*used, *(strips.job_of(other)["seed"] for other in strips.takes(scene))]
+    job = job | {"seed": seeds.unused_seed(scene, used)}
+    return order(scene, job, labels, frame_start=compat.content_start(strip))
+
+
+def order(
+    scene, job: dict, labels: np.ndarray, folder: Path | None = None, frame_start: int | None = None
+) -> Order:
+    """Write what the engine is to read, and order the clip.
+
+    Args:
+        scene: that gets it.
+        job: as ``job.json`` states it.
+        labels: uint8 (frames, height, width).
+        folder: of the take, which the user has chosen; a new one of the scene's by default.
+        frame_start: where the clip goes, if not where the job says.
+
+    Raises:
+        PeekabooError: the folder cannot be written.
+    """
+    own = folder is None
+    folder = folders.new_folder(scene) if folder is None else folder
+    try:
+        write_job(job, labels, folder / "job")
+    except PeekabooError:
+        if own:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    title = f"{scene.name}, seed {job['seed']}"
+    return Order(scene.session_uid, title, job, folder, frame_start, keeps_folder=not own)
+
+
+def scene_of(order: Order):
+    """The scene that gets the clip of an order; None where it is gone."""
+    return next((scene for scene in bpy.data.scenes if scene.session_uid == order.scene), None)
+
+
+def deliver(order: Order) -> Outcome:
+    """Put the clip of an order into its scene's sequencer; returns what is to be said of it.
+
+    Raises:
+        PeekabooError: the scene is gone, or has no room for it; the clip is kept.
+    """
+    assert order.clip is not None
+    clip = order.clip.clip
+    scene = scene_of(order)
+    if scene is None:
+        raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
+    with check.no_change():
+        strip = strips.add_clip(scene, clip, order.job, order.frame_start)
+    start, end = compat.strip_range(strip)
+    owner = f' of "{scene.name}"' if len(bpy.data.scenes) > 1 else ""
+    return Outcome(
+        f"The clip is in channel {strip.channel} of the sequencer{owner}, frames {start} to {end - 1}, "
+        f"after {duration(order.clip.seconds)}.",
+        folder=order.folder,
+    )

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which part of the add-on and of the engine imports which: arrows point downward, none in a circle."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+
+import pytest
+from house.environments import ROOT
+
+# From the ground up. A room imports what is on floors below its own, and nothing beside it.
+FLOORS = {
+    "blender_addon": [
+        "errors",
+        "compat windows",
+        "engine",
+        "masks",
+        "shot",
+        "properties",
+        "authoring takes",
+        "making",
+        "command interface",
+        "__init__",
+    ],
+}
+
+
+def imports(package):
+    """What each module imports of its package, wherever in the file that stands: by dotted names."""
+    paths = {path.relative_to(ROOT).with_suffix("").parts: path for path in (ROOT / package).rglob("*.py")}
+    modules = {parts[:-1] if parts[-1] == "__init__" else parts: path for parts, path in paths.items()}
+    arrows = {}
+    for module, path in modules.items():
+        inside = module if path.name == "__init__.py" else module[:-1]
+        arrows[module] = found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [tuple(alias.name.split(".")) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = inside[: len(inside) - node.level + 1] if node.level else ()
+                base += tuple(node.module.split(".")) if node.module else ()
+                names = [(*base, alias.name) for alias in node.names]
+            for name in names:  # a module, or a name in one
+                found |= {next((known for known in (name, name[:-1]) if known in modules), module)}
+        found.discard(module)
+    return arrows
+
+
+def room(module):
+    return module[1] if len(module) > 1 else "__init__"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_arrows_point_downward(package):
+    floor_of = {name: i for i, names in enumerate(FLOORS[package]) for name in names.split()}
+    arrows = imports(package)
+    assert {room(module) for module in arrows} <= set(floor_of), "give a new room its floor"
+    up = [
+        f"{'.'.join(module)} -> {'.'.join(other)}"
+        for module, others in arrows.items()
+        for other in others
+        if room(module) != room(other) and floor_of[room(other)] >= floor_of[room(module)]
+    ]
+    assert up == []
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_modules_import_each_other_in_a_circle(package):
+    graphlib.TopologicalSorter(imports(package)).prepare()  # raises CycleError
+
+
+def test_the_engines_room_needs_no_bpy():
+    rooms = sorted(path.stem for path in (ROOT / "blender_addon" / "engine").glob("[!_]*.py"))
+    code = (
+        "".join(f"import blender_addon.engine.{name}\n" for name in rooms)
+        + "import sys; assert 'bpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
