@@ -4,8 +4,7 @@
 import bpy
 from bpy.props import IntProperty, PointerProperty
 
-from .authoring import placing
-from .shot import settings
+from .shot import settings, subjects
 
 
 def _active_index(shot):
@@ -17,7 +16,7 @@ def _active_index(shot):
 def _select_by_index(shot, index):
     obj = shot.id_data.objects[index]
     if bpy.context.mode == "OBJECT" and bpy.context.view_layer.objects.get(obj.name) == obj:
-        placing.select_only(bpy.context.view_layer, obj)
+        subjects.select_only(bpy.context.view_layer, obj)
 
 
 class PEEKABOO_PG_subject(bpy.types.PropertyGroup):

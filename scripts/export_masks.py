@@ -23,12 +23,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from house import inside_blender
+from house import inside_blender, mask_preview
 
 from blender_addon.authoring import box_tracks as layouts
 from blender_addon.engine import catalogue as models
 from blender_addon.errors import PeekabooError
-from blender_addon.masks import painting as preview
 from blender_addon.masks import projection
 from blender_addon.shot import layout as shot
 
@@ -110,7 +109,7 @@ def main(arguments: list[str]) -> None:
             records = layouts.records_of(layout, scene.peekaboo.prompt)
             with replacing(options.layout) as draft:
                 draft.write((json.dumps(records, indent=1) + "\n").encode())
-        pictures = preview.write(scene, layout, options.preview) if options.preview else ()
+        pictures = mask_preview.write(scene, layout, options.preview) if options.preview else ()
     except (OSError, RuntimeError) as error:  # Blender's own writing raises RuntimeError
         reason = error.strerror if isinstance(error, OSError) else str(error).strip().splitlines()[0]
         raise PeekabooError(

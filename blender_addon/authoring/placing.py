@@ -31,16 +31,8 @@ def add_subject(context, shape: str, size: float, location: Vector, phrase: str 
     empty.location = location
     context.collection.objects.link(empty)
     subjects.mark(context.scene, empty, phrase)
-    select_only(context.view_layer, empty)
+    subjects.select_only(context.view_layer, empty)
     return empty
-
-
-def select_only(view_layer, obj) -> None:
-    """Select an object and no other, and make it the active one."""
-    for other in view_layer.objects.selected:
-        other.select_set(False)
-    obj.select_set(True)
-    view_layer.objects.active = obj
 
 
 def distance_of_cursor(scene) -> float:

@@ -15,10 +15,11 @@ from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import batch, delivery, engine_choice
 from ..making import set_up as making_set_up
-from ..masks import painting as preview
+from ..masks import painting
 from ..shot import findings, seeds
 from ..shot.job import make_job
 from ..shot.layout import Layout, mapping_in_words, read_shot
+from ..shot.subjects import colors_of
 from . import options, program
 from .console import Console
 
@@ -108,7 +109,8 @@ def masks(asked: argparse.Namespace) -> None:
     with options.overridden(scenes, asked):
         for order, layout in _orders(scenes, asked, console):
             scene, job, pictures = delivery.scene_of(order), order.folder / "job", order.folder / "masks"
-            drawn = preview.write_masks(scene, layout, pictures) if asked.pictures else []
+            colors = colors_of(scene, [subject.name for subject in layout.subjects])
+            drawn = painting.write_masks(layout.labels, colors, pictures) if asked.pictures else []
             console.result(
                 f"job {job}",
                 "job",

@@ -67,6 +67,16 @@ def new_color(count: int) -> tuple[float, float, float]:
     return colorsys.hsv_to_rgb((FIRST_HUE + count * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
 
 
+def colors_of(scene, names: Iterable[str]) -> list[tuple[float, float, float]]:
+    """Colours of subjects, by the names of their objects: display RGB in 0..1.
+
+    Of objects that are gone, and where two are alike since a script has left them at the default, new ones.
+    """
+    objects = [scene.objects.get(name) or bpy.data.objects.get(name) for name in names]
+    colors = [tuple(obj.peekaboo.color) if obj else new_color(k) for k, obj in enumerate(objects)]
+    return colors if len(set(colors)) == len(colors) else [new_color(k) for k in range(len(colors))]
+
+
 def mark(scene, obj, phrase: str = "") -> None:
     """Make an object of a scene a subject, with a colour of its own."""
     compat.show_in_sequencers(scene)  # now, since all windows are drawn anew for it
@@ -98,3 +108,11 @@ def unmark(obj) -> None:
     for part in bpy.data.objects:
         if part.peekaboo.part_of == obj:
             part.peekaboo.part_of = None
+
+
+def select_only(view_layer, obj) -> None:
+    """Select an object and no other, and make it the active one."""
+    for other in view_layer.objects.selected:
+        other.select_set(False)
+    obj.select_set(True)
+    view_layer.objects.active = obj

@@ -10,6 +10,7 @@ from bpy_extras.io_utils import ImportHelper
 from ...authoring import box_tracks as layouts
 from ...authoring import placing as authoring
 from ...errors import PeekabooError
+from ...shot import subjects
 
 
 def _records(operator, _context, _text):
@@ -80,7 +81,7 @@ class PEEKABOO_OT_import_layout(bpy.types.Operator, ImportHelper):
             return {"CANCELLED"}
         if self.use_caption:
             scene.peekaboo.prompt = record.caption
-        authoring.select_only(context.view_layer, empty)
+        subjects.select_only(context.view_layer, empty)
         return {"FINISHED"}
 
 
