@@ -4,27 +4,35 @@
 
 def _modules() -> list:
     # here, so that the bpy-free modules import in any Python
-    from . import properties
+    from . import changes, properties
     from .command import cli
-    from .interface import icons as pictures
-    from .interface import menus, operators, overlay, panels_generate, panels_shot, panels_takes, preferences
-    from .interface import panels_subjects as panels
-    from .making import generation
-    from .making import set_up as engine_state
+    from .interface import (
+        icons,
+        menus,
+        operators,
+        overlay,
+        panels_generate,
+        panels_shot,
+        panels_subjects,
+        panels_takes,
+        preferences,
+    )
+    from .making import generation, set_up
     from .masks import stage
-    from .shot import check as checking
+    from .shot import check
 
     return [
+        changes,
         properties,
         stage,
-        preferences,
-        pictures,
+        check,
         generation,
-        engine_state,
-        checking,
+        set_up,
+        preferences,
+        icons,
         operators,
         menus,
-        panels,
+        panels_subjects,
         panels_generate,
         panels_shot,
         panels_takes,

@@ -13,11 +13,11 @@ from typing import Any
 import bpy
 import gpu
 import numpy as np
-from bpy.app.handlers import persistent
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
+from .. import changes
 from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..masks import cameras, projection
@@ -50,8 +50,6 @@ class Outlines:
 
 _cache: dict[int, tuple[tuple, Outlines | None]] = {}
 """By the ``session_uid`` of the scene: what its outlines depend on, and those."""
-_changes = 0
-"""Counts what may have changed any outline."""
 _hulls = Hulls()
 _handle: Any = None
 
@@ -121,7 +119,7 @@ def _current_outlines(context) -> Outlines | None:
     except PeekabooError:
         return None
     depsgraph = context.evaluated_depsgraph_get()
-    key = (_changes, scene.frame_current_final, width, height, context.view_layer.name)
+    key = (changes.count_of_views(), scene.frame_current_final, width, height, context.view_layer.name)
     if scene.session_uid not in _cache or _cache[scene.session_uid][0] != key:
         _cache.clear()
         made = outlines(scene, context.view_layer, depsgraph, (width, height))
@@ -208,20 +206,9 @@ def _draw_lines(segments: np.ndarray, color: tuple[float, ...], width: float) ->
     batch_for_shader(shader, "LINES", {"pos": points}).draw(shader)
 
 
-@persistent
-def _changed(*_arguments) -> None:
-    global _changes
-    _changes += 1
-
-
-_HANDLERS = ("depsgraph_update_post", "frame_change_post", "undo_post", "redo_post", "load_post")
-
-
 def register():
-    """Draw in all 3D viewports, and note when anything changes."""
+    """Draw in all 3D viewports."""
     global _handle
-    for name in _HANDLERS:
-        getattr(bpy.app.handlers, name).append(_changed)
     _handle = bpy.types.SpaceView3D.draw_handler_add(_draw, (), "WINDOW", "POST_PIXEL")
 
 
@@ -230,6 +217,4 @@ def unregister():
     global _handle
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
     _handle = None
-    for name in _HANDLERS:
-        getattr(bpy.app.handlers, name).remove(_changed)
     _cache.clear()

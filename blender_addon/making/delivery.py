@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import compat
+from .. import changes, compat
 from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
 from ..shot import check, seeds
@@ -92,7 +92,7 @@ def deliver(order: Order) -> Outcome:
     scene = scene_of(order)
     if scene is None:
         raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
-    with check.no_change():
+    with changes.updates_ignored():
         strip = strips.add_clip(scene, clip, order.job, order.frame_start)
     start, end = compat.strip_range(strip)
     owner = f' of "{scene.name}"' if len(bpy.data.scenes) > 1 else ""

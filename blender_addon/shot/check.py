@@ -14,14 +14,12 @@ processor draws, and *Generate* need not do it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import windows
+from .. import changes, windows
 from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..masks import sampling, simulations
@@ -29,7 +27,7 @@ from ..masks.cast import Cast
 from ..masks.geometry import Hulls
 from . import findings, prompt, stating, subjects
 from . import layout as shot
-from .dependencies import footing
+from .dependencies import dependencies_of
 
 PAUSE_SECONDS = 0.4
 """How long a scene has to be left alone before it is checked."""
@@ -62,17 +60,17 @@ class _Check:
     scene: int
     began: int
     plan: tuple | None = None
-    footing: tuple | None = None
+    dependencies: tuple | None = None
     frames: list[shot.Frame] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """A layout that was read before, and what it stands on."""
+    """A layout that was read before, and what it depends on."""
 
     scene: int
     changes: int
-    footing: tuple
+    dependencies: tuple
     layout: shot.Layout
 
 
@@ -83,17 +81,14 @@ _heavy: set[int] = set()
 _check: _Check | None = None
 _wanted: int | None = None
 _known: _Known | None = None
-_changes, _changed_at = 0, 0.0
-_counting = True
-"""Whether updates of a scene count as changes; those that the add-on causes itself do not."""
 _hulls = Hulls()
 
 
 def report_of(scene) -> Report | None:
     """What the last check of a scene has found, if there was one; asks for a new one after a change."""
     made_at, report = _reports.get(scene.session_uid, (-1, None))
-    if made_at != _changes and not is_heavy(scene):
-        _ask(scene.session_uid)
+    if made_at != changes.count() and not is_heavy(scene):
+        _request_check(scene.session_uid)
     return report
 
 
@@ -110,17 +105,17 @@ def check_now(scene) -> Report:
         if (time.monotonic() - begun) / len(layout.labels) < LONGEST_SECONDS:
             _heavy.discard(scene.session_uid)
     except PeekabooError as error:
-        _reports[scene.session_uid] = _changes, Report(str(error))
+        _reports[scene.session_uid] = changes.count(), Report(str(error))
     return _reports[scene.session_uid][1]
 
 
 def read_shot(scene) -> shot.Layout:
     """Read a shot as :func:`shot.read_shot` does, or take what a check has read since the last change."""
     prompt.check_prompt(scene)
-    with no_change():
+    with changes.updates_ignored():
         known = _known
-        holds = known is not None and (known.scene, known.changes) == (scene.session_uid, _changes)
-        layout = known.layout if known and holds and known.footing == footing(scene) else None
+        holds = known is not None and (known.scene, known.changes) == (scene.session_uid, changes.count())
+        layout = known.layout if known and holds and known.dependencies == dependencies_of(scene) else None
     layout = layout or _read(scene)
     shot.check_in_view(scene, layout)
     return layout
@@ -128,54 +123,28 @@ def read_shot(scene) -> shot.Layout:
 
 def _read(scene) -> shot.Layout:
     """Read a layout, which is a check too."""
-    with no_change():
+    with changes.updates_ignored():
         layout = shot.read_layout(scene, *models.model_size(scene.peekaboo.model))
-        _reports[scene.session_uid] = _changes, _report(layout)
-        _keep(scene, footing(scene), layout)
+        _reports[scene.session_uid] = changes.count(), _report(layout)
+        _remember(scene, dependencies_of(scene), layout)
     return layout
 
 
-def _keep(scene, stands_on: tuple | None, layout: shot.Layout) -> None:
+def _remember(scene, dependencies: tuple | None, layout: shot.Layout) -> None:
     global _known
-    _known = stands_on and _Known(scene.session_uid, _changes, stands_on, layout)
-
-
-@contextmanager
-def no_change() -> Iterator[None]:
-    """What is done inside changes no shot: it does not count as a change, nor does what it leaves behind.
-
-    Blender tells of changes late, and of several at once. So it is made to tell of those before, which
-    count, and of those inside, which do not.
-    """
-    global _counting
-    _tell()
-    _counting = False
-    try:
-        yield
-    finally:
-        try:
-            _tell()
-        finally:
-            _counting = True
-
-
-def _tell() -> None:
-    """Let Blender tell of all changes of what its windows show, as it would do before it draws them."""
-    windows = bpy.context.window_manager.windows
-    for layer in [window.view_layer for window in windows] or [bpy.context.view_layer]:
-        layer.update()
+    _known = dependencies and _Known(scene.session_uid, changes.count(), dependencies, layout)
 
 
 def is_pending(scene) -> bool:
     """Whether a scene has changed since its last check."""
-    return _reports.get(scene.session_uid, (-1, None))[0] != _changes
+    return _reports.get(scene.session_uid, (-1, None))[0] != changes.count()
 
 
 def _report(layout: shot.Layout) -> Report:
     return Report(findings=tuple(findings.find(layout)))
 
 
-def _ask(scene: int) -> None:
+def _request_check(scene: int) -> None:
     global _wanted
     _wanted = scene
     if not bpy.app.timers.is_registered(advance):
@@ -189,30 +158,30 @@ def advance() -> float | None:
     if scene is None:
         _check = _wanted = None
         return None
-    quiet = time.monotonic() - _changed_at
+    quiet = changes.quiet_seconds()
     if quiet < PAUSE_SECONDS or windows.is_hand_busy() or windows.is_playing():
         _check = None
         return max(BETWEEN_SECONDS, PAUSE_SECONDS - quiet)
     uid = scene.session_uid
     if _vertices(scene) > MOST_VERTICES:
-        _give_up(uid)
+        _mark_heavy(uid)
         return None
     took = 0.0
     try:
-        with no_change():
-            if _check is None or (_check.scene, _check.began) != (uid, _changes):
-                _check = _Check(uid, _changes)
+        with changes.updates_ignored():
+            if _check is None or (_check.scene, _check.began) != (uid, changes.count()):
+                _check = _Check(uid, changes.count())
             begun = time.thread_time()  # other programs make no scene heavy
-            report = _go_on(scene, _check)
+            report = _read_some_frames(scene, _check)
             took = time.thread_time() - begun
     except simulations.UnbakedError:  # to play the scene takes long
-        _give_up(uid)
+        _mark_heavy(uid)
         return None
     except PeekabooError as error:
         report = Report(str(error))
     assert _check is not None
     if report is None and took > TURN_SECONDS + LONGEST_SECONDS:
-        _give_up(uid)
+        _mark_heavy(uid)
         return None
     if report is None:
         return BETWEEN_SECONDS
@@ -231,7 +200,7 @@ def _vertices(scene) -> int:
     return sum(len(obj.evaluated_get(depsgraph).data.vertices) for obj in meshes)
 
 
-def _give_up(uid: int) -> None:
+def _mark_heavy(uid: int) -> None:
     """Check a scene no more until the user says so."""
     global _check, _wanted
     _heavy.add(uid)
@@ -239,7 +208,7 @@ def _give_up(uid: int) -> None:
     windows.redraw()
 
 
-def _go_on(scene, check: _Check) -> Report | None:
+def _read_some_frames(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
     width, height, num_frames = models.model_size(scene.peekaboo.model)
     timing = shot.timing_of(scene, num_frames)
@@ -247,7 +216,7 @@ def _go_on(scene, check: _Check) -> Report | None:
     made_by = stating.of_masks(scene.peekaboo)
     plan = (width, height, timing, [obj.session_uid for role in roles for obj in role.objects], made_by)
     if check.plan != plan:  # at the first turn, and where a script or an operator has changed settings
-        check.plan, check.footing = plan, footing(scene)
+        check.plan, check.dependencies = plan, dependencies_of(scene)
         check.frames.clear()
 
     def read(sampler: sampling.Sampler) -> None:
@@ -262,37 +231,22 @@ def _go_on(scene, check: _Check) -> Report | None:
     if len(check.frames) < num_frames:
         return None
     layout = shot.put_together(roles, timing, check.frames)
-    if check.footing == footing(scene):
-        _keep(scene, check.footing, layout)
+    if check.dependencies == dependencies_of(scene):
+        _remember(scene, check.dependencies, layout)
     return _report(layout)
-
-
-@persistent
-def _updated(_scene, _depsgraph=None) -> None:
-    """Note that a scene has changed; a change of the frame alone is none."""
-    global _changes, _changed_at
-    if _counting:
-        _changes += 1
-        _changed_at = time.monotonic()
 
 
 @persistent
 def _loaded(*_arguments) -> None:
     """Forget the scenes of the file before."""
-    global _changes, _hulls, _known
+    global _hulls, _known
     _reports.clear()
     _heavy.clear()
     _hulls, _known = Hulls(), None
-    _changes += 1
-
-
-_UPDATES = ("depsgraph_update_post", "undo_post", "redo_post")
 
 
 def register():
-    """Note when anything changes."""
-    for name in _UPDATES:
-        getattr(bpy.app.handlers, name).append(_updated)
+    """Forget what was checked when another file is opened."""
     bpy.app.handlers.load_post.append(_loaded)
 
 
@@ -302,8 +256,6 @@ def unregister():
     if bpy.app.timers.is_registered(advance):
         bpy.app.timers.unregister(advance)
     bpy.app.handlers.load_post.remove(_loaded)
-    for name in _UPDATES:
-        getattr(bpy.app.handlers, name).remove(_updated)
     _check = _wanted = _known = None
     _reports.clear()
     _heavy.clear()

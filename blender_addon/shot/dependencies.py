@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a layout that was read before stands on, so that it can be told whether it still holds.
+"""What a layout that was read before depends on, so that it can be told whether it still holds.
 
 Blender says when something changes that a window shows. That is not all that a layout depends on: markers
 bind cameras, scripts may write keyframes and say nothing, and what is hidden from the viewport is left out.
@@ -34,7 +34,7 @@ OWN = ("phrase", "outline", "strength")
 """Settings of a subject's: Blender tells when the sidebar changes them, not when a script does."""
 
 
-def footing(scene) -> tuple | None:
+def dependencies_of(scene) -> tuple | None:
     """State what a scene's layout depends on beyond what Blender tells changes of.
 
     Two that are equal, with no change told between them, stand for the same layout.

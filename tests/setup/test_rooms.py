@@ -13,7 +13,7 @@ from house.environments import ROOT
 FLOORS = {
     "blender_addon": [
         "errors",
-        "compat windows",
+        "changes compat windows",
         "engine",
         "masks",
         "shot",
