@@ -4,7 +4,7 @@
 
 def _modules() -> list:
     # here, so that the bpy-free modules import in any Python
-    from . import changes, properties
+    from . import changes, faults, properties
     from .command import cli
     from .interface import (
         icons,
@@ -22,6 +22,7 @@ def _modules() -> list:
     from .shot import check
 
     return [
+        faults,
         changes,
         properties,
         stage,

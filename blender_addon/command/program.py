@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import bpy
 
+from .. import faults
 from ..errors import PeekabooError, UsageError
 from .console import Console
+
+_log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
@@ -37,7 +41,7 @@ def exit_code(main: Callable[[list[str]], None], arguments: list[str]) -> int:
     except SystemExit as exit_:  # argparse has printed its help
         return exit_.code if isinstance(exit_.code, int) else 0
     except Exception as error:  # a fault of ours: Blender must not turn it into success
-        console.error(f"Peekaboo failed unexpectedly ({type(error).__name__}: {error}): please report it.")
+        console.error(faults.kept(_log, error))
         return 1
     return 0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import json
+import logging
 import os
 import queue
 import re
@@ -24,9 +25,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import faults
 from ..errors import PeekabooError
 from . import isolation, torch_builds
 from . import process as engine_client
+
+_log = logging.getLogger(__name__)
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 CHECK_SECONDS = 120
@@ -246,6 +250,8 @@ class Task:
         except OSError as error:
             text = f"The engine cannot be set up ({error.strerror}): make room on the disk, and try again."
             self._messages.put(Ended(text, failed=True))
+        except Exception as error:  # a fault of ours: whoever waits must learn of the end
+            self._messages.put(Ended(faults.kept(_log, error), failed=True))
 
 
 def _has_pip(python: Path) -> bool:

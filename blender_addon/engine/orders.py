@@ -187,6 +187,16 @@ class Queue:
             self._begin(settings, logs)
         return events
 
+    def abandon(self, message: str) -> None:
+        """End all orders that have no clip yet, and the engine, after a fault of ours; never waits."""
+        self.keeper.release()
+        abandoned = [*self.waiting, *([self.running] if self.running else [])]
+        self.waiting, self.running = [], None
+        for order in abandoned:
+            self._fail(order, message)
+        if not abandoned:
+            self._tell(message)
+
     def leave(self, patience: float) -> None:
         """End the engine within about that many seconds, and with it all orders that have no clip yet."""
         self.keeper.end(patience)
@@ -214,10 +224,16 @@ class Queue:
             order.apply(event)
             if isinstance(event, Failure):
                 self.running = None
-                self._fail(order, event.message)
+                self._fail(order, self._with_log(event))
             elif order.clip is not None:
                 self.running = None
                 self.arrived.append(order)
+
+    def _with_log(self, failure: Failure) -> str:
+        """The sentence of a failure; it names the log where that has a traceback, which the engine cannot."""
+        if failure.code != "unexpected" or self.keeper.engine is None:
+            return failure.message
+        return f'{failure.message.rstrip(".")}: "{self.keeper.engine.log}".'
 
     def _engine_is_gone(self, failure: Failure) -> None:
         order, self.running = self.running, None
@@ -243,7 +259,11 @@ class Queue:
         _discard(order)
         if order.cancelled is not None:
             self.outcomes.append(Outcome("The generation was cancelled; nothing was kept of it."))
-        elif all(outcome.text != message for outcome in self.outcomes):
+        else:
+            self._tell(message)
+
+    def _tell(self, message: str) -> None:
+        if all(outcome.text != message for outcome in self.outcomes):
             self.outcomes.append(Outcome(message, failed=True))
 
 

@@ -7,16 +7,19 @@ opened. Orders know their scene by ``session_uid``: an undo or a redo frees what
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import bpy
 
-from .. import windows
+from .. import faults, windows
 from ..engine.orders import Order, Outcome, Queue
 from ..errors import PeekabooError
 from . import delivery, engine_choice
+
+_log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 WATCH_SECONDS = 0.5
@@ -108,6 +111,15 @@ def _look_soon() -> None:
 
 def _tick() -> float | None:
     """Look at the queue; returns when to look again, or None when there is nothing left to look at."""
+    try:
+        return _look()
+    except Exception as error:  # a fault of ours, after which Blender would end the timer and say nothing
+        _queue.abandon(faults.kept(_log, error))
+        windows.redraw()
+        return WATCH_SECONDS
+
+
+def _look() -> float | None:
     _queue.advance(engine_choice.engine_settings, Path(bpy.app.tempdir))
     if _queue.arrived and not windows.is_hand_busy():
         order = _queue.arrived.pop(0)

@@ -12,7 +12,7 @@ from house.environments import ROOT
 # From the ground up. A room imports what is on floors below its own, and nothing beside it.
 FLOORS = {
     "blender_addon": [
-        "errors",
+        "errors faults",
         "changes compat windows",
         "engine",
         "masks",

@@ -162,3 +162,9 @@ def test_leaving_ends_all_but_clips_that_are_there(shop):
     shop.queue.leave(1)
     assert gone(pid) and done.folder.exists()
     assert not running.folder.exists() and not waiting.folder.exists()
+
+
+def test_a_fault_of_the_engines_names_its_log(shop):
+    shop.add("broken")
+    shop.until(lambda: not shop.queue.busy)
+    assert shop.texts() == [f'Report it with the log: "{shop.queue.keeper.engine.log}".']

@@ -190,6 +190,9 @@ for line in sys.stdin:
         os.kill(os.getpid(), signal.SIGKILL)
     elif request["out"].endswith("leave"):
         sys.exit()
+    elif request["out"].endswith("broken"):
+        failure = {"event": "error", "code": "unexpected", "message": "Report it with the log."}
+        print(json.dumps(failure | {"id": request["id"]}), flush=True)
     elif not request["out"].endswith("wait"):
         open(request["out"] + "/clip.mp4", "w").close()
         about = {"id": request["id"], "clip": request["out"] + "/clip.mp4", "info": "", "seconds": 1}
