@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable
+from typing import Any
 
 import bpy
 
@@ -105,7 +106,8 @@ def is_kept(obj) -> bool:
 def unmark(obj) -> None:
     """Make an object no subject any more; its phrase and colour are kept, should it become one again."""
     obj.peekaboo.is_subject = False
-    for part in bpy.data.objects:
+    objects: Any = bpy.data.objects  # the stubs know none of our properties
+    for part in objects:
         if part.peekaboo.part_of == obj:
             part.peekaboo.part_of = None
 
