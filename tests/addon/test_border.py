@@ -48,6 +48,8 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
         settings.negative_prompt = "blurry"
         settings.num_inference_steps, settings.guidance_scale = 12, 5.5
         settings.method, settings.masked_steps = "peekaboo", 4
+        settings.occluded_by_scene = settings.motion_blur = True
+        ball.peekaboo.outline = "SURFACE"
         scene.render.fps, scene.render.fps_base = 30, 1.001
         for frame, strength in ((1, 1.0), (4, 0.25)):
             ball.peekaboo.strength = strength

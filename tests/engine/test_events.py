@@ -9,6 +9,7 @@ from peekaboo_engine.events import JsonLines
 
 EVERY_EVENT = """
 from pathlib import Path
+from peekaboo_engine.errors import EngineError
 from peekaboo_engine.events import JsonLines
 print("printed by a library")
 engine = JsonLines()
@@ -22,6 +23,7 @@ job.preview(Path("take") / "preview.png")
 job.notice("The masks act until a noise level.")
 job.result(Path("take") / "clip.mp4", Path("take") / "clip.json", 41.2, 2900.0)
 job.error("unknown_model", 'There is no model "sora"; choose one of these.')
+engine.refuse("another job", EngineError("bad_job", "job.json is not a valid job; correct it."))
 engine.freed()
 """
 
@@ -33,5 +35,5 @@ def test_what_each_event_looks_like_is_agreed_with_the_addon(agree):
     assert "printed later" in run.stderr
     events = [json.loads(line) for line in lines]
     public = {name for name in vars(JsonLines) if not name.startswith("_")}
-    assert {event["event"] for event in events} == public - {"about"}
+    assert {event["event"] for event in events} == public - {"about", "refuse"}  # which send an error
     agree("events", events)
