@@ -2,14 +2,29 @@
 """Check subjects' phrases against the prompt before an engine is started; the engine has the last word."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
+
+ALIKE = str.maketrans("‘’ʼ“”‐‑", "'''\"\"--", "\u00ad\u200c\u200d\u2060\ufeff")
+"""Quotes and hyphens of one meaning; and soft hyphens and joiners, which are not seen."""
+UNSEEN_SPACE = "\u200b"
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # CJK
+)
+"""Letters of scripts without spaces between words, where a phrase may begin and end at any of them."""
+ATTACHING = UNSPACED + "\uac00-\ud7a3"
+"""And those of Korean, which writes particles onto words."""
+BEGINS = rf"(?:(?<!\w)|(?<=[{UNSPACED}])|(?=[{UNSPACED}]))"
+ENDS = rf"(?:(?!\w)|(?<=[{ATTACHING}])|(?=[{ATTACHING}]))"
 
 
 def phrase_problem(prompt: str, subjects: Sequence[tuple[str, str]]) -> str | None:
     """Say in one sentence why a subject's phrase cannot be found in the prompt, or None when all is well.
 
-    A phrase is found as whole words, in any case. One that a single subject has is its own wherever it
+    A phrase is found as whole words, in any case and spelling; the engine's ``control/wording.py`` finds the
+    same. One that a single subject has is its own wherever it
     occurs; subjects that share a phrase take its occurrences in turn.
 
     Args:
@@ -17,11 +32,11 @@ def phrase_problem(prompt: str, subjects: Sequence[tuple[str, str]]) -> str | No
         subjects: name and phrase of each subject.
     """
     claims: list[tuple[int, int, int]] = []  # start, end, subject
-    words = [tuple(phrase.lower().split()) for _, phrase in subjects]
+    words = [_key(phrase) for _, phrase in subjects]
     for index, (name, phrase) in enumerate(subjects):
         if not words[index]:
             return f'Subject "{name}" has no phrase: give it the words of the prompt that name it.'
-        places = _places(prompt, words[index])
+        places = _places(prompt, phrase)
         if not places:
             return (
                 f'The phrase "{phrase}" of subject "{name}" does not occur in the prompt "{prompt}": '
@@ -50,17 +65,53 @@ def groups(prompt: str, texts: Sequence[str]) -> list[list[int]]:
     Returns:
         Indices of phrases, by their first, of each thing.
     """
-    words = [tuple(text.lower().split()) for text in texts]
+    words = [_key(text) for text in texts]
     found: dict[object, list[int]] = {}
     for index, phrase in enumerate(words):
-        alone = words.count(phrase) == 1 or not phrase or len(_places(prompt, phrase)) != 1
+        alone = words.count(phrase) == 1 or not phrase or len(_places(prompt, texts[index])) != 1
         found.setdefault(index if alone else phrase, []).append(index)
     return list(found.values())
 
 
-def _places(prompt: str, words: tuple[str, ...]) -> list[tuple[int, int]]:
-    pattern = r"\s+".join(map(re.escape, words))
-    return [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", prompt, re.IGNORECASE)]
+def _key(phrase: str) -> tuple[str, ...]:
+    """The words of a phrase, in any case and spelling."""
+    return tuple(_spelled(phrase)[0].replace(UNSEEN_SPACE, " ").lower().split())
+
+
+def _places(prompt: str, phrase: str) -> list[tuple[int, int]]:
+    """Where a phrase stands in a prompt: ranges [start, end) of characters."""
+    spelled, starts, ends = _spelled(prompt)
+    words = [
+        rf"[\s{UNSEEN_SPACE}]*".join(f"{UNSEEN_SPACE}*".join(map(re.escape, part)) for part in word)
+        for word in (word.split(UNSEEN_SPACE) for word in _spelled(phrase)[0].split())
+    ]
+    pattern = re.compile(BEGINS + rf"[\s{UNSEEN_SPACE}]+".join(words) + ENDS, re.IGNORECASE)
+    return [
+        (starts[match.start()], ends[match.end() - 1])
+        for match in pattern.finditer(spelled)
+        if match.group() and unicodedata.category(spelled[match.end() : match.end() + 1] or " ")[0] != "M"
+    ]
+
+
+def _spelled(text: str) -> tuple[str, list[int], list[int]]:
+    """A text in one spelling of what looks alike; where each of its characters starts and ends in it."""
+    spelled, starts, ends = [], [], []
+    for start, end in pairwise(_letters(text)):
+        letter = unicodedata.normalize("NFKC", text[start:end]).translate(ALIKE)
+        spelled.append(letter)
+        starts += [start] * len(letter)
+        ends += [end] * len(letter)
+    return "".join(spelled), starts, ends
+
+
+def _letters(text: str) -> list[int]:
+    """Where the letters of a text begin, with what is composed with them, and where the last one ends."""
+    borders = [0] if text else []
+    for index in range(1, len(text)):
+        joined = unicodedata.normalize("NFC", text[borders[-1] : index + 1])
+        if not unicodedata.combining(text[index]) and len(joined) > 1:
+            borders.append(index)
+    return [*borders, len(text)]
 
 
 def _overlap(claims: list[tuple[int, int, int]], subjects: Sequence[tuple[str, str]]) -> str | None:

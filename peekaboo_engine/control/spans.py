@@ -6,13 +6,13 @@ foreground phrase "a cat" also claims every other "a" of the prompt. Offsets can
 """
 
 import itertools
-import re
 from typing import Literal
 
 import numpy as np
 
 from ..errors import EngineError
 from .labels import BACKGROUND
+from .wording import key_of, occurrences
 
 SHARED = -1
 """Label of a token that every pixel sees."""
@@ -32,8 +32,8 @@ special ones: read literally, they belong to the rest.
 def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]:
     """Find where each subject's phrase stands in the prompt.
 
-    Whole words, any case. A phrase that one subject has belongs to it wherever it occurs; subjects that share
-    a phrase take its occurrences in order.
+    Whole words, any case; see :mod:`.wording`. A phrase that one subject has belongs to it wherever it
+    occurs; subjects that share a phrase take its occurrences in order.
 
     Returns:
         For each phrase its character ranges [start, end) in ``prompt``.
@@ -42,15 +42,15 @@ def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]
         EngineError: ``empty_phrase``, ``phrase_not_in_prompt``, or ``phrases_overlap``.
     """
     found: list[list[tuple[int, int]]] = []
-    keys = [" ".join(phrase.lower().split()) for phrase in phrases]
+    keys = [key_of(phrase) for phrase in phrases]
     for index, (phrase, key) in enumerate(zip(phrases, keys, strict=True)):
         if not key:
             raise EngineError(
                 "empty_phrase",
                 f"Subject {index + 1} has no phrase; give it the words of the prompt that name it.",
             )
-        occurrences = _occurrences(prompt, key)
-        if not occurrences:
+        places = occurrences(prompt, phrase)
+        if not places:
             raise EngineError(
                 "phrase_not_in_prompt",
                 f'The phrase "{phrase}" does not occur in the prompt "{prompt}"; '
@@ -58,21 +58,16 @@ def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]
             )
         if keys.count(key) > 1:
             turn = keys[:index].count(key)
-            if turn >= len(occurrences):
+            if turn >= len(places):
                 raise EngineError(
                     "phrases_overlap",
                     f'{keys.count(key)} subjects have the phrase "{phrase}", which occurs only '
-                    f'{len(occurrences)} time(s) in the prompt "{prompt}"; give each subject its own words.',
+                    f'{len(places)} time(s) in the prompt "{prompt}"; give each subject its own words.',
                 )
-            occurrences = [occurrences[turn]]
-        found.append(occurrences)
+            places = [places[turn]]
+        found.append(places)
     _refuse_overlaps(phrases, found)
     return found
-
-
-def _occurrences(prompt: str, key: str) -> list[tuple[int, int]]:
-    words = r"\s+".join(re.escape(word) for word in key.split(" "))
-    return [match.span() for match in re.finditer(rf"(?<!\w){words}(?!\w)", prompt, flags=re.IGNORECASE)]
 
 
 def _refuse_overlaps(phrases: list[str], found: list[list[tuple[int, int]]]) -> None:
@@ -100,8 +95,8 @@ def label_tokens(tokenizer, prompt: str, phrases: list[str], special_tokens: Spe
         int64 (tokens,): 0 background, k subject k, ``SHARED`` or ``HIDDEN``.
 
     Raises:
-        EngineError: as :func:`find_phrases`; ``phrase_truncated`` for a phrase beyond the tokens that the
-            text encoder reads; ``slow_tokenizer`` for a tokenizer without character offsets.
+        EngineError: as :func:`find_phrases`; ``phrase_truncated`` for a phrase that is nowhere within the
+            tokens that the text encoder reads; ``slow_tokenizer`` for a tokenizer without character offsets.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise EngineError(
@@ -120,7 +115,7 @@ def label_tokens(tokenizer, prompt: str, phrases: list[str], special_tokens: Spe
     for index, ranges in enumerate(spans):
         for first, last in ranges:
             labels[(start < last) & (end > first)] = index + 1
-        if max(last for _, last in ranges) > end.max():
+        if min(last for _, last in ranges) > end.max():
             raise EngineError(
                 "phrase_truncated",
                 f'The phrase "{phrases[index]}" lies beyond the {length} tokens that the text encoder reads; '

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import random
+import unicodedata
 
 import numpy as np
 import pytest
@@ -61,6 +62,44 @@ def test_a_phrase_cut_from_a_prompt_is_found_where_it_was(words, data):
     assert prompt[first:last] == phrase
 
 
+SPELLINGS = [
+    ("草地上的红色的球", "红色的球", "红色的球"),
+    ("草の上の赤いボール", "赤いボール", "赤いボール"),
+    ("잔디 위의 빨간 공이 굴러간다", "빨간 공", "빨간 공"),
+    (unicodedata.normalize("NFD", "잔디 위의 빨간 공이"), "빨간 공", unicodedata.normalize("NFD", "빨간 공")),
+    ("ลูกบอลสีแดงบนหญ้า", "ลูกบอลสีแดง", "ลูกบอลสีแดง"),
+    ("ลูก\u200bบอลสีแดง", "ลูกบอล", "ลูก\u200bบอล"),
+    ("a red café\u0301 on grass", "a red café\u0301", "a red café\u0301"),
+    ("a red café on grass", "a red cafe\u0301", "a red café"),
+    ("a red cafe\u0301 on grass", "a red café", "a red cafe\u0301"),
+    ("the king’s crown", "the king's crown", "the king’s crown"),
+    ("the king's crown", "the king’s crown", "the king's crown"),
+    ("a “red” ball", 'a "red" ball', "a “red” ball"),
+    ("a red\u00a0ball", "a red ball", "a red\u00a0ball"),
+    ("a red\u200bball", "a red ball", "a red\u200bball"),
+    ("a red ball", "a red\u200bball", "a red ball"),
+    ("a red ball", "\ufeffa red ball\u200b", "a red ball"),
+    ("a snow\u00adman", "a snowman", "a snow\u00adman"),
+    ("a snow\u2011man", "a snow-man", "a snow\u2011man"),
+    ("\uff41 red ball", "a red ball", "\uff41 red ball"),
+    ("a red\nball", "a red ball", "a red\nball"),
+    ("the \ufb01sh", "fish", "\ufb01sh"),
+]
+"""Prompt, phrase, and what of the prompt that is."""
+
+
+@pytest.mark.parametrize(("prompt", "phrase", "meant"), SPELLINGS)
+def test_a_phrase_is_found_however_it_is_spelled(prompt, phrase, meant):
+    [[(first, last)]] = find_phrases(prompt, [phrase])
+    assert prompt[first:last] == meant
+
+
+def test_a_phrase_that_ends_within_what_is_read_and_comes_again_beyond_is_accepted():
+    prompt = "a red ball " + "grass " * 80 + "and a red ball"
+    labels = label_tokens(tokenizer(), prompt, ["a red ball"], "background")
+    assert np.count_nonzero(labels == 1) == 3
+
+
 def cases():
     """Prompts with the phrases of subjects: some that were thought of, and many that were not."""
     yield from (
@@ -80,6 +119,11 @@ def cases():
         ("a ball (red) [x]*", ["(red)"]),
         ("rock'n'roll", ["rock"]),
         ("赤いボール", ["赤い"]),
+        ("LEGO의 탑과 탑", ["LEGO", "탑"]),
+        ("redball and 红球 ball", ["ball", "红"]),
+        ("บี", ["บ"]),
+        ("KIRMIZI BİR TOP", ["kırmızı bir top"]),
+        *((prompt, [phrase]) for prompt, phrase, _ in SPELLINGS),
     )
     choose = random.Random(0)
     for _ in range(RANDOM_CASES):
