@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from house import inside_blender, mask_preview
 
-from blender_addon.authoring import box_tracks as layouts
-from blender_addon.engine import catalogue as models
+from blender_addon.authoring import box_tracks
+from blender_addon.engine import catalogue
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import projection
-from blender_addon.shot import layout as shot
+from blender_addon.shot.layout import Layout, check_in_view, read_layout, timing_of_each_frame
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -65,7 +65,7 @@ def marker_frame(scene: Any, name: str) -> int:
     return marker.frame
 
 
-def write(path: Path, layout: shot.Layout, span: int | None) -> None:
+def write(path: Path, layout: Layout, span: int | None) -> None:
     """Write the arrays, whole or not at all; with coverage if ``span`` says what a latent frame is."""
     arrays: dict[str, Any] = {
         "labels": layout.labels,
@@ -99,14 +99,14 @@ def main(arguments: list[str]) -> None:
     scene: Any = bpy.context.scene
     set_range(scene, options)
     model = options.model or scene.peekaboo.model
-    width, height, num_frames = models.model_size(model)
-    timing = shot.timing_of_each_frame(scene) if options.every_frame else None
-    layout = shot.read_layout(scene, width, height, num_frames, timing=timing)
-    shot.check_in_view(scene, layout)
+    width, height, num_frames = catalogue.model_size(model)
+    timing = timing_of_each_frame(scene) if options.every_frame else None
+    layout = read_layout(scene, width, height, num_frames, timing=timing)
+    check_in_view(scene, layout)
     try:
-        write(options.out, layout, models.temporal_compression(model) if options.coverage else None)
+        write(options.out, layout, catalogue.temporal_compression(model) if options.coverage else None)
         if options.layout:
-            records = layouts.records_of(layout, scene.peekaboo.prompt)
+            records = box_tracks.records_of(layout, scene.peekaboo.prompt)
             with replacing(options.layout) as draft:
                 draft.write((json.dumps(records, indent=1) + "\n").encode())
         pictures = mask_preview.write(scene, layout, options.preview) if options.preview else ()

@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from house import inside_blender
 
-from blender_addon.authoring import box_tracks as layouts
+from blender_addon.authoring import box_tracks
 from blender_addon.command.program import save_blend
-from blender_addon.engine import catalogue as models
+from blender_addon.engine import catalogue
 from blender_addon.errors import PeekabooError
-from blender_addon.shot import layout as shot
+from blender_addon.shot.layout import read_layout
 
 REQUIRED_IOU = 0.97
 CHECK_SCALE = 4
@@ -39,7 +39,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the .blend to write")
     parser.add_argument("--prompt", help="describes the clip, instead of the first record's caption")
     parser.add_argument("--phrase", help="names the subject in the prompt, instead of the record's subject")
-    parser.add_argument("--model", default=models.DEFAULT_MODEL, help="whose aspect the scene gets")
+    parser.add_argument("--model", default=catalogue.DEFAULT_MODEL, help="whose aspect the scene gets")
     parser.add_argument("--check", action="store_true", help="project all records back and compare")
     options = parser.parse_args(arguments)
     if not options.check and not (options.id and options.out):
@@ -49,7 +49,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def build(records: list[layouts.Record], options: argparse.Namespace):
+def build(records: list[box_tracks.Record], options: argparse.Namespace):
     """Start an empty file and make its scene a shot of the records; returns the scene."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     records = [
@@ -58,18 +58,18 @@ def build(records: list[layouts.Record], options: argparse.Namespace):
         )
         for record in records
     ]
-    layouts.build(bpy.context.scene, records, options.model)
+    box_tracks.build(bpy.context.scene, records, options.model)
     return bpy.context.scene
 
 
-def check(records: list[layouts.Record], options: argparse.Namespace) -> None:
+def check(records: list[box_tracks.Record], options: argparse.Namespace) -> None:
     """Print how well each record's boxes come back; raises PeekabooError below the required agreement."""
-    width, height, _ = models.model_size(options.model)
+    width, height, _ = catalogue.model_size(options.model)
     worst = []
     for record in records:
         scene = build([record], options)
-        layout = shot.read_layout(scene, CHECK_SCALE * width, CHECK_SCALE * height, len(record.boxes))
-        iou = layouts.box_iou(layouts.projected_boxes(layout)[:, 0], record.boxes)
+        layout = read_layout(scene, CHECK_SCALE * width, CHECK_SCALE * height, len(record.boxes))
+        iou = box_tracks.box_iou(box_tracks.projected_boxes(layout)[:, 0], record.boxes)
         worst.append(iou.min())
         print(f"{record.id}: mean IoU {iou.mean():.4f}, worst frame {iou.min():.4f}", flush=True)
     print(f"{len(worst)} records, worst frame {min(worst):.4f}", flush=True)
@@ -82,7 +82,7 @@ def check(records: list[layouts.Record], options: argparse.Namespace) -> None:
 def main(arguments: list[str]) -> None:
     """Write the .blend, or check the file; raises PeekabooError where that fails."""
     options = parse(arguments)
-    records = layouts.load(options.layouts)
+    records = box_tracks.load(options.layouts)
     if options.id:
         found = {record.id: record for record in records}
         for identity in options.id:

@@ -14,7 +14,7 @@ from ..engine import environment, process, torch_builds
 from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import batch, delivery, engine_choice
-from ..making import set_up as making_set_up
+from ..making.set_up import installation, wait
 from ..masks import painting
 from ..shot import findings, seeds
 from ..shot.job import make_job
@@ -160,8 +160,8 @@ def set_up(asked: argparse.Namespace) -> None:
     if not bpy.app.online_access:
         raise PeekabooError("Blender may not go online: put --online-mode before --command.")
     console = Console(asked.json)
-    task = environment.Task(making_set_up.installation(_device(asked)))
-    ready = making_set_up.wait(task, console.say)
+    task = environment.Task(installation(_device(asked)))
+    ready = wait(task, console.say)
     console.result(ready, "engine", text=ready)
 
 

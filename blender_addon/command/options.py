@@ -14,8 +14,8 @@ import bpy
 
 from ..engine import torch_builds
 from ..errors import PeekabooError, UsageError
-from ..shot import seeds as shot_seeds
 from ..shot import settings, stating
+from ..shot.seeds import SEED_LIMIT
 
 MOST_SEEDS = 1000
 """At once: a slip of the finger must not ask for millions."""
@@ -91,9 +91,9 @@ def seed_list(text: str) -> list[int]:
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f'"{text}" are no seeds, such as 4 or 1-8 or 1,3,7')
         low, high = int(first), int(last or first)
-        if high < low or high >= shot_seeds.SEED_LIMIT:
+        if high < low or high >= SEED_LIMIT:
             raise argparse.ArgumentTypeError(
-                f'"{part}" is no range of seeds, which goes up and stays below {shot_seeds.SEED_LIMIT}'
+                f'"{part}" is no range of seeds, which goes up and stays below {SEED_LIMIT}'
             )
         if high - low >= MOST_SEEDS or len(seeds) + high - low >= MOST_SEEDS:
             raise argparse.ArgumentTypeError(f'"{text}" are more than {MOST_SEEDS} seeds')

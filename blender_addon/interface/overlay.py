@@ -18,12 +18,12 @@ from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
 from .. import changes
-from ..engine import catalogue as models
+from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, projection
-from ..masks import outlines as masks
 from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
+from ..masks.outlines import occluders, shapes_at
 from ..shot import subjects
 
 LINE_WIDTH = 2.0
@@ -73,10 +73,10 @@ def outlines(scene, view_layer, depsgraph, size: tuple[int, int]) -> Outlines | 
         camera = cameras.view(
             scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, size[0] / size[1]
         )
-        shapes = masks.shapes_at(cast, depsgraph, _hulls)
+        shapes = shapes_at(cast, depsgraph, _hulls)
     except PeekabooError:  # the sentence comes when the user generates
         return None
-    hiders = masks.occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
+    hiders = occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
     labels = projection.label_map(camera, shapes, *size, hiders)
     lines = [
         (tuple(role.objects[0].peekaboo.color), border_lines(labels == label))
@@ -115,7 +115,7 @@ def picture_corners(camera: projection.Camera) -> np.ndarray:
 def _current_outlines(context) -> Outlines | None:
     scene = context.scene
     try:
-        width, height, _ = models.model_size(scene.peekaboo.model)
+        width, height, _ = catalogue.model_size(scene.peekaboo.model)
     except PeekabooError:
         return None
     depsgraph = context.evaluated_depsgraph_get()

@@ -10,7 +10,7 @@ from .. import compat
 from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import engine_choice, generation, set_up
-from ..takes import strips as sequencer
+from ..takes import strips
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence, draw_set_up
 
@@ -99,7 +99,7 @@ def _draw_colors(layout, context) -> None:
     """Offer to show clips in their own colours, where the scene's view transform changes them."""
     scene = compat.edited_scene(context)
     view = scene.view_settings.view_transform
-    if view != "Standard" and sequencer.takes(scene):
+    if view != "Standard" and strips.takes(scene):
         draw_sentence(layout, context, f"The view transform {view} changes the colors of clips.", "ERROR")
         layout.operator("peekaboo.standard_view", text="Set to Standard")
 

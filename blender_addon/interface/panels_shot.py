@@ -6,9 +6,9 @@ from __future__ import annotations
 import bpy
 from bl_ui.utils import PresetPanel
 
-from ..engine import catalogue as models
+from ..engine import catalogue
 from ..errors import PeekabooError
-from ..shot import layout as shot
+from ..shot.layout import mapping_in_words, timing_of
 from .operators.presets import SUBFOLDER
 from .sidebar import SidebarPanel, draw_sentence
 
@@ -39,9 +39,9 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
         layout.use_property_decorate = False
         layout.prop(settings, "model")
         try:
-            facts = " · ".join(models.describe(settings.model))
-            num_frames = models.model_size(settings.model)[2]
-            mapping = shot.mapping_in_words(shot.timing_of(context.scene, num_frames), num_frames)
+            facts = " · ".join(catalogue.describe(settings.model))
+            num_frames = catalogue.model_size(settings.model)[2]
+            mapping = mapping_in_words(timing_of(context.scene, num_frames), num_frames)
         except PeekabooError as error:
             draw_sentence(layout, context, str(error), "ERROR")
         else:

@@ -6,9 +6,8 @@ from __future__ import annotations
 import bpy
 
 from ..masks.cast import SURFACED
-from ..shot import check as checking
-from ..shot import phrases, subjects
-from ..shot import prompt as prompts
+from ..shot import check, phrases, subjects
+from ..shot.prompt import prompt_problem
 from .sidebar import SidebarPanel, draw_sentence
 
 
@@ -90,7 +89,7 @@ class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
         """Draw the prompt, and what is wrong with it and the phrases."""
         layout, shot = self.layout, context.scene.peekaboo
         layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
-        if problem := prompts.prompt_problem(context.scene):
+        if problem := prompt_problem(context.scene):
             draw_sentence(layout, context, problem, "ERROR")
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
 
@@ -106,14 +105,14 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
         if not subjects.marked(scene):
             layout.label(text="Add a subject first", icon="INFO")
             return
-        report, heavy = checking.report_of(scene), checking.is_heavy(scene)
-        if heavy and checking.is_pending(scene):
+        report, heavy = check.report_of(scene), check.is_heavy(scene)
+        if heavy and check.is_pending(scene):
             layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         column = layout.column()
         if report is None:
             column.label(text="Too heavy to be checked in passing" if heavy else "Looking at the shot…")
             return
-        column.active = not checking.is_pending(scene)
+        column.active = not check.is_pending(scene)
         if report.problem:
             draw_sentence(column, context, report.problem, "ERROR")
         for finding in report.findings:

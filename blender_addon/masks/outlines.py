@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PeekabooError
-from . import solids as shapes
+from . import solids
 from .cast import SURFACED, Cast, Role
 from .geometry import Hulls, Triangles, triangles_of
 from .projection import Shape
@@ -58,14 +58,14 @@ def _shapes(obj, parts: list[Triangles], cast: Cast, depsgraph, hulls: Hulls) ->
     if obj in cast.drawn and not parts:
         return
     if parts and evaluated.peekaboo.outline == "SURFACE":
-        yield from (shapes.TriangleMesh(*part) for part in parts)
+        yield from (solids.TriangleMesh(*part) for part in parts)
     elif parts:
         # In the object's own space a hull stays the same while the object as a whole moves
         matrix = _solid_matrix(evaluated)
         matrix = np.eye(4) if matrix is None else matrix
         to_local = np.linalg.inv(matrix)
         hull = hulls.hull(obj.name, np.vstack([_transform(part.vertices, to_local) for part in parts]))
-        yield shapes.TriangleMesh(*_in_world(hull, matrix))
+        yield solids.TriangleMesh(*_in_world(hull, matrix))
     elif obj.type not in SURFACED and obj not in cast.owners.values() and not evaluated.hide_render:
         kind = obj.bl_rna.properties["type"].enum_items[obj.type].name.lower()
         raise PeekabooError(
@@ -86,9 +86,9 @@ def outer_points(obj, depsgraph) -> np.ndarray:
     cast = Cast(depsgraph.scene.original, [Role((obj,))])
     points = [np.empty((0, 3))]
     for shape in chain.from_iterable(shapes_at(cast, depsgraph)):
-        if isinstance(shape, shapes.TriangleMesh):
+        if isinstance(shape, solids.TriangleMesh):
             points.append(shape.vertices)
-        elif isinstance(shape, shapes.Solid | shapes.Plate):
+        elif isinstance(shape, solids.Solid | solids.Plate):
             points.append(shape.bounds[:, :3] / shape.bounds[:, 3:])
     return np.vstack(points)
 
@@ -102,7 +102,7 @@ def occluders(depsgraph, cast: Cast) -> Iterator[Shape]:
     """
     for owner, part in _surfaces(depsgraph, cast, subjects=False):
         assert owner is None
-        yield shapes.TriangleMesh(*part)
+        yield solids.TriangleMesh(*part)
 
 
 def _surfaces(depsgraph, cast: Cast, subjects: bool = True) -> Iterator[tuple[Any, Triangles]]:
@@ -176,21 +176,21 @@ def _empty_shape(obj, matrix: np.ndarray) -> Shape:
     size = obj.empty_display_size
     match obj.empty_display_type:
         case "SPHERE":
-            return shapes.ellipsoid(matrix, size)
+            return solids.ellipsoid(matrix, size)
         case "CIRCLE":
-            return shapes.disc(matrix, size)
+            return solids.disc(matrix, size)
         case "CONE":
-            return shapes.pyramid(matrix, size, 2 * size)
+            return solids.pyramid(matrix, size, 2 * size)
         case "IMAGE":
             width, height = _image_size(obj)
             left, bottom = obj.empty_image_offset[0] * width, obj.empty_image_offset[1] * height
-            return shapes.rectangle(matrix, left, bottom, left + width, bottom + height)
+            return solids.rectangle(matrix, left, bottom, left + width, bottom + height)
         case "ARROWS":
-            return shapes.box(matrix, (0, 0, 0), (size, size, size))
+            return solids.box(matrix, (0, 0, 0), (size, size, size))
         case "SINGLE_ARROW":
-            return shapes.box(matrix, (-SHAFT * size, -SHAFT * size, 0), (SHAFT * size, SHAFT * size, size))
+            return solids.box(matrix, (-SHAFT * size, -SHAFT * size, 0), (SHAFT * size, SHAFT * size, size))
         case _:  # CUBE, PLAIN_AXES
-            return shapes.box(matrix, (-size, -size, -size), (size, size, size))
+            return solids.box(matrix, (-size, -size, -size), (size, size, size))
 
 
 def _image_size(obj) -> tuple[float, float]:

@@ -20,14 +20,14 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .. import changes, windows
-from ..engine import catalogue as models
+from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import sampling, simulations
 from ..masks.cast import Cast
 from ..masks.geometry import Hulls
 from . import findings, prompt, stating, subjects
-from . import layout as shot
 from .dependencies import dependencies_of
+from .layout import Frame, Layout, check_in_view, put_together, read_frame, read_layout, timing_of
 
 PAUSE_SECONDS = 0.4
 """How long a scene has to be left alone before it is checked."""
@@ -61,7 +61,7 @@ class _Check:
     began: int
     plan: tuple | None = None
     dependencies: tuple | None = None
-    frames: list[shot.Frame] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class _Known:
     scene: int
     changes: int
     dependencies: tuple
-    layout: shot.Layout
+    layout: Layout
 
 
 _reports: dict[int, tuple[int, Report]] = {}
@@ -109,28 +109,28 @@ def check_now(scene) -> Report:
     return _reports[scene.session_uid][1]
 
 
-def read_shot(scene) -> shot.Layout:
-    """Read a shot as :func:`shot.read_shot` does, or take what a check has read since the last change."""
+def read_shot(scene) -> Layout:
+    """Read a shot as :func:`.layout.read_shot` does, or take what a check has read since the last change."""
     prompt.check_prompt(scene)
     with changes.updates_ignored():
         known = _known
         holds = known is not None and (known.scene, known.changes) == (scene.session_uid, changes.count())
         layout = known.layout if known and holds and known.dependencies == dependencies_of(scene) else None
     layout = layout or _read(scene)
-    shot.check_in_view(scene, layout)
+    check_in_view(scene, layout)
     return layout
 
 
-def _read(scene) -> shot.Layout:
+def _read(scene) -> Layout:
     """Read a layout, which is a check too."""
     with changes.updates_ignored():
-        layout = shot.read_layout(scene, *models.model_size(scene.peekaboo.model))
+        layout = read_layout(scene, *catalogue.model_size(scene.peekaboo.model))
         _reports[scene.session_uid] = changes.count(), _report(layout)
         _remember(scene, dependencies_of(scene), layout)
     return layout
 
 
-def _remember(scene, dependencies: tuple | None, layout: shot.Layout) -> None:
+def _remember(scene, dependencies: tuple | None, layout: Layout) -> None:
     global _known
     _known = dependencies and _Known(scene.session_uid, changes.count(), dependencies, layout)
 
@@ -140,7 +140,7 @@ def is_pending(scene) -> bool:
     return _reports.get(scene.session_uid, (-1, None))[0] != changes.count()
 
 
-def _report(layout: shot.Layout) -> Report:
+def _report(layout: Layout) -> Report:
     return Report(findings=tuple(findings.find(layout)))
 
 
@@ -210,8 +210,8 @@ def _mark_heavy(uid: int) -> None:
 
 def _read_some_frames(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
-    width, height, num_frames = models.model_size(scene.peekaboo.model)
-    timing = shot.timing_of(scene, num_frames)
+    width, height, num_frames = catalogue.model_size(scene.peekaboo.model)
+    timing = timing_of(scene, num_frames)
     roles = subjects.roles_of(scene)
     made_by = stating.of_masks(scene.peekaboo)
     plan = (width, height, timing, [obj.session_uid for role in roles for obj in role.objects], made_by)
@@ -223,14 +223,14 @@ def _read_some_frames(scene, check: _Check) -> Report | None:
         until = time.monotonic() + TURN_SECONDS
         while len(check.frames) < num_frames:
             at = timing.scene_frames[len(check.frames)]
-            check.frames.append(shot.read_frame(sampler, at, width, height))
+            check.frames.append(read_frame(sampler, at, width, height))
             if time.monotonic() > until:
                 break
 
     sampling.sample(scene, roles, timing.scene_frames, read, _hulls)
     if len(check.frames) < num_frames:
         return None
-    layout = shot.put_together(roles, timing, check.frames)
+    layout = put_together(roles, timing, check.frames)
     if check.dependencies == dependencies_of(scene):
         _remember(scene, check.dependencies, layout)
     return _report(layout)

@@ -13,12 +13,12 @@ import bpy
 import numpy as np
 
 from .. import compat
-from ..engine import catalogue as models
+from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, sampling, simulations
 from ..masks.cast import Cast
-from . import layout as shot
 from . import stating, subjects
+from .layout import timing_of
 
 MOST_KEYFRAMES = 20_000
 """Of a file with more, it takes too long to tell whether one has changed."""
@@ -47,8 +47,8 @@ def dependencies_of(scene) -> tuple | None:
     if layer is None or keyframes is None:
         return None
     try:
-        width, height, num_frames = models.model_size(scene.peekaboo.model)
-        timing = shot.timing_of(scene, num_frames)
+        width, height, num_frames = catalogue.model_size(scene.peekaboo.model)
+        timing = timing_of(scene, num_frames)
         cast = Cast(scene, subjects.roles_of(scene))
         seen_by = [cameras.camera_at(scene, time) for time in timing.scene_frames]
     except PeekabooError:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..masks import projection
-from . import layout as shot
+from .layout import Layout, Timing
 
 CELL = 8
 """Width and height, in pixels of the clip, of a cell of the grid that a model computes on at its finest."""
@@ -43,7 +43,7 @@ class Finding:
         return f'"{self.subject}" {TEXTS[self.kind].format(frames=_in_words(self.ranges))}.'
 
 
-def find(layout: shot.Layout) -> list[Finding]:
+def find(layout: Layout) -> list[Finding]:
     """Look for what may disappoint in a layout, subject by subject."""
     shares = _scene_frames(layout.timing, len(layout.labels))
     findings = []
@@ -67,7 +67,7 @@ def _kinds(mask: np.ndarray) -> dict[str, np.ndarray]:
     return {"UNSEEN": ~seen, "CUT": cut, "SMALL": seen & (largest < FILLED)}
 
 
-def _scene_frames(timing: shot.Timing, count: int) -> list[tuple[int, int]]:
+def _scene_frames(timing: Timing, count: int) -> list[tuple[int, int]]:
     """First and last of the scene frames for which each of a model's frames is held."""
     starts = [-(-i * timing.frame_count // count) for i in range(count + 1)]  # rounded up
     return [

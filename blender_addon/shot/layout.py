@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..engine import catalogue as models
+from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import sampling, simulations
 from ..masks.cast import Role
@@ -210,6 +210,6 @@ def read_shot(
         PeekabooError: what keeps the shot from being made.
     """
     prompt.check_prompt(scene)
-    layout = read_layout(scene, *models.model_size(scene.peekaboo.model), on_frame, on_play=on_play)
+    layout = read_layout(scene, *catalogue.model_size(scene.peekaboo.model), on_frame, on_play=on_play)
     check_in_view(scene, layout)
     return layout

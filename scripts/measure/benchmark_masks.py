@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from house import inside_blender
 
-from blender_addon.shot import layout as shot
+from blender_addon.shot.layout import read_layout
 
 FRAMES, SUBJECTS, WIDTH, HEIGHT = 250, 10, 576, 320
 KINDS = ("CUBE", "SPHERE")
@@ -79,12 +79,12 @@ def measure(heavy: bool) -> dict[str, float]:
         scene.frame_set(frame)
     bare = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    layout = shot.read_layout(scene, WIDTH, HEIGHT, FRAMES)
+    layout = read_layout(scene, WIDTH, HEIGHT, FRAMES)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024 - layout.labels.nbytes
     seconds, processor = [], []
     for _ in range(REPEATS):
         wall, cpu = time.perf_counter(), time.process_time()
-        shot.read_layout(scene, WIDTH, HEIGHT, FRAMES)
+        read_layout(scene, WIDTH, HEIGHT, FRAMES)
         seconds.append(time.perf_counter() - wall)
         processor.append(time.process_time() - cpu)
     masks = min(seconds)  # the least disturbed by whatever else the machine does

@@ -5,9 +5,9 @@ import math
 
 import bpy
 
-from blender_addon.shot import job as jobs
-from blender_addon.shot import layout as shot
 from blender_addon.shot import seeds
+from blender_addon.shot.job import make_job, write_job
+from blender_addon.shot.layout import read_shot
 
 PROMPT = "a red ball and a blue cube on grass"
 
@@ -63,7 +63,7 @@ def small_shot(scene, frames=4):
 
 def write_shot(scene, folder):
     """Read a scene and write its job folder; returns the job."""
-    layout = shot.read_shot(scene)
-    job = jobs.make_job(scene, layout, *seeds.seeds(scene))
-    jobs.write_job(job, layout.labels, folder)
+    layout = read_shot(scene)
+    job = make_job(scene, layout, *seeds.seeds(scene))
+    write_job(job, layout.labels, folder)
     return job

@@ -5,13 +5,13 @@ import demo_scene
 import numpy as np
 from house import demo_shot
 
-from blender_addon.shot import layout as shot
 from blender_addon.shot import prompt
+from blender_addon.shot.layout import read_layout
 
 
 def test_the_cube_passes_behind_the_ball_and_both_stay_in_view(scene):
     demo_scene.build(scene)
-    labels = shot.read_layout(scene, 288, 160, 16).labels
+    labels = read_layout(scene, 288, 160, 16).labels
     ball, cube = ((labels == label).sum(axis=(1, 2)) for label in (1, 2))
     assert ball.min() > 0.05 * 288 * 160
     assert cube.min() > 0

@@ -5,7 +5,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from blender_addon.engine import process as engine_client
+from blender_addon.engine import process
 
 SIZE = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 ENGINE_TESTS = Path(__file__).resolve().parent.parent / "engine"
@@ -15,7 +15,7 @@ def save(folder: Path) -> Path:
     """Save the engine tests' pipeline as a diffusers folder of a stated size."""
     subprocess.run(
         [
-            engine_client.find_python(),
+            process.find_python(),
             "-c",
             "import sys, tiny_models; tiny_models.pipeline().save_pretrained(sys.argv[1])",
             folder,

@@ -7,8 +7,7 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ...authoring import box_tracks as layouts
-from ...authoring import placing as authoring
+from ...authoring import box_tracks, placing
 from ...errors import PeekabooError
 from ...shot import subjects
 
@@ -16,7 +15,7 @@ from ...shot import subjects
 def _records(operator, _context, _text):
     """The layouts of the chosen file, for the field that asks for one of them."""
     try:
-        return [(record.id, record.caption) for record in layouts.load(Path(operator.filepath))]
+        return [(record.id, record.caption) for record in box_tracks.load(Path(operator.filepath))]
     except PeekabooError:  # the sentence comes when the file is imported
         return []
 
@@ -70,12 +69,12 @@ class PEEKABOO_OT_import_layout(bpy.types.Operator, ImportHelper):
         """Add the subject."""
         scene = context.scene
         try:
-            record = layouts.choose(layouts.load(Path(self.filepath)), self.record)
-            layouts.check([record])
+            record = box_tracks.choose(box_tracks.load(Path(self.filepath)), self.record)
+            box_tracks.check([record])
             if self.use_timing:
-                layouts.take_timing(scene, record)
-            distance = self.distance or authoring.distance_of_cursor(scene)
-            (empty,) = layouts.add_subjects(scene, [record], distance, context.collection)
+                box_tracks.take_timing(scene, record)
+            distance = self.distance or placing.distance_of_cursor(scene)
+            (empty,) = box_tracks.add_subjects(scene, [record], distance, context.collection)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

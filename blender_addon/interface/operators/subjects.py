@@ -6,10 +6,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
-from ...authoring import placing as authoring
+from ...authoring import placing
 from ...errors import PeekabooError
-from ...shot import check as checking
-from ...shot import subjects as marking
+from ...shot import check, subjects
 
 SHAPES: Any = [
     ("SPHERE", "Sphere", "A ball, or scaled an ellipsoid", "SPHERE", 0),
@@ -63,13 +62,13 @@ class PEEKABOO_OT_add_subject(bpy.types.Operator):
         """Add the empty."""
         try:
             if self.placement == "CAMERA":
-                location = authoring.place_in_view(context.scene)
+                location = placing.place_in_view(context.scene)
             else:
                 location = context.scene.cursor.location
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        authoring.add_subject(context, self.shape, self.size, location, self.phrase)
+        placing.add_subject(context, self.shape, self.size, location, self.phrase)
         return {"FINISHED"}
 
 
@@ -91,7 +90,7 @@ class PEEKABOO_OT_make_subjects(bpy.types.Operator):
     def poll(cls, context):
         """Some selected object can become a subject."""
         if not _future_subjects(context):
-            locked = any(not marking.is_kept(obj) for obj in context.selected_objects)
+            locked = any(not subjects.is_kept(obj) for obj in context.selected_objects)
             cls.poll_message_set(
                 "Marks on linked objects are lost with the session: make a library override that is editable"
                 if locked
@@ -105,10 +104,10 @@ class PEEKABOO_OT_make_subjects(bpy.types.Operator):
         objects = _future_subjects(context)
         if self.together:
             leader = context.object if context.object in objects else objects[0]
-            marking.mark_as_one(context.scene, objects, leader)
+            subjects.mark_as_one(context.scene, objects, leader)
         else:
             for obj in objects:
-                marking.mark(context.scene, obj)
+                subjects.mark(context.scene, obj)
         return {"FINISHED"}
 
 
@@ -116,7 +115,7 @@ def _future_subjects(context) -> list:
     return [
         obj
         for obj in context.selected_objects
-        if obj.type in authoring.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject and marking.is_kept(obj)
+        if obj.type in placing.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject and subjects.is_kept(obj)
     ]
 
 
@@ -133,14 +132,14 @@ class PEEKABOO_OT_remove_subject(bpy.types.Operator):
         if context.object is None or not context.object.peekaboo.is_subject:
             cls.poll_message_set("Choose a subject in the list first")
             return False
-        if not marking.is_kept(context.object):
+        if not subjects.is_kept(context.object):
             cls.poll_message_set("The subject is linked from another file: make a library override of it")
             return False
         return True
 
     def execute(self, context):
         """Unmark the object."""
-        marking.unmark(context.object)
+        subjects.unmark(context.object)
         return {"FINISHED"}
 
 
@@ -153,7 +152,7 @@ class PEEKABOO_OT_check_shot(bpy.types.Operator):
 
     def execute(self, context):
         """Look at all frames; the panel shows what was found."""
-        report = checking.check_now(context.scene)
+        report = check.check_now(context.scene)
         if report.problem:
             self.report({"ERROR"}, report.problem)
             return {"CANCELLED"}

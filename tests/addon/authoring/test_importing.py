@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scenes import add_camera
 
 from blender_addon import compat
-from blender_addon.authoring import box_tracks as layouts
-from blender_addon.shot import layout as shot
+from blender_addon.authoring import box_tracks
+from blender_addon.shot.layout import read_layout
 
 BOXES = [[0.1, 0.2, 0.4, 0.7], [0.3, 0.1, 0.6, 0.6], [0.55, 0.3, 0.95, 0.9], [0.2, 0.5, 0.5, 0.9]]
 
@@ -26,8 +26,8 @@ def write(folder, *boxes, **entry):
 
 
 def found(scene, frames=4, scale=4):
-    layout = shot.read_layout(scene, 288 * scale, 160 * scale, frames)
-    return layouts.projected_boxes(layout)[:, 0]
+    layout = read_layout(scene, 288 * scale, 160 * scale, frames)
+    return box_tracks.projected_boxes(layout)[:, 0]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_boxes_come_back_before_any_camera(tmp_path_factory, kind, resolution, s
     camera.scale = scale
     bpy.context.view_layer.update()
     bpy.ops.peekaboo.import_layout(filepath=write(tmp_path_factory.mktemp("layout"), BOXES), distance=7)
-    assert layouts.box_iou(found(scene), np.array(BOXES)).min() > 0.96
+    assert box_tracks.box_iou(found(scene), np.array(BOXES)).min() > 0.96
     assert (scene.frame_start, scene.frame_end) == (11, 10 + count)
 
 
@@ -62,7 +62,7 @@ def test_the_subject_stays_in_its_place_of_the_picture_when_the_camera_moves(sce
     scene.frame_end = 4
     bpy.ops.peekaboo.import_layout(filepath=file)
     camera.location, camera.rotation_euler = (5, 5, 5), (1, 1, 1)
-    assert layouts.box_iou(found(scene), np.array(BOXES)).min() > 0.96
+    assert box_tracks.box_iou(found(scene), np.array(BOXES)).min() > 0.96
 
 
 def test_the_subject_the_prompt_and_the_selection_are_the_layouts(scene, file):
@@ -71,7 +71,7 @@ def test_the_subject_the_prompt_and_the_selection_are_the_layouts(scene, file):
     assert bpy.context.object.peekaboo.phrase == "deer" and bpy.context.object.peekaboo.is_subject
     assert scene.peekaboo.prompt == "A deer on grass"
     assert bpy.context.selected_objects == [bpy.context.object]
-    assert layouts.box_iou(found(scene), np.array(BOXES[::-1])).min() > 0.96
+    assert box_tracks.box_iou(found(scene), np.array(BOXES[::-1])).min() > 0.96
 
 
 def test_prompt_and_frames_change_only_if_wanted(scene, file):
@@ -79,7 +79,7 @@ def test_prompt_and_frames_change_only_if_wanted(scene, file):
     scene.peekaboo.prompt = "my deer"
     bpy.ops.peekaboo.import_layout(filepath=file, use_caption=False, use_timing=True)
     assert scene.peekaboo.prompt == "my deer"
-    assert (scene.frame_start, scene.frame_end, scene.render.fps) == (1, 4, layouts.FPS)
+    assert (scene.frame_start, scene.frame_end, scene.render.fps) == (1, 4, box_tracks.FPS)
     frames = [key.co.x for curve in compat.fcurves(bpy.context.object) for key in curve.keyframe_points]
     assert set(frames) == {1, 2, 3, 4}
 
@@ -90,7 +90,7 @@ def test_several_layouts_go_behind_one_another(scene, tmp_path):
     bpy.ops.peekaboo.import_layout(filepath=write(tmp_path, small), distance=5)
     bpy.ops.peekaboo.import_layout(filepath=write(tmp_path, large), distance=9)
     scene.peekaboo.prompt = " and ".join(obj.peekaboo.phrase for obj in scene.objects if obj.type == "EMPTY")
-    areas = [(shot.read_layout(scene, 288, 160, 2).labels == label).sum() for label in (1, 2)]
+    areas = [(read_layout(scene, 288, 160, 2).labels == label).sum() for label in (1, 2)]
     assert min(areas) == pytest.approx(2 * 0.04 * 288 * 160, rel=0.05)
 
 

@@ -10,10 +10,9 @@ from mathutils import Euler, Vector
 from scenes import add_camera, add_empty, add_mesh
 
 from blender_addon import compat
-from blender_addon.authoring import box_tracks as layouts
-from blender_addon.authoring import motions
+from blender_addon.authoring import box_tracks, motions
 from blender_addon.shot import findings
-from blender_addon.shot import layout as shot
+from blender_addon.shot.layout import read_layout
 
 FRAMES = 24
 
@@ -65,9 +64,9 @@ def add_subject(scene, display="SPHERE", **options):
 
 def boxes(scene, scale=1):
     """The subject's box in each scene frame: (frames, 4), relative x1, y1, x2, y2 from the top left."""
-    layout = shot.read_layout(scene, 288 * scale, 160 * scale, FRAMES)
+    layout = read_layout(scene, 288 * scale, 160 * scale, FRAMES)
     assert [finding.text for finding in findings.find(layout) if finding.kind != "SMALL"] == []
-    return layouts.projected_boxes(layout)[:, 0]
+    return box_tracks.projected_boxes(layout)[:, 0]
 
 
 def centers(found):

@@ -18,7 +18,7 @@ from blender_addon.command import cli, options, program
 from blender_addon.command.console import Console
 from blender_addon.engine import environment
 from blender_addon.making import set_up
-from blender_addon.shot import layout as shot
+from blender_addon.shot.layout import Timing, mapping_in_words
 
 USAGE = 2
 
@@ -197,8 +197,8 @@ def test_the_set_up_is_waited_for(capsys):
 
 @given(st.integers(1, 200), st.integers(1, 40))
 def test_the_mapping_of_frames_says_how_long_each_is_held(count, num_frames):
-    timing = shot.Timing(1, count, 24, 1.0, ())
-    text = shot.mapping_in_words(timing, num_frames)
+    timing = Timing(1, count, 24, 1.0, ())
+    text = mapping_in_words(timing, num_frames)
     held = {
         int((i + 1) * count / num_frames + 1e-9) - int(i * count / num_frames + 1e-9)
         for i in range(num_frames)

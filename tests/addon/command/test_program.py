@@ -17,8 +17,8 @@ from scenes import small_shot, write_shot
 
 from blender_addon import compat
 from blender_addon.command import program
-from blender_addon.engine import process as engine_client
-from blender_addon.takes import strips as sequencer
+from blender_addon.engine import process
+from blender_addon.takes import strips
 
 SCRIPTS = Path(program.__file__).resolve().parents[2] / "scripts"
 
@@ -64,7 +64,7 @@ def test_batch_render_makes_the_clip_and_saves_the_strip(blend, model, tmp_path)
     (strip,) = compat.strips(bpy.context.scene.sequence_editor)
     assert compat.strip_range(strip) == (1, 9)
     assert strip.filepath == "//out/clip.mp4"
-    assert json.loads(strip[sequencer.JOB_PROPERTY])["seed"] == 5
+    assert json.loads(strip[strips.JOB_PROPERTY])["seed"] == 5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shot.blend"]
 
 
@@ -130,10 +130,10 @@ def test_the_real_engine_killed_in_mid_run_leaves_no_clip(blend, model, tmp_path
     scene.peekaboo.model = str(model)
     scene.peekaboo.num_inference_steps = 50
     write_shot(scene, tmp_path / "out" / "job")
-    engine = Engine(tmp_path / "out" / "job", tmp_path / "out", engine_client.find_python())
+    engine = Engine(tmp_path / "out" / "job", tmp_path / "out", process.find_python())
 
     def kill(event):
-        if isinstance(event, engine_client.Progress):
+        if isinstance(event, process.Progress):
             os.kill(engine.process.pid, 9)
 
     with pytest.raises(PeekabooError, match="killed by SIGKILL"):

@@ -10,8 +10,8 @@ from scenes import PROMPT, add_camera, add_empty, add_mesh
 
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import sampling
-from blender_addon.shot import layout as shot
 from blender_addon.shot import subjects
+from blender_addon.shot.layout import check_in_view, read_layout
 
 SIZE = (96, 64)
 
@@ -80,7 +80,7 @@ def test_a_subject_without_area_is_not_seen_and_refused_when_that_is_all(scene, 
     cube.scale = scale
     assert not look(scene).any()
     with pytest.raises(PeekabooError, match="give it a size"):
-        shot.check_in_view(scene, shot.read_layout(scene, *SIZE, 2))
+        check_in_view(scene, read_layout(scene, *SIZE, 2))
 
 
 def test_a_transform_that_is_not_a_number_is_refused(scene, cube):

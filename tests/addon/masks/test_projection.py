@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender_addon.masks import projection
-from blender_addon.masks import solids as shapes
+from blender_addon.masks import projection, solids
 
 IDENTITY = np.eye(4)
 ROWS = np.array([[2.0, 0, 0, 0], [0, 2.0, 0, 0]])
@@ -48,20 +47,20 @@ def corners_as_mesh(matrix):
     corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     triangles = [t for a, b, c, d in quads for t in ((a, b, c), (a, c, d))]
-    return shapes.TriangleMesh(corners @ matrix[:3, :3].T + matrix[:3, 3], np.array(triangles))
+    return solids.TriangleMesh(corners @ matrix[:3, :3].T + matrix[:3, 3], np.array(triangles))
 
 
 @given(placements())
 def test_a_box_is_its_triangles(matrix):
-    box, mesh = [[shapes.box(matrix)]], [[corners_as_mesh(matrix)]]
+    box, mesh = [[solids.box(matrix)]], [[corners_as_mesh(matrix)]]
     difference = projection.label_map(LENS, box, 48, 32) != projection.label_map(LENS, mesh, 48, 32)
     assert np.count_nonzero(difference) <= 1  # a pixel's centre may lie on an edge, to the last bit
 
 
 @given(placements())
 def test_an_ellipsoid_lies_between_its_box_and_its_core(matrix):
-    ball, box = ([[shape(matrix)]] for shape in (shapes.ellipsoid, shapes.box))
-    core = [[shapes.box(matrix, [-(3**-0.5)] * 3, [3**-0.5] * 3)]]
+    ball, box = ([[shape(matrix)]] for shape in (solids.ellipsoid, solids.box))
+    core = [[solids.box(matrix, [-(3**-0.5)] * 3, [3**-0.5] * 3)]]
     inner, middle, outer = (projection.label_map(LENS, shape, 48, 32) for shape in (core, ball, box))
     inside = np.linalg.norm(np.linalg.inv(matrix)[:3, 3]) < 3**0.5
     if not inside:  # from inside a hollow shape one sees walls, not silhouettes
@@ -73,7 +72,7 @@ def test_the_picture_does_not_depend_on_the_unit_of_length(matrix, scale):
     stretched = matrix.copy()
     stretched[:3] *= scale
     lens = projection.perspective_camera(IDENTITY, ROWS, 0.1 * scale, 100 * scale)
-    for shape in (shapes.box, shapes.ellipsoid, shapes.disc, shapes.pyramid):
+    for shape in (solids.box, solids.ellipsoid, solids.disc, solids.pyramid):
         small = projection.label_map(LENS, [[shape(matrix)]], 48, 32)
         large = projection.label_map(lens, [[shape(stretched)]], 48, 32)
         assert np.count_nonzero(small != large) <= 1
@@ -85,12 +84,12 @@ def at(z, scale=1.0):
     return matrix
 
 
-@pytest.mark.parametrize("shape", [shapes.box, shapes.ellipsoid, shapes.pyramid])
+@pytest.mark.parametrize("shape", [solids.box, solids.ellipsoid, solids.pyramid])
 def test_what_is_behind_the_camera_is_not_seen(shape):
     assert not projection.label_map(LENS, [[shape(at(5))]], 48, 32).any()
 
 
-@pytest.mark.parametrize("shape", [shapes.box, shapes.ellipsoid])
+@pytest.mark.parametrize("shape", [solids.box, solids.ellipsoid])
 def test_a_camera_inside_sees_the_far_wall_behind_what_is_nearer(shape):
     around, ahead = shape(at(0, 10)), shape(at(-5, 0.5))
     labels = projection.label_map(LENS, [[around], [ahead]], 48, 32)
@@ -98,11 +97,11 @@ def test_a_camera_inside_sees_the_far_wall_behind_what_is_nearer(shape):
 
 
 def test_what_begins_beyond_the_far_plane_is_not_seen():
-    assert not projection.label_map(LENS, [[shapes.box(at(-150))]], 48, 32).any()
+    assert not projection.label_map(LENS, [[solids.box(at(-150))]], 48, 32).any()
 
 
 def test_occluders_hide_without_a_label():
-    labels = projection.label_map(LENS, [[shapes.box(at(-10, 3))]], 48, 32, [shapes.box(at(-5, 0.5))])
+    labels = projection.label_map(LENS, [[solids.box(at(-10, 3))]], 48, 32, [solids.box(at(-5, 0.5))])
     assert labels[16, 24] == 0 and labels.any()
 
 

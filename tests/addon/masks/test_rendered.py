@@ -11,8 +11,8 @@ from truth import render_labels, render_seen
 
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import sampling
-from blender_addon.shot import layout as shot
 from blender_addon.shot import subjects
+from blender_addon.shot.layout import read_layout, read_shot
 
 WIDTH, HEIGHT = 96, 64
 WALL = [(-4, 0, -4), (0, 0, -4), (0, 0, 4), (-4, 0, 4)]
@@ -45,7 +45,7 @@ def mask(scene, time=1):
 
 
 def layout(scene):
-    return shot.read_layout(scene, WIDTH, HEIGHT, 12).labels > 0
+    return read_layout(scene, WIDTH, HEIGHT, 12).labels > 0
 
 
 def rendered(scene, *shining):
@@ -292,7 +292,7 @@ def test_playing_for_simulations_tells_how_far_it_is(stage):
     obj, _ = zone(stage)
     subject(obj)
     told = []
-    shot.read_layout(stage, WIDTH, HEIGHT, 12, on_play=lambda *numbers: told.append(numbers))
+    read_layout(stage, WIDTH, HEIGHT, 12, on_play=lambda *numbers: told.append(numbers))
     assert told == [(number, 12) for number in range(1, 13)]
 
 
@@ -470,7 +470,7 @@ def test_a_character_of_several_meshes_is_one_subject(stage, how):
     meshes = parts()
     for obj in how(stage, meshes):
         subject(obj).peekaboo.phrase = "a tin robot"
-    read = shot.read_shot(stage)
+    read = read_shot(stage)
     assert [one.phrase for one in read.subjects] == ["a tin robot"]
     found = mask(stage)
     assert agree(found, rendered(stage, *meshes))
@@ -482,7 +482,7 @@ def test_what_is_a_subject_itself_is_no_part_of_another(stage):
     stage.peekaboo.prompt = "a robot with a red head"
     for obj, phrase in ((meshes[0], "a robot"), (meshes[1], "a red head")):
         subject(obj).peekaboo.phrase = phrase
-    found = shot.read_layout(stage, WIDTH, HEIGHT, 1).labels[0]
+    found = read_layout(stage, WIDTH, HEIGHT, 1).labels[0]
     truth = render_labels(stage, dict(zip(meshes, (1, 2, 1, 1), strict=True)))
     assert np.count_nonzero(found != truth) <= 0.02 * np.count_nonzero(truth)
 
@@ -491,9 +491,9 @@ def test_subjects_of_one_phrase_take_turns_where_the_prompt_has_it_for_each(stag
     stage.peekaboo.prompt = "a ball and a ball"
     for place in (-1, 1):
         subject(primitive("uv_sphere", "Ball", radius=0.5, location=(place, 0, 0))).peekaboo.phrase = "a ball"
-    assert len(shot.read_shot(stage).subjects) == 2
+    assert len(read_shot(stage).subjects) == 2
     stage.peekaboo.prompt = "a ball in a mirror"
-    assert len(shot.read_shot(stage).subjects) == 1
+    assert len(read_shot(stage).subjects) == 1
 
 
 def test_an_armature_that_deforms_nothing_has_no_extent(stage):

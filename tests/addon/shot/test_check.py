@@ -6,20 +6,20 @@ import pytest
 from scenes import add_camera, small_shot
 
 from blender_addon import compat
-from blender_addon.shot import check as checking
-from blender_addon.shot import layout as shot
+from blender_addon.shot import check
+from blender_addon.shot.layout import read_shot
 
 
 @pytest.fixture
 def no_pause(monkeypatch):
-    monkeypatch.setattr(checking, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(check, "PAUSE_SECONDS", 0)
 
 
 def finish():
     """Let the timer do its turns; returns how many it took."""
     bpy.context.view_layer.update()  # as Blender does before its timers
     turns = 1
-    while checking.advance() is not None:
+    while check.advance() is not None:
         turns += 1
         assert turns < 100
     return turns
@@ -31,83 +31,83 @@ def kinds(report):
 
 def test_a_scene_is_checked_when_asked_and_again_after_a_change(scene, no_pause):
     ball, cube = small_shot(scene)
-    assert checking.report_of(scene) is None
+    assert check.report_of(scene) is None
     finish()
-    report = checking.report_of(scene)
-    assert (report.problem, report.findings) == ("", ()) and not checking.is_pending(scene)
+    report = check.report_of(scene)
+    assert (report.problem, report.findings) == ("", ()) and not check.is_pending(scene)
     bpy.context.view_layer.update()  # what the check itself has left behind is no change
-    assert not checking.is_pending(scene)
+    assert not check.is_pending(scene)
     ball.location.x, cube.scale = -20, (0.02,) * 3
     bpy.context.view_layer.update()
-    assert checking.is_pending(scene) and checking.report_of(scene) == report
+    assert check.is_pending(scene) and check.report_of(scene) == report
     finish()
-    assert kinds(checking.report_of(scene)) == [("a blue cube", "SMALL"), ("a red ball", "UNSEEN")]
+    assert kinds(check.report_of(scene)) == [("a blue cube", "SMALL"), ("a red ball", "UNSEEN")]
 
 
 def test_the_frame_that_is_shown_makes_no_difference(scene, no_pause):
     small_shot(scene)
-    checking.report_of(scene)
+    check.report_of(scene)
     finish()
     bpy.context.view_layer.update()
     scene.frame_set(3)
-    assert not checking.is_pending(scene)
+    assert not check.is_pending(scene)
 
 
 def test_a_check_is_done_in_short_turns_and_begins_anew_after_a_change(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)  # about a frame
+    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)  # about a frame
     ball, _ = small_shot(scene, frames=16)
-    checking.report_of(scene)
-    checking.advance()
+    check.report_of(scene)
+    check.advance()
     bpy.context.view_layer.update()
     ball.location.x = -20
     bpy.context.view_layer.update()
     assert len(bpy.data.scenes) == 1  # nothing stays between turns
     assert finish() > 2
-    assert kinds(checking.report_of(scene)) == [("a red ball", "UNSEEN")]
+    assert kinds(check.report_of(scene)) == [("a red ball", "UNSEEN")]
 
 
 def test_a_change_in_the_pause_postpones_the_check(scene, monkeypatch):
     small_shot(scene)
     bpy.context.view_layer.update()
-    monkeypatch.setattr(checking, "PAUSE_SECONDS", 1000)
-    checking.report_of(scene)
-    assert checking.advance() > 100
+    monkeypatch.setattr(check, "PAUSE_SECONDS", 1000)
+    check.report_of(scene)
+    assert check.advance() > 100
 
 
 def test_undo_and_deletion_between_turns_do_no_harm(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
     small_shot(scene, frames=16)
     bpy.ops.ed.undo_push(message="before")
     bpy.data.objects["Cube Subject"].location.x = 1
     bpy.ops.ed.undo_push(message="moved")
-    checking.report_of(scene)
-    checking.advance()
+    check.report_of(scene)
+    check.advance()
     bpy.ops.ed.undo()
-    checking.report_of(bpy.context.scene)
-    checking.advance()
+    check.report_of(bpy.context.scene)
+    check.advance()
     bpy.data.objects.remove(bpy.data.objects["Cube Subject"])
     bpy.context.view_layer.update()
     finish()
-    assert checking.report_of(bpy.context.scene).findings == ()
+    assert check.report_of(bpy.context.scene).findings == ()
 
 
 def test_what_keeps_the_shot_from_being_made_is_told(scene, no_pause):
     small_shot(scene)
     scene.camera = None
-    checking.report_of(scene)
+    check.report_of(scene)
     finish()
-    assert "has no camera" in checking.report_of(scene).problem
+    assert "has no camera" in check.report_of(scene).problem
     scene.camera = bpy.data.objects["Camera"]
     bpy.context.view_layer.update()
-    assert checking.is_pending(scene)
+    assert check.is_pending(scene)
 
 
 def test_a_scene_that_is_gone_is_not_checked(scene, no_pause):
     other = bpy.data.scenes.new("Other")
     small_shot(other)
-    checking.report_of(other)
+    check.report_of(other)
     bpy.data.scenes.remove(other)
-    assert checking.advance() is None
+    assert check.advance() is None
 
 
 def test_a_heavy_scene_is_checked_when_told_only_and_a_light_one_again_in_passing(
@@ -117,17 +117,17 @@ def test_a_heavy_scene_is_checked_when_told_only_and_a_light_one_again_in_passin
     bpy.ops.mesh.primitive_grid_add(x_subdivisions=150, y_subdivisions=150)
     grid = bpy.context.object
     bpy.ops.peekaboo.make_subjects()
-    checking.report_of(scene)
+    check.report_of(scene)
     finish()
-    assert checking.is_heavy(scene) and checking.report_of(scene) is None
-    assert checking.advance() is None  # nobody has asked
-    monkeypatch.setattr(checking, "LONGEST_SECONDS", 0)
+    assert check.is_heavy(scene) and check.report_of(scene) is None
+    assert check.advance() is None  # nobody has asked
+    monkeypatch.setattr(check, "LONGEST_SECONDS", 0)
     bpy.ops.peekaboo.check_shot()
-    assert checking.is_heavy(scene) and checking.report_of(scene) is not None
+    assert check.is_heavy(scene) and check.report_of(scene) is not None
     bpy.data.objects.remove(grid)
-    monkeypatch.setattr(checking, "LONGEST_SECONDS", 60)
+    monkeypatch.setattr(check, "LONGEST_SECONDS", 60)
     bpy.ops.peekaboo.check_shot()
-    assert not checking.is_heavy(scene) and checking.report_of(scene).findings == ()
+    assert not check.is_heavy(scene) and check.report_of(scene).findings == ()
 
 
 def test_the_operator_tells_what_it_finds(scene, capfd):
@@ -142,7 +142,7 @@ def test_the_operator_tells_what_it_finds(scene, capfd):
 
 def move_while_hidden(scene, _ball, cube):
     cube.hide_viewport = True
-    checking.read_shot(scene)
+    check.read_shot(scene)
     cube.location.z = 2
 
 
@@ -194,9 +194,9 @@ def test_a_shot_that_was_read_before_is_read_again_after_any_edit(scene, edit):
     if edit == "a driver's script":
         bpy.app.driver_namespace["peekaboo_height"] = lambda: 0.0
         cube.driver_add("location", 2).driver.expression = "peekaboo_height()"
-    before = checking.read_shot(scene)
+    before = check.read_shot(scene)
     EDITS[edit](scene, ball, cube)
-    known, anew = checking.read_shot(scene), shot.read_shot(scene)
+    known, anew = check.read_shot(scene), read_shot(scene)
     assert known.timing == anew.timing and known.subjects == anew.subjects
     assert (known.labels == anew.labels).all() and (known.strengths == anew.strengths).all()
     same = (before.timing, before.subjects) == (anew.timing, anew.subjects)
@@ -204,20 +204,20 @@ def test_a_shot_that_was_read_before_is_read_again_after_any_edit(scene, edit):
 
 
 def test_generating_takes_what_the_check_has_read(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
     ball, _ = small_shot(scene, frames=16)
     ball.peekaboo.strength = 0.5
-    checking.report_of(scene)
+    check.report_of(scene)
     assert finish() > 2
-    anew = shot.read_shot(scene)
+    anew = read_shot(scene)
     bpy.context.view_layer.update()
-    checking.report_of(scene)
+    check.report_of(scene)
     finish()
     made = []
     with_scenes = bpy.app.handlers.frame_change_pre
     with_scenes.append(lambda changed, *_: made.append(changed.name))
     try:
-        known = checking.read_shot(scene)
+        known = check.read_shot(scene)
     finally:
         with_scenes.pop()
     assert not made  # no temporary scene was evaluated
@@ -226,28 +226,28 @@ def test_generating_takes_what_the_check_has_read(scene, no_pause, monkeypatch):
 
 
 def test_an_edit_between_turns_gives_no_torn_shot(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
     small_shot(scene, frames=16)
     second = add_camera(scene, location=(0, -14, 0))
     bpy.context.view_layer.update()
-    checking.report_of(scene)
-    checking.advance()
+    check.report_of(scene)
+    check.advance()
     scene.timeline_markers.new("cut", frame=1).camera = second  # which Blender tells nobody
     finish()
-    assert (checking.read_shot(scene).labels == shot.read_shot(scene).labels).all()
+    assert (check.read_shot(scene).labels == read_shot(scene).labels).all()
 
 
 def test_a_subject_that_is_removed_between_turns_is_not_read_on(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(checking, "TURN_SECONDS", 0.0005)
+    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
     _, cube = small_shot(scene, frames=16)
     scene.peekaboo.prompt = "a red ball on grass"
     bpy.context.view_layer.update()
-    checking.report_of(scene)
-    checking.advance()
+    check.report_of(scene)
+    check.advance()
     cube.peekaboo.is_subject = False  # as operators do, which Blender tells nobody
     finish()
-    assert checking.report_of(scene).problem == ""
-    assert [subject.phrase for subject in checking.read_shot(scene).subjects] == ["a red ball"]
+    assert check.report_of(scene).problem == ""
+    assert [subject.phrase for subject in check.read_shot(scene).subjects] == ["a red ball"]
 
 
 def test_a_reference_image_is_no_obstacle(scene, no_pause):
@@ -258,25 +258,25 @@ def test_a_reference_image_is_no_obstacle(scene, no_pause):
     scene.collection.objects.link(reference)
     ball.parent, scene.peekaboo.occluded_by_scene = reference, True
     bpy.context.view_layer.update()
-    checking.report_of(scene)
+    check.report_of(scene)
     finish()
-    assert (checking.read_shot(scene).labels == shot.read_shot(scene).labels).all()
+    assert (check.read_shot(scene).labels == read_shot(scene).labels).all()
 
 
 def test_an_edit_right_after_a_turn_counts(scene, no_pause):
     ball, _ = small_shot(scene)
-    checking.report_of(scene)
+    check.report_of(scene)
     finish()
     ball.location.x = -20  # before Blender has told of anything
     bpy.context.view_layer.update()
-    assert checking.is_pending(scene)
+    assert check.is_pending(scene)
 
 
 def test_what_cannot_be_read_is_not_looked_at_again_and_again(scene, no_pause):
     small_shot(scene)
     scene.render.engine = "BLENDER_WORKBENCH"
     scene.camera.data.type = "PANO"
-    checking.report_of(scene)
+    check.report_of(scene)
     finish()
     bpy.context.view_layer.update()
-    assert checking.report_of(scene).problem and not checking.is_pending(scene)
+    assert check.report_of(scene).problem and not check.is_pending(scene)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender_addon.shot import findings
-from blender_addon.shot import layout as shot
+from blender_addon.shot.layout import Layout, Subject, Timing
 
 HEIGHT, WIDTH = 40, 56
 
@@ -16,8 +16,8 @@ def layout(boxes, frame_start=1, frame_count=None):
     labels = np.zeros((len(boxes), HEIGHT, WIDTH), np.uint8)
     for frame, (left, top, right, bottom) in zip(labels, boxes, strict=True):
         frame[top:bottom, left:right] = 1
-    timing = shot.Timing(frame_start, frame_count or len(boxes), 24, 1.0, ())
-    return shot.Layout((shot.Subject("Ball", {"phrase": "a ball"}),), labels, timing)
+    timing = Timing(frame_start, frame_count or len(boxes), 24, 1.0, ())
+    return Layout((Subject("Ball", {"phrase": "a ball"}),), labels, timing)
 
 
 def kinds(*boxes):

@@ -12,9 +12,9 @@ from scenes import PROMPT, add_camera, add_empty, small_shot, write_shot
 
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import cameras
-from blender_addon.shot import job as jobs
-from blender_addon.shot import layout as shot
 from blender_addon.shot import seeds
+from blender_addon.shot.job import make_job
+from blender_addon.shot.layout import read_layout, read_shot, timing_of, timing_of_each_frame
 
 
 def shows(timing, num_frames):
@@ -27,7 +27,7 @@ def test_each_model_frame_is_sampled_amid_the_scene_frames_that_show_it(count, n
     scene = bpy.context.scene
     scene.use_preview_range = False
     scene.frame_start, scene.frame_end = start, start + count - 1
-    timing = shot.timing_of(scene, num_frames)
+    timing = timing_of(scene, num_frames)
     times = np.array(timing.scene_frames)
     shown = shows(timing, num_frames)
     for index in range(num_frames):
@@ -57,9 +57,9 @@ def test_each_scene_frame_shows_a_mask_of_its_own_shot(count, num_frames, data):
     for frame, is_hidden in ((start - 10, True), (hidden, False)):
         ball.hide_render = is_hidden
         ball.keyframe_insert("hide_render", frame=frame)
-    timing = shot.timing_of(scene, num_frames)
-    layout = shot.read_layout(scene, 24, 16, num_frames)
-    exact = shot.read_layout(scene, 24, 16, count, timing=shot.timing_of_each_frame(scene))
+    timing = timing_of(scene, num_frames)
+    layout = read_layout(scene, 24, 16, num_frames)
+    exact = read_layout(scene, 24, 16, count, timing=timing_of_each_frame(scene))
     shown = shows(timing, num_frames)
     for index, labels in enumerate(layout.labels):
         frames = np.flatnonzero(shown == index)
@@ -75,7 +75,7 @@ def test_the_layout_follows_the_animation_and_leaves_the_scene_alone(scene):
         ball.keyframe_insert("location", frame=frame)
     scene.frame_set(3)
     before = ball.matrix_world.copy(), len(bpy.data.scenes)
-    layout = shot.read_layout(scene, 96, 64, 4)
+    layout = read_layout(scene, 96, 64, 4)
     assert [(subject.name, subject.phrase) for subject in layout.subjects] == [
         (cube.name, "a blue cube"),
         (ball.name, "a red ball"),
@@ -93,7 +93,7 @@ def test_selection_and_undo_stay_the_users(scene):
     bpy.ops.ed.undo_push(message="before")
     cube.location.z = 1.5
     bpy.ops.ed.undo_push(message="moved")
-    shot.read_layout(scene, 96, 64, 4)
+    read_layout(scene, 96, 64, 4)
     assert bpy.context.selected_objects == [ball]
     assert bpy.context.view_layer.objects.active == cube
     bpy.ops.ed.undo()  # takes back the move, and nothing of ours before it
@@ -130,10 +130,10 @@ def test_a_random_seed_is_drawn_for_each_job_and_the_fixed_one_is_kept(scene, tm
     small_shot(scene)
     settings = scene.peekaboo
     settings.seed, settings.seed_mode = 7, "RANDOM"
-    layout = shot.read_shot(scene)
+    layout = read_shot(scene)
     drawn = {seed for _ in range(8) for seed in seeds.seeds(scene)}
     assert len(drawn) > 1 and all(0 <= seed < seeds.SEED_LIMIT for seed in drawn) and settings.seed == 7
-    assert jobs.make_job(scene, layout, seed=0)["seed"] == 0
+    assert make_job(scene, layout, seed=0)["seed"] == 0
     settings.seed_mode = "FIXED"
     assert write_shot(scene, tmp_path / "job")["seed"] == 7
 
@@ -192,7 +192,7 @@ def test_too_many_subjects_are_refused(scene):
         add_empty(scene, f"ball {number}")
     scene.peekaboo.prompt = PROMPT
     with pytest.raises(PeekabooError, match="256 subjects"):
-        shot.read_layout(scene, 96, 64, 4)
+        read_layout(scene, 96, 64, 4)
 
 
 @pytest.mark.parametrize("motion_blur", [False, True])
@@ -202,8 +202,8 @@ def test_a_keyframed_strength_reaches_the_job_frame_by_frame(scene, motion_blur)
     for frame, strength in ((1, 0.0), (4, 1.0)):
         ball.peekaboo.strength = strength
         ball.keyframe_insert("peekaboo.strength", frame=frame)
-    layout = shot.read_layout(scene, 96, 64, 4)
-    stated = {subject["name"]: subject for subject in jobs.make_job(scene, layout, 0)["subjects"]}
+    layout = read_layout(scene, 96, 64, 4)
+    stated = {subject["name"]: subject for subject in make_job(scene, layout, 0)["subjects"]}
     assert "strength" not in stated[cube.name]
     strength = stated[ball.name]["strength"]
     assert strength[0] == 0 and strength[-1] == 1 and sorted(strength) == strength and 0 < strength[1] < 1

@@ -8,9 +8,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scenes import add_camera, add_empty, add_mesh
 
-from blender_addon.shot import job as jobs
-from blender_addon.shot import layout as layouts
 from blender_addon.shot import restoring, settings
+from blender_addon.shot.job import make_job
+from blender_addon.shot.layout import read_layout
 
 WIDTH, HEIGHT, FRAMES = 48, 32, 5
 PYRAMID = [(-1, -1, -1), (1, -1, -1), (1, 1, -1), (-1, 1, -1), (0, 0, 1)]
@@ -60,8 +60,8 @@ def scramble(data, scene, subjects):
 
 def read(scene):
     """The job and the labels of a scene as it is; prompt and phrases need not fit each other."""
-    layout = layouts.read_layout(scene, WIDTH, HEIGHT, FRAMES)
-    return jobs.make_job(scene, layout, scene.peekaboo.seed), layout.labels
+    layout = read_layout(scene, WIDTH, HEIGHT, FRAMES)
+    return make_job(scene, layout, scene.peekaboo.seed), layout.labels
 
 
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
