@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
+from .model_files import check_model_folder, is_model_folder
 
 if TYPE_CHECKING:
     from diffusers import TextToVideoSDPipeline
@@ -87,7 +88,8 @@ def find_model(name: str) -> ModelEntry:
     if name in models:
         return models[name]
     folder = Path(name)
-    if (folder / "model_index.json").is_file():
+    if is_model_folder(folder):
+        check_model_folder(folder)
         return _entry_of_folder(folder)
     raise EngineError(
         "unknown_model",

@@ -16,6 +16,7 @@ from .errors import EngineError, shown
 from .events import Events, JsonLines
 from .inbox import Generate, Inbox
 from .job import load_job
+from .model_files import check_fits
 from .models import LoadedModel, ModelEntry, Placement, find_model, load_model
 
 
@@ -75,6 +76,7 @@ class Worker:
         _stop_if(cancelled)
         job, labels = load_job(folder)
         entry = find_model(job.model)
+        check_fits(job.num_frames, job.height, job.width)
         check_request(job, labels, entry)
         with drafting(out) as draft:
             check_place(draft, needed_bytes(job))

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import EngineError
+from ..errors import EngineError, shown
 from ..models import ModelEntry, Placement, find_model, load_model
 from ..video import replacing
 from .clips import ClipStore, Sampling, Stopped
@@ -56,11 +56,9 @@ def evaluate(request: Request, placement: Placement) -> None:
         detector.check(phrase)
 
     console = Console()
-    console.print(
-        f"{found.name}: {len(scenes)} of {len(found.layouts)} layouts", highlight=False, markup=False
-    )
+    console.print(shown(f"{found.name}: {len(scenes)} of {len(found.layouts)} layouts"), **_PLAIN)
     for finding in found.findings:
-        console.print(f"  {finding}", **_PLAIN)
+        console.print(shown(f"  {finding}"), **_PLAIN)
     sampling = Sampling(
         entry.num_inference_steps if request.steps is None else request.steps,
         entry.guidance_scale if request.guidance_scale is None else request.guidance_scale,
@@ -104,14 +102,14 @@ def _write(
     table = table_of(result["rows"])
     width = Measurement.get(console, console.options.update(width=1000), table).maximum
     console.print(table, width=max(width, console.width), crop=False)  # wrapped by the terminal, not cut
-    console.print(f"{request.json}", **_PLAIN)
-    shown = outcome.complete([row["control"] for row in result["rows"]], request.report_clips)
+    console.print(shown(f"{request.json}"), **_PLAIN)
+    clips = outcome.complete([row["control"] for row in result["rows"]], request.report_clips)
     if request.report:
-        page = write_report(request.report, result, outcome, shown, store)
-        console.print(f"{page}", **_PLAIN)
-    if request.sheet and shown:
-        write_sheet(request.sheet, shown, store)
-        console.print(f"{request.sheet}", **_PLAIN)
+        page = write_report(request.report, result, outcome, clips, store)
+        console.print(shown(f"{page}"), **_PLAIN)
+    if request.sheet and clips:
+        write_sheet(request.sheet, clips, store)
+        console.print(shown(f"{request.sheet}"), **_PLAIN)
 
 
 def _controls(request: Request, entry: ModelEntry) -> list[Control]:
@@ -168,9 +166,11 @@ def _run(comparison: Comparison, scenes: list[Scene], controls: list[Control]) -
         task = progress.add_task("clips", total=len(scenes) * len(controls))
 
         def done(scene: Scene, control: Control, failure: Failure | None) -> None:
-            progress.update(task, advance=1, description=escape(f"{control.name}: {scene.prompt}"[:40]))
+            progress.update(
+                task, advance=1, description=escape(shown(f"{control.name}: {scene.prompt}"[:40]))
+            )
             if failure:
-                progress.console.print(f"{scene.id}, {control.name}: {failure.error}", **_PLAIN)
+                progress.console.print(shown(f"{scene.id}, {control.name}: {failure.error}"), **_PLAIN)
 
         return comparison.run(scenes, controls, done, stop_if_asked)
 

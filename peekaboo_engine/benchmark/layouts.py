@@ -10,7 +10,6 @@ where that can be done without a guess, and named in :attr:`LayoutSet.findings`.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +18,11 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ..documents import parse_json
 from ..errors import EngineError
 from ..job import load_job
+from ..limits import MAX_LAYOUT_BYTES
+from ..places import read_file
 from .tracks import fill_gaps, resample_track, track_of_label
 
 T = TypeVar("T")
@@ -66,8 +68,8 @@ def read_layouts(path: Path) -> LayoutSet:
     if path.is_dir():
         return _read_jobs(path)
     try:
-        content = path.read_bytes()
-        records = json.loads(content)
+        content = read_file(path, MAX_LAYOUT_BYTES, follow=True)
+        records = parse_json(content)
     except OSError as error:
         raise EngineError(
             "layouts_unreadable", f"Cannot read the layouts {path}: {error.strerror}; give a readable file."

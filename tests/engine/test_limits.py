@@ -8,7 +8,9 @@ import pytest
 
 from peekaboo_engine import limits
 from peekaboo_engine.errors import EngineError, shown
+from peekaboo_engine.events import Terminal
 from peekaboo_engine.job import load_job
+from peekaboo_engine.worker import reporting
 
 TABLE = json.loads((Path(__file__).parents[1] / "limits.json").read_text(encoding="utf-8"))
 
@@ -85,3 +87,23 @@ def test_a_long_sentence_keeps_its_end_which_says_what_to_do():
 
 def test_a_log_keeps_its_lines():
     assert shown("one\n\ttwo\x1b[2J", lines=True) == "one\n\ttwo\\x1b[2J"
+
+
+def test_a_person_at_a_terminal_sees_escapes_and_no_markup(capsys):
+    terminal = Terminal()
+    terminal.notice("\x1b]0;title\x07 [red]bold[/red]")
+    terminal.error("code", "\x9b31m\u202e")
+    terminal.result(Path("[b]\x1b[2J.mp4"), Path("info"), 1.0, None)
+    seen = "".join(capsys.readouterr())
+    assert not {"\x1b", "\x9b", "\x07", "\u202e"} & set(seen)
+    assert "\\x1b]0;title\\x07 [red]bold[/red]" in seen
+    assert "[b]\\x1b[2J.mp4 in 1.0 s" in seen
+
+
+def test_a_failure_of_ours_keeps_its_traceback_in_the_log_but_steers_no_terminal(capsys):
+    def fail():
+        raise RuntimeError("\x1b[31mred")
+
+    assert not reporting(Terminal(), fail)
+    seen = "".join(capsys.readouterr())
+    assert "Traceback" in seen and "\\x1b[31mred" in seen and "\x1b" not in seen
