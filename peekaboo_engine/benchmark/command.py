@@ -18,8 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import EngineError, shown
 from ..models import ModelEntry, Placement, find_model, load_model
+from ..sampling import Sampling
 from ..video import replacing
-from .clips import ClipStore, Sampling, Stopped
+from .clips import ClipStore, Stopped
 from .comparison import Comparison, Failure, Outcome
 from .controls import Control, choose_controls
 from .detection import Detector, load_detector

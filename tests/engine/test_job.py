@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import FRAMES
+from tiny.unet3d import FRAMES
 
 from peekaboo_engine.control import STRONG, Steering
 from peekaboo_engine.errors import EngineError
