@@ -79,7 +79,9 @@ def pool_labels(labels: np.ndarray, height: int, width: int, frames: int = 1) ->
 def pool_frames(values: np.ndarray, frames: int, axis: int) -> np.ndarray:
     """Means over time as video autoencoders compress it: the first frame alone, then so many together."""
     first, rest = np.split(values, [1], axis=axis)
-    together = rest.reshape(*rest.shape[:axis], -1, frames, *rest.shape[axis + 1 :]).mean(axis=axis + 1)
+    count = rest.shape[axis] // frames
+    shape = (*rest.shape[:axis], count, frames, *rest.shape[axis + 1 :])
+    together = rest.reshape(shape).mean(axis=axis + 1)
     return np.concatenate([first, together], axis=axis)
 
 

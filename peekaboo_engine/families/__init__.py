@@ -8,10 +8,11 @@ contract test (``tests/engine/test_families.py``) runs.
 from ..errors import EngineError
 from .family import Cells, Configs, Family, Grid, Layers, Text
 from .unet3d import UNET3D
+from .wan import WAN
 
 __all__ = ["FAMILIES", "Cells", "Configs", "Family", "Grid", "Layers", "Text", "family_of"]
 
-FAMILIES: tuple[Family, ...] = (UNET3D,)
+FAMILIES: tuple[Family, ...] = (UNET3D, WAN)
 
 
 def family_of(*pipeline_classes: str) -> Family:
