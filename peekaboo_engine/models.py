@@ -41,6 +41,7 @@ class ModelEntry(BaseModel):
         pipeline: its class in diffusers, which tells its family.
         temporal_compression: frames that one latent frame stands for after the first.
         size_multiple: width and height are multiples of so many pixels, the size of a token.
+        max_sequence_length: tokens to which the text is padded; None as the pipeline does by itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +63,7 @@ class ModelEntry(BaseModel):
     pipeline: str
     temporal_compression: int = 1
     size_multiple: int = 8
+    max_sequence_length: int | None = None
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""

@@ -59,6 +59,8 @@ def sample(
     Raises:
         EngineError: ``out_of_memory``, ``not_finite``, and what comes out of the pipeline's call.
     """
+    length = model.entry.max_sequence_length
+    own = {} if length is None else {"max_sequence_length": length}
     try:
         frames = model.pipe(
             prompt=shot.prompt,
@@ -70,6 +72,7 @@ def sample(
             guidance_scale=sampling.guidance_scale,
             generator=torch.Generator("cpu").manual_seed(shot.seed),
             output_type="np",
+            **own,
             **_callback(model.pipe, after_step),
         ).frames[0]
     except torch.OutOfMemoryError as error:

@@ -124,7 +124,7 @@ def _controls(request: Request, entry: ModelEntry) -> list[Control]:
             "bad_option", "Give --controls and --masked-steps as lists such as none,peekaboo and 0,2,4."
         )
     steps = entry.num_inference_steps if request.steps is None else request.steps
-    return choose_controls(names, masked_steps, entry.masked_steps_of(steps))
+    return choose_controls(names, masked_steps, entry.masked_steps_of(steps), entry.family)
 
 
 def _prompts(request: Request, entry: ModelEntry) -> Prompts:

@@ -265,8 +265,10 @@ class Guidance:
         if self._reading.contexts is None or not rules.reads_contexts:
             return None
         contexts = self._reading.contexts.to(text).expand(len(text), -1, -1)
-        call.arguments["encoder_hidden_states"] = torch.cat([text, contexts], dim=1)
-        return call.args[1:], call.kwargs
+        longer = torch.cat([text, contexts], dim=1)
+        if "encoder_hidden_states" in kwargs:
+            return args, {**kwargs, "encoder_hidden_states": longer}
+        return tuple(longer if each is text else each for each in args), kwargs
 
     def _tell_what_is_too_late(self, run: Run) -> None:
         """Sampling that starts from a clip may start below the level at which a window ends."""
