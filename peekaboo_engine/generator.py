@@ -22,7 +22,6 @@ from .control.settings import check_for_family, preset
 from .control.spans import find_phrases
 from .errors import EngineError
 from .events import Events
-from .families import Family
 from .job import Job
 from .models import LoadedModel, ModelEntry
 from .names import Method
@@ -65,7 +64,7 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
         EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, and options
             that do not go together.
     """
-    steering = steering_of(job, settings_of(job, entry), entry.family)
+    steering = steering_of(job, entry)
     check_for_family(steering, entry.family)
     entry.cells.check(job.num_frames, job.height, job.width)
     find_phrases(job.prompt, job.phrases)
@@ -103,12 +102,13 @@ def settings_of(job: Job, entry: ModelEntry) -> Settings:
     )
 
 
-def steering_of(job: Job, settings: Settings, family: Family) -> Steering:
+def steering_of(job: Job, entry: ModelEntry) -> Steering:
     """The job's preset with what the job itself says.
 
     Raises:
         EngineError: ``bad_option`` for blocks that the preset does not go with.
     """
+    settings = settings_of(job, entry)
     said = job.control.model_dump(exclude_unset=True, exclude={"method", "masked_steps"})
     if settings.masked_steps is not None:
         said |= {"masked_steps": settings.masked_steps, "until": None}
@@ -118,7 +118,7 @@ def steering_of(job: Job, settings: Settings, family: Family) -> Steering:
         raise EngineError(
             "bad_option", 'The method "strong" masks all blocks: choose those, or the method "peekaboo".'
         )
-    return replace(preset(settings.method, family), **said)
+    return replace(preset(settings.method, entry.family), **said)
 
 
 def generate(
@@ -164,7 +164,7 @@ def generate(
         else:
             previews.offer()
 
-    steering = steering_of(job, settings, entry.family)
+    steering = steering_of(job, entry)
     shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt)
     how = Sampling(steps, settings.guidance_scale)
     events.phase("denoise")
