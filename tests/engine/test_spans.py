@@ -96,7 +96,7 @@ def test_a_phrase_is_found_however_it_is_spelled(prompt, phrase, meant):
 
 def test_a_phrase_that_ends_within_what_is_read_and_comes_again_beyond_is_accepted():
     prompt = "a red ball " + "grass " * 80 + "and a red ball"
-    labels = label_tokens(tokenizer(), prompt, ["a red ball"], "background")
+    labels = label_tokens(tokenizer(), prompt, ["a red ball"], "background", 77)
     assert np.count_nonzero(labels == 1) == 3
 
 
