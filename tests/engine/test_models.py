@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet3DConditionModel
-from tiny.unet3d import latents
+from tiny_models import latents
 
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
@@ -155,6 +155,7 @@ def test_a_repository_that_is_not_there_leads_to_where_downloads_are_allowed():
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_model_of_full_size_can_be_tried_without_weights(tmp_path):
     script = ROOT / "scripts" / "measure" / "full_size_model.py"
     run = [sys.executable, script, tmp_path, "--small", "--steps", "1"]

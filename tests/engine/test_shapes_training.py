@@ -92,6 +92,7 @@ def test_the_sampler_goes_straight_to_a_clip_that_the_network_knows():
     assert torch.allclose(noisy, clip, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_buffer_hands_out_each_clip_with_its_own_caption_and_places(tokenizer):
     buffer = LatentBuffer(build_vae().eval(), CaptionEncoder(tokenizer), 2, seed=0, device="cpu")
     buffer.refresh(2)

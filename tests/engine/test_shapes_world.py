@@ -134,6 +134,7 @@ def box_of(mask: torch.Tensor) -> tuple[float, float, float, float]:
 
 
 class TestDrawing:
+    @pytest.mark.slow
     def test_every_pixel_is_a_number_also_where_rays_miss(self):
         scenes = sample_scenes(torch.Generator().manual_seed(3), 16).at_frames(torch.tensor([7]))
         scenes.shape[:] = SHAPES.index("ring")  # traced in steps, which run off where there is nothing
@@ -262,6 +263,7 @@ class TestScenes:
         assert min(sized.values()) > 20
 
 
+@pytest.mark.slow
 def test_the_segmenter_that_ships_marks_what_is_drawn():
     """Frames of a seed that neither it nor the model has seen."""
     generators = torch.Generator().manual_seed(11), torch.Generator().manual_seed(11)

@@ -168,6 +168,7 @@ def test_requirements_that_were_edited_since_they_were_locked_are_told(small):
         environments.ensure(small)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_what_the_lock_names_is_not_installed_nor_kept(small, index, tmp_path):
     small.folder.parent.mkdir()
     apple, pear = (wheels.write(tmp_path / "wheels", name, "1.0") for name in ("apple", "pear"))

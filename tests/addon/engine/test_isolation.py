@@ -33,6 +33,7 @@ def test_the_traps_catch_a_python_that_is_not_isolated(scene, traps):
     assert traps.sprung()
 
 
+@pytest.mark.slow
 def test_a_check_runs_none(scene, traps):
     assert engine_setup.check(engine_client.find_python()).startswith("Ready: torch")
     assert traps.sprung() == []
@@ -47,6 +48,7 @@ def test_the_engine_runs_none(scene, traps, tmp_path):
     assert traps.sprung() == []
 
 
+@pytest.mark.slow
 def test_a_set_up_runs_none(scene, traps, tmp_path):
     packages = tmp_path / "packages.txt"
     packages.write_text("pip\n")

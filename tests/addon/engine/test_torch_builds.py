@@ -151,6 +151,7 @@ def test_a_named_index_comes_first_and_what_there_is_not_is_told(monkeypatch, tm
     assert torch_builds.build_for("cpu", tmp_path) is None
 
 
+@pytest.mark.slow
 def test_a_named_index_gives_torch_and_what_it_needs_and_nothing_else(
     tmp_path, packages, server, monkeypatch
 ):
@@ -166,6 +167,7 @@ def test_a_named_index_gives_torch_and_what_it_needs_and_nothing_else(
     named.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["torch", "numpy"])
 def test_a_file_that_is_not_what_the_lock_names_is_not_installed(tmp_path, packages, server, package):
     server.stuck_at = ""
@@ -183,6 +185,7 @@ def test_a_file_that_is_not_what_the_lock_names_is_not_installed(tmp_path, packa
     assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_off_is_one_sentence_and_the_next_press_goes_on(tmp_path, packages, server):
     server.stuck_at, server.hangs_up = "", True
     ended = set_up(tmp_path, packages, "cpu")[-1]

@@ -3,6 +3,7 @@
 
 import bpy
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -64,6 +65,7 @@ def read(scene):
     return make_job(scene, layout, scene.peekaboo.seed), layout.labels
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_setting_of_a_job_comes_back_with_the_same_masks(data):
