@@ -8,19 +8,20 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
-from .families import Cells, Family, family_of
 from .model_files import check_model_folder, is_model_folder
-from .names import Method
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from diffusers import TextToVideoSDPipeline
 
 _PACKAGE = Path(__file__).parent
+
+Method = Literal["peekaboo", "strong"]
+"""How masks act: a preset of :mod:`peekaboo_engine.control.settings`."""
 
 
 class ModelEntry(BaseModel):
@@ -38,10 +39,7 @@ class ModelEntry(BaseModel):
         licence: SPDX identifier of the weights.
         memory_gb: roughly what a generation needs, on the device it runs on.
         download_gb: the most that has to be downloaded: all parameters in single precision; 0 if nothing has.
-        pipeline: its class in diffusers, which tells its family.
-        temporal_compression: frames that one latent frame stands for after the first.
-        size_multiple: width and height are multiples of so many pixels, the size of a token.
-        max_sequence_length: tokens to which the text is padded; None as the pipeline does by itself.
+        temporal_compression: frames that one latent frame stands for after the first; 1 for this family.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,25 +58,12 @@ class ModelEntry(BaseModel):
     licence: str
     memory_gb: float
     download_gb: float = 0
-    pipeline: str
     temporal_compression: int = 1
-    size_multiple: int = 8
-    max_sequence_length: int | None = None
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""
         share = self.masked_steps / self.num_inference_steps
         return max(1, round(share * num_inference_steps)) if self.masked_steps else 0
-
-    @property
-    def family(self) -> Family:
-        """The family that it belongs to."""
-        return family_of(self.pipeline)
-
-    @property
-    def cells(self) -> Cells:
-        """What one token of it stands for."""
-        return Cells(self.size_multiple, self.temporal_compression)
 
     @property
     def folder(self) -> Path | None:
@@ -113,28 +98,29 @@ def find_model(name: str) -> ModelEntry:
 
 
 def _entry_of_folder(folder: Path) -> ModelEntry:
-    """A folder of a class that is known.
+    """A folder of the same class.
 
     It may state its entry in a ``peekaboo.json`` (keys of ``models.json``); what is left out comes from the
-    folder's own configuration and from its family.
+    folder's own configuration and from the paper.
     """
     try:
-        index = _read(folder / "model_index.json")
-        family = family_of(str(index.get("_class_name")))
-        parts = [name for name, part in index.items() if isinstance(part, list)]
-        files = {name: folder / name / "config.json" for name in parts}
-        configs = {name: _read(file) for name, file in files.items() if file.is_file()}
+        unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
         stated_file = folder / "peekaboo.json"
-        stated = _read(stated_file) if stated_file.is_file() else {}
-        cells = family.cells(configs)
+        stated = json.loads(stated_file.read_text(encoding="utf-8")) if stated_file.is_file() else {}
+        sample = unet.get("sample_size") or 32
+        height, width = sample if isinstance(sample, list) else (sample, sample)
+        factor = 2 ** (len(vae["block_out_channels"]) - 1)
         defaults = {
             "title": folder.name,
-            "pipeline": family.pipelines[0],
-            "temporal_compression": cells.frames,
-            "size_multiple": cells.pixels,
+            "width": width * factor,
+            "height": height * factor,
+            "num_frames": 16,
+            "num_inference_steps": 40,
+            "guidance_scale": 9.0,
+            "masked_steps": 2,
             "licence": "unknown",
             "memory_gb": 0,
-            **family.defaults(configs),
         }
         return ModelEntry(**defaults | stated, source=str(folder), embedded=False, revision=None)
     except ValidationError as error:
@@ -146,12 +132,8 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(
             "bad_model",
-            f"{folder} is not a text-to-video folder ({one_line(error)}); give one as diffusers saves it.",
+            f"{folder} is not a text-to-video folder ({one_line(error)}); give one with a unet and a vae.",
         ) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -168,11 +150,8 @@ class Placement:
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     offload: bool = False
 
-    def resolve(self, half: Literal["float16", "bfloat16"] = "float16"):
+    def resolve(self):
         """The torch device and dtype meant.
-
-        Args:
-            half: the half precision that the model runs in.
 
         Raises:
             EngineError: ``no_device`` for a device that this machine has not.
@@ -184,7 +163,7 @@ class Placement:
             gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             device = next((gpu for gpu, available in gpus.items() if available), "cpu")
         if dtype == "auto":
-            dtype = "float32" if device == "cpu" else half
+            dtype = "float32" if device == "cpu" else "float16"
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError):
@@ -202,13 +181,13 @@ class LoadedModel:
 
     Args:
         entry: what was asked for.
-        pipe: of the class that its family is loaded as.
+        pipe: the ``TextToVideoSDPipeline``.
         weights: ``repository`` and ``commit``, or ``folder`` and ``sha256`` of its weight files.
         device, dtype: where and how it runs.
     """
 
     entry: ModelEntry
-    pipe: "DiffusionPipeline"
+    pipe: "TextToVideoSDPipeline"
     weights: dict[str, str]
     device: str
     dtype: str
@@ -224,9 +203,9 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
         EngineError: ``model_not_loaded``, naming the model and the reason; ``out_of_memory``; ``no_device``.
     """
     import torch
+    from diffusers import TextToVideoSDPipeline
 
-    family = entry.family
-    device, dtype = placement.resolve(family.half)
+    device, dtype = placement.resolve()
     if entry.embedded and not entry.folder:
         raise EngineError(
             "model_not_loaded", f"The embedded model {entry.title} is missing; install the engine again."
@@ -238,12 +217,12 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
         else:
             folder = _snapshot(entry)
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
-        dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
-        pipe = _pipeline_class(family).from_pretrained(
-            folder, dtype=dtypes, local_files_only=True, trust_remote_code=False
+        pipe = TextToVideoSDPipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=False
         )
         pipe.set_progress_bar_config(disable=True)
-        family.prepare(pipe)
+        # Frame by frame: decoding all at once would take the most memory of the run.
+        pipe.vae.enable_slicing()
         if placement.offload:
             pipe.enable_model_cpu_offload(device=device)
         else:
@@ -260,19 +239,13 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
     return LoadedModel(entry, pipe, weights, str(device), str(dtype).removeprefix("torch."))
 
 
-def _pipeline_class(family: Family):
-    """The class of diffusers that a family is loaded as."""
-    import diffusers
-
-    return getattr(diffusers, family.pipelines[0])
-
-
 def _snapshot(entry: ModelEntry) -> Path:
     """The folder of a repository in the hub's cache, downloaded first if it is not there."""
+    from diffusers import TextToVideoSDPipeline
     from huggingface_hub import constants
 
     try:
-        return Path(_pipeline_class(entry.family).download(entry.source, revision=entry.revision))
+        return Path(TextToVideoSDPipeline.download(entry.source, revision=entry.revision))
     except OSError as error:
         if not constants.HF_HUB_OFFLINE:
             raise

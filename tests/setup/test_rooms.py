@@ -1,29 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which part of the add-on and of the engine imports which: arrows point downward, none in a circle."""
+"""Which part of the add-on and of the engine imports which: down the drawing in docs/architecture.md."""
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 
 import pytest
 from house.environments import ROOT
 
-# From the ground up. A room imports what is on floors below its own, and nothing beside it.
-FLOORS = {
-    "blender_addon": [
-        "errors faults",
-        "changes compat windows",
-        "engine",
-        "masks",
-        "shot",
-        "properties",
-        "authoring takes",
-        "making",
-        "command interface",
-        "__init__",
-    ],
+PAGE = ROOT / "docs" / "architecture.md"
+
+PACKAGES = ("blender_addon", "peekaboo_engine")
+OTHERS = {
+    "blender_addon": {"torch", "diffusers", "peekaboo_engine"},
+    "peekaboo_engine": {"bpy", "blender_addon"},
 }
+"""What is of the other side of the border."""
+
+
+def floors(package):
+    """The floor of each room as the page draws it, from the ground up."""
+    drawing = re.search(r"^```text\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
+    below = re.split(rf"^{package}/$", drawing, flags=re.MULTILINE)[1]
+    own = re.split(r"^\S", below, flags=re.MULTILINE)[0]
+    return re.findall(r"^   (\w[\w ]*?) +│ ", own, re.MULTILINE)[::-1]
 
 
 def imports(package):
@@ -52,11 +54,12 @@ def room(module):
     return module[1] if len(module) > 1 else "__init__"
 
 
-@pytest.mark.parametrize("package", FLOORS)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_arrows_point_downward(package):
-    floor_of = {name: i for i, names in enumerate(FLOORS[package]) for name in names.split()}
+    """A room imports what is on floors below its own, and nothing beside it."""
+    floor_of = {name: i for i, names in enumerate(floors(package)) for name in names.split()}
     arrows = imports(package)
-    assert {room(module) for module in arrows} <= set(floor_of), "give a new room its floor"
+    assert {room(module) for module in arrows} <= set(floor_of), "give a new room its floor in the drawing"
     up = [
         f"{'.'.join(module)} -> {'.'.join(other)}"
         for module, others in arrows.items()
@@ -66,9 +69,21 @@ def test_arrows_point_downward(package):
     assert up == []
 
 
-@pytest.mark.parametrize("package", FLOORS)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_no_modules_import_each_other_in_a_circle(package):
     graphlib.TopologicalSorter(imports(package)).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_nothing_of_the_other_side_of_the_border_is_imported(package):
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            assert not {name.split(".")[0] for name in names} & OTHERS[package], path
 
 
 def test_the_engines_room_needs_no_bpy():
