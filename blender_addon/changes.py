@@ -57,8 +57,15 @@ def flush_updates() -> None:
 
 
 @persistent
-def _updated(*_arguments) -> None:
+def _updated(scene=None, depsgraph=None) -> None:
+    """Count a change; not one of a scene that no window shows, such as a workspace's for its sequencers.
+
+    Blender evaluates that at a time of its own, and would tell so after each of our readings, for ever.
+    """
     global _changes, _changed_at
+    windows = bpy.context.window_manager.windows
+    if depsgraph is not None and windows and all(window.scene != scene for window in windows):
+        return
     if not _ignoring:
         _changes += 1
         _changed_at = time.monotonic()

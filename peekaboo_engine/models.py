@@ -39,6 +39,8 @@ class ModelEntry(BaseModel):
         licence: SPDX identifier of the weights.
         memory_gb: roughly what a generation needs, on the device it runs on.
         download_gb: the most that has to be downloaded: all parameters in single precision; 0 if nothing has.
+        smallest_subject: share of the picture below which subjects are lost, where that was measured
+            (docs/reference/shapes.md).
         temporal_compression: frames that one latent frame stands for after the first; 1 for this family.
     """
 
@@ -58,6 +60,7 @@ class ModelEntry(BaseModel):
     licence: str
     memory_gb: float
     download_gb: float = 0
+    smallest_subject: float = 0
     temporal_compression: int = 1
 
     def masked_steps_of(self, num_inference_steps: int) -> int:

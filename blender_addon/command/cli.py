@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-from ..engine import environment, process, torch_builds
+from ..engine import catalogue, environment, process, torch_builds
 from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import batch, delivery, engine_choice
@@ -118,7 +118,7 @@ def masks(asked: argparse.Namespace) -> None:
                 seed=order.job["seed"],
                 job=str(job),
                 pictures=list(map(str, drawn)),
-                warnings=_warnings(layout, console),
+                warnings=_warnings(scene, layout, console),
             )
 
 
@@ -140,12 +140,13 @@ def check(asked: argparse.Namespace) -> None:
                 "scene",
                 scene=scene.name,
                 frames=mapping,
-                warnings=_warnings(layout, console),
+                warnings=_warnings(scene, layout, console),
             )
 
 
-def _warnings(layout: Layout, console: Console) -> list[str]:
-    texts = [finding.text for finding in findings.find(layout)]
+def _warnings(scene, layout: Layout, console: Console) -> list[str]:
+    smallest = catalogue.smallest_subject(scene.peekaboo.model)
+    texts = [finding.text for finding in findings.find(layout, smallest)]
     for text in texts:
         console.say(f"warning: {text}")
     return texts

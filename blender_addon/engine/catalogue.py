@@ -50,6 +50,11 @@ def temporal_compression(name: str) -> int:
     return entry.get("temporal_compression", 1)
 
 
+def smallest_subject(name: str) -> float:
+    """What share of the picture a subject has to fill for a model to make it; 0 where nobody has measured."""
+    return catalogue().get(name, {}).get("smallest_subject", 0.0)
+
+
 def hub_cache() -> Path:
     """The folder in which Hugging Face's libraries keep what they download, as the environment says."""
     for variable, inside in (

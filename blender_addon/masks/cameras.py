@@ -29,6 +29,12 @@ def camera_at(scene, frame: float):
     return scene.camera
 
 
+def cuts(scene, first: int, last: int) -> tuple[int, ...]:
+    """The frames of a range at which a scene goes on to another camera; raises as :func:`camera_at`."""
+    marked = sorted({marker.frame for marker in scene.timeline_markers if first < marker.frame <= last})
+    return tuple(frame for frame in marked if camera_at(scene, frame) != camera_at(scene, frame - 1))
+
+
 def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
     """Make the projection of an evaluated camera.
 

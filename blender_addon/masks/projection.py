@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -129,13 +129,26 @@ class Shape(Protocol):
         """Find what a camera's picture of ``width`` x ``height`` pixels shows; None when it shows nothing."""
 
 
-def label_map(
+class Labelled(NamedTuple):
+    """What a camera sees.
+
+    Attributes:
+        labels: uint8 (height, width): 0 for the background, k for the k-th subject; row 0 is the top of the
+            picture.
+        extents: int (subjects,): how many pixels each subject would have if nothing hid it.
+    """
+
+    labels: np.ndarray
+    extents: np.ndarray
+
+
+def labelled(
     camera: Camera,
     subjects: Sequence[Sequence[Shape]],
     width: int,
     height: int,
     occluders: Iterable[Shape] = (),
-) -> np.ndarray:
+) -> Labelled:
     """Label each pixel with the subject whose surface is nearest at the pixel's centre.
 
     Args:
@@ -144,13 +157,11 @@ def label_map(
         width: of the picture, in pixels.
         height: of the picture, in pixels.
         occluders: hide subjects behind them, and are background themselves.
-
-    Returns:
-        uint8 (height, width): 0 for the background, k for ``subjects[k - 1]``; row 0 is the top of the
-        picture.
     """
     labels = np.zeros((height, width), np.uint8)
     nearest = np.full((height, width), np.inf)
+    extents = np.zeros(len(subjects) + 1, int)
+    parts = {label: np.zeros_like(labels, bool) for label, s in enumerate(subjects, 1) if len(s) > 1}
     layers = [(label, shape) for label, shapes in enumerate(subjects, start=1) for shape in shapes]
     for label, shape in chain(layers, ((0, shape) for shape in occluders)):
         surface = shape.nearest_surface(camera, width, height)
@@ -161,7 +172,24 @@ def label_map(
         closer = depth < region
         region[closer] = depth[closer]
         labels[window.rows, window.columns][closer] = label
-    return labels
+        if label in parts:
+            parts[label][window.rows, window.columns] |= np.isfinite(depth)
+        elif label:
+            extents[label] = np.count_nonzero(np.isfinite(depth))
+    for label, part in parts.items():
+        extents[label] = np.count_nonzero(part)
+    return Labelled(labels, extents[1:])
+
+
+def label_map(
+    camera: Camera,
+    subjects: Sequence[Sequence[Shape]],
+    width: int,
+    height: int,
+    occluders: Iterable[Shape] = (),
+) -> np.ndarray:
+    """The labels alone of what :func:`labelled` finds: uint8 (height, width)."""
+    return labelled(camera, subjects, width, height, occluders).labels
 
 
 def coverage(labels: np.ndarray, count: int, cell: int = 8, span: int = 1) -> np.ndarray:

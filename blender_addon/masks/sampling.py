@@ -82,10 +82,16 @@ class Sampler:
         self._time: float | None = None  # that the stage is at
 
     def label_map(self, time: float, width: int, height: int, aspect: float | None = None) -> np.ndarray:
-        """Label each pixel with the subject that is seen there: uint8 (height, width), row 0 at the top.
+        """The labels alone of what :meth:`labelled` finds: uint8 (height, width)."""
+        return self.labelled(time, width, height, aspect).labels
+
+    def labelled(
+        self, time: float, width: int, height: int, aspect: float | None = None
+    ) -> projection.Labelled:
+        """Label each pixel with the subject that is seen there.
 
         With motion blur, a pixel that any subject passes while the shutter is open has the label of the one
-        that is seen there the longest.
+        that is seen there the longest; a subject's extent is then that of its largest moment.
 
         Args:
             time: in scene frames.
@@ -99,12 +105,15 @@ class Sampler:
         camera = cameras.camera_at(self._scene, time)
         if not self._scene.peekaboo.motion_blur:
             return self._label_moment(time, camera, (width, height), aspect)
+        extents = np.zeros(len(self._cast.roles), int)
         seen = np.zeros((len(self._cast.roles) + 1, height, width), np.uint8)
         rows, columns = np.indices((height, width), sparse=True)
         for moment in self._shutter(time):
-            seen[self._label_moment(moment, camera, (width, height), aspect), rows, columns] += 1
+            found = self._label_moment(moment, camera, (width, height), aspect)
+            seen[found.labels, rows, columns] += 1
+            extents = np.maximum(extents, found.extents)
         longest = seen[1:].argmax(axis=0) + 1
-        return np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
+        return projection.Labelled(np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8), extents)
 
     def strengths(self, time: float) -> list[float]:
         """The strength of each subject at a time, with its keyframes and drivers.
@@ -127,14 +136,16 @@ class Sampler:
         opening = {"START": 0, "CENTER": -0.5, "END": -1}[self._scene.render.motion_blur_position] * length
         return time + opening + (np.arange(SHUTTER_SAMPLES) + 0.5) / SHUTTER_SAMPLES * length
 
-    def _label_moment(self, time: float, camera, size: tuple[int, int], aspect: float | None) -> np.ndarray:
+    def _label_moment(
+        self, time: float, camera, size: tuple[int, int], aspect: float | None
+    ) -> projection.Labelled:
         view = self._view(time, camera, aspect or size[0] / size[1])
         depsgraph = self._stage.depsgraph
         shapes = outlines.shapes_at(self._cast, depsgraph, self._hulls)
         hiders: Iterable[projection.Shape] = ()
         if self._scene.peekaboo.occluded_by_scene:
             hiders = outlines.occluders(depsgraph, self._cast)
-        return projection.label_map(view, shapes, *size, hiders)
+        return projection.labelled(view, shapes, *size, hiders)
 
     def _view(self, time: float, camera, aspect: float) -> projection.Camera:
         """Evaluate the stage at a time, seen through one of the cameras."""

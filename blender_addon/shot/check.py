@@ -125,7 +125,7 @@ def _read(scene) -> Layout:
     """Read a layout, which is a check too."""
     with changes.updates_ignored():
         layout = read_layout(scene, *catalogue.model_size(scene.peekaboo.model))
-        _reports[scene.session_uid] = changes.count(), _report(layout)
+        _reports[scene.session_uid] = changes.count(), _report(scene, layout)
         _remember(scene, dependencies_of(scene), layout)
     return layout
 
@@ -140,8 +140,8 @@ def is_pending(scene) -> bool:
     return _reports.get(scene.session_uid, (-1, None))[0] != changes.count()
 
 
-def _report(layout: Layout) -> Report:
-    return Report(findings=tuple(findings.find(layout)))
+def _report(scene, layout: Layout) -> Report:
+    return Report(findings=tuple(findings.find(layout, catalogue.smallest_subject(scene.peekaboo.model))))
 
 
 def _request_check(scene: int) -> None:
@@ -230,10 +230,10 @@ def _read_some_frames(scene, check: _Check) -> Report | None:
     sampling.sample(scene, roles, timing.scene_frames, read, _hulls)
     if len(check.frames) < num_frames:
         return None
-    layout = put_together(roles, timing, check.frames)
+    layout = put_together(scene, roles, timing, check.frames)
     if check.dependencies == dependencies_of(scene):
         _remember(scene, check.dependencies, layout)
-    return _report(layout)
+    return _report(scene, layout)
 
 
 @persistent

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a shot may disappoint with: subjects that are too small, cut by the picture's edge, or not seen."""
+"""What a shot may disappoint with: subjects too small, cut off, hidden or not seen, and camera cuts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ CELL = 8
 FILLED = 0.5
 """How much of a cell a subject has to fill to be sure of it: the engine gives a cell to who fills most."""
 
+MOSTLY_HIDDEN = 0.25
+"""A subject of which less than this is seen is mostly hidden."""
+
 TEXTS = {
+    "CAMERA": "The camera cuts at {frames}, but a clip is one take: give each shot a range of its own",
     "UNSEEN": "is not seen at {frames}: it is out of view, hidden, or behind something",
+    "HIDDEN": "is mostly hidden behind something at {frames}",
     "CUT": "is cut by the edge of the picture at {frames}",
     "SMALL": "is too small for the model at {frames}: bring it nearer, or make it larger",
 }
@@ -25,10 +30,10 @@ TEXTS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a subject that the user may want otherwise.
+    """Something about a subject, or the shot, that the user may want otherwise.
 
     Attributes:
-        subject: its phrase, or the name of the object where that tells more.
+        subject: its phrase, or the name of the object where that tells more; empty for the shot's.
         kind: a key of :data:`TEXTS`.
         ranges: first and last scene frame of each stretch for which it holds.
     """
@@ -40,31 +45,41 @@ class Finding:
     @property
     def text(self) -> str:
         """The finding as a sentence."""
-        return f'"{self.subject}" {TEXTS[self.kind].format(frames=_in_words(self.ranges))}.'
+        sentence = TEXTS[self.kind].format(frames=_in_words(self.ranges))
+        return f'"{self.subject}" {sentence}.' if self.subject else f"{sentence}."
 
 
-def find(layout: Layout) -> list[Finding]:
-    """Look for what may disappoint in a layout, subject by subject."""
+def find(layout: Layout, smallest: float = 0.0) -> list[Finding]:
+    """Look for what may disappoint in a layout: in the shot, and subject by subject.
+
+    Args:
+        layout: of a scene.
+        smallest: share of the picture below which the model loses subjects.
+    """
     shares = _scene_frames(layout.timing, len(layout.labels))
-    findings = []
+    findings = [Finding("", "CAMERA", tuple((cut, cut) for cut in layout.cuts))] if layout.cuts else []
     phrases = [subject.phrase for subject in layout.subjects]
     for label, subject in enumerate(layout.subjects, start=1):
         own = subject.phrase and phrases.count(subject.phrase) == 1
         title = subject.phrase if own else subject.name
-        for kind, holds in _kinds(layout.labels == label).items():
+        extents = None if layout.extents is None else layout.extents[label - 1]
+        for kind, holds in _kinds(layout.labels == label, smallest, extents).items():
             if holds.any():
                 findings.append(Finding(title, kind, _stretches(holds, shares)))
     return findings
 
 
-def _kinds(mask: np.ndarray) -> dict[str, np.ndarray]:
+def _kinds(mask: np.ndarray, smallest: float, extents: np.ndarray | None) -> dict[str, np.ndarray]:
     """Which kind of finding holds in which frame, bool (frames,), for a mask (frames, height, width)."""
-    seen = mask.any(axis=(1, 2))
+    size = np.count_nonzero(mask, axis=(1, 2))
+    seen = size > 0
+    hidden = seen & (size < MOSTLY_HIDDEN * extents) if extents is not None else np.zeros_like(seen)
     cut = mask[:, [0, -1]].any(axis=(1, 2)) | mask[:, :, [0, -1]].any(axis=(1, 2))
     _, height, width = mask.shape
     whole_cells = np.pad(mask, ((0, 0), (0, -height % CELL), (0, -width % CELL))).astype(np.uint8)
     largest = projection.coverage(whole_cells, 1, CELL).max(axis=(1, 2, 3))
-    return {"UNSEEN": ~seen, "CUT": cut, "SMALL": seen & (largest < FILLED)}
+    small = seen & ~hidden & ((largest < FILLED) | (size < smallest * height * width))
+    return {"UNSEEN": ~seen, "HIDDEN": hidden, "CUT": cut, "SMALL": small}
 
 
 def _scene_frames(timing: Timing, count: int) -> list[tuple[int, int]]:

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..engine import catalogue
 from ..errors import PeekabooError
-from ..masks import sampling, simulations
+from ..masks import cameras, projection, sampling, simulations
 from ..masks.cast import Role
 from . import prompt, settings, stating, subjects
 
-Frame: TypeAlias = tuple[np.ndarray, list[float]]
-"""Of one time: labels, uint8 (height, width), and the strength of each subject."""
+Frame: TypeAlias = tuple[projection.Labelled, list[float]]
+"""Of one time: what the camera sees, and the strength of each subject."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,17 @@ class Layout:
         timing: what each frame stands for.
         strengths: how long each subject is held in each frame, float (subjects, frames) in 0..1; None where
             nobody asked.
+        extents: how many pixels each subject would have in each frame if nothing hid it, int (subjects,
+            frames); None likewise.
+        cuts: scene frames at which the camera changes.
     """
 
     subjects: tuple[Subject, ...]
     labels: np.ndarray
     timing: Timing
     strengths: np.ndarray | None = None
+    extents: np.ndarray | None = None
+    cuts: tuple[int, ...] = ()
 
 
 def timing_of(scene, num_frames: int) -> Timing:
@@ -165,21 +170,23 @@ def read_layout(
     except simulations.UnbakedError as unbaked:
         with simulations.played(scene, unbaked.start, max(times), on_play):
             frames = sampling.sample(scene, roles, times, read, played=True)
-    return put_together(roles, timing, frames)
+    return put_together(scene, roles, timing, frames)
 
 
 def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) -> Frame:
-    """Read what a layout has of one time; arguments and errors as :meth:`sampling.Sampler.label_map`."""
-    return sampler.label_map(time, width, height), sampler.strengths(time)
+    """Read what a layout has of one time; arguments and errors as :meth:`sampling.Sampler.labelled`."""
+    return sampler.labelled(time, width, height), sampler.strengths(time)
 
 
-def put_together(roles: Sequence[Role], timing: Timing, frames: list[Frame]) -> Layout:
+def put_together(scene, roles: Sequence[Role], timing: Timing, frames: list[Frame]) -> Layout:
     """Make the layout of a scene's subjects from what :func:`read_frame` has read at each time."""
-    labels, strengths = zip(*frames, strict=True)
+    seen, strengths = zip(*frames, strict=True)
+    labels, extents = zip(*seen, strict=True)
     named = tuple(
         Subject(role.name, stating.stated(role.objects[0].peekaboo, settings.SUBJECT)) for role in roles
     )
-    return Layout(named, np.stack(labels), timing, np.array(strengths).T)
+    cuts = cameras.cuts(scene, timing.frame_start, timing.frame_start + timing.frame_count - 1)
+    return Layout(named, np.stack(labels), timing, np.array(strengths).T, np.array(extents).T, cuts)
 
 
 def check_in_view(scene, layout: Layout) -> None:

@@ -5,7 +5,7 @@ import bpy
 import pytest
 from scenes import add_camera, small_shot
 
-from blender_addon import compat
+from blender_addon import changes, compat
 from blender_addon.shot import check
 from blender_addon.shot.layout import read_shot
 
@@ -280,3 +280,21 @@ def test_what_cannot_be_read_is_not_looked_at_again_and_again(scene, no_pause):
     finish()
     bpy.context.view_layer.update()
     assert check.report_of(scene).problem and not check.is_pending(scene)
+
+
+def test_a_scene_that_no_window_shows_does_not_begin_a_check_anew(scene):
+    """Blender 5 evaluates the scene of a workspace's sequencers beside that of its window."""
+    small_shot(scene)
+    other = bpy.data.scenes.new("Edit")
+    obj = bpy.data.objects.new("Other", None)
+    other.collection.objects.link(obj)
+    other.view_layers[0].update()
+    bpy.context.view_layer.update()
+    assert bpy.context.window_manager.windows
+    before = changes.count()
+    obj.location.x += 1
+    other.view_layers[0].update()
+    assert changes.count() == before
+    bpy.data.objects["Cube Subject"].location.x += 1
+    bpy.context.view_layer.update()
+    assert changes.count() > before

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a shot may disappoint with, at which frames."""
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from scenes import add_camera, small_shot
 
 from blender_addon.shot import findings
-from blender_addon.shot.layout import Layout, Subject, Timing
+from blender_addon.shot.layout import Layout, Subject, Timing, read_layout
 
 HEIGHT, WIDTH = 40, 56
 
@@ -67,3 +70,41 @@ def test_a_finding_is_a_sentence_with_the_frames():
     ]
     (single,) = findings.find(layout([whole, cut, whole]))
     assert single.text.endswith("at frame 2.")
+
+
+def test_what_the_model_would_lose_is_too_small():
+    share = 12 * 12 / (HEIGHT * WIDTH)
+    small = layout([(8, 8, 20, 20)])
+    assert [finding.kind for finding in findings.find(small, 1.1 * share)] == ["SMALL"]
+    assert not findings.find(small, 0.9 * share)
+
+
+def test_a_camera_cut_is_told_before_all_else():
+    shot_of_two = dataclasses.replace(layout([(0, 8, 20, 20)] * 4), cuts=(2, 4))
+    told, _ = findings.find(shot_of_two)
+    assert told.text == (
+        "The camera cuts at frames 2 and 4, but a clip is one take: give each shot a range of its own."
+    )
+
+
+@given(st.integers(1, 400), st.integers(0, 400))
+def test_what_is_seen_of_a_subject_tells_whether_it_is_mostly_hidden(extent, hidden):
+    seen = max(0, extent - hidden)
+    box = (10, 5, 10 + 20, 5 + 20)
+    whole = layout([box])
+    whole.labels[0, 5:25, 10:30].flat[: 400 - seen] = 0
+    found = findings.find(dataclasses.replace(whole, extents=np.array([[extent]])))
+    expected = bool(seen) and seen < findings.MOSTLY_HIDDEN * extent
+    assert ("HIDDEN" in {finding.kind for finding in found}) == expected
+
+
+def test_a_read_shot_says_where_cameras_cut_and_what_hides_a_subject(scene):
+    ball, cube = small_shot(scene, frames=8)
+    other = add_camera(scene, location=(0, -9, 0))
+    for frame, camera in ((-5, scene.camera), (3, scene.camera), (5, other), (40, scene.camera)):
+        scene.timeline_markers.new("Cut", frame=frame).camera = camera
+    ball.location, cube.location, cube.scale = (-1.65, 0, 0), (-3.47, 4, 0), (0.3, 0.3, 0.3)
+    read = read_layout(scene, 288, 160, 8)
+    assert read.cuts == (5,)
+    (hidden,) = (finding for finding in findings.find(read) if finding.kind == "HIDDEN")
+    assert (hidden.subject, hidden.ranges) == ("a blue cube", ((1, 4),))
