@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,14 +118,47 @@ def _suites_of(path: Path, suites: list[Suite]) -> list[Suite]:
     return [s for s in suites if path.is_relative_to(s.folder) or s.folder.is_relative_to(path)]
 
 
-def run(suite: Suite, python: Path, arguments: list[str], variables: dict[str, str]) -> Tally:
+def run(
+    suite: Suite, python: Path, arguments: list[str], variables: dict[str, str], at_once: bool = False
+) -> Tally:
     """Run one suite's tests with pytest, which prints as usual, and count them.
 
     `python` is the interpreter of the suite's environment, `variables` the whole environment of the process.
+    With `at_once` all is printed when the suite is done, so that others can run beside it.
     """
+    title = f"\n--- {suite.title} tests ---"
+    if not at_once:
+        print(title, flush=True)
     with tempfile.TemporaryDirectory(prefix="peekaboo-test-") as folder:
         report = Path(folder) / "report.xml"
         # -c and --rootdir, so that a target in another folder cannot bring a configuration of its own.
         command = [str(python), "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
-        finished = subprocess.run([*command, f"--junitxml={report}", *arguments], env=variables)
+        finished = subprocess.run(
+            [*command, f"--junitxml={report}", *arguments],
+            env=variables,
+            stdout=subprocess.PIPE if at_once else None,
+            stderr=subprocess.STDOUT if at_once else None,
+            text=True,
+            errors="replace",
+        )
+        if at_once:
+            print(f"{title}\n{finished.stdout}", flush=True)
         return read_tally(report, finished.returncode)
+
+
+def run_side_by_side(
+    chosen: list[tuple[Suite, list[str]]], pythons: dict[Environment, Path], variables: dict[str, str]
+) -> Tally:
+    """Run suites two at a time, each on one processor, and count their tests.
+
+    What the fast tests compute is too small to gain from a second thread, and threads that wait for each
+    other would take the processors from the other suite.
+    """
+    single = {**variables, "OMP_NUM_THREADS": "1"}
+    print(f"Running {', '.join(suite.title for suite, _ in chosen)} tests side by side.", flush=True)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        started = [
+            pool.submit(run, suite, pythons[suite.environment], arguments, single, at_once=True)
+            for suite, arguments in chosen
+        ]
+        return sum((suite.result() for suite in started), Tally())

@@ -16,6 +16,7 @@ def model():
     return reference_frames.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", reference_frames.JOBS)
 def test_a_job_gives_the_frames_that_it_gave(model, name, record_property):
     frames = reference_frames.frames_of(name, model)

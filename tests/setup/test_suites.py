@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from house.environments import ENGINE, ROOT
-from house.suites import SUITES, Suite, Tally, choose, read_tally, run
+from house.suites import SUITES, Suite, Tally, choose, read_tally, run, run_side_by_side
 
 MIXED = """
 import pytest
@@ -89,6 +89,23 @@ def test_fast_leaves_out_the_program_and_slow_tests(tmp_path):
     assert choose(["--fast", str(ROOT / "tests" / "blender")]) == []
     marked = "import pytest\ndef test_quick(): pass\n@pytest.mark.slow\ndef test_long(): assert False\n"
     assert tally_of(tmp_path, marked, "-m", "not slow") == Tally(passed=1)
+
+
+def test_suites_beside_each_other_are_counted_and_printed_whole(tmp_path, capfd):
+    chosen = []
+    for name in ("one", "two", "three"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"test_{name}.py").write_text(
+            f"def test_good(): pass\ndef test_bad(): assert {name!r} == 0\n"
+        )
+        chosen.append((Suite(name, folder, ENGINE), [str(folder)]))
+    tally = run_side_by_side(chosen, {ENGINE: Path(sys.executable)}, dict(os.environ))
+    assert tally == Tally(passed=3, failed=3)
+    parts = capfd.readouterr().out.split("\n--- ")
+    assert parts[0].startswith("Running one, two, three tests side by side.")
+    assert {part.partition(" ")[0] for part in parts[1:]} == {"one", "two", "three"}
+    assert all(part.count("1 failed, 1 passed") == 1 for part in parts[1:])
 
 
 def test_a_mark_that_is_not_declared_is_refused(tmp_path):
