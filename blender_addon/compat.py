@@ -12,9 +12,16 @@ def strips(sequence_editor):
     return sequence_editor.strips if hasattr(sequence_editor, "strips") else sequence_editor.sequences
 
 
-def strips_name(sequence_editor) -> str:
-    """What :func:`strips` are called."""
-    return "strips" if hasattr(sequence_editor, "strips") else "sequences"
+def all_strips(sequence_editor):
+    """The strips of a sequence editor and those in its meta strips; see :func:`strips`."""
+    if hasattr(sequence_editor, "strips_all"):
+        return sequence_editor.strips_all
+    return sequence_editor.sequences_all
+
+
+def all_strips_name(sequence_editor) -> str:
+    """What :func:`all_strips` are called."""
+    return "strips_all" if hasattr(sequence_editor, "strips_all") else "sequences_all"
 
 
 def strip_range(strip) -> tuple[int, int]:

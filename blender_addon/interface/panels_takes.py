@@ -61,7 +61,7 @@ class _TakesPanel:
             "PEEKABOO_UL_takes",
             "",
             editor,
-            compat.strips_name(editor),
+            compat.all_strips_name(editor),
             context.window_manager,
             "peekaboo_active_take",
             rows=4,
@@ -117,13 +117,13 @@ def _active_index(_manager) -> int:
     strip = sequencer.active_take(compat.edited_scene(bpy.context))
     if strip is None:
         return -1
-    return compat.strips(compat.edited_scene(bpy.context).sequence_editor).find(strip.name)
+    return compat.all_strips(compat.edited_scene(bpy.context).sequence_editor).find(strip.name)
 
 
 def _select_by_index(_manager, index: int) -> None:
     editor = compat.edited_scene(bpy.context).sequence_editor
-    chosen = compat.strips(editor)[index]
-    for strip in compat.strips(editor):
+    chosen = compat.all_strips(editor)[index]
+    for strip in compat.all_strips(editor):
         strip.select = strip == chosen
     editor.active_strip = chosen
 

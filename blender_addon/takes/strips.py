@@ -35,10 +35,11 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
     start, count = job["timing"]["frame_start"], job["timing"]["frame_count"]
     start = start if frame_start is None else frame_start
     editor = scene.sequence_editor or scene.sequence_editor_create()
-    strip = compat.strips(editor).new_movie(
+    opened = editor.meta_stack[-1] if editor.meta_stack else editor  # where the user looks
+    strip = compat.strips(opened).new_movie(
         name=f"Peekaboo {job['seed']}",
         filepath=path_in_file(clip),
-        channel=free_channel(editor, start, start + count),
+        channel=free_channel(opened, start, start + count),
         frame_start=start,
         fit_method="FIT",
     )
@@ -51,9 +52,9 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
 
 
 def takes(scene) -> list:
-    """The strips of a scene that the engine has made."""
+    """The strips of a scene that the engine has made, also those in meta strips."""
     editor = scene.sequence_editor
-    return [strip for strip in compat.strips(editor) if is_take(strip)] if editor else []
+    return [strip for strip in compat.all_strips(editor) if is_take(strip)] if editor else []
 
 
 def active_take(scene):
@@ -93,29 +94,35 @@ def folder_of(strip) -> Path:
     return Path(bpy.path.abspath(stated))
 
 
-def free_channel(editor, start: int, end: int) -> int:
-    """The channel above all strips in a range of frames, so that the clip is seen.
+def free_channel(opened, start: int, end: int) -> int:
+    """The first channel above all strips in a range of frames, so that the clip is seen.
 
-    Else the lowest free one.
+    Else the lowest free one. None that is muted, or locked.
+
+    Args:
+        opened: a sequence editor, or a meta strip.
+        start: first frame.
+        end: the frame after the last.
     """
-    strips = compat.strips(editor)
+    strips = compat.strips(opened)
     taken = {
         strip.channel
         for strip in strips
         if compat.strip_range(strip)[0] < end and compat.strip_range(strip)[1] > start
     }
     above = max(taken, default=0) + 1
-    free = [
-        channel
-        for channel in [above, *range(1, CHANNELS + 1)]
-        if channel <= CHANNELS and channel not in taken
-    ]
+    shown = (number for number in range(1, CHANNELS + 1) if _is_usable(opened.channels[number]))
+    free = sorted(set(shown) - taken, key=lambda channel: (channel < above, channel))
     if not free:
         raise PeekabooError(
-            f"All {CHANNELS} channels of the sequencer are taken in frames {start} to {end - 1}: "
-            "clear one for the clip."
+            f"All {CHANNELS} channels of the sequencer are taken in frames {start} to {end - 1}, muted or "
+            "locked: clear one for the clip."
         )
     return free[0]
+
+
+def _is_usable(channel) -> bool:
+    return not channel.mute and not channel.lock
 
 
 def path_in_file(clip: Path) -> str:

@@ -4,6 +4,7 @@
 import json
 
 import bpy
+import numpy as np
 import pytest
 from scenes import add_camera
 
@@ -85,3 +86,53 @@ def test_a_missing_clip_is_refused(scene, tmp_path):
 def test_a_saved_file_finds_its_clip_beside_it(scene, clip):
     bpy.ops.wm.save_as_mainfile(filepath=str(clip.with_name("shot.blend")))
     assert sequencer.add_clip(scene, clip, job()).filepath == "//clip.mp4"
+
+
+def color_strip(editor, channel, name="Color"):
+    length = {"length": FRAMES} if bpy.app.version >= (5, 0, 0) else {"frame_end": 1 + FRAMES}
+    strip = compat.strips(editor).new_effect(
+        name=name, type="COLOR", channel=channel, frame_start=1, **length
+    )
+    strip.color = (0, 1, 0)
+    return strip
+
+
+def shown_green(scene, tmp_path):
+    """Whether a render of the sequencer shows a strip of colour, and not the clip."""
+    scene.render.resolution_x = scene.render.resolution_y = 16
+    scene.render.filepath = str(tmp_path / "shown.png")
+    scene.frame_set(3)
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(scene.render.filepath)
+    red, green, blue = np.array(image.pixels).reshape(-1, 4)[:, :3].mean(axis=0)
+    return green > 0.5 and red < 0.3 and blue < 0.3
+
+
+@pytest.mark.parametrize("state", ["mute", "lock"])
+def test_a_clip_goes_onto_no_channel_that_is_muted_or_locked(scene, clip, tmp_path, state):
+    editor = scene.sequence_editor_create()
+    color_strip(editor, 1)
+    setattr(editor.channels[2], state, True)
+    assert sequencer.add_clip(scene, clip, job()).channel == 3
+    assert not shown_green(scene, tmp_path)
+
+
+def test_channels_that_are_all_muted_are_refused(scene, clip):
+    editor = scene.sequence_editor_create()
+    for channel in editor.channels:
+        channel.mute = True
+    with pytest.raises(PeekabooError, match="muted or locked"):
+        sequencer.add_clip(scene, clip, job())
+
+
+def test_a_clip_goes_into_the_meta_strip_that_is_open(scene, clip, tmp_path):
+    editor = scene.sequence_editor_create()
+    meta = compat.strips(editor).new_meta("Meta", channel=1, frame_start=1)
+    color_strip(meta, 1)
+    editor.display_stack(meta)
+    strip = sequencer.add_clip(scene, clip, job())
+    assert strip in list(compat.strips(meta)) and strip.channel == 2
+    assert sequencer.takes(scene) == [strip] and sequencer.active_take(scene) == strip
+    editor.display_stack(None)
+    assert sequencer.takes(scene) == [strip]
+    assert not shown_green(scene, tmp_path)
