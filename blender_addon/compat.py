@@ -120,8 +120,8 @@ def _fcurve_collections(datablock) -> list:
 
 
 def folder_options() -> set[Any]:
-    """Options of a property for a folder that may be relative to the .blend: since 5.0 it has to say so."""
-    return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (5, 0, 0) else set()
+    """Options of a property for a folder that may be relative to the .blend, which 4.5 and later ask for."""
+    return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 
 
 def set_movie_output(render):

@@ -10,6 +10,7 @@ from typing import Any
 
 import bpy
 
+from .. import paths
 from ..engine import catalogue, environment, process, torch_builds
 from ..engine.orders import Order
 from ..errors import PeekabooError
@@ -20,6 +21,7 @@ from ..shot import findings, seeds
 from ..shot.job import make_job
 from ..shot.layout import Layout, mapping_in_words, read_shot
 from ..shot.subjects import colors_of
+from ..takes import folders
 from . import options, program
 from .console import Console
 
@@ -95,7 +97,8 @@ def _device(asked: argparse.Namespace) -> str:
 def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path | None:
     if out is None:
         return None
-    return out.resolve() / f"{bpy.path.clean_name(scene.name)}_seed_{seed}" if several else out.resolve()
+    folder = paths.absolute(out)
+    return folder / f"{folders.name_of(scene)}_seed_{seed}" if several else folder
 
 
 def masks(asked: argparse.Namespace) -> None:

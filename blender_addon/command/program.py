@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import bpy
@@ -64,7 +65,8 @@ def save_blend(path: Path) -> None:
             f'"{path}" cannot be written: choose a folder that can be, or free disk space.'
         ) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that cannot be written, even of what is not there
+            draft.unlink(missing_ok=True)
 
 
 def _is_compressed(path: Path) -> bool:

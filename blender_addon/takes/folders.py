@@ -4,11 +4,14 @@
 import json
 import re
 import zipfile
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
 
+from .. import paths
 from ..errors import PeekabooError
 from . import strips as sequencer
 
@@ -26,8 +29,7 @@ def new_folder(scene) -> Path:
         raise PeekabooError(
             "Clips go beside the .blend, which was never saved: save it first, or choose an output folder."
         )
-    base = Path(bpy.path.abspath(stated))
-    name = bpy.path.clean_name(scene.name)
+    base, name = paths.absolute(stated), name_of(scene)
     try:
         base.mkdir(parents=True, exist_ok=True)
         number = 1 + max((_number(path.name, name) for path in base.iterdir()), default=0)
@@ -43,6 +45,24 @@ def new_folder(scene) -> Path:
         raise PeekabooError(
             f'The output folder "{base}" cannot be written ({error.strerror}): choose another one.'
         ) from None
+
+
+def name_of(scene) -> str:
+    """A scene's name as that of a folder, which no other scene of the file has.
+
+    The first scene of those whose names would be the same keeps it; others get a number.
+    """
+    cleaned = {other: bpy.path.clean_name(other.name) for other in bpy.data.scenes}
+    names: dict[Any, str] = {}
+    for other, name in cleaned.items():
+        taken = {one.casefold() for one in names.values()}  # some disks make no difference of case
+        if name.casefold() in taken:
+            taken |= {one.casefold() for one in cleaned.values()}
+            name = next(
+                f"{name}_{number}" for number in count(2) if f"{name}_{number}".casefold() not in taken
+            )
+        names[other] = name
+    return names[scene]
 
 
 def _number(folder: str, name: str) -> int:

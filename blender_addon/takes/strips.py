@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from .. import compat
+from .. import compat, paths
 from ..errors import PeekabooError
 
 CHANNELS = 128
@@ -87,11 +87,11 @@ def job_of(strip) -> dict:
 
 def folder_of(strip) -> Path:
     """The folder of a take: where its movie lies, or where it lay when it was made."""
-    movie = Path(bpy.path.abspath(strip.filepath)).parent
+    movie = paths.absolute(strip.filepath).parent
     stated = strip.get(FOLDER_PROPERTY, "")
     if (movie / "job").is_dir() or not stated:
         return movie
-    return Path(bpy.path.abspath(stated))
+    return paths.absolute(stated)
 
 
 def free_channel(opened, start: int, end: int) -> int:

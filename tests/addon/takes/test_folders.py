@@ -2,7 +2,9 @@
 """Takes: their folders, what is made again from them, restored, and shown of their masks."""
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scenes import add_camera
 
-from blender_addon import compat
+from blender_addon import compat, paths
 from blender_addon.errors import PeekabooError
 from blender_addon.interface import icons as pictures
 from blender_addon.shot import job as jobs
@@ -35,6 +37,38 @@ def test_each_clip_has_a_folder_of_its_own_after_the_last(scene, tmp_path):
 def test_clips_go_beside_the_file(scene, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     assert takes.new_folder(bpy.context.scene) == tmp_path / "peekaboo" / "Scene_001"
+
+
+def test_scenes_whose_names_are_cleaned_alike_have_folders_of_their_own(scene):
+    scene.name = "Shot 1"
+    others = [bpy.data.scenes.new(name) for name in ("Shot_1", "shot/1", "Shot_1_2", "Other")]
+    names = [takes.name_of(one) for one in (scene, *others)]
+    assert len({name.casefold() for name in names}) == len(names) and names[-1] == "Other"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="elsewhere than on Windows")
+@pytest.mark.parametrize(
+    ("stated", "meant"),
+    [
+        ("//clips/a", "{here}/clips/a"),
+        ("//clips\\a\\", "{here}/clips/a"),
+        ("//..\\clips", "{above}/clips"),
+        ("C:\\clips\\a", "/c/clips/a"),
+        ("c:/clips", "/c/clips"),
+        ("/clips/a", "/clips/a"),
+    ],
+)
+def test_paths_mean_what_blender_means(scene, tmp_path, stated, meant):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert paths.absolute(stated) == Path(meant.format(here=tmp_path, above=tmp_path.parent))
+    if stated.startswith("//"):
+        bpy.context.scene.peekaboo.output_folder = stated
+        assert takes.new_folder(bpy.context.scene).parent == paths.absolute(stated)
+
+
+def test_a_script_may_set_a_folder_beside_the_file_on_each_version(scene):
+    scene.peekaboo.output_folder = "//clips/"
+    assert scene.peekaboo.output_folder == "//clips/"
 
 
 def test_a_file_never_saved_has_no_place_beside_it(scene):
