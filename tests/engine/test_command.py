@@ -63,6 +63,7 @@ def test_a_job_becomes_a_clip(make_job):
     ]
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_frames(make_job, tmp_path):
     job = make_job()
     clips = []
@@ -72,6 +73,7 @@ def test_the_same_job_gives_the_same_frames(make_job, tmp_path):
     np.testing.assert_array_equal(*clips)
 
 
+@pytest.mark.slow
 def test_a_person_sees_the_result(make_job):
     with start(make_job()) as process:
         shown = process.stdout.read()
@@ -80,6 +82,7 @@ def test_a_person_sees_the_result(make_job):
     assert "clip.mp4 in" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -103,6 +106,7 @@ def test_a_job_that_cannot_work_is_one_sentence(make_job, changes, code):
     assert [path.name for path in job.parent.iterdir()] == ["job"]
 
 
+@pytest.mark.slow
 def test_a_person_sees_the_sentence_and_nothing_else(make_job):
     with start(make_job(model="sora")) as process:
         shown, errors = process.communicate()
@@ -111,6 +115,7 @@ def test_a_person_sees_the_sentence_and_nothing_else(make_job):
     assert "Traceback" not in shown + errors
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_cannot_be_written_is_one_sentence(make_job, tmp_path):
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the folder should be")
@@ -127,6 +132,7 @@ def small_files_only():
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a process's files")
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_clip(make_job):
     job = make_job()
@@ -145,6 +151,7 @@ def wait_for(process: subprocess.Popen, kind: str) -> None:
     raise AssertionError(f"no {kind} before the end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["close", "ask"])
 def test_closing_the_pipe_or_asking_cancels_within_a_step(make_job, how):
     job = make_job(num_inference_steps=300)
@@ -161,6 +168,7 @@ def test_closing_the_pipe_or_asking_cancels_within_a_step(make_job, how):
     process.stderr.close()
 
 
+@pytest.mark.slow
 def test_a_job_whose_parent_is_gone_does_not_load_its_model(make_job):
     process = start(make_job(), "--events")
     process.stdin.close()
@@ -172,6 +180,7 @@ def test_a_job_whose_parent_is_gone_does_not_load_its_model(make_job):
     process.stderr.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_an_engine_that_is_killed_leaves_no_clip(make_job, sent):
@@ -184,6 +193,7 @@ def test_an_engine_that_is_killed_leaves_no_clip(make_job, sent):
     assert [path.name for path in job.parent.iterdir()] == ["job"]
 
 
+@pytest.mark.slow
 def test_an_earlier_clip_survives_a_failed_generation(make_job):
     job = make_job(num_inference_steps=300)
     earlier = job.parent / "clip.mp4"
@@ -195,6 +205,7 @@ def test_an_earlier_clip_survives_a_failed_generation(make_job):
     assert earlier.read_bytes() == b"earlier"
 
 
+@pytest.mark.slow
 def test_what_libraries_print_stays_off_the_event_stream(make_job, tmp_path, monkeypatch):
     """A library that prints when it is imported, from Python and past Python's own stream."""
     chatty = tmp_path / "chatty"

@@ -75,6 +75,7 @@ def clips_of(result: dict) -> list[dict]:
 
 
 class TestResult:
+    @pytest.mark.slow
     def test_a_row_for_each_control_and_a_clip_for_each_layout(self, request_):
         result = run(request_)
         assert [row["control"] for row in result["rows"]] == ["none", "peekaboo"]
@@ -139,6 +140,7 @@ class TestResult:
             ("left+right", 2),
         ]
 
+    @pytest.mark.slow
     def test_a_part_gets_the_clips_of_the_whole(self, request_, tmp_path):
         whole = run(replace(request_, controls="none"))
         parts = [
@@ -155,6 +157,7 @@ class TestResume:
         folder = request.json.with_suffix(".clips")
         return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in sorted(folder.rglob("*.mp4"))}
 
+    @pytest.mark.slow
     def test_a_second_run_makes_only_what_is_missing_and_finds_the_same(self, request_):
         first = run(request_)
         before = self.clips(request_)
@@ -211,6 +214,7 @@ class TestResume:
 
 
 class TestReport:
+    @pytest.mark.slow
     def test_the_page_has_what_it_shows_beside_it(self, request_, tmp_path):
         request = replace(request_, report=tmp_path / "report", masked_steps="0,1,2", report_clips=2)
         result = run(request)
@@ -233,6 +237,7 @@ class TestReport:
         run(replace(request_, report=tmp_path / "report", controls=controls, limit=1))
         assert not list((tmp_path / "report").glob("sweep*"))
 
+    @pytest.mark.slow
     def test_many_controls_stand_below_each_other(self, request_, tmp_path):
         controls = "none,peekaboo,released,minus-cross,minus-self"
         request = replace(request_, report=tmp_path / "report", sheet=tmp_path / "sheet.png", limit=1)
@@ -243,6 +248,7 @@ class TestReport:
         assert [line[0] for line in lines_of(many)[:2]] == ["control", "none 0"]
         assert "bound" not in lines_of(many)[0]  # clips have one subject
 
+    @pytest.mark.slow
     def test_a_sheet_has_four_frames_under_each_control(self, request_, tmp_path):
         request = replace(request_, sheet=tmp_path / "sheets" / "sheet.png", report_clips=2)
         run(request)
@@ -323,6 +329,7 @@ def start(request: Request, *options: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "COLUMNS": "200"}, text=True, **pipes)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_the_command_stops_with_what_is_done_and_goes_on(request_):
     first = request_.json.with_suffix(".clips") / "none" / "left.json"
@@ -344,6 +351,7 @@ def test_the_command_stops_with_what_is_done_and_goes_on(request_):
     assert "mIoU" in shown and "result.json" in shown
 
 
+@pytest.mark.slow
 def test_the_command_refuses_with_a_sentence_and_an_exit_code(request_, tmp_path):
     with start(replace(request_, layouts=tmp_path / "none.json")) as process:
         _, log = process.communicate()
