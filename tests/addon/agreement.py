@@ -28,13 +28,19 @@ from truth import render_labels
 
 from blender_addon.masks import cameras, outlines, projection, sampling
 from blender_addon.masks.cast import Cast, Role
+from blender_addon.masks.stage import on_stage
 
 NUDGE = 0.01
 """In pixels: Cycles takes its sample within 0.005 of the pixel's centre.
 
 The rest is for its 32-bit floats.
 """
-FAMILIES = {"polyhedra": random_scenes.BOXES, "curved": random_scenes.CURVED, "meshes": random_scenes.MESHES}
+FAMILIES = {
+    "polyhedra": random_scenes.BOXES,
+    "curved": random_scenes.CURVED,
+    "meshes": random_scenes.MESHES,
+    "rendered": random_scenes.RENDERED,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +66,36 @@ class Agreement:
 
 def compare(seed: int, family: str) -> Agreement:
     """Project and render one random scene."""
+    return _compare_rendered(seed) if family == "rendered" else _compare_twins(seed, family)
+
+
+def _compare_rendered(seed: int) -> Agreement:
+    """Against a render of the subjects themselves."""
+    scene, marked, time, shown = random_scenes.build_rendered(seed)
+    random_scenes.bake_simulations(scene)
+    width, height = bordered_size(scene.render)
+    aspect = frame_aspect(scene.render)
+    cast, camera = Cast(scene, [Role((obj,)) for obj in marked]), cameras.camera_at(scene, time)
+
+    def look(stage) -> tuple[np.ndarray, np.ndarray]:
+        stage.go_to(time)
+        depsgraph = stage.depsgraph
+        view = cameras.view(camera.evaluated_get(depsgraph), depsgraph, scene.render, aspect)
+        shapes = outlines.shapes_at(cast, depsgraph)
+        hides = scene.peekaboo.occluded_by_scene
+        hiders = list(outlines.occluders(depsgraph, cast)) if hides else []
+        labels = projection.label_map(view, shapes, width, height, hiders)
+        return labels, near_outline(view, shapes, labels, hiders)
+
+    labels, on_outline = on_stage(scene, sampling.staged_objects(scene, cast, [camera]), camera, look)
+    for frame in range(scene.frame_start, math.floor(time) + 1):
+        scene.frame_set(frame)
+    scene.frame_set(math.floor(time), subframe=time % 1)
+    return _agreement(labels, render_labels(scene, shown), on_outline)
+
+
+def _compare_twins(seed: int, family: str) -> Agreement:
+    """Against a render of meshes that are where the subjects' outlines should be."""
     scene, objects, time = random_scenes.build(seed, FAMILIES[family])
     scene.frame_set(math.floor(time), subframe=time % 1)
     width, height = bordered_size(scene.render)
@@ -79,7 +115,10 @@ def compare(seed: int, family: str) -> Agreement:
     twins = {random_scenes.add_twin(scene, depsgraph, obj): k + 1 for k, obj in enumerate(objects)}
     for obj in scene.objects:
         obj.hide_render = obj not in twins and obj.type != "CAMERA"
-    truth = render_labels(scene, twins)
+    return _agreement(labels, render_labels(scene, twins), on_outline)
+
+
+def _agreement(labels: np.ndarray, truth: np.ndarray, on_outline: np.ndarray) -> Agreement:
     wrong = labels != truth
     return Agreement(
         truth.size,
@@ -104,7 +143,7 @@ def frame_aspect(render) -> float:
     return width * render.pixel_aspect_x / (height * render.pixel_aspect_y)
 
 
-def near_outline(view, shapes, labels: np.ndarray) -> np.ndarray:
+def near_outline(view, shapes, labels: np.ndarray, hiders=()) -> np.ndarray:
     """Pixels whose label changes when the picture moves by NUDGE: bool, as ``labels``."""
     height, width = labels.shape
     near = np.zeros_like(labels, bool)
@@ -112,7 +151,7 @@ def near_outline(view, shapes, labels: np.ndarray) -> np.ndarray:
         nudge = np.eye(4)
         nudge[:2, 3] = 2 * x / width, 2 * y / height
         nudged = dataclasses.replace(view, world_to_clip=nudge @ view.world_to_clip)
-        near |= projection.label_map(nudged, shapes, width, height) != labels
+        near |= projection.label_map(nudged, shapes, width, height, hiders) != labels
     return near
 
 

@@ -23,6 +23,10 @@ CURVED = ("SPHERE", "CIRCLE")
 MESHES = ("SUZANNE", "CURVE", "ARMATURE", "INSTANCES")
 
 
+RENDERED = ("SUBDIVIDED", "ARRAY", "ON_VERTICES", "ON_FACES", "CHARACTER", "METABALLS", "CLOTH")
+"""Kinds of subject that a viewport shows otherwise, or several objects: rendered themselves, not as twins."""
+
+
 def new_scene(width: int, height: int):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
@@ -275,3 +279,104 @@ def sphere(radius, segments=192, rings=96):
         for i in range(segments)
     ]
     return vertices, faces
+
+
+def build_rendered(seed: int, width: int = 96, height: int = 64):
+    """Make a scene of what :data:`RENDERED` lists, maybe with a wall; see :func:`build`.
+
+    Returns:
+        The scene, its subjects as marked objects, the time, and the label of each object that a render shows.
+    """
+    choose = random.Random(seed)
+    scene = new_scene(width, height)
+    scene.frame_start, scene.frame_end = 1, choose.choice([1, 5, 20])
+    add_random_camera(scene, choose)
+    marked, labels = [], {}
+    for _ in range(choose.randint(1, 3)):
+        subject, shown = add_rendered(scene, choose, choose.choice(RENDERED))
+        scatter(choose, subject)
+        subject.scale = [abs(axis) for axis in subject.scale]
+        animate(scene, choose, subject)
+        subject.peekaboo.is_subject, subject.peekaboo.outline = True, "SURFACE"
+        marked.append(subject)
+        labels |= dict.fromkeys(shown, len(marked))
+    scene.peekaboo.occluded_by_scene = choose.random() < 0.5
+    wall = add_wall(scene, choose)
+    wall.visible_camera = scene.peekaboo.occluded_by_scene
+    labels[wall] = 0
+    return scene, marked, choose.choice([1, 3.25, scene.frame_end]), labels
+
+
+def add_rendered(scene, choose, kind):
+    """A subject of one of these kinds; returns it, and the objects that have its surfaces."""
+    if kind == "METABALLS":
+        name = f"Ball {len(scene.objects)} family"
+        balls = [bpy.data.objects.new(name, bpy.data.metaballs.new(name)) for _ in range(3)]
+        for ball in balls:
+            ball.data.resolution, ball.data.render_resolution = 0.4, 0.2
+            ball.data.elements.new().radius = choose.uniform(0.6, 1)
+            ball.location.x = choose.uniform(-0.3, 0.3)
+            scene.collection.objects.link(ball)
+        for ball in balls[1:]:
+            ball.parent = balls[0]
+        return balls[0], balls
+    if kind == "CHARACTER":
+        root = add_pivot(scene, choose)
+        meshes = [add_box(scene) for _ in range(3)]
+        for mesh in meshes:
+            mesh.parent = root
+            mesh.location = [choose.uniform(-1, 1) for _ in range(3)]
+            mesh.scale = [choose.uniform(0.3, 0.8)] * 3
+        return root, meshes
+    if kind in {"ON_VERTICES", "ON_FACES"}:
+        frame, child = add_box(scene), add_box(scene)
+        child.parent = frame
+        child.scale = [0.3] * 3
+        frame.instance_type = "VERTS" if kind == "ON_VERTICES" else "FACES"
+        frame.show_instancer_for_render = choose.random() < 0.5
+        return frame, [frame, child]
+    if kind == "CLOTH":
+        return add_flag(scene, choose)
+    obj = add_box(scene)
+    if kind == "ARRAY":
+        array = obj.modifiers.new("Array", "ARRAY")
+        array.show_viewport, array.count = False, 3
+    else:
+        obj.modifiers.new("Subdivide", "SUBSURF").render_levels = choose.choice([0, 2, 3])
+    return obj, [obj]
+
+
+def add_box(scene):
+    return add_mesh(scene, BOX_CORNERS, BOX_FACES, "Box")
+
+
+def add_flag(scene, choose):
+    """A cloth that hangs from one edge, baked."""
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=6, y_subdivisions=6, size=2)
+    flag = bpy.context.object
+    pin = flag.vertex_groups.new(name="pin")
+    pin.add([vertex.index for vertex in flag.data.vertices if vertex.co.x < -0.9], 1, "REPLACE")
+    cloth = flag.modifiers.new("Cloth", "CLOTH")
+    cloth.settings.vertex_group_mass = "pin"
+    cloth.point_cache.frame_start, cloth.point_cache.frame_end = 1, scene.frame_end + 1
+    flag.modifiers.new("Subdivide", "SUBSURF").render_levels = choose.choice([0, 2])
+    return flag, [flag]
+
+
+def bake_simulations(scene):
+    """Bake all cloths of a scene, once nothing is changed any more."""
+    for obj in scene.objects:
+        for modifier in obj.modifiers:
+            if modifier.type == "CLOTH":
+                with bpy.context.temp_override(scene=scene, point_cache=modifier.point_cache):
+                    bpy.ops.ptcache.bake(bake=True)
+
+
+def add_wall(scene, choose):
+    """A wall before some of the picture, in the scene or in its background set."""
+    home = scene
+    if choose.random() < 0.5:
+        home = scene.background_set = bpy.data.scenes.new("Set")
+    wall = add_mesh(home, [(-4, 0, -4), (0, 0, -4), (0, 0, 4), (-4, 0, 4)], [(0, 1, 2, 3)], "Wall")
+    wall.location = (choose.uniform(-1, 2), choose.uniform(-3, 4), 0)
+    return wall
