@@ -13,19 +13,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from . import __version__
 from .cancelling import stopping_between_blocks
-from .control import PRESETS, Steering, peekaboo
+from .control import Steering, peekaboo
 from .control.labels import check_label_map
+from .control.settings import check_for_family, preset
 from .control.spans import find_phrases
 from .errors import EngineError
 from .events import Events
 from .job import Job
-from .models import LoadedModel, Method, ModelEntry, out_of_memory
+from .models import LoadedModel, ModelEntry
+from .names import Method
 from .pictures import shrink, write_png
 from .previews import Previews
+from .sampling import Sampling, Shot, sample
 from .video import replacing, write_clip
 
 
@@ -62,7 +64,9 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
         EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, and options
             that do not go together.
     """
-    steering_of(job, settings_of(job, entry))
+    steering = steering_of(job, entry)
+    check_for_family(steering, entry.family)
+    entry.cells.check(job.num_frames, job.height, job.width)
     find_phrases(job.prompt, job.phrases)
     check_label_map(labels, [subject.name for subject in job.subjects])
 
@@ -87,9 +91,9 @@ def settings_of(job: Job, entry: ModelEntry) -> Settings:
         return default if value is None else value
 
     masks_some = job.control.blocks != "all"  # which is an option of Peekaboo
-    method = chosen(job.control.method, "peekaboo" if masks_some else entry.method)
+    method: Method = chosen(job.control.method, "peekaboo" if masks_some else entry.method)
     steps = chosen(job.num_inference_steps, entry.num_inference_steps)
-    by_level = PRESETS[method].until is not None
+    by_level = preset(method, entry.family).until is not None
     return Settings(
         num_inference_steps=steps,
         guidance_scale=chosen(job.guidance_scale, entry.guidance_scale),
@@ -98,12 +102,13 @@ def settings_of(job: Job, entry: ModelEntry) -> Settings:
     )
 
 
-def steering_of(job: Job, settings: Settings) -> Steering:
+def steering_of(job: Job, entry: ModelEntry) -> Steering:
     """The job's preset with what the job itself says.
 
     Raises:
         EngineError: ``bad_option`` for blocks that the preset does not go with.
     """
+    settings = settings_of(job, entry)
     said = job.control.model_dump(exclude_unset=True, exclude={"method", "masked_steps"})
     if settings.masked_steps is not None:
         said |= {"masked_steps": settings.masked_steps, "until": None}
@@ -113,7 +118,7 @@ def steering_of(job: Job, settings: Settings) -> Steering:
         raise EngineError(
             "bad_option", 'The method "strong" masks all blocks: choose those, or the method "peekaboo".'
         )
-    return replace(PRESETS[settings.method], **said)
+    return replace(preset(settings.method, entry.family), **said)
 
 
 def generate(
@@ -140,17 +145,16 @@ def generate(
         uint8 (num_frames, height, width, 3), sRGB.
 
     Raises:
-        EngineError: ``out_of_memory``, ``not_finite``, or what :func:`.control.peekaboo` and
-            ``stop_if_cancelled`` raise.
+        EngineError: what :func:`.sample`, :func:`.control.peekaboo` and ``stop_if_cancelled`` raise.
     """
     entry, pipe = model.entry, model.pipe
     settings = settings_of(job, entry)
     steps = settings.num_inference_steps
-    previews = Previews(pipe, preview, events)
+    previews = Previews(model, preview, events)
     started = time.perf_counter()
     last_step = started
 
-    def after_step(step: int, timestep, latents) -> None:
+    def after_step(step: int) -> None:
         nonlocal last_step
         last_step = time.perf_counter()
         events.progress(step + 1, steps)
@@ -160,43 +164,19 @@ def generate(
         else:
             previews.offer()
 
-    steering = steering_of(job, settings)
+    steering = steering_of(job, entry)
+    shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt)
+    how = Sampling(steps, settings.guidance_scale)
     events.phase("denoise")
-    try:
-        with (
-            peekaboo(pipe, labels, job.phrases, steering=steering, strengths=job.strengths),
-            previews,
-            stopping_between_blocks(pipe, stop_if_cancelled),
-        ):
-            frames = pipe(
-                job.prompt,
-                negative_prompt=job.negative_prompt or None,
-                width=job.width,
-                height=job.height,
-                num_frames=job.num_frames,
-                num_inference_steps=steps,
-                guidance_scale=settings.guidance_scale,
-                generator=torch.Generator("cpu").manual_seed(job.seed),
-                output_type="np",
-                callback=after_step,
-            ).frames[0]
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(entry, model.device) from error
-    finally:
-        pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
+    with (
+        peekaboo(pipe, labels, job.phrases, steering=steering, strengths=job.strengths, notice=events.notice),
+        previews,
+        stopping_between_blocks(pipe, stop_if_cancelled),
+    ):
+        frames = sample(model, shot, how, after_step)
     clock.seconds["denoise"] = round(last_step - started, 3)
     clock.seconds["decode"] = round(time.perf_counter() - last_step, 3)
-    return _to_pixels(frames, model)
-
-
-def _to_pixels(frames: np.ndarray, model: LoadedModel) -> np.ndarray:
-    if not np.isfinite(frames).all():
-        raise EngineError(
-            "not_finite",
-            f"{model.entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or take "
-            "--dtype float32.",
-        )
-    return (frames * 255).round().astype(np.uint8)
+    return frames
 
 
 def needed_bytes(job: Job) -> int:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from . import limits
 from .documents import read_json
 from .errors import EngineError, one_line
-from .models import Method
+from .names import Method
 from .places import open_file
 
 SCHEMA_VERSION = 2

@@ -8,20 +8,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
+from .families import Cells, Family, family_of
 from .model_files import check_model_folder, is_model_folder
+from .names import Method
 
 if TYPE_CHECKING:
-    from diffusers import TextToVideoSDPipeline
+    from diffusers import DiffusionPipeline
 
 _PACKAGE = Path(__file__).parent
-
-Method = Literal["peekaboo", "strong"]
-"""How masks act: a preset of :mod:`peekaboo_engine.control.settings`."""
 
 
 class ModelEntry(BaseModel):
@@ -41,7 +40,10 @@ class ModelEntry(BaseModel):
         download_gb: the most that has to be downloaded: all parameters in single precision; 0 if nothing has.
         smallest_subject: share of the picture below which subjects are lost, where that was measured
             (docs/reference/shapes.md).
-        temporal_compression: frames that one latent frame stands for after the first; 1 for this family.
+        pipeline: its class in diffusers, which tells its family.
+        temporal_compression: frames that one latent frame stands for after the first.
+        size_multiple: width and height are multiples of so many pixels, the size of a token.
+        max_sequence_length: tokens to which the text is padded; None as the pipeline does by itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,12 +63,25 @@ class ModelEntry(BaseModel):
     memory_gb: float
     download_gb: float = 0
     smallest_subject: float = 0
+    pipeline: str
     temporal_compression: int = 1
+    size_multiple: int = 8
+    max_sequence_length: int | None = None
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""
         share = self.masked_steps / self.num_inference_steps
         return max(1, round(share * num_inference_steps)) if self.masked_steps else 0
+
+    @property
+    def family(self) -> Family:
+        """The family that it belongs to."""
+        return family_of(self.pipeline)
+
+    @property
+    def cells(self) -> Cells:
+        """What one token of it stands for."""
+        return Cells(self.size_multiple, self.temporal_compression)
 
     @property
     def folder(self) -> Path | None:
@@ -101,29 +116,28 @@ def find_model(name: str) -> ModelEntry:
 
 
 def _entry_of_folder(folder: Path) -> ModelEntry:
-    """A folder of the same class.
+    """A folder of a class that is known.
 
     It may state its entry in a ``peekaboo.json`` (keys of ``models.json``); what is left out comes from the
-    folder's own configuration and from the paper.
+    folder's own configuration and from its family.
     """
     try:
-        unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
-        vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
+        index = _read(folder / "model_index.json")
+        family = family_of(str(index.get("_class_name")))
+        parts = [name for name, part in index.items() if isinstance(part, list)]
+        files = {name: folder / name / "config.json" for name in parts}
+        configs = {name: _read(file) for name, file in files.items() if file.is_file()}
         stated_file = folder / "peekaboo.json"
-        stated = json.loads(stated_file.read_text(encoding="utf-8")) if stated_file.is_file() else {}
-        sample = unet.get("sample_size") or 32
-        height, width = sample if isinstance(sample, list) else (sample, sample)
-        factor = 2 ** (len(vae["block_out_channels"]) - 1)
+        stated = _read(stated_file) if stated_file.is_file() else {}
+        cells = family.cells(configs)
         defaults = {
             "title": folder.name,
-            "width": width * factor,
-            "height": height * factor,
-            "num_frames": 16,
-            "num_inference_steps": 40,
-            "guidance_scale": 9.0,
-            "masked_steps": 2,
+            "pipeline": family.pipelines[0],
+            "temporal_compression": cells.frames,
+            "size_multiple": cells.pixels,
             "licence": "unknown",
             "memory_gb": 0,
+            **family.defaults(configs),
         }
         return ModelEntry(**defaults | stated, source=str(folder), embedded=False, revision=None)
     except ValidationError as error:
@@ -135,8 +149,12 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(
             "bad_model",
-            f"{folder} is not a text-to-video folder ({one_line(error)}); give one with a unet and a vae.",
+            f"{folder} is not a text-to-video folder ({one_line(error)}); give one as diffusers saves it.",
         ) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -153,8 +171,11 @@ class Placement:
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     offload: bool = False
 
-    def resolve(self):
+    def resolve(self, half: Literal["float16", "bfloat16"] = "float16"):
         """The torch device and dtype meant.
+
+        Args:
+            half: the half precision that the model runs in.
 
         Raises:
             EngineError: ``no_device`` for a device that this machine has not.
@@ -166,7 +187,7 @@ class Placement:
             gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             device = next((gpu for gpu, available in gpus.items() if available), "cpu")
         if dtype == "auto":
-            dtype = "float32" if device == "cpu" else "float16"
+            dtype = "float32" if device == "cpu" else half
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError):
@@ -184,13 +205,13 @@ class LoadedModel:
 
     Args:
         entry: what was asked for.
-        pipe: the ``TextToVideoSDPipeline``.
+        pipe: of the class that its family is loaded as.
         weights: ``repository`` and ``commit``, or ``folder`` and ``sha256`` of its weight files.
         device, dtype: where and how it runs.
     """
 
     entry: ModelEntry
-    pipe: "TextToVideoSDPipeline"
+    pipe: "DiffusionPipeline"
     weights: dict[str, str]
     device: str
     dtype: str
@@ -206,9 +227,9 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
         EngineError: ``model_not_loaded``, naming the model and the reason; ``out_of_memory``; ``no_device``.
     """
     import torch
-    from diffusers import TextToVideoSDPipeline
 
-    device, dtype = placement.resolve()
+    family = entry.family
+    device, dtype = placement.resolve(family.half)
     if entry.embedded and not entry.folder:
         raise EngineError(
             "model_not_loaded", f"The embedded model {entry.title} is missing; install the engine again."
@@ -220,12 +241,12 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
         else:
             folder = _snapshot(entry)
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
-        pipe = TextToVideoSDPipeline.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, trust_remote_code=False
+        dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
+        pipe = _pipeline_class(family).from_pretrained(
+            folder, dtype=dtypes, local_files_only=True, trust_remote_code=False
         )
         pipe.set_progress_bar_config(disable=True)
-        # Frame by frame: decoding all at once would take the most memory of the run.
-        pipe.vae.enable_slicing()
+        family.prepare(pipe)
         if placement.offload:
             pipe.enable_model_cpu_offload(device=device)
         else:
@@ -242,13 +263,19 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
     return LoadedModel(entry, pipe, weights, str(device), str(dtype).removeprefix("torch."))
 
 
+def _pipeline_class(family: Family):
+    """The class of diffusers that a family is loaded as."""
+    import diffusers
+
+    return getattr(diffusers, family.pipelines[0])
+
+
 def _snapshot(entry: ModelEntry) -> Path:
     """The folder of a repository in the hub's cache, downloaded first if it is not there."""
-    from diffusers import TextToVideoSDPipeline
     from huggingface_hub import constants
 
     try:
-        return Path(TextToVideoSDPipeline.download(entry.source, revision=entry.revision))
+        return Path(_pipeline_class(entry.family).download(entry.source, revision=entry.revision))
     except OSError as error:
         if not constants.HF_HUB_OFFLINE:
             raise

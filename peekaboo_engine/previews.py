@@ -7,18 +7,20 @@ import functools
 import math
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from .control.interception import wrapped_method
+from .control.levels import counts_flow
 from .events import Events
 from .pictures import shrink, write_png
 
 if TYPE_CHECKING:
-    from diffusers import TextToVideoSDPipeline
+    from .models import LoadedModel
 
 SECONDS = 1.0
 """At least so long from one preview to the next."""
@@ -29,43 +31,47 @@ SHARE = 0.05
 class Previews:
     """A context in which a pipeline's scheduler is watched for the clean latents that it predicts.
 
-    Their middle frame is decoded. What the pipeline computes is the same with and without.
+    One frame of them is decoded. What the pipeline computes is the same with and without.
 
     Args:
-        pipe: that denoises.
+        model: that denoises.
         path: of the PNG, which is replaced by each preview and removed in the end; None for no previews.
         events: told of each preview.
     """
 
-    def __init__(self, pipe: TextToVideoSDPipeline, path: Path | None, events: Events):
-        self._pipe, self._events = pipe, events
+    def __init__(self, model: LoadedModel, path: Path | None, events: Events):
+        self._pipe, self._family, self._events = model.pipe, model.entry.family, events
         # An offloaded decoder would push the denoiser out of the GPU, back and forth.
-        self._wanted = path is not None and not getattr(pipe, "_all_hooks", None)
+        self._wanted = path is not None and not getattr(self._pipe, "_all_hooks", None)
         self._path = path or Path("preview.png")
         self._draft = self._path.with_name(f".{self._path.name}")
         self._clean: torch.Tensor | None = None
+        self._watching = ExitStack()
         self._next = time.perf_counter() + SECONDS
 
     def __enter__(self) -> Previews:
         if self._wanted:
-            scheduler = self._pipe.scheduler
-            step = scheduler.step
-
-            @functools.wraps(step)  # the pipeline looks at its signature
-            def watched(*arguments, **options):
-                output = step(*arguments, **options)
-                self._clean = _clean_latents(scheduler, output)
-                return output
-
-            scheduler.step = watched
+            self._watching.enter_context(wrapped_method(self._pipe.scheduler, "step", self._watched))
         return self
 
     def __exit__(self, *_error) -> None:
+        self._watching.close()
         if self._wanted:
-            del self._pipe.scheduler.step  # the instance's own, over that of its class
             for path in (self._path, self._draft):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
+
+    def _watched(self, step):
+        """The scheduler's step, from which the clean latents that it predicts are taken."""
+        scheduler = self._pipe.scheduler
+
+        @functools.wraps(step)  # the pipeline looks at its signature
+        def watched(model_output, timestep, sample, *arguments, **options):
+            output = step(model_output, timestep, sample, *arguments, **options)
+            self._clean = clean_latents(scheduler, output, model_output, sample)
+            return output
+
+        return watched
 
     def offer(self) -> None:
         """Make a preview if it is time for one; called between two steps.
@@ -88,21 +94,28 @@ class Previews:
 
     @torch.no_grad()
     def _picture(self, clean: torch.Tensor) -> np.ndarray:
-        """The middle frame: uint8 (height, width, 3)."""
-        vae, middle = self._pipe.vae, len(clean) // 2
-        latents = clean[middle : middle + 1].to(vae.dtype) / vae.config.scaling_factor
-        decoded = torch.nan_to_num(vae.decode(latents).sample[0].float())
+        """One frame: uint8 (height, width, 3)."""
+        decoded = torch.nan_to_num(self._family.picture(self._pipe, clean).float())
         pixels = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         return shrink(pixels.permute(1, 2, 0).cpu().numpy())
 
 
-def _clean_latents(scheduler, output) -> torch.Tensor | None:
-    """The clean latents that a scheduler predicted in its last step: (frames, channels, height, width).
+def clean_latents(scheduler, output, model_output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor | None:
+    """The clean latents that a scheduler predicted in its last step, shaped as ``sample``.
 
     None where it does not tell.
+
+    Args:
+        scheduler: after the step.
+        output: what the step returned.
+        model_output, sample: what it was given.
     """
     if (clean := getattr(output, "pred_original_sample", None)) is not None:
         return clean
-    if getattr(scheduler.config, "algorithm_type", None) == "dpmsolver++":
-        return scheduler.model_outputs[-1]
+    config = scheduler.config
+    if config.get("algorithm_type") == "dpmsolver++" or config.get("predict_x0"):
+        return scheduler.model_outputs[-1]  # converted to it
+    if counts_flow(scheduler) and scheduler.step_index:
+        sigma = scheduler.sigmas[scheduler.step_index - 1]
+        return sample - sigma * model_output  # the sample is clean + sigma * flow
     return None

@@ -12,29 +12,20 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..errors import EngineError
-from ..models import LoadedModel, out_of_memory
+from ..models import LoadedModel
+from ..sampling import Sampling, Shot, sample
 from ..video import read_clip, replacing, write_clip
 from .controls import Control
 from .scenes import Scene
 
 FRAME_RATE = Fraction(8)  # of the files, as the paper's clips play
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How clips are made, under all controls alike."""
-
-    num_inference_steps: int
-    guidance_scale: float
 
 
 class Stopped(BaseException):
@@ -50,31 +41,14 @@ def make_clip(
         Frames, uint8 (frames, height, width, 3), and the seconds that the pipeline took, decoding included.
 
     Raises:
-        EngineError: ``not_finite``, ``out_of_memory``, and what :func:`.control.peekaboo` raises.
+        EngineError: what :func:`.sample` and :func:`.control.peekaboo` raise.
     """
     frames, height, width = scene.labels.shape
+    shot = Shot(scene.prompt, frames, height, width, scene.seed)
     started = time.perf_counter()
-    try:
-        with control.steering(model.pipe, scene.labels, scene.phrases):
-            clip = model.pipe(
-                scene.prompt,
-                width=width,
-                height=height,
-                num_frames=frames,
-                num_inference_steps=sampling.num_inference_steps,
-                guidance_scale=sampling.guidance_scale,
-                generator=torch.Generator("cpu").manual_seed(scene.seed),
-                output_type="np",
-                callback=lambda *_: stop_if_asked(),
-            ).frames[0]
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(model.entry, model.device) from error
-    seconds = time.perf_counter() - started
-    if not np.isfinite(clip).all():
-        raise EngineError(
-            "not_finite", f"The clip has invalid pixels in {model.dtype}; take --dtype float32."
-        )
-    return (clip * 255).round().astype(np.uint8), seconds
+    with control.steering(model.pipe, scene.labels, scene.phrases):
+        clip = sample(model, shot, sampling, lambda _step: stop_if_asked())
+    return clip, time.perf_counter() - started
 
 
 class ClipStore:

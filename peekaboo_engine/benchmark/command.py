@@ -18,8 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import EngineError, shown
 from ..models import ModelEntry, Placement, find_model, load_model
+from ..sampling import Sampling
 from ..video import replacing
-from .clips import ClipStore, Sampling, Stopped
+from .clips import ClipStore, Stopped
 from .comparison import Comparison, Failure, Outcome
 from .controls import Control, choose_controls
 from .detection import Detector, load_detector
@@ -123,7 +124,7 @@ def _controls(request: Request, entry: ModelEntry) -> list[Control]:
             "bad_option", "Give --controls and --masked-steps as lists such as none,peekaboo and 0,2,4."
         )
     steps = entry.num_inference_steps if request.steps is None else request.steps
-    return choose_controls(names, masked_steps, entry.masked_steps_of(steps))
+    return choose_controls(names, masked_steps, entry.masked_steps_of(steps), entry.family)
 
 
 def _prompts(request: Request, entry: ModelEntry) -> Prompts:

@@ -17,7 +17,8 @@ import numpy as np
 from .. import control as control_package
 from ..errors import EngineError, one_line
 from ..models import LoadedModel
-from .clips import ClipStore, Sampling, Stopped, make_clip
+from ..sampling import Sampling
+from .clips import ClipStore, Stopped, make_clip
 from .consistency import background_consistency
 from .controls import NONE, Control
 from .detection import Detector

@@ -6,13 +6,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from diffusers import DiffusionPipeline
 
-from ..control import PEEKABOO, RELEASED, STRONG, Steering, peekaboo
+from ..control import PEEKABOO, RELEASED, Steering, peekaboo
+from ..control.settings import preset
 from ..errors import EngineError
+from ..families import Family
+from ..names import Kind
 
 
 @dataclass(frozen=True)
@@ -62,40 +65,62 @@ def _options(steering: Steering, **changes: Any) -> dict[str, Any]:
 
 
 NONE = Control("none", None)
-#: The rows that there can be; a new one is one line.
-CONTROLS = (
-    NONE,
-    Control("peekaboo"),
-    Control("strong", _options(STRONG)),
-    Control("released", _options(RELEASED)),
-    # the paper's table 3
-    Control("minus-cross", {"kinds": ["spatial", "temporal"]}),
-    Control("minus-self", {"kinds": ["cross", "temporal"]}),
-    Control("minus-temporal", {"kinds": ["cross", "spatial"]}),
-    # strong without one of its parts, and Peekaboo with one
-    Control("strong-minus-contrast", _options(STRONG, contrast=False)),
-    Control("strong-minus-binding", _options(STRONG, bound_until=1.0)),
-    Control("strong-minus-temporal", _options(STRONG, kinds=("cross",))),
-    Control("strong-plus-self", _options(STRONG, kinds=PEEKABOO.kinds)),
-    Control("peekaboo-plus-contrast", _options(PEEKABOO, contrast=True)),
-    Control("peekaboo-plus-binding", _options(PEEKABOO, bound_until=STRONG.bound_until)),
-)
 
 
-def choose_controls(names: list[str], masked_steps: list[int], default_steps: int) -> list[Control]:
+def controls_of(family: Family) -> tuple[Control, ...]:
+    """The rows that there can be for a family of models; a new one is one line."""
+    strong = preset("strong", family)
+    everywhere = (
+        NONE,
+        Control("peekaboo"),
+        Control("strong", _options(strong)),
+        # strong without one of its parts, or with another
+        Control("strong-plus-push", _options(strong, contrast=False, push=5.0)),
+        Control("strong-minus-binding", _options(strong, bound_until=1.0)),
+        Control("strong-soft-binding", _options(strong, bound_penalty=4.0)),
+        Control("peekaboo-plus-contrast", _options(PEEKABOO, contrast=True)),
+        Control("peekaboo-plus-binding", _options(PEEKABOO, bound_until=strong.bound_until)),
+        # the paper's table 3
+        Control(
+            "minus-cross", {"kinds": [kind for kind in get_args(Kind) if kind in family.kinds - {"cross"}]}
+        ),
+        Control("minus-self", {"kinds": [kind for kind in ("cross", "temporal") if kind in family.kinds]}),
+    )
+    if "full" in family.kinds:
+        return (
+            *everywhere,
+            Control("strong-plus-contrast", _options(strong, contrast=True)),
+            Control("strong-minus-self", _options(strong, kinds=("cross",))),
+            Control("strong-self-everywhere", _options(strong, self_share=1.0)),
+            Control("strong-soft-self", _options(strong, self_penalty=3.0)),
+        )
+    return (
+        *everywhere,
+        Control("released", _options(RELEASED)),
+        Control("strong-minus-contrast", _options(strong, contrast=False)),
+        Control("minus-temporal", {"kinds": ["cross", "spatial"]}),
+        Control("strong-minus-temporal", _options(strong, kinds=("cross",))),
+        Control("strong-plus-self", _options(strong, kinds=PEEKABOO.kinds)),
+    )
+
+
+def choose_controls(
+    names: list[str], masked_steps: list[int], default_steps: int, family: Family
+) -> list[Control]:
     """The controls of those names; with several numbers of masked steps, one for each of them.
 
     ``none`` comes first, since the others are compared with it. No masked steps is ``none`` as well.
 
     Args:
-        names: of CONTROLS.
+        names: of :func:`controls_of`.
         masked_steps: numbers to sweep over; empty for the default alone.
         default_steps: the model's own number.
+        family: of the model.
 
     Raises:
         EngineError: ``unknown_control``.
     """
-    known = {control.name: control for control in CONTROLS}
+    known = {control.name: control for control in controls_of(family)}
     if unknown := [name for name in names if name not in known]:
         raise EngineError(
             "unknown_control", f'There is no control "{unknown[0]}"; take one of {", ".join(known)}.'

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -11,18 +13,23 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, UNet3DConditionModel
+from diffusers import DiffusionPipeline
+from torch import nn
 
 from ..errors import EngineError
-from .interception import call_under_rule, stand_in_for_attention, wrapped_forwards
-from .labels import BACKGROUND, check_label_map
-from .levels import NoiseLevels
-from .rules import Rules
-from .settings import PEEKABOO, Steering, check_option
-from .sites import Kind, Site, attention_sites
+from ..families import Family, Grid, family_of
+from ..names import Kind
+from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
+from .labels import check_label_map
+from .rules import Rules, Subjects
+from .runs import Reading, Run
+from .settings import PEEKABOO, Steering, check_for_family, check_option
+from .sites import Site, attention_sites
 from .spans import label_tokens
-from .windows import Moment
+from .steps import Turns
 from .words import encode_contexts, without_phrases
+
+_log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -33,6 +40,7 @@ def peekaboo(
     *,
     steering: Steering = PEEKABOO,
     strengths: np.ndarray | None = None,
+    notice: Callable[[str], None] = _log.warning,
     **changes: Any,
 ) -> Iterator[Guidance]:
     """Steer every call of ``pipe`` inside the ``with`` block by a label map.
@@ -46,9 +54,10 @@ def peekaboo(
             frames = pipe("a red ball on grass", num_frames=16, height=160, width=288).frames[0]
 
     Steps in which nothing is steered, and all after the block, are bit for bit the unmodified pipeline.
+    Inside the block the pipeline cannot be pickled or copied, and it cannot be steered by another block.
 
     Args:
-        pipe: a pipeline with a ``UNet3DConditionModel``, such as ``TextToVideoSDPipeline``.
+        pipe: a pipeline of one of :mod:`..families`, such as ``TextToVideoSDPipeline``.
         labels: integer (frames, height, width) at any resolution, top row first, 0 background, k for the
             subject of ``phrases[k-1]``. As many frames as the pipeline generates.
         phrases: for each subject its words in the prompt.
@@ -56,47 +65,50 @@ def peekaboo(
         strengths: how long each subject is held in each frame, as a share of every window of ``steering``:
             float (subjects, frames) in 0..1, all 1 by default. A subject that is no longer held in a frame
             counts as background there, its words too. Neither paper nor released code know it.
+        notice: told in a sentence what of the steering has no effect in this run.
         changes: fields of :class:`.Steering` that differ from ``steering``, such as ``masked_steps=4``.
 
     Yields:
         The :class:`Guidance` in force.
 
     Raises:
-        EngineError: for labels, phrases, options or a pipeline that do not fit; from the pipeline's call if a
-            layer that should be masked was not.
+        EngineError: for labels, phrases, options or a pipeline that do not fit, or that is steered already;
+            from the pipeline's call if a layer that should be masked was not.
     """
-    guidance = Guidance(pipe, labels, phrases, replace(steering, **changes), strengths)
-    unet: UNet3DConditionModel = pipe.unet
-    sites = [
-        site
-        for site in attention_sites(unet, guidance.steering.blocks)
-        if site.kind in guidance.steering.kinds
-    ]
+    family = family_of(*(each.__name__ for each in type(pipe).__mro__))
+    denoisers = _denoisers(pipe, family)
     with contextlib.ExitStack() as stack:
-        stack.callback(unet.register_forward_pre_hook(guidance.before_denoiser, with_kwargs=True).remove)
-        for transformer in {site.transformer for site in sites}:
-            handle = transformer.register_forward_pre_hook(guidance.before_transformer, with_kwargs=True)
-            stack.callback(handle.remove)
-        stack.enter_context(
-            wrapped_forwards({site.attention: partial(guidance.wrap, site) for site in sites})
+        guidance = Guidance(
+            pipe, family, labels, phrases, replace(steering, **changes), strengths, notice, stack
         )
-        stack.enter_context(_wrapped_method(pipe, "encode_prompt", guidance.wrap_encoding))
+        sites = {denoiser: guidance.sites(denoiser) for denoiser in denoisers}
+        stack.enter_context(only_once(denoisers))
+        for denoiser, own in sites.items():
+            hook = partial(guidance.before_denoiser, inspect.signature(type(denoiser).forward))
+            stack.callback(denoiser.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            for level in {site.level for site in own if site.level}:
+                handle = level.register_forward_pre_hook(guidance.before_level, with_kwargs=True)
+                stack.callback(handle.remove)
+            stack.enter_context(
+                wrapped_forwards({site.attention: partial(guidance.wrap, site) for site in own})
+            )
+        stack.enter_context(wrapped_method(pipe, "encode_prompt", guidance.wrap_encoding))
         stack.enter_context(stand_in_for_attention())
+        guidance.follow_scheduler()
         yield guidance
 
 
-@contextlib.contextmanager
-def _wrapped_method(owner: object, name: str, wrapper: Callable[[Callable], Callable]) -> Iterator[None]:
-    """Replace a method of one object by ``wrapper(method)``, and put back what was there."""
-    before = vars(owner).get(name)
-    setattr(owner, name, wrapper(getattr(owner, name)))
-    try:
-        yield
-    finally:
-        if before is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, before)
+def _denoisers(pipe: DiffusionPipeline, family: Family) -> list[nn.Module]:
+    """The denoisers of a pipeline that can be steered."""
+    held = [getattr(pipe, name, None) for name in family.denoisers]
+    for denoiser in held:
+        if hasattr(denoiser, "_orig_mod"):
+            raise EngineError(
+                "compiled",
+                "The denoiser is compiled as a whole, so its attention cannot be masked; compile its blocks "
+                "with compile_repeated_blocks() where it has them, or leave it as it is.",
+            )
+    return [denoiser for denoiser in held if denoiser is not None]
 
 
 def _one(prompt: str | list[str] | None) -> str:
@@ -124,129 +136,171 @@ class Guidance:
 
     Attributes:
         steering: its settings.
-        step: index of the current denoising step, -1 before the first.
-        level: noise level of the current step, see :mod:`.levels`.
-        active: whether anything is steered in the current step.
     """
 
-    def __init__(self, pipe, labels, phrases, steering: Steering, strengths):
-        if not isinstance(getattr(pipe, "unet", None), UNet3DConditionModel):
-            raise EngineError(
-                "unsupported_pipeline",
-                f"{type(pipe).__name__} has no UNet3DConditionModel; use a text-to-video pipeline of "
-                "that family (TextToVideoSDPipeline).",
-            )
+    def __init__(self, pipe, family: Family, labels, phrases, steering: Steering, strengths, notice, stack):
+        check_for_family(steering, family)
+        labels = check_label_map(labels, phrases)
+        configs: dict[str, Any] = {
+            name: part.config for name, part in pipe.components.items() if isinstance(part, nn.Module)
+        }
         self.steering = steering
-        self.step = -1
-        self.level = 1.0
-        self._start = 1.0  # noise level of the first step
-        self._pipe = pipe
-        self._labels = check_label_map(labels, phrases)
+        self._pipe, self._family, self._notice, self._stack = pipe, family, notice, stack
         self._phrases = list(phrases)
-        self._strengths = _check_strengths(strengths, len(phrases), len(self._labels))
-        self._rules = Rules(steering, self._labels, self._strengths)
-        self._levels: NoiseLevels | None = None
-        self._timestep: float | None = None
-        self._contexts: torch.Tensor | None = None
-        self._grids: dict[torch.nn.Module, tuple[int, int]] = {}
+        self._cells = family.cells(configs)
+        self._frames = len(labels)
+        self._cells.check_frames(self._frames)
+        strengths = _check_strengths(strengths, len(phrases), self._frames)
+        self._subjects = Subjects(labels, strengths, self._cells.frames)
+        self._reading: Reading | None = None  # until a prompt is encoded
+        self._run: Run | None = None  # until the denoiser is called
+        self._last = 0.0  # timestep of its last call
+        self._turns = Turns()
+        self._scheduler: Any = None
+        self._grids: dict[nn.Module | None, Grid] = {}
+
+    @property
+    def step(self) -> int:
+        """Index of the current denoising step, -1 before the first."""
+        return self._run.now.step if self._run else -1
+
+    @property
+    def level(self) -> float:
+        """Noise level of the current step, see :mod:`.levels`."""
+        return self._run.now.level if self._run else 1.0
 
     @property
     def active(self) -> bool:
         """Whether anything is steered in the current step."""
-        return any(self._rules.acts(kind) for kind in get_args(Kind))
+        rules = self._rules
+        return rules is not None and any(rules.acts(kind) for kind in get_args(Kind))
+
+    @property
+    def _rules(self) -> Rules | None:
+        return self._run.reading.rules if self._run else None
+
+    def sites(self, denoiser: nn.Module) -> list[Site]:
+        """The attention layers that are steered."""
+        every = attention_sites(denoiser, self._family, self.steering.blocks)
+        return [
+            site
+            for site in every
+            if site.kind in self.steering.kinds
+            and (site.kind != "full" or site.depth < self.steering.self_share)
+        ]
+
+    def follow_scheduler(self) -> None:
+        """Count the calls of the scheduler that the pipeline has now."""
+        if self._pipe.scheduler is not self._scheduler:
+            self._scheduler = self._pipe.scheduler
+            self._stack.enter_context(wrapped_method(self._scheduler, "step", self._turns.counting))
 
     def wrap_encoding(self, encode_prompt: Callable) -> Callable:
         """The pipeline's ``encode_prompt``, which tells the prompt of each call before it is encoded."""
+        signature = inspect.signature(encode_prompt)
 
-        def reporting(prompt, *args, **kwargs):
-            words = self.read_prompt(prompt)
-            if self.steering.contrast:
-                texts = [without_phrases(_one(prompt), self._phrases), *self._phrases]
-                read = [np.ones(self._pipe.tokenizer.model_max_length, bool), *words]
-                self._contexts = encode_contexts(encode_prompt, args, kwargs, texts, read)
-            return encode_prompt(prompt, *args, **kwargs)
+        def reporting(*args, **kwargs):
+            call = signature.bind(*args, **kwargs)
+            call.apply_defaults()
+            self.follow_scheduler()
+            rules, contexts = self._read(encode_prompt, call)
+            encoded = encode_prompt(*args, **kwargs)
+            self._reading = Reading(rules, contexts, *encoded[:2])
+            self._run = None
+            if self.steering.contrast and self._phrases and encoded[1] is None:
+                self._notice("There is no contrast: guidance, whose other half it needs, is off (scale 1).")
+            return encoded
 
         return reporting
 
-    def read_prompt(self, prompt: str | list[str] | None) -> list[np.ndarray]:
-        """Label the tokens of the prompt that the pipeline is about to encode.
+    def _read(self, encode_prompt: Callable, call: inspect.BoundArguments):
+        """The rules for the prompt that the pipeline is about to encode, and the contexts of contrast."""
+        pipe, phrases, text = self._pipe, self._phrases, self._family.text
+        prompt, special_tokens = _one(call.arguments["prompt"]), self.steering.special_tokens
+        length = text.length(pipe, call.arguments)
+        cleaned = [text.clean(pipe, phrase) for phrase in phrases]
+        tokens = label_tokens(pipe.tokenizer, text.clean(pipe, prompt), cleaned, special_tokens, length)
+        if not (self.steering.contrast or self.steering.push) or not phrases:
+            return Rules(self.steering, self._subjects, tokens, []), None
+        words = [
+            label_tokens(pipe.tokenizer, phrase, [phrase], "background", length) == 1 for phrase in cleaned
+        ]
+        texts = [without_phrases(prompt, phrases), *phrases]
+        contexts = encode_contexts(encode_prompt, call, texts, [np.ones(length, bool), *words])
+        return Rules(self.steering, self._subjects, tokens, words), contexts
 
-        Returns:
-            For contrast, which tokens of each phrase by itself are its words: bool (tokens,).
-        """
-        tokenizer, special_tokens = self._pipe.tokenizer, self.steering.special_tokens
-        # Textual inversion replaces words by several tokens: offsets count in the text after that.
-        text, *phrases = (
-            self._pipe.maybe_convert_prompt(text, tokenizer) for text in (_one(prompt), *self._phrases)
-        )
-        tokens = label_tokens(tokenizer, text, phrases, special_tokens)
-        alone = phrases if self.steering.contrast else []
-        words = [label_tokens(tokenizer, phrase, [phrase], "background") == 1 for phrase in alone]
-        self._rules.read(tokens, words)
-        self._timestep = None  # a new run
-        return words
+    def before_denoiser(self, signature: inspect.Signature, denoiser, args, kwargs):
+        """Find out where the sampling is, from the denoiser's own call.
 
-    def before_denoiser(self, unet, args, kwargs) -> tuple[tuple, dict] | None:
-        """Count steps by the timestep of the denoiser's own call, which every scheduler and pipeline has.
-
-        An equal timestep is another call of the same step, a larger one is a new run. So schedulers that
-        round timesteps are counted right while these stay apart: up to some 300 steps of 1000 in training.
+        An equal timestep is another call of the same step, a larger one is a new run.
 
         Returns:
             The denoiser's arguments with the contexts behind its text, where these are read.
         """
-        sample = kwargs.get("sample", args[0] if args else None)
-        timestep = kwargs.get("timestep", args[1] if len(args) > 1 else None)
-        now = float(torch.as_tensor(timestep).flatten()[0])
-        if self._timestep is None or now > self._timestep:
-            self._levels = NoiseLevels(self._pipe.scheduler)
-            self._start = self._levels.at(now)
-            self.step = 0
-        elif now < self._timestep:
-            self.step += 1
-        self._timestep = now
-        self.level = self._levels.at(now) if self._levels else self.level
-        self._rules.move_to(Moment(self.step, self.level, self._start), halves=sample.shape[0])
-        if self.active and sample.shape[2] != len(self._labels):
+        call = signature.bind(denoiser, *args, **kwargs)
+        text = call.arguments["encoder_hidden_states"]  # (batch, tokens, channels)
+        timestep = float(torch.as_tensor(call.arguments["timestep"]).max())  # given frames are at 0
+        if self._reading is None:
+            raise EngineError(
+                "one_prompt",
+                "The denoiser was called before the pipeline encoded a prompt to find the phrases in; "
+                "call the pipeline itself.",
+            )
+        if self._run is None or timestep > self._last:
+            self._turns.done = 0
+            self._run = Run(self._reading, self._pipe.scheduler, timestep)
+            self._tell_what_is_too_late(self._run)
+        run, rules, self._last = self._run, self._reading.rules, timestep
+        run.move_to(timestep, self._turns.done)
+        contrasted = self._reading.contexts is not None
+        rules.move_to(run.now, run.halves(text, self._family.halves) if contrasted else (True,))
+        grid = self._family.grid(denoiser, call.arguments)
+        if self.active and self._cells.frames_of(grid.frames) != self._frames:
             raise EngineError(
                 "frame_mismatch",
-                f"The label map has {len(self._labels)} frames, but the pipeline generates "
-                f"{sample.shape[2]}; make both the same.",
+                f"The label map has {self._frames} frames, but the pipeline generates "
+                f"{self._cells.frames_of(grid.frames)}; make both the same.",
             )
-        if self._contexts is None or not self._rules.reads_contexts:
+        self._grids[None] = grid
+        if self._reading.contexts is None or not rules.reads_contexts:
             return None
-        text = args[2] if len(args) > 2 else kwargs["encoder_hidden_states"]  # (batch, tokens, channels)
-        text = torch.cat([text, self._contexts.to(text).expand(len(text), -1, -1)], dim=1)
-        if len(args) > 2:
-            return (*args[:2], text, *args[3:]), kwargs
-        return args, {**kwargs, "encoder_hidden_states": text}
+        contexts = self._reading.contexts.to(text).expand(len(text), -1, -1)
+        longer = torch.cat([text, contexts], dim=1)
+        if "encoder_hidden_states" in kwargs:
+            return args, {**kwargs, "encoder_hidden_states": longer}
+        return tuple(longer if each is text else each for each in args), kwargs
 
-    def before_transformer(self, transformer, args, kwargs) -> None:
-        """Note the grid (h, w) of a transformer from its input (batch*F, channels, h, w)."""
+    def _tell_what_is_too_late(self, run: Run) -> None:
+        """Sampling that starts from a clip may start below the level at which a window ends."""
+        for what, until in (("masks", self.steering.until), ("binding", self.steering.bound_until)):
+            if until is not None and run.now.level <= until < 1 and self._phrases:
+                self._notice(
+                    f"There are no {what}: they end at noise level {until:g}, and sampling starts below, at "
+                    f"{run.now.level:.2f}."
+                )
+
+    def before_level(self, module, args, kwargs) -> None:
+        """Note rows and columns of a level from the input of its module, (batch*F, channels, h, w)."""
         hidden_states = kwargs.get("hidden_states", args[0] if args else None)
-        self._grids[transformer] = tuple(hidden_states.shape[-2:])
+        self._grids[module] = self._grids[None]._replace(
+            rows=hidden_states.shape[-2], columns=hidden_states.shape[-1]
+        )
 
     def wrap(self, site: Site, forward: Callable) -> Callable:
         """The ``forward`` of one attention layer under guidance."""
-        gated = self.steering.gate_second_temporal and site.kind == "temporal" and site.is_second
+        gate = self._family.gate if self.steering.gate_second_temporal and site.layers.gated else None
 
         def guided(hidden_states, *args, **kwargs):
-            if not self._rules.acts(site.kind):
+            rules = self._rules
+            if rules is None or not rules.acts(site.kind):
                 return forward(hidden_states, *args, **kwargs)
-            grid = self._grids[site.transformer]
-            if gated:
-                return self._foreground_only(site, grid, forward, hidden_states, *args, **kwargs)
-            rule = self._rules.rule(site.kind, grid)
+            grid = self._grids[site.level]
+            if gate:
+                foreground = rules.foreground(site.layers, grid)
+                repeats = hidden_states.shape[0] // len(foreground)
+                foreground = foreground.repeat(repeats, 1)[..., None].to(hidden_states.device)
+                return gate(site.block, forward, hidden_states, foreground, *args, **kwargs)
+            rule = rules.rule(site.layers, grid)
             return call_under_rule(rule, site.path, forward, hidden_states, *args, **kwargs)
 
         return guided
-
-    def _foreground_only(self, site: Site, grid, forward: Callable, hidden_states, *args, **kwargs):
-        """The released gate: background tokens come in as zeros before the norm and get nothing out."""
-        labels = self._rules.labels_at(grid, "temporal").flatten(1).T  # (h*w, F)
-        repeats = hidden_states.shape[0] // len(labels)
-        foreground = (labels != BACKGROUND).repeat(repeats, 1)[..., None].to(hidden_states.device)
-        # LN(0) is the norm's bias; hidden_states has been through the norm already.
-        of_zero = site.norm.bias if isinstance(site.norm.bias, torch.Tensor) else hidden_states.new_zeros(())
-        out = forward(torch.where(foreground, hidden_states, of_zero), *args, **kwargs)
-        return out * foreground

@@ -10,6 +10,7 @@ function (sliced attention, xformers) is noticed and refused instead of running 
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import torch.nn.functional as F
@@ -21,13 +22,14 @@ from .attention import Rule, masked_attention, scaled_dot_product_attention
 _current = threading.local()
 _lock = threading.Lock()
 _users = 0
+_steered: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
 def _stand_in(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
     rule: Rule | None = getattr(_current, "rule", None)
-    plain = attn_mask is None and not (dropout_p or is_causal or enable_gqa)
+    plain = not (dropout_p or is_causal or enable_gqa)
     if rule is None or not plain or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
         return scaled_dot_product_attention(
             query,
@@ -40,7 +42,7 @@ def _stand_in(
             enable_gqa=enable_gqa,
         )
     _current.applied = True
-    return masked_attention(query, key, value, rule, scale=scale)
+    return masked_attention(query, key, value, rule, attn_mask=attn_mask, scale=scale)
 
 
 @contextlib.contextmanager
@@ -95,3 +97,40 @@ def wrapped_forwards(wrappers: dict[nn.Module, Callable[[Callable], Callable]]) 
                 del module.forward  # the class's forward shows again
             else:
                 module.forward = own  # a wrapper of another tool, e.g. accelerate's offloading
+
+
+@contextlib.contextmanager
+def wrapped_method(owner: object, name: str, wrapper: Callable[[Callable], Callable]) -> Iterator[None]:
+    """Replace a method of one object by ``wrapper(method)``, and put back what was there."""
+    before = vars(owner).get(name)
+    setattr(owner, name, wrapper(getattr(owner, name)))
+    try:
+        yield
+    finally:
+        if before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+
+@contextlib.contextmanager
+def only_once(denoisers: list[nn.Module]) -> Iterator[None]:
+    """Keep denoisers from being steered by two at once.
+
+    Raises:
+        EngineError: ``steered_already``.
+    """
+    with _lock:
+        if any(denoiser in _steered for denoiser in denoisers):
+            raise EngineError(
+                "steered_already",
+                "This pipeline's denoiser is steered already; leave the other peekaboo block first, or put "
+                "all subjects into one.",
+            )
+        _steered.update(denoisers)
+    try:
+        yield
+    finally:
+        with _lock:
+            for denoiser in denoisers:
+                _steered.discard(denoiser)

@@ -47,8 +47,8 @@ def check_label_map(labels: np.ndarray, names: list[str]) -> np.ndarray:
     return np.ascontiguousarray(labels, dtype=np.uint8)
 
 
-def pool_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pool a label map to a coarser (or finer) grid by the area that each label covers.
+def pool_labels(labels: np.ndarray, height: int, width: int, frames: int = 1) -> np.ndarray:
+    """Pool a label map to a coarser (or finer) grid by the share that each label covers.
 
     A cell takes the label that covers most of it. A subject that is visible in a frame but wins no cell
     there takes the cell that it covers most, so that small subjects survive at the coarsest level: the
@@ -58,19 +58,31 @@ def pool_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     Args:
         labels: uint8 (frames, H, W).
         height, width: the grid, in cells; need not divide H and W.
+        frames: that a cell stands for together, after the first, which stands alone.
 
     Returns:
-        uint8 (frames, height, width), a partition. Every subject visible in a frame keeps at least one
-        cell in it as long as the frame has as many cells as visible subjects.
+        uint8 (1 + (frames of the map - 1) / frames, height, width), a partition. Every subject visible in a
+        frame keeps at least one cell in it as long as the frame has as many cells as visible subjects.
     """
     present = np.unique(labels)
     _, full_height, full_width = labels.shape
     rows, columns = _overlap(full_height, height), _overlap(full_width, width)
     coverage = np.stack([rows @ (labels == label) @ columns.T for label in present])
+    if frames > 1:
+        coverage = pool_frames(coverage, frames, axis=1)
     winner = coverage.argmax(axis=0)
-    for frame in range(len(labels)):
+    for frame in range(coverage.shape[1]):
         _keep_visible_subjects(coverage[:, frame], winner[frame], present)
     return present[winner].astype(np.uint8)
+
+
+def pool_frames(values: np.ndarray, frames: int, axis: int) -> np.ndarray:
+    """Means over time as video autoencoders compress it: the first frame alone, then so many together."""
+    first, rest = np.split(values, [1], axis=axis)
+    count = rest.shape[axis] // frames
+    shape = (*rest.shape[:axis], count, frames, *rest.shape[axis + 1 :])
+    together = rest.reshape(shape).mean(axis=axis + 1)
+    return np.concatenate([first, together], axis=axis)
 
 
 def _overlap(full: int, cells: int) -> np.ndarray:

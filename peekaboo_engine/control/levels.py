@@ -22,6 +22,10 @@ class NoiseLevels:
         self._timesteps = np.asarray(torch.as_tensor(scheduler.timesteps).tolist())
         self._levels = _levels(scheduler, self._timesteps)
 
+    def __getitem__(self, turn: int) -> float:
+        """The level at one of the timesteps, by its place."""
+        return float(self._levels[turn])
+
     def at(self, timestep: float) -> float:
         """The level at a timestep as the denoiser gets it, or at the nearest one (half precision rounds)."""
         return float(self._levels[np.abs(self._timesteps - timestep).argmin()])
@@ -35,6 +39,10 @@ def _levels(scheduler, timesteps: np.ndarray) -> np.ndarray:
         ratios = np.sqrt((1 - alphas) / alphas)
         return ratios / (1 + ratios)
     values = np.asarray(torch.as_tensor(sigmas).tolist())[: len(timesteps)]
-    # Flow-matching schedulers have no table of alphas; others have a switch for it.
-    flow = bool(scheduler.config.get("use_flow_sigmas")) or not hasattr(scheduler, "alphas_cumprod")
-    return values if flow else values / (1 + values)
+    return values if counts_flow(scheduler) else values / (1 + values)
+
+
+def counts_flow(scheduler) -> bool:
+    """Whether a scheduler's sigmas are those of flow matching; others count noise over signal."""
+    # Flow-matching schedulers have a shift of their own; others have a switch for it.
+    return bool(scheduler.config.get("use_flow_sigmas")) or "shift" in scheduler.config

@@ -3,56 +3,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
-from .attention import Rule
-from .labels import BACKGROUND, pool_labels
+from ..families import Grid, Layers
+from ..families.family import Rows
+from ..names import Kind
+from .attention import Push, Rule
+from .labels import BACKGROUND, pool_frames, pool_labels
 from .settings import Steering
-from .sites import Kind
 from .windows import Moment, Window
-from .words import Classes, Reading, seen
+from .words import Classes, Reading, foreign, table
 
-Grid = tuple[int, int]
+Halves = tuple[bool, ...]
+"""Of classifier-free guidance, those that a call of the denoiser holds, in the order of its batch: True is
+the one that reads the prompt."""
+
+LAID_OUT: dict[Rows, Callable[[torch.Tensor], torch.Tensor]] = {
+    "frames": lambda labels: labels.flatten(1),
+    "pixels": lambda labels: labels.flatten(1).T,
+    "clip": lambda labels: labels.flatten()[None],
+}
+"""From (frames, h, w) to (rows, tokens), as the layers of a family lay out their tokens."""
+
+
+class Subjects:
+    """Where the subjects are and for how long they are held, on any grid.
+
+    Args:
+        labels: uint8 (frames, height, width).
+        strengths: (subjects, frames), the share of each window during which a subject is held.
+        frames: that a token stands for, after the first.
+    """
+
+    def __init__(self, labels: np.ndarray, strengths: np.ndarray, frames: int):
+        self._labels, self._frames = labels, frames
+        self.strengths = pool_frames(strengths, frames, axis=1) if frames > 1 else strengths
+        self._pooled: dict[tuple[int, int], torch.Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.strengths)
+
+    def labels_at(self, rows: int, columns: int, held: np.ndarray) -> torch.Tensor:
+        """Labels on a grid, those not ``held`` as background: int64 (frames, rows, columns)."""
+        place = (rows, columns)
+        if place not in self._pooled:
+            pooled = pool_labels(self._labels, rows, columns, self._frames)
+            self._pooled[place] = torch.from_numpy(pooled).long()
+        labels = self._pooled[place]
+        known = np.concatenate([np.ones((1, held.shape[1]), bool), held])  # (labels, frames)
+        frames = torch.arange(len(labels))[:, None, None]
+        return torch.where(torch.from_numpy(known)[labels, frames], labels, BACKGROUND)
 
 
 class Rules:
-    """Rules of all kinds of attention on all grids, made when they are asked for and kept while they hold.
+    """Rules of all kinds of attention on all grids for one prompt, made when asked for.
 
     Args:
         steering: the settings.
-        labels: uint8 (frames, height, width).
-        strengths: (subjects, frames), the share of each window during which a subject is held.
+        subjects: where they are.
+        prompt: labels of the prompt's tokens.
+        phrases: for contrast, which tokens of each phrase by itself are its words.
     """
 
-    def __init__(self, steering: Steering, labels: np.ndarray, strengths: np.ndarray):
-        self._steering = steering
-        self._labels = labels
-        self._strengths = strengths
+    def __init__(self, steering: Steering, subjects: Subjects, prompt: np.ndarray, phrases: list[np.ndarray]):
+        self._steering, self._subjects = steering, subjects
         self._masks = Window(steering.until, steering.masked_steps)
         self._binding = Window(steering.bound_until)
-        self._tokens, self._prompt_length = torch.zeros(0), 0  # until a prompt is read
-        self._pooled: dict[Grid, torch.Tensor] = {}
-        self._rules: dict[tuple[Kind, Grid], Rule] = {}
-        self._state: tuple = ()
-        self._halves = 0
-        self.move_to(Moment(-1, 1, 1), halves=0)
-
-    def read(self, prompt: np.ndarray, phrases: list[np.ndarray]) -> None:
-        """Take the labels of the prompt's tokens, and for contrast which tokens of each phrase are words."""
-        self._tokens = Classes(len(self._strengths)).of_tokens(prompt, phrases)
+        self._tokens = Classes(len(subjects)).of_tokens(prompt, phrases)
         self._prompt_length = len(prompt)
-        self._rules.clear()
+        self._rules: dict[tuple, Rule] = {}
+        nobody = np.zeros(subjects.strengths.shape, bool)
+        self._reading = Reading(nobody, nobody)
+        self._halves: Halves = (True,)
 
-    def move_to(self, now: Moment, halves: int) -> None:
-        """Find out what is steered at this moment, in a batch of so many halves of guidance."""
-        masked = self._masks.holds(now, self._strengths)
-        bound = self._binding.holds(now, self._strengths)
-        state = (halves, masked.tobytes(), bound.tobytes())
-        if state != self._state:
+    def move_to(self, now: Moment, halves: Halves) -> None:
+        """Find out what is steered at this moment, in a call that holds these halves of guidance."""
+        strengths = self._subjects.strengths
+        reading = Reading(self._masks.holds(now, strengths), self._binding.holds(now, strengths))
+        if not reading.same_as(self._reading):
             self._rules.clear()
-        self._reading = Reading(masked, bound)
-        self._state, self._halves = state, halves
+        self._reading, self._halves = reading, halves
 
     def acts(self, kind: Kind) -> bool:
         """Whether layers of this kind are steered at this moment."""
@@ -60,39 +93,57 @@ class Rules:
 
     @property
     def reads_contexts(self) -> bool:
-        """Whether the ground and the phrases are read at this moment: guidance needs both its halves."""
-        return self._steering.contrast and self._halves == 2 and bool(self._reading.masked.any())
+        """Whether the ground and the phrases are read in this call."""
+        contrasted = self._steering.contrast and not all(self._halves)
+        pushed = self._steering.push and any(self._halves)
+        return bool((contrasted or pushed) and self._reading.masked.any())
 
-    def rule(self, kind: Kind, grid: Grid) -> Rule:
-        """The rule of a kind of attention on a grid at this moment."""
-        key = (kind, grid)
+    def rule(self, layers: Layers, grid: Grid) -> Rule:
+        """The rule of attention layers on a grid at this moment."""
+        key = (layers.kind, layers.rows, grid, self._halves)
         if key not in self._rules:
-            self._rules[key] = self._cross(grid) if kind == "cross" else self._self_attention(kind, grid)
+            make = self._cross if layers.kind == "cross" else self._self_attention
+            self._rules[key] = make(layers, grid)
         return self._rules[key]
 
-    def labels_at(self, grid: Grid, kind: Kind) -> torch.Tensor:
-        """The label map pooled to a level, with the subjects that are held there: int64 (F, h, w)."""
-        pooled = self._pooled_to(grid)
-        held = self._held(kind)
-        known = np.concatenate([np.ones((1, held.shape[1]), bool), held])  # (labels, F)
-        frames = torch.arange(len(pooled))[:, None, None]
-        return torch.where(torch.from_numpy(known)[pooled, frames], pooled, BACKGROUND)
+    def foreground(self, layers: Layers, grid: Grid) -> torch.Tensor:
+        """Which tokens belong to a subject: bool (rows, tokens)."""
+        return LAID_OUT[layers.rows](self._labels(layers.kind, grid)) != BACKGROUND
 
     def _held(self, kind: Kind) -> np.ndarray:
         return self._reading.held if kind == "cross" else self._reading.masked
 
-    def _pooled_to(self, grid: Grid) -> torch.Tensor:
-        if grid not in self._pooled:
-            self._pooled[grid] = torch.from_numpy(pool_labels(self._labels, *grid)).long()
-        return self._pooled[grid]
+    def _labels(self, kind: Kind, grid: Grid) -> torch.Tensor:
+        return self._subjects.labels_at(grid.rows, grid.columns, self._held(kind))
 
-    def _self_attention(self, kind: Kind, grid: Grid) -> Rule:
-        labels = self.labels_at(grid, kind).flatten(1)
-        return Rule.within(labels.T if kind == "temporal" else labels)
+    def _self_attention(self, layers: Layers, grid: Grid) -> Rule:
+        labels = LAID_OUT[layers.rows](self._labels(layers.kind, grid))
+        return Rule.within(labels, -self._steering.self_penalty if layers.kind == "full" else -np.inf)
 
-    def _cross(self, grid: Grid) -> Rule:
-        labels = self.labels_at(grid, "cross").flatten(1)
+    def _cross(self, layers: Layers, grid: Grid) -> Rule:
+        labels = self._labels("cross", grid)
         if not self.reads_contexts:
-            return Rule(labels, self._tokens[None, : self._prompt_length], seen(self._reading))
-        halves = [seen(self._reading, contrast=True), seen(self._reading)]
-        return Rule(labels.repeat(2, 1), self._tokens[None], torch.cat(halves))
+            return self._over_text(layers, labels, self._prompt_length, [self._table()])
+        contrast = self._steering.contrast
+        tables = [self._table(contrast and not prompted) for prompted in self._halves]
+        rule = self._over_text(layers, labels, len(self._tokens), tables)
+        if self._steering.push and any(self._halves):
+            each = zip(self._halves, tables, strict=True)
+            others = [foreign(self._reading) if prompted else own for prompted, own in each]
+            away = self._over_text(layers, labels, len(self._tokens), others)
+            rule.push = Push(away, self._steering.push)
+        return rule
+
+    def _table(self, contrast: bool = False) -> torch.Tensor:
+        return table(self._reading, contrast, -self._steering.bound_penalty)
+
+    def _over_text(
+        self, layers: Layers, labels: torch.Tensor, tokens: int, tables: list[torch.Tensor]
+    ) -> Rule:
+        """Cross-attention to so many tokens, with a table (frames, labels, classes) for each half."""
+        queries, keys = LAID_OUT[layers.rows](labels), self._tokens[None, :tokens]
+        if layers.rows == "clip":  # one row of all frames: a label of its own for each way that frames read
+            ways, way = torch.stack(tables).unique(dim=1, return_inverse=True)
+            queries = queries + (way * ways.shape[2]).repeat_interleave(labels[0].numel())[None]
+            return Rule(queries.repeat(len(tables), 1), keys, ways.flatten(1, 2))
+        return Rule(queries.repeat(len(tables), 1), keys, torch.cat(tables))

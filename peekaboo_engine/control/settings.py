@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from ..errors import EngineError
-from .sites import Blocks, Kind
-from .spans import SpecialTokens
+from ..families import Family
+from ..names import Blocks, Kind, Method, SpecialTokens
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,18 @@ class Steering:
         contrast: while cross-attention is masked, the unconditional half of classifier-free guidance reads
             besides what does not belong to a pixel: the background each subject's phrase, a subject's pixels
             the prompt without the phrases. Guidance then pushes each away from the other. Nothing without
-            guidance, or where its halves are not run as one batch.
+            guidance.
+        push: the same contrast inside cross-attention, where it needs no guidance and so works in few-step
+            models: how far what is read is pushed away from what does not belong to a pixel, as the scale of
+            normalized attention guidance (arXiv 2505.21179); 0 is not at all.
         bound_until: noise level down to which, once the masks of cross-attention have ended, a subject's
             words stay hidden from pixels outside it, while its own pixels read all but the words of other
             such subjects; 1 is not at all. Direct-a-Video (arXiv 2402.03162) suppresses mismatched pairs
             through the whole sampling.
+        bound_penalty: what binding takes off the score of such words; infinity hides them. Prompt Relay
+            (arXiv 2604.10030) binds words to a time in this soft way.
+        self_share: share of the layers of full attention, from the first, that are masked.
+        self_penalty: what masks of full attention take off the score of tokens of another label.
 
     Raises:
         EngineError: ``bad_option``.
@@ -48,7 +56,11 @@ class Steering:
     special_tokens: SpecialTokens = "background"
     gate_second_temporal: bool = False
     contrast: bool = False
+    push: float = 0.0
     bound_until: float = 1.0
+    bound_penalty: float = math.inf
+    self_share: float = 1.0
+    self_penalty: float = math.inf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
@@ -58,9 +70,16 @@ class Steering:
         known = set(self.kinds) <= set(get_args(Kind))
         check_option("kinds", list(self.kinds), known, f"some of {get_args(Kind)}")
         check_option("until", self.until, self.until is None or 0 <= self.until <= 1, "a number from 0 to 1")
-        check_option("bound_until", self.bound_until, 0 <= self.bound_until <= 1, "a number from 0 to 1")
+        for name in ("bound_until", "self_share"):
+            value = getattr(self, name)
+            check_option(name, value, 0 <= value <= 1, "a number from 0 to 1")
+        for name in ("push", "bound_penalty", "self_penalty"):
+            value = getattr(self, name)
+            check_option(
+                name, value, value >= 0 and (name != "push" or value < math.inf), "a number from 0 on"
+            )
         everywhere = self.blocks == "all" and "cross" in self.kinds
-        for name, default in (("contrast", False), ("bound_until", 1.0)):
+        for name, default in (("contrast", False), ("push", 0.0), ("bound_until", 1.0)):
             check_option(
                 name,
                 getattr(self, name),
@@ -69,7 +88,20 @@ class Steering:
             )
 
 
-def check_option(name: str, value, allowed: bool, choices) -> None:
+def check_for_family(steering: Steering, family: Family) -> None:
+    """Refuse settings that a family of models has no use for.
+
+    Raises:
+        EngineError: ``bad_option``.
+    """
+    check_option("blocks", steering.blocks, steering.blocks in family.blocks, tuple(family.blocks))
+    gated = steering.gate_second_temporal
+    check_option("gate_second_temporal", gated, family.gate or not gated, f"false for {family.name} models")
+    some = not steering.kinds or bool(set(steering.kinds) & family.kinds)
+    check_option("kinds", list(steering.kinds), some, f"some of {sorted(family.kinds)}")
+
+
+def check_option(name: str, value, allowed: object, choices) -> None:
     """Refuse a value that is not allowed.
 
     Raises:
@@ -89,5 +121,10 @@ STRONG = Steering(until=0.9, kinds=("cross", "temporal"), contrast=True, bound_u
 """What is left of some twenty switches that were measured on the embedded model (docs/reference/shapes.md),
 without a further pass of the denoiser."""
 
-PRESETS = {"peekaboo": PEEKABOO, "strong": STRONG}
-"""What the method of a job means."""
+PRESETS: dict[Method, Steering] = {"peekaboo": PEEKABOO, "strong": STRONG}
+"""What the method of a job means, where the family of the model does not say otherwise."""
+
+
+def preset(method: Method, family: Family) -> Steering:
+    """What the method of a job means for a family of models."""
+    return replace(PRESETS[method], **family.presets.get(method, {}))

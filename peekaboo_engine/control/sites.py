@@ -1,35 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The attention layers of a text-to-video UNet, and what each attends over.
+"""The attention layers of a denoiser, found by what its family says of their paths."""
 
-Layout of ``UNet3DConditionModel`` (diffusers, models/unets/unet_3d_condition.py; F frames, h x w cells):
-
-========  ===============================================  =======================  ==================
-kind      module path                                      queries (rows, tokens)   keys
-========  ===============================================  =======================  ==================
-spatial   ``*.attentions.j.*.attn1``                       (batch*F, h*w)           the same
-cross     ``*.attentions.j.*.attn2``                       (batch*F, h*w)           text tokens
-temporal  ``transformer_in.*``, ``*.temp_attentions.j.*``  (batch*h*w, F)           the same
-========  ===============================================  =======================  ==================
-
-In temporal blocks ``attn2`` is a second *self*-attention along time (``double_self_attention=True``,
-models/transformers/transformer_temporal.py), not a cross-attention.
-"""
+from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
-Kind = Literal["spatial", "cross", "temporal"]
-Blocks = Literal["all", "mid_up"]
-"""Which blocks are masked: ``all`` (the paper names no exception), or ``mid_up`` as in the released code,
-which sets the masks of ``transformer_in`` and the down blocks to None
-(src/models/unet_3d_condition.py:569-601)."""
-
-_TEMPORAL = re.compile(r"(^|\.)(transformer_in|temp_attentions)\.")
-_MID_UP = re.compile(r"^(mid_block|up_blocks)\.")
-_ATTENTION = re.compile(r"\.transformer_blocks\.\d+\.(?P<leaf>attn[12])$")
+from ..errors import EngineError
+from ..families import Family, Layers
+from ..names import Blocks, Kind
 
 
 @dataclass(frozen=True)
@@ -38,39 +19,60 @@ class Site:
 
     Args:
         path: module path inside the denoiser.
-        kind: what it attends over.
+        layers: what the family says of it.
         attention: the layer.
-        transformer: the module around it, whose input (batch*F, channels, h, w) gives the grid.
-        norm: the layer norm in front of it.
-        is_second: whether it is the second attention of its block.
+        block: the module that holds it.
+        level: the module around it whose input tells rows and columns of its grid; None where the whole
+            denoiser has one grid.
+        depth: how far down the denoiser it stands among the layers of its kind, 0 the first, below 1.
     """
 
     path: str
-    kind: Kind
+    layers: Layers
     attention: nn.Module
-    transformer: nn.Module
-    norm: nn.Module
-    is_second: bool
+    block: nn.Module
+    level: nn.Module | None
+    depth: float
+
+    @property
+    def kind(self) -> Kind:
+        """What it attends over."""
+        return self.layers.kind
 
 
-def attention_sites(unet: nn.Module, blocks: Blocks = "all") -> list[Site]:
-    """Every attention layer of a ``UNet3DConditionModel`` in the chosen blocks, in module order."""
-    sites = []
-    for path, module in unet.named_modules():
-        match = _ATTENTION.search(path)
-        if not match or not hasattr(module, "to_q") or (blocks == "mid_up" and not _MID_UP.match(path)):
+def attention_sites(denoiser: nn.Module, family: Family, blocks: Blocks = "all") -> list[Site]:
+    """Every attention layer of a denoiser that is masked in the chosen blocks, in module order.
+
+    Raises:
+        EngineError: ``unknown_layer`` for an attention layer of which the family says nothing.
+    """
+    found: list[tuple[str, Layers, re.Match]] = []
+    for path, module in denoiser.named_modules():
+        if not hasattr(module, "to_q") or any(re.match(pattern, path) for pattern in family.left_alone):
             continue
-        is_second = match["leaf"] == "attn2"
-        kind: Kind = "temporal" if _TEMPORAL.search(path) else "cross" if is_second else "spatial"
-        block = path.rpartition(".")[0]
-        sites.append(
-            Site(
-                path=path,
-                kind=kind,
-                attention=module,
-                transformer=unet.get_submodule(path[: match.start()]),
-                norm=unet.get_submodule(f"{block}.norm2" if is_second else f"{block}.norm1"),
-                is_second=is_second,
+        claims = ((layers, re.fullmatch(layers.pattern, path)) for layers in family.layers)
+        layers, match = next(((layers, match) for layers, match in claims if match), (None, None))
+        if layers is None or match is None:
+            raise EngineError(
+                "unknown_layer",
+                f"The attention layer {path} is none that {family.name} models have, so nobody knows whether "
+                "to mask it; take off what was added to the model.",
             )
+        found.append((path, layers, match))
+    numbers = dict.fromkeys(family.kinds, 0)
+    totals = {kind: sum(layers.kind == kind for _, layers, _ in found) for kind in family.kinds}
+    sites = []
+    for path, layers, match in found:
+        level = match.groupdict().get("level")
+        site = Site(
+            path=path,
+            layers=layers,
+            attention=denoiser.get_submodule(path),
+            block=denoiser.get_submodule(path.rpartition(".")[0]),
+            level=None if level is None else denoiser.get_submodule(level),
+            depth=numbers[layers.kind] / totals[layers.kind],
         )
+        numbers[layers.kind] += 1
+        if re.match(family.blocks[blocks], path):
+            sites.append(site)
     return sites

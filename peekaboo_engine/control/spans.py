@@ -6,27 +6,18 @@ foreground phrase "a cat" also claims every other "a" of the prompt. Offsets can
 """
 
 import itertools
-from typing import Literal
 
 import numpy as np
 
 from ..errors import EngineError
+from ..names import SpecialTokens
 from .labels import BACKGROUND
 from .wording import key_of, occurrences
 
 SHARED = -1
 """Label of a token that every pixel sees."""
-HIDDEN = -2
+NOBODY = -2
 """Label of a token that no pixel sees."""
-
-SpecialTokens = Literal["background", "released", "shared"]
-"""Who sees the start, end and padding tokens.
-
-``background``: only the background. The paper splits tokens into foreground and the rest and says nothing of
-special ones: read literally, they belong to the rest.
-``released``: as the released code has it: nobody sees the start token, the background sees end and padding.
-``shared``: everybody sees them (Direct-a-Video, arXiv 2402.03162, found that hiding them costs quality).
-"""
 
 
 def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]:
@@ -81,18 +72,20 @@ def _refuse_overlaps(phrases: list[str], found: list[list[tuple[int, int]]]) -> 
             )
 
 
-def label_tokens(tokenizer, prompt: str, phrases: list[str], special_tokens: SpecialTokens) -> np.ndarray:
+def label_tokens(
+    tokenizer, prompt: str, phrases: list[str], special_tokens: SpecialTokens, length: int
+) -> np.ndarray:
     """Label each token that the text encoder reads.
 
     Args:
-        tokenizer: a fast transformers tokenizer, called as the pipeline calls it (padded and truncated
-            to ``model_max_length``).
+        tokenizer: a fast transformers tokenizer, called as the pipeline calls it.
         prompt: the text that is really tokenised.
         phrases: phrase k-1 belongs to label k.
+        length: tokens to which it is padded and truncated.
         special_tokens: who sees the start, end and padding tokens.
 
     Returns:
-        int64 (tokens,): 0 background, k subject k, ``SHARED`` or ``HIDDEN``.
+        int64 (tokens,): 0 background, k subject k, ``SHARED`` or ``NOBODY``.
 
     Raises:
         EngineError: as :func:`find_phrases`; ``phrase_truncated`` for a phrase that is nowhere within the
@@ -105,7 +98,6 @@ def label_tokens(tokenizer, prompt: str, phrases: list[str], special_tokens: Spe
             "tokenizer.",
         )
     spans = find_phrases(prompt, phrases)
-    length = tokenizer.model_max_length
     encoded = tokenizer(
         prompt, padding="max_length", max_length=length, truncation=True, return_offsets_mapping=True
     )
@@ -129,5 +121,5 @@ def _label_special_tokens(ids: np.ndarray, special: np.ndarray, tokenizer, rule:
     if rule == "shared":
         labels[special] = SHARED
     elif rule == "released":
-        labels[special & (ids == tokenizer.bos_token_id)] = HIDDEN
+        labels[special & (ids == tokenizer.bos_token_id)] = NOBODY
     return labels

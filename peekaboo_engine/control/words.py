@@ -3,7 +3,7 @@
 
 The text of an attention call is the prompt, then, where these are read, the *ground* (the prompt without the
 subjects' phrases) and the words of each subject's phrase, encoded by itself. Its tokens fall into classes,
-which :class:`Classes` numbers; :func:`seen` says what the pixels of each label see of each.
+which :class:`Classes` numbers; :func:`table` says what the pixels of each label see of each.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .attention import HIDDEN
 from .labels import BACKGROUND
-from .spans import HIDDEN, SHARED, find_phrases
+from .spans import NOBODY, SHARED, find_phrases
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Classes:
             prompt: labels of the prompt's tokens.
             phrases: of each phrase by itself, which tokens are its words; with none there is no ground.
         """
-        parts = [np.select([prompt == SHARED, prompt == HIDDEN], [self.shared, self.hidden], prompt)]
+        parts = [np.select([prompt == SHARED, prompt == NOBODY], [self.shared, self.hidden], prompt)]
         if phrases:
             parts.append(np.full_like(prompt, self.ground))
         for subject, words in enumerate(phrases, start=1):
@@ -76,29 +77,34 @@ def without_phrases(prompt: str, phrases: list[str]) -> str:
     return re.sub(r"\s+", " ", "".join([*kept, prompt[position:]])).strip()
 
 
+ALONE = {
+    "num_images_per_prompt": 1,
+    "num_videos_per_prompt": 1,
+    "do_classifier_free_guidance": False,
+    "negative_prompt": None,
+    "prompt_embeds": None,
+    "negative_prompt_embeds": None,
+}
+"""What pipelines' ``encode_prompt`` is told, in so far as it asks, to encode texts by themselves."""
+
+
 def encode_contexts(
-    encode_prompt: Callable, args: tuple, kwargs: dict, texts: list[str], read: list[np.ndarray]
+    encode_prompt: Callable, call: inspect.BoundArguments, texts: list[str], read: list[np.ndarray]
 ) -> torch.Tensor:
     """Encode texts as a pipeline is about to encode its prompt.
 
     Args:
         encode_prompt: of the pipeline.
-        args, kwargs: what it is called with besides the prompt; LoRA scale and skipped layers are kept.
+        call: what it is called with; LoRA scale and skipped layers are kept.
         texts: the ground and the phrases.
         read: which tokens of each are kept: bool (tokens,).
 
     Returns:
         The tokens that are kept, one text after the other: (tokens, channels).
     """
-    call = inspect.signature(encode_prompt).bind(texts, *args, **kwargs)
-    call.arguments |= {
-        "num_images_per_prompt": 1,
-        "do_classifier_free_guidance": False,
-        "negative_prompt": None,
-        "prompt_embeds": None,
-        "negative_prompt_embeds": None,
-    }
-    encoded = encode_prompt(*call.args, **call.kwargs)[0]  # (texts, tokens, channels)
+    told = {name: value for name, value in ALONE.items() if name in call.signature.parameters}
+    arguments = {**call.arguments, **told, "prompt": texts}
+    encoded = encode_prompt(**arguments)[0]  # (texts, tokens, channels)
     return encoded[torch.from_numpy(np.stack(read)).to(encoded.device)]
 
 
@@ -119,29 +125,57 @@ class Reading:
         """Who is steered at all: bool (subjects, frames)."""
         return self.masked | self.bound
 
+    def same_as(self, other: Reading) -> bool:
+        """Whether everything is read alike."""
+        return np.array_equal(self.masked, other.masked) and np.array_equal(self.bound, other.bound)
 
-def seen(reading: Reading, contrast: bool = False) -> torch.Tensor:
-    """What pixels see of tokens: bool (frames, labels, classes).
+
+def table(reading: Reading, contrast: bool = False, bound: float = HIDDEN) -> torch.Tensor:
+    """What pixels see of tokens, as a table of :class:`.Rule`: float (frames, labels, classes).
 
     The words of a subject that is not held belong to the background; it has no pixels of its own.
 
     Args:
         reading: who is held and how.
         contrast: whether the phrases and the ground are read by those to whom they do not belong.
+        bound: what is added to the score of words that are hidden by binding alone.
     """
     subjects, frames = reading.masked.shape
     classes = Classes(subjects)
-    table = np.zeros((frames, subjects + 1, len(classes)), bool)
+    seen = np.zeros((frames, subjects + 1, len(classes)), bool)
     words, phrases = slice(1, subjects + 1), slice(classes.phrase(1), None)
-    background = table[:, BACKGROUND]
+    background = seen[:, BACKGROUND]
     background[:, [BACKGROUND, classes.shared]] = True
     background[:, words] = ~reading.held.T
     background[:, phrases] = contrast & reading.masked.T
     for subject, masked in enumerate(reading.masked, start=1):
-        own = table[:, subject]
+        own = seen[:, subject]
         own[:, BACKGROUND] = ~masked
         own[:, classes.shared] = True
         own[:, words] = ~masked[:, None] & ~reading.held.T
         own[:, subject] = True
         own[:, classes.ground] = contrast & masked
-    return torch.from_numpy(table)
+    scores = np.where(seen, 0.0, HIDDEN).astype(np.float32)
+    # Words of subjects whose masks have ended, for the background and for others whose masks have ended.
+    free = np.concatenate([np.ones((1, frames), bool), ~reading.masked]).T
+    softly = free[:, :, None] & (reading.bound & ~reading.masked).T[:, None, :]
+    scores[:, :, words][softly & ~seen[:, :, words]] = bound
+    return torch.from_numpy(scores)
+
+
+def foreign(reading: Reading) -> torch.Tensor:
+    """What does *not* belong to pixels, as such a table: the background reads the phrases, subjects the
+    ground.
+
+    A label without anything foreign reads its own, as :func:`table` has it.
+    """
+    subjects, frames = reading.masked.shape
+    classes = Classes(subjects)
+    scores = np.full((frames, subjects + 1, len(classes)), HIDDEN, np.float32)
+    scores[:, BACKGROUND, classes.phrase(1) :][reading.masked.T] = 0
+    for subject, masked in enumerate(reading.masked, start=1):
+        scores[:, subject, classes.ground][masked] = 0
+    own = table(reading)
+    others = torch.from_numpy(scores)
+    nothing = (others == HIDDEN).all(dim=-1, keepdim=True)
+    return torch.where(nothing, own, others)

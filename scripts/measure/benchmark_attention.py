@@ -64,13 +64,13 @@ def measure(site: tuple, share: float, rounds: int, device: str) -> dict[str, fl
     labels = moving_box(rows, queries, share)
     rule = Rule.within(labels)
     if keys is not None:
-        rule = Rule(labels, moving_box(rows, keys, 0.1), rule.sees)
+        rule = Rule(labels, moving_box(rows, keys, 0.1), rule.table)
     q = torch.randn(rows, heads, queries, channels, device=device)
     k, v = torch.randn(2, rows, heads, rule.keys.shape[1], channels, device=device)
     ways = {
         "unmasked": lambda: F.scaled_dot_product_attention(q, k, v),
-        "masked": lambda: _masked(q, k, v, rule, None),
-        "gathered": lambda: _gathered(q, k, v, rule, None),
+        "masked": lambda: _masked(q, k, v, rule, None, None),
+        "gathered": lambda: _gathered(q, k, v, rule, None, None),
     }
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(rounds):

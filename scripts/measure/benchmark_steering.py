@@ -80,7 +80,7 @@ def main(
     """Print the table, and write it as JSON."""
     entry = find_model(model)
     steps = entry.num_inference_steps
-    controls = choose_controls(CONTROLS, [], entry.masked_steps)
+    controls = choose_controls(CONTROLS, [], entry.masked_steps, entry.family)
     fastest = {control.name: np.full(steps, np.inf) for control in controls}
     with torch.no_grad(), contextlib.ExitStack() as blocks:
         clips = {control.name: Clip(entry, control, device, blocks) for control in controls}

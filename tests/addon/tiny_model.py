@@ -17,7 +17,7 @@ def save(folder: Path) -> Path:
         [
             process.find_python(),
             "-c",
-            "import sys, tiny_models; tiny_models.pipeline().save_pretrained(sys.argv[1])",
+            "import sys; from tiny import unet3d; unet3d.pipeline().save_pretrained(sys.argv[1])",
             folder,
         ],
         cwd=ENGINE_TESTS,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A pipeline under control, as tests of single switches run it."""
 
-from tiny_models import latents
+from tiny.unet3d import latents
 
 from peekaboo_engine.control import peekaboo
 

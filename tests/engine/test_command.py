@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import HEIGHT, WIDTH
+from tiny.unet3d import HEIGHT, WIDTH
 
 from peekaboo_engine.video import read_clip
 

@@ -29,6 +29,7 @@ from peekaboo_engine.benchmark.request import Prompts, Request
 from peekaboo_engine.benchmark.results import as_json, lines_of, written
 from peekaboo_engine.benchmark.scenes import make_scene
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.families.unet3d import UNET3D
 from peekaboo_engine.models import LoadedModel, Placement, find_model
 from peekaboo_engine.video import read_clip
 
@@ -273,7 +274,7 @@ class TestJson:
             TrackScore(16, 14, 0.61234, 0.60123, 0.91234, 0.12345, 0.04567),
             Binding(0, 0, 0, 0),
         )
-        controls = choose_controls(["none", "peekaboo", "released", "minus-temporal"], [], 6)
+        controls = choose_controls(["none", "peekaboo", "released", "minus-temporal"], [], 6, UNET3D)
         clips = [
             MeasuredClip(str(layout), control.name, "a purple cylinder on asphalt", 12.345, [track], 0.81234)
             for layout in range(455)
@@ -360,12 +361,12 @@ def test_the_command_refuses_with_a_sentence_and_an_exit_code(request_, tmp_path
 
 
 def test_a_sweep_has_a_row_for_each_number_of_steps():
-    names = [control.name for control in choose_controls(["peekaboo", "none"], [0, 2, 8], 4)]
+    names = [control.name for control in choose_controls(["peekaboo", "none"], [0, 2, 8], 4, UNET3D)]
     assert names == ["none", "peekaboo-2", "peekaboo-8"]
-    alone, strong = choose_controls(["peekaboo", "strong"], [], 4)
+    alone, strong = choose_controls(["peekaboo", "strong"], [], 4, UNET3D)
     assert alone.options == {"masked_steps": 4}
     assert "masked_steps" not in strong.options  # it says itself when masks end
-    (swept,) = choose_controls(["strong"], [3], 4)
+    (swept,) = choose_controls(["strong"], [3], 4, UNET3D)
     assert {**swept.options, "until": 0.9} == {**strong.options, "masked_steps": 3}
 
 

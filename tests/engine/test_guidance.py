@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_models import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
+from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
 from peekaboo_engine.control import attention, peekaboo
 from peekaboo_engine.control.labels import pool_labels
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import label_tokens
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.families.unet3d import UNET3D
 
 PHRASES = ["a red ball", "a blue cube"]
 
@@ -26,9 +27,23 @@ def difference(one, other):
     return (one - other).abs().max().item()
 
 
-def begin(guidance, pipe, batch=2, frames=FRAMES):
+def sites_of(pipe, blocks="all"):
+    return attention_sites(pipe.unet, UNET3D, blocks)
+
+
+def begin(pipe, prompt=PROMPT, batch=2, frames=FRAMES):
     """Tell that the denoiser is about to be called for the first time in a run."""
-    guidance.before_denoiser(pipe.unet, (torch.zeros(batch, 4, frames, 8, 12), 900), {})
+    text, _ = pipe.encode_prompt(prompt, "cpu", 1, False)
+    pipe.scheduler.set_timesteps(3)
+    call = {"encoder_hidden_states": text.expand(batch, -1, -1)}
+    for hook in pipe.unet._forward_pre_hooks.values():
+        hook(pipe.unet, (torch.zeros(batch, 4, frames, 8, 12), 900), call)
+
+
+def enter(site, shape):
+    """Tell that a level of the denoiser is about to be called with an input of that shape."""
+    for hook in site.level._forward_pre_hooks.values():
+        hook(site.level, (torch.zeros(shape),), {})
 
 
 def test_zero_masked_steps_are_the_unmodified_pipeline_to_the_bit(pipe, free, two_boxes):
@@ -78,17 +93,17 @@ def test_steps_after_the_masked_ones_are_the_unmodified_pipeline(pipe, two_boxes
 @pytest.mark.parametrize("gathered", [False, True])
 def test_agrees_with_dense_masks_on_every_layer(pipe, two_boxes, monkeypatch, gathered):
     """One denoiser call against the same call with dense masks given to the attention processors by hand."""
-    monkeypatch.setattr(attention, "GATHER_FROM", 1 if gathered else 10**9)
+    monkeypatch.setattr(attention, "GATHER_FROM", {"cpu": 1 if gathered else 10**9})
     prompt, negative = pipe.encode_prompt(PROMPT, "cpu", 1, True)
     text = torch.cat([negative, prompt])
     noise = torch.randn(2, 4, FRAMES, 8, 12, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad(), peekaboo(pipe, two_boxes, PHRASES, masked_steps=1) as guidance:
-        guidance.read_prompt(PROMPT)
+    with torch.no_grad(), peekaboo(pipe, two_boxes, PHRASES, masked_steps=1):
+        pipe.encode_prompt(PROMPT, "cpu", 1, True)
         ours = pipe.unet(noise, 900, encoder_hidden_states=text).sample
-    tokens = torch.from_numpy(label_tokens(pipe.tokenizer, PROMPT, PHRASES, "background"))
+    tokens = torch.from_numpy(label_tokens(pipe.tokenizer, PROMPT, PHRASES, "background", 77))
     grids = {}
     handles = []
-    for site in attention_sites(pipe.unet):
+    for site in sites_of(pipe):
 
         def note(module, args, kwargs, site=site):
             grids[site.path] = (kwargs.get("hidden_states", args[0] if args else None)).shape[-2:]
@@ -102,7 +117,7 @@ def test_agrees_with_dense_masks_on_every_layer(pipe, two_boxes, monkeypatch, ga
             bias = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
             return args, {**kwargs, "attention_mask": bias.repeat_interleave(module.heads, 0)}
 
-        handles.append(site.transformer.register_forward_pre_hook(note, with_kwargs=True))
+        handles.append(site.level.register_forward_pre_hook(note, with_kwargs=True))
         handles.append(site.attention.register_forward_pre_hook(give_mask, with_kwargs=True))
     try:
         with torch.no_grad():
@@ -114,13 +129,13 @@ def test_agrees_with_dense_masks_on_every_layer(pipe, two_boxes, monkeypatch, ga
 
 
 def test_every_attention_layer_is_a_site_of_its_kind(pipe):
-    sites = attention_sites(pipe.unet)
+    sites = sites_of(pipe)
     layers = [name for name, module in pipe.unet.named_modules() if hasattr(module, "to_q")]
     assert [site.path for site in sites] == layers
     for site in sites:
         assert (site.kind == "cross") == site.attention.is_cross_attention
-        assert (site.kind == "temporal") == (type(site.transformer).__name__ == "TransformerTemporalModel")
-    released = attention_sites(pipe.unet, "mid_up")
+        assert (site.kind == "temporal") == (type(site.level).__name__ == "TransformerTemporalModel")
+    released = sites_of(pipe, "mid_up")
     assert {site.path.split(".")[0] for site in released} == {"mid_block", "up_blocks"}
 
 
@@ -142,15 +157,15 @@ def test_options_change_what_is_masked(pipe, two_boxes):
 
 def test_the_released_gate_zeroes_the_background(pipe, two_boxes):
     """h + M * Attn2(LN(M * h)): the layer sees LN(0) from the background and gives it nothing."""
-    site = next(s for s in attention_sites(pipe.unet) if s.kind == "temporal" and s.is_second)
+    site = next(s for s in sites_of(pipe) if s.layers.gated)
     hidden = torch.randn(2 * 8 * 12, FRAMES, site.attention.to_q.in_features)
-    zero = site.norm(torch.zeros(hidden.shape[-1]))
+    zero = site.block.norm2(torch.zeros(hidden.shape[-1]))
     foreground = torch.from_numpy(pool_labels(two_boxes, 8, 12) > 0).flatten(1).T.repeat(2, 1)[..., None]
     with torch.no_grad():
         expected = site.attention(torch.where(foreground, hidden, zero)) * foreground
-        with peekaboo(pipe, two_boxes, PHRASES, masked_steps=1, gate_second_temporal=True) as guidance:
-            begin(guidance, pipe)
-            guidance.before_transformer(site.transformer, (torch.zeros(2 * FRAMES, 4, 8, 12),), {})
+        with peekaboo(pipe, two_boxes, PHRASES, masked_steps=1, gate_second_temporal=True):
+            begin(pipe)
+            enter(site, (2 * FRAMES, 4, 8, 12))
             torch.testing.assert_close(site.attention(hidden), expected)
 
 
@@ -158,22 +173,19 @@ def test_each_subject_sees_only_its_own_words(pipe):
     """What the other subject is called has no influence on this subject's pixels in cross-attention."""
     prompts = ["a red ball and a blue cube", "a red ball and a panda grass"]
     seen = []
-    site = next(
-        s for s in attention_sites(pipe.unet) if s.kind == "cross" and s.path.startswith("down_blocks.0")
-    )
+    site = next(s for s in sites_of(pipe) if s.kind == "cross" and s.path.startswith("down_blocks.0"))
     labels = np.zeros((1, 8, 12), np.uint8)
     labels[0, :4, :6], labels[0, 5:, 8:] = 1, 2
     for prompt in prompts:
         tokens = torch.from_numpy(
-            label_tokens(pipe.tokenizer, prompt, ["a red ball", prompt[15:]], "background")
+            label_tokens(pipe.tokenizer, prompt, ["a red ball", prompt[15:]], "background", 77)
         )
         pixels = torch.from_numpy(labels).long().flatten(1)
         text, _ = pipe.encode_prompt(prompt, "cpu", 1, False)
         hidden = torch.randn(1, 96, 32, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad(), peekaboo(pipe, labels, ["a red ball", prompt[15:]], masked_steps=1) as guidance:
-            guidance.read_prompt(prompt)
-            begin(guidance, pipe, batch=1, frames=1)
-            guidance.before_transformer(site.transformer, (torch.zeros(1, 32, 8, 12),), {})
+        with torch.no_grad(), peekaboo(pipe, labels, ["a red ball", prompt[15:]], masked_steps=1):
+            begin(pipe, prompt, batch=1, frames=1)
+            enter(site, (1, 32, 8, 12))
             seen.append(site.attention(hidden, encoder_hidden_states=text)[0])
         assert (tokens[1:4] == 1).all() and not (tokens[4:] == 1).any()
     same = (seen[0] == seen[1]).all(-1)
@@ -189,8 +201,8 @@ def test_a_change_reaches_exactly_the_pixels_that_may_see_it(pipe, kind, cell):
     labels = np.zeros((frames, height, width), np.uint8)
     labels[:, 1:4, 2:5] = 1
     labels[1:, 4, 5:] = 2
-    site = next(s for s in attention_sites(pipe.unet) if s.kind == kind and not s.is_second)
-    channels = site.transformer.norm.num_channels
+    site = next(s for s in sites_of(pipe) if s.kind == kind and not s.layers.gated)
+    channels = site.level.norm.num_channels
     hidden = torch.randn(2 * frames, channels, height, width, generator=torch.Generator().manual_seed(0))
     item, frame, row, column = cell
 
@@ -203,13 +215,12 @@ def test_a_change_reaches_exactly_the_pixels_that_may_see_it(pipe, kind, cell):
     def run():
         text = torch.zeros(2 * frames, 77, 32)
         given = {"encoder_hidden_states": text} if kind == "spatial" else {"num_frames": frames}
-        return site.transformer(hidden, **given).sample.unflatten(0, (2, frames))
+        return site.level(hidden, **given).sample.unflatten(0, (2, frames))
 
-    with torch.no_grad(), peekaboo(pipe, labels, PHRASES, masked_steps=1) as guidance:
-        guidance.read_prompt(PROMPT)
-        begin(guidance, pipe, frames=frames)
+    with torch.no_grad(), peekaboo(pipe, labels, PHRASES, masked_steps=1):
+        begin(pipe, frames=frames)
         before = run()
-        handle = site.transformer.norm.register_forward_hook(bump)
+        handle = site.level.norm.register_forward_hook(bump)
         try:
             after = run()
         finally:
@@ -313,7 +324,7 @@ def test_nothing_is_left_on_the_pipeline(two_boxes):
 
 def test_another_tools_wrapper_comes_back(two_boxes):
     pipe = pipeline()
-    layer = attention_sites(pipe.unet)[5].attention
+    layer = sites_of(pipe)[5].attention
     original = layer.forward
     layer.forward = lambda *args, **kwargs: original(*args, **kwargs)  # as accelerate's offloading does
     theirs = layer.forward
@@ -326,7 +337,7 @@ def test_fused_projections_are_masked_too(two_boxes):
     pipe = pipeline()
     with peekaboo(pipe, two_boxes, PHRASES):
         expected = latents(pipe)
-    for site in attention_sites(pipe.unet):
+    for site in sites_of(pipe):
         site.attention.fuse_projections()
     with peekaboo(pipe, two_boxes, PHRASES):
         torch.testing.assert_close(latents(pipe), expected, atol=1e-4, rtol=1e-4)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import FRAMES
+from tiny.unet3d import FRAMES
 
 from peekaboo_engine.control import STRONG, Steering
 from peekaboo_engine.errors import EngineError
-from peekaboo_engine.generator import settings_of, steering_of
+from peekaboo_engine.generator import steering_of
 from peekaboo_engine.job import Timing, load_job
 from peekaboo_engine.models import find_model
 
@@ -30,7 +30,7 @@ def test_a_job_is_read_as_the_addon_writes_it(tmp_path, agreed, kind):
     np.savez_compressed(tmp_path / "masks.npz", labels=labels)
     job, _ = load_job(tmp_path)
     assert job.model_dump(exclude_unset=True) == written
-    steering_of(job, settings_of(job, find_model(job.model)))  # every setting is one that can be made
+    steering_of(job, find_model(job.model))  # every setting is one that can be made
 
 
 def change(**changes):
@@ -71,7 +71,7 @@ def test_the_method_is_the_models_own_unless_the_job_says_one(make_job):
     def steering(entry, **control):
         change(control=control)(folder)
         job, _ = load_job(folder)
-        return steering_of(job, settings_of(job, entry))
+        return steering_of(job, entry)
 
     assert steering(measured) == STRONG
     assert steering(measured, method="peekaboo") == Steering(masked_steps=measured.masked_steps_of(3))

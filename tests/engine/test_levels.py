@@ -11,7 +11,7 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
 )
 from steered import run
-from tiny_models import latents, pipeline
+from tiny.unet3d import latents, pipeline
 
 from peekaboo_engine.control.levels import NoiseLevels
 from peekaboo_engine.control.windows import Moment, Window

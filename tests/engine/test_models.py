@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet3DConditionModel
-from tiny_models import latents
+from tiny.unet3d import latents
 
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import PROMPT, WORDS, tokenizer
+from tiny.unet3d import PROMPT, WORDS, tokenizer
 
-from peekaboo_engine.control.spans import HIDDEN, SHARED, find_phrases, label_tokens
+from peekaboo_engine.control.spans import NOBODY, SHARED, find_phrases, label_tokens
 from peekaboo_engine.errors import EngineError
 
 RANDOM_CASES = 150
@@ -24,7 +24,7 @@ def words_of(labels, prompt, label):
 
 
 def test_each_subject_gets_its_own_words_and_no_others():
-    labels = label_tokens(tokenizer(), PROMPT, ["a red ball", "a blue cube"], "background")
+    labels = label_tokens(tokenizer(), PROMPT, ["a red ball", "a blue cube"], "background", 77)
     assert words_of(labels, PROMPT, 1) == ["a", "red", "ball"]
     assert words_of(labels, PROMPT, 2) == ["a", "blue", "cube"]
     assert words_of(labels, PROMPT, 0) == ["and", "on", "grass"]
@@ -32,23 +32,23 @@ def test_each_subject_gets_its_own_words_and_no_others():
 
 def test_an_equal_word_elsewhere_is_not_claimed():
     """The released code matches token ids, so that "a red ball" also claims the "a" of "a blue cube"."""
-    labels = label_tokens(tokenizer(), PROMPT, ["a red ball"], "background")
+    labels = label_tokens(tokenizer(), PROMPT, ["a red ball"], "background", 77)
     assert words_of(labels, PROMPT, 1) == ["a", "red", "ball"]
     assert words_of(labels, PROMPT, 0).count("a") == 1
 
 
 def test_words_of_many_tokens_are_labelled_whole():
     prompt = "a zebra on grass"
-    labels = label_tokens(tokenizer(), prompt, ["zebra"], "background")
+    labels = label_tokens(tokenizer(), prompt, ["zebra"], "background", 77)
     assert "".join(words_of(labels, prompt, 1)) == "zebra"
 
 
 @pytest.mark.parametrize(
     ("rule", "start", "end", "padding"),
-    [("background", 0, 0, 0), ("released", HIDDEN, 0, 0), ("shared", SHARED, SHARED, SHARED)],
+    [("background", 0, 0, 0), ("released", NOBODY, 0, 0), ("shared", SHARED, SHARED, SHARED)],
 )
 def test_special_tokens_follow_the_rule(rule, start, end, padding):
-    labels = label_tokens(tokenizer(), "a red ball", ["red ball"], rule)
+    labels = label_tokens(tokenizer(), "a red ball", ["red ball"], rule, 77)
     assert (labels[0], labels[4], labels[-1]) == (start, end, padding)
     assert (labels[1:4] == [0, 1, 1]).all()
 
@@ -96,7 +96,7 @@ def test_a_phrase_is_found_however_it_is_spelled(prompt, phrase, meant):
 
 def test_a_phrase_that_ends_within_what_is_read_and_comes_again_beyond_is_accepted():
     prompt = "a red ball " + "grass " * 80 + "and a red ball"
-    labels = label_tokens(tokenizer(), prompt, ["a red ball"], "background")
+    labels = label_tokens(tokenizer(), prompt, ["a red ball"], "background", 77)
     assert np.count_nonzero(labels == 1) == 3
 
 
@@ -183,7 +183,7 @@ def test_phrases_that_cannot_work_are_refused_by_name(phrases, code, parts):
 def test_a_phrase_beyond_what_the_encoder_reads_is_refused():
     prompt = "grass " * 80 + "and a red ball"
     with pytest.raises(EngineError, match="77 tokens") as caught:
-        label_tokens(tokenizer(), prompt, ["a red ball"], "background")
+        label_tokens(tokenizer(), prompt, ["a red ball"], "background", 77)
     assert caught.value.code == "phrase_truncated"
 
 
@@ -192,10 +192,10 @@ def test_a_tokenizer_without_offsets_is_refused():
         is_fast = False
 
     with pytest.raises(EngineError, match="fast tokenizer"):
-        label_tokens(Slow(), PROMPT, ["a red ball"], "background")
+        label_tokens(Slow(), PROMPT, ["a red ball"], "background", 77)
 
 
 def test_labels_have_the_length_that_the_encoder_reads():
-    labels = label_tokens(tokenizer(), PROMPT, ["a red ball"], "background")
+    labels = label_tokens(tokenizer(), PROMPT, ["a red ball"], "background", 77)
     assert labels.shape == (77,)
     assert np.issubdtype(labels.dtype, np.integer)

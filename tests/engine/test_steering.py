@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each switch of Steering on a real pipeline with random weights: it does what it says, and nothing else."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from steered import PHRASES, difference, run
-from tiny_models import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
+from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
 from peekaboo_engine.control import PRESETS, STRONG, Steering, attention, peekaboo
 from peekaboo_engine.control.levels import NoiseLevels
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.words import without_phrases
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.families.unet3d import UNET3D
 
 SWITCHES = {
     "until": {"until": 0.5},
@@ -76,12 +79,19 @@ def test_steps_after_every_window_are_the_unmodified_pipeline(pipe, two_boxes):
 # what is read
 
 
+def called(module, *args, **kwargs):
+    """What a module gets by name when it is called so: its hooks are told, and it is not run."""
+    for hook in module._forward_pre_hooks.values():
+        args, kwargs = hook(module, args, kwargs) or (args, kwargs)
+    return inspect.signature(module.forward).bind(*args, **kwargs).arguments
+
+
 class Reader:
     """One cross-attention layer under a steering, at a given step of a run of three."""
 
     def __init__(self, pipe, labels, phrases, prompt=PROMPT, step=0, guided=True, **options):
         self.pipe, self.labels, self.step = pipe, labels, step
-        self.site = next(s for s in attention_sites(pipe.unet) if s.kind == "cross")
+        self.site = next(s for s in attention_sites(pipe.unet, UNET3D) if s.kind == "cross")
         self.batch = 2 if guided else 1  # halves of guidance
         self.options = {"masked_steps": 1, **options}
         self.phrases, self.prompt = phrases, prompt
@@ -96,17 +106,17 @@ class Reader:
             generator=torch.Generator().manual_seed(0),
         )
         pipe.scheduler.set_timesteps(3)
-        with torch.no_grad(), peekaboo(pipe, self.labels, self.phrases, **self.options) as guidance:
+        with torch.no_grad(), peekaboo(pipe, self.labels, self.phrases, **self.options):
             prompt, negative = pipe.encode_prompt(self.prompt, "cpu", 1, True)
             text = torch.cat([negative, prompt])[-self.batch :]
             sample = torch.zeros(self.batch, 4, frames, 8, 12)
             for timestep in pipe.scheduler.timesteps[: self.step + 1]:
-                got = guidance.before_denoiser(pipe.unet, (sample, timestep), {"encoder_hidden_states": text})
-            text = got[1]["encoder_hidden_states"] if got else text
+                got = called(pipe.unet, sample, timestep, encoder_hidden_states=text)
+            text = got["encoder_hidden_states"]
             text = text.clone()
             if change:
                 change(text)
-            guidance.before_transformer(self.site.transformer, (torch.zeros(1, 1, 8, 12),), {})
+            called(self.site.level, torch.zeros(1, 1, 8, 12))
             out = self.site.attention(hidden, encoder_hidden_states=text.repeat_interleave(frames, 0))
         return out.unflatten(0, (self.batch, frames))
 
@@ -190,20 +200,17 @@ def test_contrast_holds_for_every_run_of_a_block(pipe, two_boxes):
 
 
 def test_contrast_is_the_same_gathered(pipe, two_boxes, monkeypatch):
-    monkeypatch.setattr(attention, "GATHER_FROM", 10**9)
+    monkeypatch.setattr(attention, "GATHER_FROM", {"cpu": 10**9})
     masked = run(pipe, two_boxes, contrast=True)
-    monkeypatch.setattr(attention, "GATHER_FROM", 1)
+    monkeypatch.setattr(attention, "GATHER_FROM", {"cpu": 1})
     assert difference(run(pipe, two_boxes, contrast=True), masked) < 1e-4
 
 
 def test_contexts_are_the_texts_encoded_by_themselves(pipe):
-    with peekaboo(pipe, PIXELS, PHRASES, contrast=True) as guidance:
+    with peekaboo(pipe, PIXELS, PHRASES, contrast=True):
         pipe.encode_prompt(PROMPT, "cpu", 1, True, negative_prompt="grass")
-        _, got = guidance.before_denoiser(
-            pipe.unet,
-            (torch.zeros(2, 4, 2, 8, 12), 900),
-            {"encoder_hidden_states": torch.zeros(2, 77, 32)},
-        )
+        sample, nothing = torch.zeros(2, 4, 2, 8, 12), torch.zeros(2, 77, 32)
+        got = called(pipe.unet, sample, 900, encoder_hidden_states=nothing)
     text = got["encoder_hidden_states"][1]
     assert len(text) == ALL
     for place, wanted, words in (

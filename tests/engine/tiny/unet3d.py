@@ -83,3 +83,18 @@ def latents(pipe: TextToVideoSDPipeline, prompt: str = PROMPT, steps: int = 3, *
         generator=torch.Generator().manual_seed(0),
         **settings,
     ).frames
+
+
+def texts(pipe: TextToVideoSDPipeline, prompt: str = PROMPT) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the halves of guidance read, the prompt first: (1, tokens, channels) each."""
+    return pipe.encode_prompt(prompt, "cpu", 1, True)
+
+
+def noise(batch: int = 1) -> torch.Tensor:
+    """What the denoiser starts from."""
+    return torch.randn(batch, 4, FRAMES, 8, 12, generator=torch.Generator().manual_seed(1))
+
+
+def denoise(pipe: TextToVideoSDPipeline, sample: torch.Tensor, timestep, text: torch.Tensor) -> torch.Tensor:
+    """One call of the denoiser."""
+    return pipe.unet(sample, timestep, encoder_hidden_states=text).sample

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine has to know of a family of models: the parts, as data and a few functions.
+
+Nothing here imports torch: folders of models are described before it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ..errors import EngineError
+from ..names import Kind
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+    from torch import nn
+
+Configs = Mapping[str, Mapping[str, Any]]
+"""The ``config.json`` of each component of a pipeline."""
+
+Rows = Literal["frames", "pixels", "clip"]
+"""How an attention layer lays out the tokens of a clip: a row for each frame, a row for each pixel (of its
+frames), or one row of all (frame by frame, each from left to right and from the top down)."""
+
+
+class Grid(NamedTuple):
+    """Size of a clip in tokens."""
+
+    frames: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What one token stands for.
+
+    Args:
+        pixels: of the picture, along x and y alike.
+        frames: of the clip; the first frame is a token by itself wherever there are more.
+    """
+
+    pixels: int = 8
+    frames: int = 1
+
+    def frames_of(self, tokens: int) -> int:
+        """Frames of a clip that is so many tokens long."""
+        return 1 + (tokens - 1) * self.frames
+
+    def check_frames(self, frames: int) -> None:
+        """Refuse clips that are no whole number of tokens long.
+
+        Raises:
+            EngineError: ``bad_size``, with the nearest that can be made.
+        """
+        if over := (frames - 1) % self.frames:
+            raise EngineError(
+                "bad_size",
+                f"This model makes one frame, and {self.frames} at a time after it, so not {frames}; take "
+                f"{frames - over} or {frames - over + self.frames}.",
+            )
+
+    def check(self, frames: int, height: int, width: int) -> None:
+        """Refuse sizes that are no whole number of tokens.
+
+        Raises:
+            EngineError: ``bad_size``, with the nearest that can be made.
+        """
+        self.check_frames(frames)
+        for name, pixels in (("width", width), ("height", height)):
+            if pixels % self.pixels:
+                nearest = max(1, round(pixels / self.pixels)) * self.pixels
+                raise EngineError(
+                    "bad_size",
+                    f"The {name} of this model's pictures is a multiple of {self.pixels}, not {pixels}; take "
+                    f"{nearest}.",
+                )
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Attention layers of one kind.
+
+    Args:
+        pattern: matches their whole path in the denoiser. A group ``level`` is the path of a module around
+            them whose input's last two sizes are the rows and columns of the grid there.
+        kind: what they attend over.
+        rows: how their tokens are laid out.
+        gated: whether ``gate_second_temporal`` of :class:`.Steering` is about them.
+    """
+
+    pattern: str
+    kind: Kind
+    rows: Rows
+    gated: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """How the pipeline makes tokens of its prompt.
+
+    Args:
+        clean: (pipe, text): what is really tokenised.
+        length: (pipe, arguments of ``encode_prompt`` by name): tokens, padding included.
+    """
+
+    clean: Callable[[DiffusionPipeline, str], str]
+    length: Callable[[DiffusionPipeline, Mapping[str, Any]], int]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models: pipelines of diffusers whose denoisers are built alike.
+
+    Args:
+        name: for people.
+        pipelines: classes that can be steered; the first makes clips from text, and is the one that is
+            loaded.
+        denoisers: attributes of the pipeline that hold one; those that are None are left out.
+        layers: attention layers that are masked; the first that matches a path counts.
+        left_alone: patterns of attention layers that are not masked, on purpose.
+        grid: (denoiser, arguments of its call by name) to the size of the clip in tokens.
+        cells: what a token stands for, from the configuration.
+        text: how the prompt becomes tokens.
+        halves: how classifier-free guidance runs: ``one batch``, first the unconditional half, or ``two
+            calls``.
+        defaults: width, height, frames and so on of a folder that does not state them, from its
+            configuration.
+        picture: (pipe, clean latents as its scheduler predicts them) to one frame, float (3, height, width)
+            in -1..1.
+        prepare: what is set on a pipeline once it is loaded.
+        half: the half precision that it runs in.
+        single: components that stay in single precision all the same.
+        presets: of each method, the fields of :class:`.Steering` that are otherwise for this family.
+        blocks: patterns of the blocks that each value of ``blocks`` of :class:`.Steering` masks.
+        gate: (block, its attention's forward, its input, bool foreground) computes a layer under
+            ``gate_second_temporal``; None has no such option.
+    """
+
+    name: str
+    pipelines: tuple[str, ...]
+    denoisers: tuple[str, ...]
+    layers: tuple[Layers, ...]
+    grid: Callable[[nn.Module, Mapping[str, Any]], Grid]
+    cells: Callable[[Configs], Cells]
+    text: Text
+    halves: Literal["one batch", "two calls"]
+    defaults: Callable[[Configs], dict[str, Any]]
+    picture: Callable[[DiffusionPipeline, torch.Tensor], torch.Tensor]
+    prepare: Callable[[DiffusionPipeline], None] = lambda pipe: None
+    half: Literal["float16", "bfloat16"] = "float16"
+    single: tuple[str, ...] = ()
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    blocks: Mapping[str, str] = field(default_factory=lambda: {"all": ""})
+    left_alone: tuple[str, ...] = ()
+    gate: Callable[..., torch.Tensor] | None = None
+
+    @property
+    def kinds(self) -> set[Kind]:
+        """The kinds of attention that its denoisers have."""
+        return {layers.kind for layers in self.layers}

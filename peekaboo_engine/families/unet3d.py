@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ModelScope, ZeroScope and the embedded ``shapes``: ``UNet3DConditionModel`` with an image autoencoder.
+
+Layout (diffusers, models/unets/unet_3d_condition.py; F frames, h x w cells):
+
+========  ===============================================  =======================  ==================
+kind      module path                                      queries (rows, tokens)   keys
+========  ===============================================  =======================  ==================
+spatial   ``*.attentions.j.*.attn1``                       (batch*F, h*w)           the same
+cross     ``*.attentions.j.*.attn2``                       (batch*F, h*w)           text tokens
+temporal  ``transformer_in.*``, ``*.temp_attentions.j.*``  (batch*h*w, F)           the same
+========  ===============================================  =======================  ==================
+
+In temporal blocks ``attn2`` is a second *self*-attention along time (``double_self_attention=True``,
+models/transformers/transformer_temporal.py), not a cross-attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .family import Cells, Configs, Family, Grid, Layers, Text
+
+if TYPE_CHECKING:
+    import torch
+
+TEMPORAL = r"(?P<level>(?:.*\.)?(?:transformer_in|temp_attentions\.\d+))\.transformer_blocks\.\d+"
+PICTURE = r"(?P<level>.*\.attentions\.\d+)\.transformer_blocks\.\d+"
+
+
+def _grid(denoiser, call: Mapping[str, Any]) -> Grid:
+    return Grid(*call["sample"].shape[2:])  # (batch, channels, frames, h, w)
+
+
+def _pixels(configs: Configs) -> int:
+    return 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
+
+
+def _defaults(configs: Configs) -> dict[str, Any]:
+    """Size as the denoiser was configured, the rest from the paper."""
+    sample = configs["unet"].get("sample_size") or 32
+    height, width = sample if isinstance(sample, (list, tuple)) else (sample, sample)
+    return {
+        "width": width * _pixels(configs),
+        "height": height * _pixels(configs),
+        "num_frames": 16,
+        "num_inference_steps": 40,
+        "guidance_scale": 9.0,
+        "masked_steps": 2,
+    }
+
+
+def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
+    """The middle frame: this pipeline's scheduler steps latents of (frames, channels, h, w)."""
+    middle = len(latents) // 2
+    of_frame = latents[middle : middle + 1].to(pipe.vae.dtype) / pipe.vae.config.scaling_factor
+    return pipe.vae.decode(of_frame).sample[0]
+
+
+def _prepare(pipe) -> None:
+    # Frame by frame: decoding all at once would take the most memory of the run.
+    pipe.vae.enable_slicing()
+
+
+def _gate(block, forward, hidden_states, foreground, *args, **kwargs) -> torch.Tensor:
+    """The released gate: h + M * Attn2(LN(M * h)), with M = 1 on the foreground.
+
+    Background tokens come in as zeros before the norm and get nothing out. ``hidden_states`` has been through
+    the norm already, so they are replaced by what it makes of zero.
+    """
+    of_zero = block.norm2(hidden_states.new_zeros(hidden_states.shape[-1]))
+    return forward(hidden_states.where(foreground, of_zero), *args, **kwargs) * foreground
+
+
+UNET3D = Family(
+    name="UNet3D",
+    pipelines=("TextToVideoSDPipeline", "VideoToVideoSDPipeline"),
+    denoisers=("unet",),
+    layers=(
+        Layers(rf"{TEMPORAL}\.attn1", "temporal", "pixels"),
+        Layers(rf"{TEMPORAL}\.attn2", "temporal", "pixels", gated=True),
+        Layers(rf"{PICTURE}\.attn1", "spatial", "frames"),
+        Layers(rf"{PICTURE}\.attn2", "cross", "frames"),
+    ),
+    grid=_grid,
+    cells=lambda configs: Cells(pixels=_pixels(configs)),
+    text=Text(
+        # Textual inversion replaces words by several tokens: offsets count in the text after that.
+        clean=lambda pipe, text: pipe.maybe_convert_prompt(text, pipe.tokenizer),
+        length=lambda pipe, call: pipe.tokenizer.model_max_length,
+    ),
+    halves="one batch",
+    defaults=_defaults,
+    picture=_picture,
+    prepare=_prepare,
+    blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},
+    gate=_gate,
+)
