@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from ..engine import process
 from ..engine.messages import Event, Hello, Notice, Phase, Progress
@@ -30,6 +31,7 @@ def make(
     Raises:
         PeekabooError: a clip cannot be made; those before it are there.
     """
+    settings = replace(settings, steps_back=False)  # no window waits for a core meanwhile
     queue, logs = Queue(), None
     try:
         for order in orders:

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Generate and Retake as scripts call them: they return when the clips are there, made by the real engine."""
+
+import json
+
+import bpy
+import pytest
+import stand_in
+import tiny_model
+from scenes import small_shot
+
+from blender_addon import compat
+from blender_addon.engine.orders import Order
+from blender_addon.engine.process import Settings
+from blender_addon.errors import PeekabooError
+from blender_addon.making import batch, generation
+from blender_addon.takes import strips
+
+
+@pytest.fixture
+def shot(scene, tmp_path):
+    small_shot(scene, frames=8)
+    scene.peekaboo.output_folder = str(tmp_path / "clips")
+    return scene
+
+
+def seeds_from_below(scene):
+    lying = sorted(compat.strips(scene.sequence_editor), key=lambda strip: strip.channel)
+    return [json.loads(strip[strips.JOB_PROPERTY])["seed"] for strip in lying]
+
+
+@pytest.mark.slow
+def test_generate_waits_for_its_takes_and_retake_for_one_more(shot, tmp_path):
+    shot.peekaboo.model = str(tiny_model.save(tmp_path / "model"))
+    assert bpy.ops.peekaboo.generate(count=2) == {"FINISHED"}
+    assert seeds_from_below(shot) == [0, 1]
+    assert bpy.ops.peekaboo.retake() == {"FINISHED"}
+    assert seeds_from_below(shot) == [0, 1, 2]
+    assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == [f"Scene_00{i}" for i in (1, 2, 3)]
+    assert not generation.unfinished() and not generation.engine_is_up()
+
+
+def test_what_cannot_be_made_is_an_error_and_leaves_no_folder(shot, tmp_path):
+    shot.peekaboo.model = "nothing"
+    with pytest.raises(RuntimeError, match='no model "nothing"'):
+        bpy.ops.peekaboo.generate()
+    assert not (tmp_path / "clips").exists()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_folder_that_the_user_has_chosen_stays_when_the_engine_dies(tmp_path, keeps):
+    python = stand_in.write(tmp_path, stand_in.HELLO + "os.kill(os.getpid(), signal.SIGKILL)", out=False)
+    order = Order(1, "Scene, seed 0", {"seed": 0}, tmp_path / "out", keeps_folder=keeps)
+    (order.folder / "job").mkdir(parents=True)
+    (order.folder / "notes.txt").touch()
+    with pytest.raises(PeekabooError, match="killed by SIGKILL"):
+        list(batch.make([order], Settings(python, False, 60)))
+    assert (order.folder / "notes.txt").exists() == keeps
