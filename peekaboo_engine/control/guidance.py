@@ -154,7 +154,6 @@ class Guidance:
         self._subjects = Subjects(labels, strengths, self._cells.frames)
         self._reading: Reading | None = None  # until a prompt is encoded
         self._run: Run | None = None  # until the denoiser is called
-        self._last = 0.0  # timestep of its last call
         self._turns = Turns()
         self._scheduler: Any = None
         self._grids: dict[nn.Module | None, Grid] = {}
@@ -232,8 +231,6 @@ class Guidance:
     def before_denoiser(self, signature: inspect.Signature, denoiser, args, kwargs):
         """Find out where the sampling is, from the denoiser's own call.
 
-        An equal timestep is another call of the same step, a larger one is a new run.
-
         Returns:
             The denoiser's arguments with the contexts behind its text, where these are read.
         """
@@ -246,11 +243,11 @@ class Guidance:
                 "The denoiser was called before the pipeline encoded a prompt to find the phrases in; "
                 "call the pipeline itself.",
             )
-        if self._run is None or timestep > self._last:
+        if self._run is None or self._run.is_over(timestep, self._turns.done):
             self._turns.done = 0
             self._run = Run(self._reading, self._pipe.scheduler, timestep)
             self._tell_what_is_too_late(self._run)
-        run, rules, self._last = self._run, self._reading.rules, timestep
+        run, rules = self._run, self._reading.rules
         run.move_to(timestep, self._turns.done)
         contrasted = self._reading.contexts is not None
         rules.move_to(run.now, run.halves(text, self._family.halves) if contrasted else (True,))

@@ -48,11 +48,20 @@ class Run:
         self.reading = reading
         self._steps = Steps(scheduler)
         self._first = self.turn = self._steps.turn(timestep, likely=0)
+        self._timestep = timestep
         self._calls = 0
         self._known: list[tuple[torch.Tensor, Halves]] = []
 
+    def is_over(self, timestep: float, turns_done: int) -> bool:
+        """Whether a call of the denoiser, after so many calls of the scheduler, begins another run.
+
+        Timesteps get smaller, but for a few of ``KDPM2AncestralDiscreteScheduler`` near the end.
+        """
+        return timestep > self._timestep and not self._steps.is_at(self._first + turns_done, timestep)
+
     def move_to(self, timestep: float, turns_done: int) -> None:
         """Note another call of the denoiser, after so many calls of the scheduler."""
+        self._timestep = timestep
         turn = self._steps.turn(timestep, likely=self._first + turns_done)
         self._calls = self._calls + 1 if turn == self.turn else 1
         self.turn = turn

@@ -44,6 +44,10 @@ class Steps:
         likely = min(likely, len(distance) - 1)
         return likely if distance[likely] <= distance[nearest] else nearest
 
+    def is_at(self, turn: int, timestep: float) -> bool:
+        """Whether a call at a timestep belongs to a turn, or may."""
+        return turn < len(self._timesteps) and self.turn(timestep, likely=turn) == turn
+
     def step(self, turn: int) -> int:
         """Index of the step of a turn."""
         return max(0, turn // self._order - self._warm_up // self._order)
