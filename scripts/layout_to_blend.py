@@ -49,7 +49,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def build(records: list[box_tracks.Record], options: argparse.Namespace):
+def build(records: list[box_tracks.BoxTrack], options: argparse.Namespace):
     """Start an empty file and make its scene a shot of the records; returns the scene."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     records = [
@@ -62,7 +62,7 @@ def build(records: list[box_tracks.Record], options: argparse.Namespace):
     return bpy.context.scene
 
 
-def check(records: list[box_tracks.Record], options: argparse.Namespace) -> None:
+def check(records: list[box_tracks.BoxTrack], options: argparse.Namespace) -> None:
     """Print how well each record's boxes come back; raises PeekabooError below the required agreement."""
     width, height, _ = catalogue.model_size(options.model)
     worst = []

@@ -36,7 +36,7 @@ LENS, SENSOR = 50.0, 36.0
 
 
 @dataclass(frozen=True)
-class Record:
+class BoxTrack:
     """One subject's track.
 
     Attributes:
@@ -57,7 +57,7 @@ class Record:
         return np.all(self.boxes[:, 2:] > self.boxes[:, :2], axis=1)
 
 
-def load(path: Path) -> list[Record]:
+def load(path: Path) -> list[BoxTrack]:
     """Read a file of records.
 
     Raises:
@@ -76,7 +76,7 @@ def load(path: Path) -> list[Record]:
     return [_record(entry, index, path) for index, entry in enumerate(entries)]
 
 
-def _record(entry: dict, index: int, path: Path) -> Record:
+def _record(entry: dict, index: int, path: Path) -> BoxTrack:
     try:
         boxes = np.array(entry["bboxes"], float)
         caption, subject = str(entry["caption"]), str(entry["subject"])
@@ -89,10 +89,10 @@ def _record(entry: dict, index: int, path: Path) -> Record:
             "four numbers a frame."
         )
     match = re.search(re.escape(subject), caption, re.IGNORECASE)
-    return Record(identity, caption, match.group() if match else subject, boxes)
+    return BoxTrack(identity, caption, match.group() if match else subject, boxes)
 
 
-def build(scene, records: Sequence[Record], model: str = models.DEFAULT_MODEL) -> None:
+def build(scene, records: Sequence[BoxTrack], model: str = models.DEFAULT_MODEL) -> None:
     """Make an empty scene the shot of some records: a camera, and for each record a keyframed empty.
 
     The scene gets the model's aspect, so that the records' picture is the camera's frame, and the first
@@ -111,7 +111,7 @@ def build(scene, records: Sequence[Record], model: str = models.DEFAULT_MODEL) -
     scene.peekaboo.prompt = records[0].caption
 
 
-def check(records: Sequence[Record]) -> None:
+def check(records: Sequence[BoxTrack]) -> None:
     """Make sure that records can be the subjects of one shot.
 
     Raises:
@@ -124,7 +124,7 @@ def check(records: Sequence[Record]) -> None:
         raise PeekabooError("The layouts have different numbers of frames: choose layouts of the same clip.")
 
 
-def choose(records: Sequence[Record], identity: str) -> Record:
+def choose(records: Sequence[BoxTrack], identity: str) -> BoxTrack:
     """Find the record of an id; the first one where that is empty.
 
     Raises:
@@ -140,7 +140,7 @@ def choose(records: Sequence[Record], identity: str) -> Record:
     return found
 
 
-def take_timing(scene, record: Record) -> None:
+def take_timing(scene, record: BoxTrack) -> None:
     """Give a scene a frame for each box of a record, at the rate of the benchmark's tracks."""
     scene.render.fps, scene.render.fps_base = FPS, 1.0
     scene.frame_start, scene.frame_end = 1, len(record.boxes)
@@ -157,7 +157,7 @@ def _add_camera(scene) -> None:
     scene.camera = camera
 
 
-def add_subjects(scene, records: Sequence[Record], distance: float, collection=None) -> list:
+def add_subjects(scene, records: Sequence[BoxTrack], distance: float, collection=None) -> list:
     """Put an empty for each record before a scene's camera, which they follow; returns them.
 
     A record's boxes are spread over the scene's range as a model's frames are, so that a model of as many
@@ -226,7 +226,7 @@ def _follow(empty, camera) -> None:
     ).inverted_safe()
 
 
-def _keyframe(empty, record: Record, times: Sequence[float], picture: _Picture, distance: float) -> float:
+def _keyframe(empty, record: BoxTrack, times: Sequence[float], picture: _Picture, distance: float) -> float:
     """Let a block's front be at a distance from the camera and fill the boxes; returns the block's depth."""
     low, high, depth = _extents(record, picture, distance)
     for i, present in enumerate(record.present):
@@ -245,7 +245,7 @@ def _keyframe(empty, record: Record, times: Sequence[float], picture: _Picture, 
     return depth
 
 
-def _extents(record: Record, picture: _Picture, distance: float) -> tuple[np.ndarray, np.ndarray, float]:
+def _extents(record: BoxTrack, picture: _Picture, distance: float) -> tuple[np.ndarray, np.ndarray, float]:
     """X and Y ranges in the camera's space, each (frames, 2), of blocks that fill the boxes, and their depth.
 
     In perspective a side of a silhouette is cast by the block's front where it lies on the outer side of the

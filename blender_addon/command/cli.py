@@ -44,7 +44,7 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
     console = Console(asked.json)
     device = torch_builds.torch_device(_device(asked))
-    settings = process.Settings(_engine_python(asked), online, IDLE_SECONDS, device)
+    settings = process.EngineSettings(_engine_python(asked), online, IDLE_SECONDS, device)
     try:
         with options.overridden(scenes, asked):
             orders = (order for order, _ in _orders(scenes, asked, console))

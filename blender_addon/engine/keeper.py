@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import process
 from .messages import Event, Hello
-from .process import Settings, WarmEngine
+from .process import EngineSettings, WarmEngine
 
 
 class Keeper:
@@ -17,11 +17,11 @@ class Keeper:
     def __init__(self):
         self.engine: WarmEngine | None = None
         self.device = ""
-        self._settings: Settings | None = None
+        self._settings: EngineSettings | None = None
         self._leaving: list[WarmEngine] = []
         self._started = 0
 
-    def get(self, settings: Settings, logs: Path) -> WarmEngine | None:
+    def get(self, settings: EngineSettings, logs: Path) -> WarmEngine | None:
         """Give the engine, started if need be; None while an earlier one still takes memory.
 
         Args:

@@ -17,7 +17,7 @@ from ..errors import PeekabooError
 from . import process
 from .keeper import Keeper
 from .messages import Event, Failure, Notice, Phase, Preview, Progress, Result
-from .process import Settings
+from .process import EngineSettings
 
 PHASES = {
     "start": "Starting the engine",
@@ -168,7 +168,7 @@ class Queue:
         for order in [*self.waiting, *([self.running] if self.running else [])]:
             self.cancel(order)
 
-    def advance(self, settings: Callable[[], Settings], logs: Path) -> list[Event]:
+    def advance(self, settings: Callable[[], EngineSettings], logs: Path) -> list[Event]:
         """Take in what the engine says, and give it the next order when it has none; never waits.
 
         Args:
@@ -204,7 +204,7 @@ class Queue:
             _discard(order)
         self.waiting, self.running = [], None
 
-    def _begin(self, settings: Callable[[], Settings], logs: Path) -> None:
+    def _begin(self, settings: Callable[[], EngineSettings], logs: Path) -> None:
         try:
             engine = self.keeper.get(settings(), logs)
         except PeekabooError as error:

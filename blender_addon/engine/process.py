@@ -29,6 +29,7 @@ from .messages import Event, Failure, Hello, Notice, Phase, Preview, Progress, R
 
 __all__ = [
     "EngineProcess",
+    "EngineSettings",
     "Event",
     "Failure",
     "Hello",
@@ -37,7 +38,6 @@ __all__ = [
     "Preview",
     "Progress",
     "Result",
-    "Settings",
     "Start",
     "WarmEngine",
     "engine_folder",
@@ -121,7 +121,7 @@ def python_of(home: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Settings:
+class EngineSettings:
     """What an engine is started with; with others it is another engine.
 
     Attributes:
@@ -150,7 +150,7 @@ class EngineProcess:
             python: the interpreter that has the engine's requirements.
             log: where the engine's stderr goes.
             online: whether the engine may download a model.
-            steps_back: see :class:`Settings`.
+            steps_back: see :class:`EngineSettings`.
 
         Raises:
             PeekabooError: the interpreter cannot be run, or the log cannot be written.
@@ -324,7 +324,7 @@ class EngineProcess:
 class WarmEngine(EngineProcess):
     """An engine that runs one job after the other, and keeps the model loaded between them."""
 
-    def __init__(self, settings: Settings, log: Path):
+    def __init__(self, settings: EngineSettings, log: Path):
         """Start the engine; raises as :class:`EngineProcess`."""
         arguments = ["serve", "--idle", str(settings.idle_seconds), "--device", settings.device]
         super().__init__(arguments, settings.python, log, settings.online, settings.steps_back)

@@ -17,7 +17,7 @@ POLL_SECONDS = 0.05
 
 
 def make(
-    orders: Iterable[Order], settings: process.Settings, say: Callable[[str], None] = lambda line: None
+    orders: Iterable[Order], settings: process.EngineSettings, say: Callable[[str], None] = lambda line: None
 ) -> Iterator[Order]:
     """Make clips with one engine, put each into its scene's sequencer, and hand out its order then.
 

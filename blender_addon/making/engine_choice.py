@@ -59,7 +59,7 @@ def engine_python() -> Path:
     return process.find_python(explicit, user_folder())
 
 
-def engine_settings() -> process.Settings:
+def engine_settings() -> process.EngineSettings:
     """What an engine is to be started with.
 
     Raises:
@@ -67,7 +67,7 @@ def engine_settings() -> process.Settings:
     """
     stated = _get()
     minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
-    return process.Settings(
+    return process.EngineSettings(
         engine_python(), bpy.app.online_access, 60.0 * minutes, torch_builds.torch_device(device())
     )
 

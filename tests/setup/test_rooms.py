@@ -57,7 +57,9 @@ def room(module):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_arrows_point_downward(package):
     """A room imports what is on floors below its own, and nothing beside it."""
-    floor_of = {name: i for i, names in enumerate(floors(package)) for name in names.split()}
+    drawn = floors(package)
+    floor_of = {name: i for i, names in enumerate(drawn) for name in names.split()}
+    assert len(floor_of) == len(" ".join(drawn).split()), "a room is drawn twice"
     arrows = imports(package)
     assert {room(module) for module in arrows} <= set(floor_of), "give a new room its floor in the drawing"
     up = [

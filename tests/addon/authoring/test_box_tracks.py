@@ -24,7 +24,7 @@ def tracks(draw):
 
 def project_back(boxes, scale=4):
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    record = box_tracks.Record("1", "A deer on grass", "deer", np.array(boxes))
+    record = box_tracks.BoxTrack("1", "A deer on grass", "deer", np.array(boxes))
     box_tracks.build(bpy.context.scene, [record])
     return read_layout(bpy.context.scene, scale * 288, scale * 160, len(boxes))
 
@@ -61,7 +61,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, text):
 
 
 def test_a_track_without_any_box_is_refused(scene):
-    record = box_tracks.Record("1", "A deer", "deer", np.zeros((3, 4)))
+    record = box_tracks.BoxTrack("1", "A deer", "deer", np.zeros((3, 4)))
     with pytest.raises(PeekabooError, match="in no frame"):
         box_tracks.build(scene, [record])
 
@@ -69,7 +69,7 @@ def test_a_track_without_any_box_is_refused(scene):
 def test_several_subjects_go_to_a_file_and_back(scene, tmp_path):
     boxes = np.array([[[0.1, 0.2, 0.4, 0.8], [0.2, 0.2, 0.5, 0.8]], [[0.5, 0.1, 0.9, 0.5]] * 2])
     records = [
-        box_tracks.Record(str(k), "A deer and a fox", phrase, boxes[k])
+        box_tracks.BoxTrack(str(k), "A deer and a fox", phrase, boxes[k])
         for k, phrase in enumerate(("deer", "fox"))
     ]
     box_tracks.build(scene, records)
@@ -82,6 +82,8 @@ def test_several_subjects_go_to_a_file_and_back(scene, tmp_path):
 
 
 def test_records_of_different_clips_do_not_mix(scene):
-    records = [box_tracks.Record("1", "A deer", "deer", np.array([[0.1, 0.1, 0.5, 0.5]] * n)) for n in (2, 3)]
+    records = [
+        box_tracks.BoxTrack("1", "A deer", "deer", np.array([[0.1, 0.1, 0.5, 0.5]] * n)) for n in (2, 3)
+    ]
     with pytest.raises(PeekabooError, match="different numbers of frames"):
         box_tracks.build(scene, records)

@@ -40,7 +40,7 @@ def test_a_check_runs_none(scene, traps):
 
 
 def test_the_engine_runs_none(scene, traps, tmp_path):
-    settings = engine_client.Settings(engine_client.find_python(), False, 60.0)
+    settings = engine_client.EngineSettings(engine_client.find_python(), False, 60.0)
     engine = engine_client.WarmEngine(settings, tmp_path / "engine.log")
     hello = next(event for event in engine.events() if not isinstance(event, engine_client.Start))
     engine.cancel()

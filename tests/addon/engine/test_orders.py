@@ -12,7 +12,7 @@ from test_process import ECHO, gone
 
 from blender_addon.engine import process
 from blender_addon.engine.orders import Order, Queue
-from blender_addon.engine.process import Settings
+from blender_addon.engine.process import EngineSettings
 from blender_addon.errors import PeekabooError
 
 PATIENCE = 30
@@ -23,7 +23,7 @@ class Shop:
 
     def __init__(self, folder: Path):
         self.folder, self.queue = folder, Queue()
-        self.settings = Settings(stand_in.write(folder, stand_in.HELLO + ECHO, out=False), False, 60)
+        self.settings = EngineSettings(stand_in.write(folder, stand_in.HELLO + ECHO, out=False), False, 60)
 
     def add(self, name: str) -> Order:
         order = Order(1, name, {"seed": 0}, self.folder / name)
@@ -113,7 +113,7 @@ def test_one_that_does_not_listen_to_a_cancel_is_ended(shop, monkeypatch):
     monkeypatch.setattr(process, "CANCEL_SECONDS", 0.2)
     monkeypatch.setattr(process, "TERMINATE_SECONDS", 0.2)
     body = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + stand_in.HELLO + "time.sleep(600)"
-    shop.settings = Settings(stand_in.write(shop.folder, body, out=False), False, 60)
+    shop.settings = EngineSettings(stand_in.write(shop.folder, body, out=False), False, 60)
     order = shop.add("a")
     shop.until(lambda: shop.queue.running is order)
     pid = shop.queue.keeper.engine.process.pid
@@ -126,7 +126,7 @@ def test_other_settings_need_another_engine_which_waits_until_the_first_is_gone(
     shop.add("a")
     shop.until(lambda: shop.queue.arrived)
     first = shop.queue.keeper.engine.process.pid
-    shop.settings = Settings(shop.settings.python, True, 60)
+    shop.settings = EngineSettings(shop.settings.python, True, 60)
     shop.add("b")
     shop.until(lambda: shop.queue.running)
     assert gone(first)

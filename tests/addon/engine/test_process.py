@@ -158,7 +158,7 @@ def test_the_engine_steps_back_for_blender(start):
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="POSIX")
 def test_without_a_window_it_takes_its_share(tmp_path):
-    settings = engine_client.Settings(Path(sys.executable), False, 60.0, steps_back=False)
+    settings = engine_client.EngineSettings(Path(sys.executable), False, 60.0, steps_back=False)
     engine = engine_client.WarmEngine(settings, tmp_path / "engine.log")
     try:
         assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == os.getpriority(os.PRIO_PROCESS, 0)
@@ -204,7 +204,7 @@ for line in sys.stdin:
 @pytest.fixture
 def warm(tmp_path):
     python = stand_in.write(tmp_path, stand_in.HELLO + ECHO, out=False)
-    engine = engine_client.WarmEngine(engine_client.Settings(python, False, 60), tmp_path / "log")
+    engine = engine_client.WarmEngine(engine_client.EngineSettings(python, False, 60), tmp_path / "log")
     yield engine
     engine.cancel()
 

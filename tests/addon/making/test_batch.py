@@ -11,7 +11,7 @@ from scenes import small_shot
 
 from blender_addon import compat
 from blender_addon.engine.orders import Order
-from blender_addon.engine.process import Settings
+from blender_addon.engine.process import EngineSettings
 from blender_addon.errors import PeekabooError
 from blender_addon.making import batch, generation
 from blender_addon.takes import strips
@@ -54,5 +54,5 @@ def test_a_folder_that_the_user_has_chosen_stays_when_the_engine_dies(tmp_path, 
     (order.folder / "job").mkdir(parents=True)
     (order.folder / "notes.txt").touch()
     with pytest.raises(PeekabooError, match="killed by SIGKILL"):
-        list(batch.make([order], Settings(python, False, 60)))
+        list(batch.make([order], EngineSettings(python, False, 60)))
     assert (order.folder / "notes.txt").exists() == keeps
