@@ -113,3 +113,19 @@ def test_pages_and_scripts_that_code_names_are_there(folder):
             r"\b((?:docs|scripts)/[\w/.-]+\.(?:md|json|png|svg|py))\b", path.read_text("utf-8")
         ):
             assert (ROOT / named).exists(), f"{name(path)} names {named}"
+
+
+def test_the_files_where_a_line_goes_are_there():
+    """A row's later names lie beside its first one, or at the top of its package."""
+    package = beside = None
+    for line in (ROOT / "docs" / "architecture.md").read_text("utf-8").splitlines():
+        if heading := re.match(r"In the .*\(`(\w+)/`\):$", line):
+            package = beside = ROOT / heading[1]
+        if package and line.startswith("| ") and not line.startswith("| I want"):
+            beside = package
+            for span in CODE.findall(line.split("|")[2]):
+                if not re.fullmatch(r"[\w/]+(\.py|\.json|/)", span):
+                    continue
+                found = [folder / span for folder in (beside, package, ROOT) if (folder / span).exists()]
+                assert found, f"{span}: {line}"
+                beside = found[0].parent
