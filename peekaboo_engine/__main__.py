@@ -14,6 +14,7 @@ from rich.table import Table
 from .benchmark.request import Prompts, Request
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
+from .limits import MAX_GUIDANCE, MAX_STEPS
 from .models import Placement, catalogue
 from .worker import Worker, reporting, serve
 
@@ -103,8 +104,12 @@ def evaluate(
         str | None, typer.Option(help="segmenter, owlvit, owlv2, grounding-dino, or a folder.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise, and of drawn prompts.")] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps. [default: the model's]")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help="[default: the model's]")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=MAX_STEPS, help="Denoising steps. [default: the model's]")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(min=0, max=MAX_GUIDANCE, help="[default: the model's]")
+    ] = None,
     part: Annotated[str, typer.Option(help="K/N: the K-th of N parts, to share the work.")] = "1/1",
     report_clips: Annotated[int, typer.Option(min=0, help="Layouts that page and sheet show.")] = 12,
     device: Device = "auto",

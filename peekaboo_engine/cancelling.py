@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +13,6 @@ import torch
 
 _INTERVAL = 0.2
 """Seconds between two looks at whether loading is to end."""
-_DELIVERY = 5.0
-"""Seconds that a signal to this process may take."""
 _SIGNAL: Any = getattr(signal, "SIGUSR1", None) or getattr(signal, "SIGBREAK", None)
 
 
@@ -69,42 +66,35 @@ def interruptible(stop_if_cancelled: Callable[[], None], cancelled: Callable[[],
         yield
         return
     over, lock = threading.Event(), threading.Lock()
-    sent = False
 
     def interrupt(number, frame) -> None:
         if not over.is_set():
-            over.set()
             raise _Interrupted
 
     def watch() -> None:
-        nonlocal sent
         while not over.wait(_INTERVAL):
             if cancelled():
                 with lock:
                     if not over.is_set():
-                        sent = True
-                        _send()
-                return
+                        _send()  # again and again: what comes up in a destructor is lost there
 
-    before = signal.signal(_SIGNAL, interrupt)
+    signal.signal(_SIGNAL, interrupt)
     watcher = threading.Thread(target=watch, daemon=True, name="cancel")
     watcher.start()
     try:
         try:
             yield
         finally:
-            with lock:
-                if not sent:
-                    over.set()
-            deadline = time.monotonic() + _DELIVERY
-            while not over.is_set() and time.monotonic() < deadline:
-                time.sleep(0.01)  # the signal comes up here
             over.set()
     except _Interrupted:
+        over.set()
         stop_if_cancelled()
         raise KeyboardInterrupt from None  # the cancel was taken back: there is no such thing
     finally:
-        signal.signal(_SIGNAL, before)
+        with lock:
+            over.set()
+        watcher.join()
+        signal.signal(_SIGNAL, signal.SIG_IGN)  # by default one that is late would end the process
 
 
 def _send() -> None:
