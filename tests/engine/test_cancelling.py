@@ -6,8 +6,8 @@ import threading
 import time
 
 import pytest
-import tiny_models
 import torch
+from tiny import unet3d as tiny_models
 
 from peekaboo_engine.cancelling import interruptible, stopping_between_blocks
 from peekaboo_engine.errors import EngineError

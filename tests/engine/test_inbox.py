@@ -7,26 +7,21 @@ import threading
 
 import pytest
 
-from peekaboo_engine import inbox as inbox_module
 from peekaboo_engine.inbox import Free, Generate, Inbox
 from peekaboo_engine.limits import MAX_ID, MAX_LINE_BYTES
 
 
 @pytest.fixture
-def pipe(monkeypatch):
+def pipe():
     """An inbox that reads a pipe in the place of standard input, its other end, and what it refused."""
     reading, writing = os.pipe()
-    kept, null = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    kept = os.dup(0)
     os.dup2(reading, 0)
-    monkeypatch.setattr(inbox_module, "INTERRUPT_SECONDS", 10**6)  # nobody is to be ended here
     refused = []
-    try:
-        yield Inbox(lambda id_, error: refused.append((id_, error.code))), writing, refused
-    finally:
-        os.close(writing)
-        os.dup2(kept if kept >= 0 else null, 0)
-        for descriptor in (reading, kept, null):
-            os.close(descriptor)
+    yield Inbox(lambda id_, error: refused.append((id_, error.code))), writing, refused
+    os.dup2(kept, 0)
+    for descriptor in (reading, kept):  # not the other end: closing that ends the process
+        os.close(descriptor)
 
 
 def line(**request) -> bytes:
