@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "reference" / "kills.json")
     asked = parser.parse_args()
     draw = random.Random(asked.seed)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     import_all()
     with tempfile.TemporaryDirectory() as temporary:
         takes = Takes(Path(temporary), asked.job)

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "reference" / "kills_scripts.json")
     asked = parser.parse_args()
     draw = random.Random(asked.seed)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     command = [
         asked.blender_python,
         str(ROOT / "scripts" / "batch_render.py"),
@@ -55,10 +56,12 @@ def main() -> None:
         begun = time.monotonic()
         subprocess.run([*command, str(root / "whole")], check=True, capture_output=True)
         whole = time.monotonic() - begun
-        runs = [
-            kill(command, root, number, draw.uniform(0, 1.05 * whole), draw.choice(SIGNALS))
-            for number in range(asked.kills)
-        ]
+        runs: list[tuple[str, str, float]] = []
+        with suppress(KeyboardInterrupt):  # the record is of those that were
+            for number in range(asked.kills):
+                moment, how = draw.uniform(0, 1.05 * whole), draw.choice(SIGNALS)
+                runs.append(kill(command, root, number, moment, how))
+                print(*runs[-1], flush=True)
     record = {
         "command": "python scripts/measure/kill_scripts.py --blend SHOT --model FOLDER "
         f"--blender-python PYTHON --kills {asked.kills}",
@@ -71,7 +74,6 @@ def main() -> None:
         "processors": os.cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
-    assert sum(Counter(how for how, _, _ in runs).values()) == asked.kills
     asked.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))
     raise SystemExit(bool(record["wrong"]))

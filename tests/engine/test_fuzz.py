@@ -33,6 +33,7 @@ CASES = int(os.environ.get("PEEKABOO_FUZZ_CASES", "200"))
 RECORD = os.environ.get("PEEKABOO_FUZZ_RECORD")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="pipes, links and limits of POSIX"),
     pytest.mark.filterwarnings("ignore"),
 ]
@@ -145,7 +146,7 @@ TRAPS = st.sampled_from(
 )
 
 
-@cases(0.03)
+@cases(0.02)
 @given(st.lists(st.tuples(NAMES, TRAPS), max_size=4), st.lists(st.tuples(NAMES, TRAPS), max_size=2))
 def test_takes(world, traps, inner):
     """Whatever lies in the output folder, the victims beside it stay as they are."""
@@ -201,7 +202,7 @@ WEIGHTS = [
 ]
 
 
-@cases(0.03)
+@cases(0.02)
 @given(st.data())
 def test_models(world, data):
     world.fresh()
@@ -253,7 +254,7 @@ def channel():
         os.close(descriptor)
 
 
-@cases(0.09)
+@cases(0.10)
 @given(st.lists(LINES, min_size=1, max_size=5))
 def test_lines(world, channel, lines):
     """Whatever came before, a good request is heard."""
@@ -282,7 +283,7 @@ def test_lines(world, channel, lines):
     counted(world, "lines")
 
 
-@cases(0.09)
+@cases(0.10)
 @given(st.one_of(hostile.TEXTS, st.text()), hostile.TEXTS, st.sampled_from(["notice", "error", "result"]))
 def test_events(world, capfd, text, other, kind):
     """An event is one line of JSON; on a terminal it steers nothing."""
