@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Jobs from their folders to clips, with whatever goes wrong turned into one sentence."""
 
-import sys
+import logging
 import time
 import traceback
 from collections.abc import Callable
@@ -18,6 +18,9 @@ from .inbox import Generate, Inbox
 from .job import load_job
 from .model_files import check_fits
 from .models import LoadedModel, ModelEntry, Placement, find_model, load_model
+
+_log = logging.getLogger(__name__)
+"""Goes to stderr, of which whoever starts the engine makes a log."""
 
 
 class Worker:
@@ -146,7 +149,7 @@ def reporting(events: Events, action: Callable[[], None]) -> bool:
     except KeyboardInterrupt:
         events.error("cancelled", "The generation was cancelled; nothing was written.")
     except Exception as error:  # a defect of ours or of a library: the log has the details
-        print(shown(traceback.format_exc(), lines=True), file=sys.stderr, end="")
+        _log.error(shown(traceback.format_exc(), lines=True).rstrip())
         events.error(
             "unexpected",
             shown(f"The engine failed ({type(error).__name__}: {error}); please report it with the log."),
@@ -176,6 +179,6 @@ def _quiet_libraries() -> None:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    for logging in (diffusers_logging, transformers_logging):
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()

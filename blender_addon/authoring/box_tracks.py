@@ -7,7 +7,6 @@ relative to the picture, y downwards. A box without area says that the subject i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +18,15 @@ import numpy as np
 from mathutils import Matrix
 
 from .. import compat
+from ..borders.documents import read_json
 from ..engine import catalogue as models
 from ..errors import PeekabooError
 from ..masks import cameras
 from ..shot import layout as shot
 from ..shot import subjects
 
+MAX_BYTES = 64 * 2**20
+"""Of a file of records; the benchmark's largest has 20 MB."""
 FPS = 8
 """Frame rate of a scene made from a record; the benchmark's tracks were sampled at about this rate."""
 DISTANCE = 10.0
@@ -64,7 +66,7 @@ def load(path: Path) -> list[BoxTrack]:
         PeekabooError: it cannot be read, or is not a list of records.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path, MAX_BYTES, follow=True)
     except OSError as error:
         raise PeekabooError(
             f'"{path}" cannot be read ({error.strerror}): give a JSON file of layouts.'
@@ -81,7 +83,7 @@ def _record(entry: dict, index: int, path: Path) -> BoxTrack:
         boxes = np.array(entry["bboxes"], float)
         caption, subject = str(entry["caption"]), str(entry["subject"])
         identity = str(entry["id"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         boxes = np.empty(0)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise PeekabooError(

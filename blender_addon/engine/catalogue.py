@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the engine's catalogue says about its models, read without importing the engine."""
 
-import json
 import os
 from functools import cache
 from pathlib import Path
 
+from ..borders.documents import read_json
+from ..borders.places import is_file
 from ..errors import PeekabooError
+from . import job_schema
 from .process import engine_folder
 
 DEFAULT_MODEL = "shapes"
@@ -14,6 +16,8 @@ DEFAULT_MODEL = "shapes"
 PARTS = ("unet", "vae", "text_encoder")
 """Folders of a model that hold weights."""
 WEIGHTS = {".safetensors", ".bin"}
+MOST_LEVELS = 12
+"""Of a VAE: pixels halve from one to the next, and no clip has as many."""
 
 
 @cache
@@ -44,10 +48,11 @@ def located(name: str) -> str:
 
 def temporal_compression(name: str) -> int:
     """Frames of the clip that one latent frame of a model stands for, after the first, which stands alone."""
-    entry = catalogue().get(name)
-    if entry is None:
-        entry = _read(Path(name) / "peekaboo.json") if (Path(name) / "peekaboo.json").is_file() else {}
-    return entry.get("temporal_compression", 1)
+    try:
+        stated = (catalogue().get(name) or _stated(Path(name))).get("temporal_compression", 1)
+    except (OSError, ValueError, TypeError):
+        stated = 1  # whoever asks for the size is told
+    return stated if type(stated) is int and stated > 0 else 1
 
 
 def smallest_subject(name: str) -> float:
@@ -101,21 +106,31 @@ def describe(name: str) -> list[str]:
 def _folder_size(path: str) -> tuple[int, int, int]:
     """Size of a diffusers folder: as its ``peekaboo.json`` states, else from its configuration, 16 frames."""
     folder = Path(path)
-    if not (folder / "model_index.json").is_file():
+    if not is_file(folder / "model_index.json"):
         names = ", ".join(catalogue())
         raise PeekabooError(f'There is no model "{path}": choose one of {names}, or give a diffusers folder.')
     try:
-        stated = _read(folder / "peekaboo.json") if (folder / "peekaboo.json").is_file() else {}
         sample = _read(folder / "unet" / "config.json").get("sample_size") or 32
-        factor = 2 ** (len(_read(folder / "vae" / "config.json")["block_out_channels"]) - 1)
+        factor = 2 ** (len(_read(folder / "vae" / "config.json")["block_out_channels"][:MOST_LEVELS]) - 1)
         height, width = sample if isinstance(sample, list) else (sample, sample)
-        size = {"width": width * factor, "height": height * factor, "num_frames": 16} | stated
-        return int(size["width"]), int(size["height"]), int(size["num_frames"])
+        size = {"width": width * factor, "height": height * factor, "num_frames": 16} | _stated(folder)
+        width, height, frames = size["width"], size["height"], size["num_frames"]
     except (OSError, ValueError, KeyError, TypeError):
         raise PeekabooError(
             f'"{path}" is not a text-to-video folder: give one with a unet and a vae.'
         ) from None
+    if problem := job_schema.size_problem(width, height, frames):
+        raise PeekabooError(f'"{path}" cannot be used ({problem}): choose another model.')
+    return width, height, frames
+
+
+def _stated(folder: Path) -> dict:
+    """What a model's folder states of itself."""
+    return _read(folder / "peekaboo.json") if is_file(folder / "peekaboo.json") else {}
 
 
 def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))
+    data = read_json(path, follow=True)
+    if not isinstance(data, dict):
+        raise TypeError("no object")
+    return data

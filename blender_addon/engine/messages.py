@@ -9,7 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..borders.documents import parse_json, shown
+
 PROTOCOL = 1
+
+MAX_LINE = 64 * 2**10
+"""Bytes of a line, either way."""
+MAX_ID, MAX_PATH = 200, 4096
+"""Characters of a job's id and of a path."""
+MAX_COUNT = 10**9
+"""Of steps and of seconds: beyond all reason."""
 
 
 @dataclass(frozen=True)
@@ -94,33 +103,72 @@ class Failure:
 Event = Start | Hello | Phase | Progress | Preview | Notice | Result | Failure
 
 
-def parse(line: dict) -> Event | None:
+def parse(line: bytes) -> Event | None:
     """Make a message of one of the engine's lines; None for a kind that this version does not know.
+
+    What the engine says may quote a model or a job of somebody else's, so that sentences are made fit to be
+    shown here.
+
+    Args:
+        line: JSON in UTF-8, at most :data:`MAX_LINE` bytes.
 
     Raises:
         KeyError, TypeError, ValueError: the line is not of the protocol.
     """
-    kind, job = line["event"], line.get("id")
+    data = parse_json(line.decode("utf-8"))
+    kind, job = data["event"], data.get("id")
+    if job is not None:
+        job = _text(job, MAX_ID)
     match kind:
         case "start":
             return Start()
-        case "hello" if line["protocol"] != PROTOCOL:
+        case "hello" if data["protocol"] != PROTOCOL:
             return Failure(
                 "protocol",
                 "The engine is of another version than the add-on: install both from the same release.",
             )
         case "hello":
-            return Hello(line["engine"], line["device"])
+            return Hello(_sentence(data["engine"]), _sentence(data["device"]))
         case "phase":
-            return Phase(line["phase"], job)
+            return Phase(_sentence(data["phase"]), job)
         case "progress":
-            return Progress(int(line["step"]), int(line["total"]), job)
+            return Progress(_count(data["step"]), _count(data["total"]), job)
         case "preview":
-            return Preview(Path(line["path"]), job)
+            return Preview(_path(data["path"]), job)
         case "notice":
-            return Notice(line["message"], job)
+            return Notice(_sentence(data["message"]), job)
         case "result":
-            return Result(Path(line["clip"]), Path(line["info"]), float(line["seconds"]), job)
+            return Result(_path(data["clip"]), _path(data["info"]), _seconds(data["seconds"]), job)
         case "error":
-            return Failure(line["code"], line["message"], job)
+            return Failure(_sentence(data["code"]), _sentence(data["message"]), job)
     return None
+
+
+def _text(value: object, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most:
+        raise ValueError("no text, or too long")
+    return value
+
+
+def _sentence(value: object) -> str:
+    return shown(_text(value, MAX_LINE))
+
+
+def _path(value: object) -> Path:
+    path = _text(value, MAX_PATH)
+    path.encode()  # half a character is a ValueError
+    if "\0" in path:
+        raise ValueError("no path")
+    return Path(path)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise ValueError("no count")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:  # nor is "not a number" in there
+        raise ValueError("no time")
+    return float(value)

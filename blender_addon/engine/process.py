@@ -23,9 +23,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..borders import places
 from ..errors import PeekabooError
 from . import isolation
-from .messages import Event, Failure, Hello, Notice, Phase, Preview, Progress, Result, Start, parse
+from .messages import MAX_LINE, Event, Failure, Hello, Notice, Phase, Preview, Progress, Result, Start, parse
 
 __all__ = [
     "EngineProcess",
@@ -59,6 +60,9 @@ LOW_PRIORITY = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
 """The same for Windows, which wants to know it at the start; nothing elsewhere."""
 REAP_INTERVAL = 0.02
 """Seconds between two looks at an engine that is waited for."""
+
+MOST_MESSAGES = 1000
+"""So many wait to be taken, and are taken at a time; an engine that says more has to wait."""
 
 OWN_ENVIRONMENT = "engine"
 """Name of the folder in the extension's that has the engine's own environment."""
@@ -157,7 +161,7 @@ class EngineProcess:
         """
         self.log = log
         try:
-            with log.open("wb") as log_file:
+            with places.opened(log.parent) as logs, logs.begin(log.name) as log_file:
                 self.process = subprocess.Popen(
                     isolation.command(python, engine_folder() / "start.py", *arguments),
                     cwd=isolation.FOLDER,
@@ -175,7 +179,7 @@ class EngineProcess:
             ) from None
         if steps_back:
             _step_back(self.process.pid)
-        self._messages: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._messages: queue.Queue[Event | None] = queue.Queue(MOST_MESSAGES)
         self._patience = START_SECONDS
         self._deadline: float | None = time.monotonic() + START_SECONDS
         self._ended = False
@@ -190,8 +194,8 @@ class EngineProcess:
 
     def poll(self) -> list[Event]:
         """Take the events that have come in, without waiting."""
-        events = []
-        while not self._ended:
+        events: list[Event] = []
+        while not self._ended and len(events) < MOST_MESSAGES:
             try:
                 message = self._messages.get_nowait()
             except queue.Empty:
@@ -260,13 +264,18 @@ class EngineProcess:
 
     def _read(self) -> None:
         """Turn lines into messages until the engine closes its stdout; runs in a thread."""
-        for line in self.process.stdout or ():
+        assert self.process.stdout is not None
+        while line := self.process.stdout.readline(MAX_LINE + 1):
             try:
-                event = parse(json.loads(line))
+                if len(line) > MAX_LINE:
+                    raise ValueError("a line that does not end")
+                event = parse(line)
             except (ValueError, KeyError, TypeError):
                 event = Failure("protocol", f'The engine wrote what it should not; its log is "{self.log}".')
             if event is not None:
                 self._messages.put(event)
+            if isinstance(event, Failure) and event.code == "protocol":
+                return  # what follows has no meaning; whoever takes this ends the engine
         with suppress(subprocess.TimeoutExpired):  # here, since whoever polls must not wait
             self.process.wait(TERMINATE_SECONDS)
         self._messages.put(None)
@@ -278,7 +287,7 @@ class EngineProcess:
             self._deadline = None
         if message is None:
             message = self._died()
-        if isinstance(message, Result) and not message.clip.is_file():
+        if isinstance(message, Result) and not places.is_file(message.clip):
             message = Failure(
                 "no_clip",
                 f'The engine left no clip at "{message.clip}"; its log is "{self.log}".',
@@ -308,7 +317,7 @@ class EngineProcess:
                 "The engine was killed by SIGKILL, as happens when memory runs out: close other programs, or "
                 f'take a smaller model; its log is "{self.log}".',
             )
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         if code and self._deadline is not None:  # it has not said hello
             return Failure(
                 "died",
@@ -342,6 +351,13 @@ class WarmEngine(EngineProcess):
         with suppress(OSError, ValueError):  # it is gone, or was told to end: the next event says so
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those that have no names, such as most for real-time use
+        return f"signal {number}"
 
 
 def _step_back(process: int) -> None:

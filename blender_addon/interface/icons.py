@@ -14,6 +14,11 @@ from typing import Any
 import bpy.utils.previews
 import numpy as np
 
+from ..borders.places import read_file
+
+MAX_SIDE, MAX_BYTES = 2048, 16 * 2**20
+"""Pixels of a picture's side, and bytes of its file."""
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _icons: Any = None
 _versions: dict[str, int] = {}
@@ -38,11 +43,17 @@ def read_png(data: bytes) -> np.ndarray:
             chunks.append((kind, data[at + 8 : at + 8 + length]))
             at += length + 12
         width, height, *form = struct.unpack(">IIBBBBB", dict(chunks)[b"IHDR"])
-        raw = zlib.decompress(b"".join(body for kind, body in chunks if kind == b"IDAT"))
+        if form != [8, 2, 0, 0, 0] or not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+            raise ValueError("another kind of PNG")
+        size = height * (1 + 3 * width)
+        # no more than that is expanded, whatever is in there
+        raw = zlib.decompressobj().decompress(
+            b"".join(body for kind, body in chunks if kind == b"IDAT"), size
+        )
         rows = np.frombuffer(raw, np.uint8).reshape(height, 1 + 3 * width)
     except (struct.error, zlib.error, KeyError) as error:
         raise ValueError("damaged") from error
-    if form != [8, 2, 0, 0, 0] or rows[:, 0].any():
+    if rows[:, 0].any():
         raise ValueError("another kind of PNG")
     return rows[:, 1:].reshape(height, width, 3)
 
@@ -65,7 +76,7 @@ def _read(path: Path) -> None:
     """Make an icon of a picture, in the place of an earlier one; that stays where the file is no picture."""
     key = str(path)
     try:
-        pixels = read_png(path.read_bytes())
+        pixels = read_png(read_file(path, MAX_BYTES))
     except (OSError, ValueError):
         return
     if key in _icons:

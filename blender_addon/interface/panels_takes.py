@@ -7,6 +7,7 @@ import bpy
 from bpy.props import IntProperty
 
 from .. import compat
+from ..borders.documents import shown
 from ..errors import PeekabooError
 from ..takes import mask_strips
 from ..takes import strips as sequencer
@@ -25,7 +26,9 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
         row = layout.row(align=True)
         thumbnail = row.row()
         thumbnail.ui_units_x = 2.2
-        if icon := _thumbnail(item):
+        if _damage(item):
+            thumbnail.label(icon="ERROR")
+        elif icon := _thumbnail(item):
             thumbnail.template_icon(icon, scale=THUMBNAIL_SCALE)
         else:
             thumbnail.label(icon="FILE_MOVIE")
@@ -100,17 +103,29 @@ class PEEKABOO_PT_sequencer_takes(_TakesPanel, bpy.types.Panel):
 
 
 def _draw_facts(layout, context, strip) -> None:
-    try:
-        job = sequencer.job_of(strip)
-    except PeekabooError as error:
-        draw_sentence(layout, context, str(error), "ERROR")
+    if damage := _damage(strip):
+        draw_sentence(layout, context, damage, "ERROR")
         return
+    job = sequencer.job_of(strip)
     draw_sentence(layout, context, job["prompt"], "OUTLINER_OB_FONT")
-    layout.label(text=f"Seed {job['seed']} · {job.get('model', '')}", icon="BLANK1")
+    layout.label(text=f"Seed {job['seed']} · {shown(job['model'])}", icon="BLANK1")
+
+
+def _damage(strip) -> str | None:
+    """What is wrong with what a take remembers; None where nothing is."""
+    try:
+        sequencer.job_of(strip)
+    except PeekabooError as error:
+        return str(error)
+    return None
 
 
 def _thumbnail(strip) -> int:
-    return icons.icon_of(sequencer.folder_of(strip) / "thumbnail.png")
+    try:
+        folder = sequencer.folder_of(strip)
+    except PeekabooError:  # relative to a .blend that was never saved
+        return 0
+    return icons.icon_of(folder / "thumbnail.png")
 
 
 def _active_index(_manager) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import textwrap
 
+from ..borders.documents import shown
 from ..making import set_up
 
 LETTER_WIDTH = 6.4
@@ -40,5 +41,5 @@ def draw_sentence(layout, context, text: str, icon: str) -> None:
     letters = max(16, int((context.region.width / scale - PANEL_MARGIN) / LETTER_WIDTH))
     column = layout.column(align=True)
     column.scale_y = 0.75
-    for number, line in enumerate(textwrap.wrap(text, letters)):
+    for number, line in enumerate(textwrap.wrap(shown(text), letters)):
         column.label(text=line, icon=icon if number == 0 else "BLANK1")

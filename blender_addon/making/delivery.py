@@ -44,7 +44,7 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
         PeekabooError: the strip does not remember how it was made.
     """
     job, labels = folders.read(strip)
-    used = [*used, *(strips.job_of(other)["seed"] for other in strips.takes(scene))]
+    used = [*used, *strips.seeds(scene)]
     job = job | {"seed": seeds.unused_seed(scene, used)}
     return order(scene, job, labels, frame_start=compat.content_start(strip))
 

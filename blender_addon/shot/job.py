@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from ..borders import places
 from ..engine import catalogue
 from ..errors import PeekabooError
 from . import settings, stating
@@ -59,7 +58,7 @@ def _subjects_of_job(layout: Layout) -> list[dict]:
 
 
 def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
-    """Write a job folder: whole or not at all, replacing an earlier one.
+    """Write a job folder, each file whole or not at all; earlier ones are replaced, links not followed.
 
     Args:
         job: as :func:`make_job` makes it.
@@ -70,16 +69,9 @@ def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
         PeekabooError: the folder cannot be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            (draft / "job.json").write_text(json.dumps(job, indent=2) + "\n", encoding="utf-8")
-            np.savez_compressed(draft / "masks.npz", labels=labels)
-            folder.mkdir(exist_ok=True)
-            for name in ("masks.npz", "job.json"):
-                (draft / name).replace(folder / name)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        with places.opened(folder) as files:
+            files.write("masks.npz", lambda file: np.savez_compressed(file, labels=labels))
+            files.write("job.json", lambda file: file.write(f"{json.dumps(job, indent=2)}\n".encode()))
     except OSError as error:
         raise PeekabooError(
             f'The job cannot be written to "{folder}" ({error.strerror or error}): choose a folder '

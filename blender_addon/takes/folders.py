@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes of a shot: a folder for each, and what is kept of one to make another."""
 
-import json
 import re
-import zipfile
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ import bpy
 import numpy as np
 
 from .. import paths
+from ..borders import documents, places
+from ..engine import job_schema
 from ..errors import PeekabooError
 from . import strips as sequencer
 
@@ -74,21 +74,25 @@ def read(strip) -> tuple[dict, np.ndarray]:
     """Read again what a take was made from: its job, and labels uint8 (frames, height, width).
 
     Raises:
-        PeekabooError: it is gone, or another take has replaced it.
+        PeekabooError: it is gone or damaged, or another take has replaced it.
     """
     job, folder = sequencer.job_of(strip), sequencer.folder_of(strip) / "job"
     try:
-        stored = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        with np.load(folder / "masks.npz", allow_pickle=False) as file:
-            labels = file["labels"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise PeekabooError(
-            f'The masks of "{strip.name}" are not in "{folder}" any more: press Restore Settings, then '
-            "Generate."
-        ) from None
-    if stored != job:
-        raise PeekabooError(
-            f'The masks of "{strip.name}" were replaced by those of another take: press Restore Settings, '
-            "then Generate."
-        )
-    return job, labels
+        if places.is_link(folder):
+            raise places.NotPlain("it is a link")
+        stored = job_schema.read(folder / "job.json")
+        if stored != job:
+            raise PeekabooError(
+                f'The masks of "{strip.name}" were replaced by those of another take: press Restore '
+                "Settings, then Generate."
+            )
+        return job, job_schema.read_labels(folder / "masks.npz", job)
+    except FileNotFoundError:
+        how = "not there any more"
+    except OSError as error:
+        how = f"not read ({error.strerror})"
+    except job_schema.Damaged as error:
+        how = f"damaged ({documents.shown(str(error))})"
+    raise PeekabooError(
+        f'The masks of "{strip.name}" in "{folder}" are {how}: press Restore Settings, then Generate.'
+    )

@@ -11,6 +11,7 @@ import bpy
 import numpy as np
 
 from .. import compat
+from ..borders import places
 from ..errors import PeekabooError
 from ..shot import subjects
 from . import folders as takes
@@ -19,7 +20,9 @@ from . import strips as sequencer
 OF_PROPERTY = "peekaboo_masks_of"
 """Custom property of a strip of masks: the movie of the take that they belong to."""
 SCALE = 3
-"""Pixels of the picture to a pixel of the mask, for thin outlines."""
+"""Pixels of the picture to a pixel of the mask, for thin outlines; fewer where masks are large or many."""
+MOST_PIXELS = 2**26
+"""Of all pictures of a take together, where that leaves a pixel to each of the masks'."""
 TINT, LINE = 70, 255
 """Opacity of a mask's inside and of its outline, of 255."""
 
@@ -70,10 +73,10 @@ def hide(scene, strip) -> None:
         compat.strips(scene.sequence_editor).remove(masks)
 
 
-def paint(labels: np.ndarray, colors: list[tuple[int, ...]]) -> np.ndarray:
-    """Draw a label map: uint8 (height, width) becomes uint8 (SCALE height, SCALE width, 4), RGBA."""
+def paint(labels: np.ndarray, colors: list[tuple[int, ...]], scale: int = SCALE) -> np.ndarray:
+    """Draw a label map: uint8 (height, width) becomes uint8 (scale height, scale width, 4), RGBA."""
     palette = np.array([(0, 0, 0, 0), *((*color, TINT) for color in colors)], np.uint8)
-    large = labels.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    large = labels.repeat(scale, axis=0).repeat(scale, axis=1)
     edge = np.zeros(large.shape, bool)
     for axis in (0, 1):
         for step in (-1, 1):
@@ -99,15 +102,15 @@ def _colors(scene, names: list[str]) -> list[tuple[int, ...]]:
 def _write(folder: Path, labels: np.ndarray, colors: list[tuple[int, ...]]) -> list[str]:
     """Write a PNG for each frame; returns their names."""
     names = [f"{frame + 1:04}.png" for frame in range(len(labels))]
+    scale = next((scale for scale in range(SCALE, 1, -1) if scale**2 * labels.size <= MOST_PIXELS), 1)
     try:
-        folder.mkdir(exist_ok=True)
-        for name, frame in zip(names, labels, strict=True):
-            draft = folder / f".{name}"
-            draft.write_bytes(_png(paint(frame, colors)))
-            draft.replace(folder / name)
+        with places.opened(folder) as pictures:
+            for name, frame in zip(names, labels, strict=True):
+                picture = _png(paint(frame, colors, scale))
+                pictures.write(name, lambda file, picture=picture: file.write(picture))
     except OSError as error:
         raise PeekabooError(
-            f'The masks cannot be written to "{folder}" ({error.strerror}): make room on the disk.'
+            f'The masks cannot be written to "{folder}" ({error.strerror}): make room there.'
         ) from None
     return names
 
@@ -119,6 +122,6 @@ def _png(pixels: np.ndarray) -> bytes:
     rows[:, 1:] = pixels.reshape(height, 4 * width)
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)  # 8 bits, RGBA, not interlaced
     data = b"\x89PNG\r\n\x1a\n"
-    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), level=1)), (b"IEND", b"")):
         data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     return data

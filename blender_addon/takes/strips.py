@@ -2,11 +2,15 @@
 """Takes in a scene's Video Sequencer: put one there, find them, and what they remember."""
 
 import json
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import bpy
 
 from .. import compat, paths
+from ..borders import documents, places
+from ..engine import job_schema
 from ..errors import PeekabooError
 
 CHANNELS = 128
@@ -30,7 +34,7 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
     Raises:
         PeekabooError: the clip is not there, or all channels are taken.
     """
-    if not clip.is_file():  # Blender would add a strip of one frame and say nothing
+    if not places.is_file(clip):  # Blender would add a strip of one frame and say nothing
         raise PeekabooError(f'There is no clip at "{clip}": generate it again.')
     start, count = job["timing"]["frame_start"], job["timing"]["frame_count"]
     start = start if frame_start is None else frame_start
@@ -69,27 +73,43 @@ def is_take(strip) -> bool:
 
 
 def job_of(strip) -> dict:
-    """The job that made a strip, as ``job.json`` states it.
+    """The job that made a strip, as ``job.json`` states it; whoever asks must not change it.
 
     Raises:
-        PeekabooError: what the strip remembers is no job.
+        PeekabooError: what the strip remembers is no job, such as after somebody has edited it.
     """
+    stated = strip.get(JOB_PROPERTY)
+    job = _parse(stated) if isinstance(stated, str) else "it is no text"
+    if isinstance(job, str):
+        raise PeekabooError(
+            f'What made the take "{documents.shown(strip.name)}" is damaged ({job}): generate it again.'
+        )
+    return job
+
+
+def seeds(scene) -> list[int]:
+    """The seeds of a scene's takes; damaged ones tell none."""
+    found = []
+    for strip in takes(scene):
+        with suppress(PeekabooError):
+            found.append(job_of(strip)["seed"])
+    return found
+
+
+@lru_cache(maxsize=128)  # panels ask at each drawing
+def _parse(text: str) -> dict | str:
+    """A job, or what is wrong with it."""
     try:
-        job = json.loads(strip[JOB_PROPERTY])
-        if isinstance(job, dict) and {"seed", "prompt", "timing"} <= job.keys():
-            return job
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise PeekabooError(
-        f'The strip "{strip.name}" does not remember how it was made: choose one that Generate has added.'
-    )
+        return job_schema.parse(text)
+    except job_schema.Damaged as error:
+        return documents.shown(str(error))
 
 
 def folder_of(strip) -> Path:
     """The folder of a take: where its movie lies, or where it lay when it was made."""
     movie = paths.absolute(strip.filepath).parent
-    stated = strip.get(FOLDER_PROPERTY, "")
-    if (movie / "job").is_dir() or not stated:
+    stated = strip.get(FOLDER_PROPERTY)
+    if not isinstance(stated, str) or not stated or places.is_folder(movie / "job"):
         return movie
     return paths.absolute(stated)
 

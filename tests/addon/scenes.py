@@ -5,7 +5,8 @@ import math
 
 import bpy
 
-from blender_addon.shot import seeds
+from blender_addon.shot import layout as shot
+from blender_addon.shot import seeds, settings, stating, subjects
 from blender_addon.shot.job import make_job, write_job
 from blender_addon.shot.layout import read_shot
 
@@ -67,3 +68,12 @@ def write_shot(scene, folder):
     job = make_job(scene, layout, *seeds.seeds(scene))
     write_job(job, layout.labels, folder)
     return job
+
+
+def layout_of(scene, labels):
+    """The layout of labels that nothing in the scene has made."""
+    named = [
+        shot.Subject(obj.name, stating.stated(obj.peekaboo, settings.SUBJECT))
+        for obj in subjects.marked(scene)
+    ]
+    return shot.Layout(tuple(named), labels, shot.timing_of(scene, len(labels)))

@@ -100,10 +100,10 @@ def test_a_person_at_a_terminal_sees_escapes_and_no_markup(capsys):
     assert "[b]\\x1b[2J.mp4 in 1.0 s" in seen
 
 
-def test_a_failure_of_ours_keeps_its_traceback_in_the_log_but_steers_no_terminal(capsys):
+def test_a_failure_of_ours_keeps_its_traceback_in_the_log_but_steers_no_terminal(capsys, caplog):
     def fail():
         raise RuntimeError("\x1b[31mred")
 
     assert not reporting(Terminal(), fail)
-    seen = "".join(capsys.readouterr())
+    seen = "".join(capsys.readouterr()) + caplog.text
     assert "Traceback" in seen and "\\x1b[31mred" in seen and "\x1b" not in seen

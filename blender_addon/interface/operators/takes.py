@@ -7,6 +7,7 @@ import sys
 import bpy
 
 from ... import compat
+from ...borders import places
 from ...errors import PeekabooError
 from ...shot import restoring
 from ...takes import mask_strips
@@ -73,8 +74,10 @@ class PEEKABOO_OT_open_take(OnActiveTake, bpy.types.Operator):
     def act(self, _scene, strip):
         """Open it in the system's file browser."""
         folder = sequencer.folder_of(strip)
-        if not folder.is_dir():
+        if not places.is_folder(folder):
             raise PeekabooError(f'The folder "{folder}" is gone: generate the take again.')
+        if sys.platform == "darwin" and folder.suffix:  # a program may be a folder there, and would be run
+            raise PeekabooError(f'"{folder}" may be a program: open it in the Finder yourself.')
         if sys.platform == "linux" and shutil.which("xdg-open") is None:  # which Blender would hide
             raise PeekabooError(
                 f'There is no xdg-open to show "{folder}" with: install xdg-utils, or go there yourself.'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Nothing that lies beside a .blend, in the current folder, or on a PYTHON variable's path runs."""
 
+import ensurepip
 import subprocess
 import sys
 
@@ -50,11 +51,13 @@ def test_the_engine_runs_none(scene, traps, tmp_path):
 
 @pytest.mark.slow
 def test_a_set_up_runs_none(scene, traps, tmp_path):
-    packages = tmp_path / "packages.txt"
-    packages.write_text("pip\n")
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    for name in ("pip", "engine"):
+        (locks / f"{name}.txt").write_text(f"pip=={ensurepip.version()} --hash=sha256:{'0' * 64}\n")
     home = tmp_path / "engine"
     for _ in range(2):  # the second one finds the first one's pip
-        task = engine_setup.Task(lambda task: engine_setup.install(task, home, packages))
+        task = engine_setup.Task(lambda task: engine_setup.install(task, home, locks))
         task.join(300)
         ended = task.poll()[-1]
         assert "lacks torch" in ended.text, ended

@@ -2,6 +2,7 @@
 """The client against processes that speak its protocol well, badly, late and never."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,12 @@ from one_job import Engine
 from blender_addon.engine import process as engine_client
 from blender_addon.engine.process import Failure, Hello, Phase, Progress, Result, find_python
 from blender_addon.errors import PeekabooError
+
+DEADLY = [
+    getattr(signal, f"SIG{name}")
+    for name in ["HUP", "INT", "QUIT", "ILL", "ABRT", "BUS", "FPE", "SEGV", "PIPE", "TERM", "KILL"]
+]
+DEADLY += [signal.SIGRTMIN, signal.SIGRTMIN + 1, signal.SIGRTMAX - 1]
 
 GOOD_RUN = (
     stand_in.HELLO
@@ -105,11 +112,75 @@ def test_a_silent_engine_is_given_up_when_polled(start, monkeypatch):
     assert [event.code for event in events] == ["no_hello"]
 
 
-@pytest.mark.parametrize("line", ["not json", "[]", '{"event": "progress"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "'not json'",
+        "'[]'",
+        """'{"event": "progress"}'""",
+        """'{"event": "progress", "step": 1e999, "total": 2}'""",
+        """'{"event": "progress", "step": true, "total": 2}'""",
+        """'{"event": "notice", "message": 7}'""",
+        """'{"event": "phase", "phase": "load", "id": {}}'""",
+        """'{"event": "preview", "path": "a\\\\u0000b"}'""",
+        """'{"event": "result", "clip": "\\\\ud800", "info": "", "seconds": 1}'""",
+        "'[' * 50000",
+        """'{"event":' * 5000""",
+        "'1' * 6000",
+        "'x' * 10**6",
+        "chr(0xdc80)",
+    ],
+)
 def test_what_is_not_the_protocol_is_a_failure(start, line):
-    engine = start(stand_in.HELLO + f"print({line!r}, flush=True); sys.stdin.read()")
+    body = (
+        f"sys.stdout.buffer.write(({line}).encode('utf-8', 'surrogateescape') + b'\\n'); sys.stdout.flush()"
+    )
+    engine = start(stand_in.HELLO + f"{body}; sys.stdin.read()")
     with pytest.raises(PeekabooError, match="wrote what it should not"):
         engine.run(lambda event: None)
+
+
+def test_a_line_that_never_ends_is_a_failure(start):
+    engine = start(stand_in.HELLO + "while True: sys.stdout.write('x' * 10000)")
+    with pytest.raises(PeekabooError, match="wrote what it should not"):
+        engine.run(lambda event: None)
+
+
+def test_an_engine_that_says_too_much_has_to_wait(start):
+    engine = start(stand_in.HELLO + """while True: print('{"event": "phase", "phase": "load"}')""")
+    while not engine.poll():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert len(engine.poll()) <= engine_client.MOST_MESSAGES
+
+
+@pytest.mark.parametrize("number", DEADLY)
+def test_an_engine_killed_by_any_signal_is_told_in_a_sentence(start, number):
+    """Of those that have no name, too."""
+    engine = start(
+        stand_in.HELLO + f"signal.signal({number}, signal.SIG_DFL) if {number} != 9 else 0\n"
+        f"os.kill(os.getpid(), {number}); time.sleep(60)"
+    )
+    with pytest.raises(
+        PeekabooError, match=rf"^The engine was killed by (SIG\w+|signal {int(number)}).*log is"
+    ):
+        engine.run(lambda event: None)
+
+
+def test_what_an_engine_says_is_shown_without_controls(start):
+    message = r"""print('{"event": "error", "code": "x", "message": "a\\u001b]0;b\\u0007 \\u202ec: d."}')"""
+    with pytest.raises(PeekabooError, match=r"^a\\x1b\]0;b\\x07 \\u202ec: d\.$"):
+        start(stand_in.HELLO + message).run(lambda event: None)
+
+
+def test_the_log_does_not_follow_a_link(start, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / "engine.log").symlink_to(precious)
+    engine = start("sys.exit('no torch here')")
+    with pytest.raises(PeekabooError):
+        engine.run(lambda event: None)
+    assert precious.read_text() == "precious" and engine.log.read_text() == "no torch here\n"
 
 
 def test_another_protocol_is_refused(start):

@@ -73,7 +73,7 @@ def test_takes_are_the_strips_that_remember_a_job(scene, clip):
     assert sequencer.active_take(scene) == take
     assert sequencer.folder_of(take) == clip.parent
     take[sequencer.JOB_PROPERTY] = "[]"
-    with pytest.raises(PeekabooError, match="does not remember"):
+    with pytest.raises(PeekabooError, match="is damaged"):
         sequencer.job_of(take)
 
 
