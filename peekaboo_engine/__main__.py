@@ -4,6 +4,7 @@
 import signal
 from contextlib import suppress
 from enum import StrEnum
+from json import dumps as to_json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from .benchmark.request import Prompts, Request
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .limits import MAX_GUIDANCE, MAX_STEPS
-from .models import Placement, catalogue
+from .models import ModelEntry, Placement, catalogue, find_model
 from .worker import Worker, reporting, serve
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -147,10 +148,26 @@ def evaluate(
 
 
 @app.command()
-def models() -> None:
-    """List the models known by name."""
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="Name of a model, or a folder in diffusers' format. [default: all]")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON on standard output, for programs.")] = False,
+) -> None:
+    """List the models known by name, or describe one; needs no torch."""
+    chosen: dict[str, ModelEntry] = {}
+
+    def find() -> None:
+        chosen.update({model: find_model(model)} if model else catalogue())
+
+    if not reporting(Terminal(), find):
+        raise typer.Exit(1)
+    if json:
+        described = {name: entry.described() for name, entry in chosen.items()}
+        print(to_json(described[model] if model else described, indent=2))
+        return
     table = Table("name", "title", "frames", "size", "steps", "licence", "memory (GB)")
-    for name, entry in catalogue().items():
+    for name, entry in chosen.items():
         size = f"{entry.width} x {entry.height}"
         table.add_row(
             name,

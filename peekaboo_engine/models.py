@@ -83,6 +83,10 @@ class ModelEntry(BaseModel):
         """What one token of it stands for."""
         return Cells(self.size_multiple, self.temporal_compression)
 
+    def described(self) -> dict[str, Any]:
+        """All of it and its family, as plain data."""
+        return {**self.model_dump(), "family": self.family.name}
+
     @property
     def folder(self) -> Path | None:
         """Where the weights lie, or None for a repository."""
@@ -118,28 +122,24 @@ def find_model(name: str) -> ModelEntry:
 def _entry_of_folder(folder: Path) -> ModelEntry:
     """A folder of a class that is known.
 
-    It may state its entry in a ``peekaboo.json`` (keys of ``models.json``); what is left out comes from the
-    folder's own configuration and from its family.
+    It may state its entry in a ``peekaboo.json`` (keys of ``models.json``). What is left out is as
+    ``model_folders.json`` has it for its class: data, since Blender's side reads it too.
     """
     try:
-        index = _read(folder / "model_index.json")
-        family = family_of(str(index.get("_class_name")))
-        parts = [name for name, part in index.items() if isinstance(part, list)]
-        files = {name: folder / name / "config.json" for name in parts}
-        configs = {name: _read(file) for name, file in files.items() if file.is_file()}
+        pipeline = str(_read(folder / "model_index.json").get("_class_name"))
+        family_of(pipeline)
+        classes = _read(_PACKAGE / "model_folders.json")
+        if pipeline not in classes:
+            raise EngineError(
+                "bad_model",
+                f"{folder} is a {pipeline}, which makes no clip from text alone; take a folder of one of "
+                f"{', '.join(classes)}.",
+            )
+        usual = {key: _usual(rule, folder) for key, rule in classes[pipeline]["entry"].items()}
         stated_file = folder / "peekaboo.json"
         stated = _read(stated_file) if stated_file.is_file() else {}
-        cells = family.cells(configs)
-        defaults = {
-            "title": folder.name,
-            "pipeline": family.pipelines[0],
-            "temporal_compression": cells.frames,
-            "size_multiple": cells.pixels,
-            "licence": "unknown",
-            "memory_gb": 0,
-            **family.defaults(configs),
-        }
-        return ModelEntry(**defaults | stated, source=str(folder), embedded=False, revision=None)
+        others = {"title": folder.name, "pipeline": pipeline, "licence": "unknown", "memory_gb": 0}
+        return ModelEntry(**others | usual | stated, source=str(folder), embedded=False, revision=None)
     except ValidationError as error:
         first = error.errors()[0]
         raise EngineError(
@@ -151,6 +151,16 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
             "bad_model",
             f"{folder} is not a text-to-video folder ({one_line(error)}); give one as diffusers saves it.",
         ) from None
+
+
+def _usual(rule: Any, folder: Path) -> Any:
+    """What ``model_folders.json`` says of a key: a value, or what a component's configuration says times
+    some."""
+    if not isinstance(rule, dict):
+        return rule
+    component, key = rule["config"].split(".")
+    value = _read(folder / component / "config.json").get(key) or rule["default"]
+    return (value[rule["item"]] if isinstance(value, list) else value) * rule.get("times", 1)
 
 
 def _read(path: Path) -> dict[str, Any]:

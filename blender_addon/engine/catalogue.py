@@ -4,6 +4,7 @@
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ..borders.documents import read_json
 from ..borders.places import is_file
@@ -13,17 +14,19 @@ from .process import engine_folder
 
 DEFAULT_MODEL = "shapes"
 
-PARTS = ("unet", "vae", "text_encoder")
-"""Folders of a model that hold weights."""
 WEIGHTS = {".safetensors", ".bin"}
-MOST_LEVELS = 12
-"""Of a VAE: pixels halve from one to the next, and no clip has as many."""
 
 
 @cache
 def catalogue() -> dict[str, dict]:
     """Read the models that the engine knows by name; the keys of an entry are those of ``models.json``."""
     return _read(engine_folder() / "models.json")
+
+
+@cache
+def _classes() -> dict[str, dict]:
+    """Read what the engine knows of a model's folder by the class of its pipeline."""
+    return _read(engine_folder() / "model_folders.json")
 
 
 def model_size(name: str) -> tuple[int, int, int]:
@@ -35,9 +38,7 @@ def model_size(name: str) -> tuple[int, int, int]:
     Raises:
         PeekabooError: there is no such model, or a folder does not tell its size.
     """
-    entry = catalogue().get(name)
-    if entry is None:
-        return _folder_size(name)
+    entry = catalogue().get(name) or _entry_of_folder(name)
     return entry["width"], entry["height"], entry["num_frames"]
 
 
@@ -49,8 +50,8 @@ def located(name: str) -> str:
 def temporal_compression(name: str) -> int:
     """Frames of the clip that one latent frame of a model stands for, after the first, which stands alone."""
     try:
-        stated = (catalogue().get(name) or _stated(Path(name))).get("temporal_compression", 1)
-    except (OSError, ValueError, TypeError):
+        stated = (catalogue().get(name) or _entry_of_folder(name)).get("temporal_compression", 1)
+    except PeekabooError:
         stated = 1  # whoever asks for the size is told
     return stated if type(stated) is int and stated > 0 else 1
 
@@ -87,7 +88,7 @@ def is_downloaded(name: str) -> bool:
     # a download that was cut short leaves links to files that are not there
     return (snapshot / "model_index.json").is_file() and all(
         any(path.is_file() for path in (snapshot / part).glob("*model*.*") if path.suffix in WEIGHTS)
-        for part in PARTS
+        for part in _classes()[entry["pipeline"]]["weights"]
     )
 
 
@@ -103,30 +104,37 @@ def describe(name: str) -> list[str]:
     return facts
 
 
-def _folder_size(path: str) -> tuple[int, int, int]:
-    """Size of a diffusers folder: as its ``peekaboo.json`` states, else from its configuration, 16 frames."""
+def _entry_of_folder(path: str) -> dict[str, Any]:
+    """A diffusers folder: as its ``peekaboo.json`` states, else as the engine's data has it for its class."""
     folder = Path(path)
     if not is_file(folder / "model_index.json"):
         names = ", ".join(catalogue())
         raise PeekabooError(f'There is no model "{path}": choose one of {names}, or give a diffusers folder.')
     try:
-        sample = _read(folder / "unet" / "config.json").get("sample_size") or 32
-        factor = 2 ** (len(_read(folder / "vae" / "config.json")["block_out_channels"][:MOST_LEVELS]) - 1)
-        height, width = sample if isinstance(sample, list) else (sample, sample)
-        size = {"width": width * factor, "height": height * factor, "num_frames": 16} | _stated(folder)
-        width, height, frames = size["width"], size["height"], size["num_frames"]
-    except (OSError, ValueError, KeyError, TypeError):
+        stated = _read(folder / "peekaboo.json") if is_file(folder / "peekaboo.json") else {}
+        known = _classes().get(_read(folder / "model_index.json")["_class_name"])
+        if known is None:
+            raise PeekabooError(
+                f'The model in "{path}" is of no class that can be used: take one of {", ".join(_classes())}.'
+            )
+        entry = {key: _usual(rule, folder) for key, rule in known["entry"].items()} | stated
+        sizes = [entry[key] for key in ("width", "height", "num_frames")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise PeekabooError(
-            f'"{path}" is not a text-to-video folder: give one with a unet and a vae.'
+            f'"{path}" is not a text-to-video folder: give one as diffusers saves it.'
         ) from None
-    if problem := job_schema.size_problem(width, height, frames):
+    if problem := job_schema.size_problem(*sizes):
         raise PeekabooError(f'"{path}" cannot be used ({problem}): choose another model.')
-    return width, height, frames
+    return entry
 
 
-def _stated(folder: Path) -> dict:
-    """What a model's folder states of itself."""
-    return _read(folder / "peekaboo.json") if is_file(folder / "peekaboo.json") else {}
+def _usual(rule: Any, folder: Path) -> Any:
+    """What the engine's data says of a key: a value, or what a component's configuration says times some."""
+    if not isinstance(rule, dict):
+        return rule
+    component, key = rule["config"].split(".")
+    value = _read(folder / component / "config.json").get(key) or rule["default"]
+    return (value[rule["item"]] if isinstance(value, list) else value) * rule.get("times", 1)
 
 
 def _read(path: Path) -> dict:

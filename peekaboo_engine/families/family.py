@@ -127,8 +127,6 @@ class Family:
         text: how the prompt becomes tokens.
         halves: how classifier-free guidance runs: ``one batch``, first the unconditional half, or ``two
             calls``.
-        defaults: width, height, frames and so on of a folder that does not state them, from its
-            configuration.
         picture: (pipe, clean latents as its scheduler predicts them) to one frame, float (3, height, width)
             in -1..1.
         prepare: what is set on a pipeline once it is loaded.
@@ -148,7 +146,6 @@ class Family:
     cells: Callable[[Configs], Cells]
     text: Text
     halves: Literal["one batch", "two calls"]
-    defaults: Callable[[Configs], dict[str, Any]]
     picture: Callable[[DiffusionPipeline, torch.Tensor], torch.Tensor]
     prepare: Callable[[DiffusionPipeline], None] = lambda pipe: None
     half: Literal["float16", "bfloat16"] = "float16"

@@ -37,20 +37,6 @@ def _pixels(configs: Configs) -> int:
     return 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
 
 
-def _defaults(configs: Configs) -> dict[str, Any]:
-    """Size as the denoiser was configured, the rest from the paper."""
-    sample = configs["unet"].get("sample_size") or 32
-    height, width = sample if isinstance(sample, (list, tuple)) else (sample, sample)
-    return {
-        "width": width * _pixels(configs),
-        "height": height * _pixels(configs),
-        "num_frames": 16,
-        "num_inference_steps": 40,
-        "guidance_scale": 9.0,
-        "masked_steps": 2,
-    }
-
-
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
     """The middle frame: this pipeline's scheduler steps latents of (frames, channels, h, w)."""
     middle = len(latents) // 2
@@ -91,7 +77,6 @@ UNET3D = Family(
         length=lambda pipe, call: pipe.tokenizer.model_max_length,
     ),
     halves="one batch",
-    defaults=_defaults,
     picture=_picture,
     prepare=_prepare,
     blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},

@@ -40,21 +40,6 @@ def _cells(configs: Configs) -> Cells:
     )
 
 
-def _defaults(configs: Configs) -> dict[str, Any]:
-    """As the pipeline's own call, but for sizes: a token of 32 pixels is TI2V-5B, made for larger
-    pictures."""
-    large = _cells(configs).pixels == 32
-    return {
-        "width": 1280 if large else 832,
-        "height": 704 if large else 480,
-        "num_frames": 121 if large else 81,
-        "num_inference_steps": 50,
-        "guidance_scale": 5.0,
-        "masked_steps": 5,
-        "method": "strong",
-    }
-
-
 def _clean(pipe, text: str) -> str:
     from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
@@ -84,7 +69,6 @@ WAN = Family(
     cells=_cells,
     text=Text(clean=_clean, length=lambda pipe, call: call["max_sequence_length"]),
     halves="two calls",
-    defaults=_defaults,
     picture=_picture,
     half="bfloat16",
     single=("vae",),

@@ -13,6 +13,7 @@ from tiny.unet3d import latents
 
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.families import FAMILIES
 from peekaboo_engine.job import load_job
 from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model
 
@@ -172,8 +173,35 @@ def test_a_device_that_is_not_there_is_one_sentence():
     assert caught.value.code == "no_device"
 
 
-def test_a_folder_of_another_class_is_one_sentence(tmp_path):
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+@pytest.mark.parametrize(
+    ("pipeline", "code"),
+    [
+        ("WanPipeline", "bad_model"),  # without its parts
+        ("WanVideoToVideoPipeline", "bad_model"),  # makes no clip from text alone
+        ("SomePipeline", "unsupported_pipeline"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path, pipeline, code):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
     with pytest.raises(EngineError) as caught:
         find_model(str(tmp_path))
-    assert caught.value.code == "bad_model"
+    assert caught.value.code == code
+
+
+def test_every_family_that_makes_clips_from_text_has_its_usual_folder():
+    usual = json.loads((ROOT / "peekaboo_engine" / "model_folders.json").read_text())
+    assert {family.pipelines[0] for family in FAMILIES} == set(usual)
+
+
+def test_a_folder_is_described_for_programs_without_torch(model_folder):
+    code = (
+        "import sys, peekaboo_engine.__main__ as main\n"
+        "main.app(['models', '--json', sys.argv[1]], standalone_mode=False)\n"
+        "assert not {'torch', 'diffusers'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, model_folder], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    described = json.loads(done.stdout)
+    assert described["family"] == "UNet3D" and described["width"] == 64
+    assert described == find_model(str(model_folder)).described()

@@ -39,6 +39,7 @@ def test_package_holds_manifest_addon_engine_and_its_requirements(package):
         "requirements/locked/engine.txt",
         "requirements/locked/torch-cpu.txt",
         "peekaboo_engine/__main__.py",
+        "peekaboo_engine/model_folders.json",
         "peekaboo_engine/models.json",
     } <= names
 

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What there is to know of a model before choosing it."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from blender_addon.engine import catalogue as models
+from blender_addon.engine.process import find_python
+from blender_addon.errors import PeekabooError
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -69,3 +75,38 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, variables, folder)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert models.hub_cache() == Path(folder).expanduser()
+
+
+CONFIGURED = {
+    "unet with one size": ("TextToVideoSDPipeline", {"unet": {"sample_size": 32}}, {}),
+    "unet with two sizes": ("TextToVideoSDPipeline", {"unet": {"sample_size": [40, 72]}}, {"num_frames": 24}),
+    "unet without a size": ("TextToVideoSDPipeline", {"unet": {"sample_size": None}}, {}),
+    "wan": ("WanPipeline", {"vae": {}}, {}),
+    "wan that compresses more": (
+        "WanPipeline",
+        {"vae": {"scale_factor_spatial": 16, "scale_factor_temporal": 8}},
+        {"width": 1280, "height": 704},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGURED)
+def test_a_folder_is_described_as_the_engine_describes_it(tmp_path, kind):
+    pipeline, configs, stated = CONFIGURED[kind]
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
+    for part, config in configs.items():
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text(json.dumps(config))
+    if stated:
+        (tmp_path / "peekaboo.json").write_text(json.dumps(stated))
+    command = [find_python(), "-m", "peekaboo_engine", "models", "--json", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    engine = json.loads(done.stdout)
+    assert models.model_size(str(tmp_path)) == (engine["width"], engine["height"], engine["num_frames"])
+    assert models.temporal_compression(str(tmp_path)) == engine["temporal_compression"]
+
+
+def test_a_folder_of_a_class_that_nobody_knows_is_one_sentence(tmp_path):
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "SomePipeline"}))
+    with pytest.raises(PeekabooError, match="of no class that can be used"):
+        models.model_size(str(tmp_path))
