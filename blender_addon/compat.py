@@ -124,6 +124,15 @@ def folder_options() -> set[Any]:
     return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 
 
+def set_layered_output(render):
+    """Let a render go to OpenEXR files of many layers and 32 bits; a media type of their own since 5.0."""
+    if hasattr(render.image_settings, "media_type"):
+        render.image_settings.media_type = "MULTI_LAYER_IMAGE"
+    render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
+    render.image_settings.color_depth = "32"
+    render.image_settings.exr_codec = "ZIP"
+
+
 def set_movie_output(render):
     """Let a render go to an H.264 movie; movies became a media type of their own in 5.0."""
     if hasattr(render.image_settings, "media_type"):

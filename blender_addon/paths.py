@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import bpy
@@ -12,6 +14,23 @@ import bpy
 from .errors import PeekabooError
 
 DRIVE = re.compile(r"([A-Za-z]):(?=[\\/])")
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Names of files or folders that stand for names of data, no two the same on any disk.
+
+    The first of those that would be the same keeps it; others get a number.
+    """
+    cleaned = [bpy.path.clean_name(name) for name in names]
+    found: list[str] = []
+    for name in cleaned:
+        taken = {one.casefold() for one in found}
+        if name.casefold() in taken:
+            taken |= {one.casefold() for one in cleaned}
+            numbered = (f"{name}_{number}" for number in count(2))
+            name = next(one for one in numbered if one.casefold() not in taken)
+        found.append(name)
+    return found
 
 
 def absolute(stated: str | Path) -> Path:

@@ -20,6 +20,7 @@ from ..masks import painting
 from ..shot import findings, seeds
 from ..shot.job import make_job
 from ..shot.layout import Layout, mapping_in_words, read_shot
+from ..shot.mattes import write_mattes
 from ..shot.subjects import colors_of
 from ..takes import folders
 from . import options, program
@@ -125,6 +126,27 @@ def masks(asked: argparse.Namespace) -> None:
             )
 
 
+def mattes(asked: argparse.Namespace) -> None:
+    """Write masks for other programs: each scene's own frames, at the size of its pictures.
+
+    Raises:
+        PeekabooError: a scene cannot be projected, or its masks cannot be written.
+    """
+    console, scenes = Console(asked.json), options.chosen_scenes(asked.scene)
+    for scene in scenes:
+        folder = paths.absolute(asked.out)
+        folder = folder / folders.name_of(scene) if len(scenes) > 1 else folder
+        written = write_mattes(
+            scene,
+            asked.format,
+            folder,
+            lambda done, total: console.say(f"frame {done}/{total}"),
+            lambda done, total: console.say(f"simulation {done}/{total}"),
+        )
+        for path in written:
+            console.result(f"masks {path}", "masks", scene=scene.name, path=str(path))
+
+
 def check(asked: argparse.Namespace) -> None:
     """Say what the engine runs with, and what may be wrong with the scenes that have subjects.
 
@@ -186,6 +208,14 @@ def _parser() -> argparse.ArgumentParser:
     options.add_shot(masking)
     masking.add_argument("--pictures", action="store_true", help="also a PNG of each frame's masks")
     masking.set_defaults(call=masks)
+    exporting = commands.add_parser("mattes", help="write masks for other programs, at the scene's size")
+    exporting.add_argument("--scene", action="append", metavar="NAME", help="the scene; may be repeated")
+    exporting.add_argument("--out", type=Path, metavar="DIR", required=True, help="gets the files")
+    exporting.add_argument(
+        "--format", choices=("png", "exr"), default="png", help="pictures, or Cryptomattes"
+    )
+    options.add_json(exporting)
+    exporting.set_defaults(call=mattes)
     checking = commands.add_parser("check", help="say whether the engine can run, and look at the shot")
     checking.add_argument("--scene", action="append", metavar="NAME", help="the scene to look at")
     options.add_engine(checking)

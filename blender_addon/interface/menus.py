@@ -34,6 +34,7 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout.separator()
         layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         layout.operator("peekaboo.import_layout", icon="IMPORT")
+        layout.operator("peekaboo.export_masks", icon="EXPORT")
 
 
 class PEEKABOO_MT_take(bpy.types.Menu):
@@ -66,6 +67,11 @@ def _draw_import(self, _context):
     self.layout.operator("peekaboo.import_layout", text="Peekaboo Layout (.json)")
 
 
+def _draw_export(self, _context):
+    self.layout.operator_context = "INVOKE_REGION_WIN"
+    self.layout.operator("peekaboo.export_masks", text="Peekaboo Masks (.png, .exr)")
+
+
 def _draw_render(self, _context):
     self.layout.separator()
     self.layout.operator_context = "INVOKE_REGION_WIN"
@@ -82,6 +88,7 @@ _DRAWN = (
     ("VIEW3D_MT_add", _draw_add),
     ("VIEW3D_MT_object", _draw_object),
     ("TOPBAR_MT_file_import", _draw_import),
+    ("TOPBAR_MT_file_export", _draw_export),
     ("TOPBAR_MT_render", _draw_render),
     ("SEQUENCER_MT_strip", _draw_strip),
 )

@@ -86,6 +86,15 @@ def render_size(render) -> tuple[int, int]:
     return max(1, int(render.resolution_x * scale)), max(1, int(render.resolution_y * scale))
 
 
+def picture_size(render) -> tuple[int, int, float]:
+    """Width and height of a rendered picture in pixels, after any crop, and its aspect with none cut off."""
+    width, height = render_size(render)
+    if render.use_border and render.use_crop_to_border:
+        left, bottom, right, top = crop_pixels(render)
+        width, height = right - left, top - bottom
+    return width, height, width * render.pixel_aspect_x / (height * render.pixel_aspect_y)
+
+
 def crop_pixels(render) -> tuple[int, int, int, int]:
     """Left, bottom, right and top of the part of a picture that is kept, in pixels from the lower left."""
     width, height = render_size(render)

@@ -40,11 +40,11 @@ def write_masks(labels: np.ndarray, colors: Sequence[tuple[float, float, float]]
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """Encode a picture of 8 bits in sRGB: uint8 (height, width, 3 or 4), row 0 at the top."""
+    """Encode a picture of 8 bits in sRGB: uint8 (height, width, 1, 3 or 4), row 0 at the top."""
     height, width, channels = pixels.shape
     rows = np.zeros((height, 1 + channels * width), np.uint8)  # a row begins with its filter: 0 is none
     rows[:, 1:] = pixels.reshape(height, channels * width)
-    kind_of_color = {3: 2, 4: 6}[channels]
+    kind_of_color = {1: 0, 3: 2, 4: 6}[channels]
     header = struct.pack(">IIBBBBB", width, height, 8, kind_of_color, 0, 0, 0)  # 8 bits, not interlaced
     data = b"\x89PNG\r\n\x1a\n"
     for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):

@@ -136,10 +136,12 @@ class Labelled(NamedTuple):
         labels: uint8 (height, width): 0 for the background, k for the k-th subject; row 0 is the top of the
             picture.
         extents: int (subjects,): how many pixels each subject would have if nothing hid it.
+        nearest: float64 (height, width), the depth key of what is seen; infinite where that is nothing.
     """
 
     labels: np.ndarray
     extents: np.ndarray
+    nearest: np.ndarray
 
 
 def labelled(
@@ -178,7 +180,7 @@ def labelled(
             extents[label] = np.count_nonzero(np.isfinite(depth))
     for label, part in parts.items():
         extents[label] = np.count_nonzero(part)
-    return Labelled(labels, extents[1:])
+    return Labelled(labels, extents[1:], nearest)
 
 
 def label_map(

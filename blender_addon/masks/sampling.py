@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -62,6 +63,41 @@ def sample(
     )
 
 
+def sample_played(
+    scene,
+    roles: Sequence[Role],
+    times: Sequence[float],
+    work: Callable[[Sampler], T],
+    on_play: Callable[[int, int], None] | None = None,
+) -> T:
+    """Let ``work`` sample a scene, which is played before if there are simulations without a bake.
+
+    Arguments and errors as :func:`sample`; ``on_play`` is that of :func:`simulations.played`. Where it is
+    played, ``work`` has not been called before.
+    """
+    try:
+        return sample(scene, roles, times, work)
+    except simulations.UnbakedError as unbaked:
+        with simulations.played(scene, unbaked.start, max(times), on_play):
+            return sample(scene, roles, times, work, played=True)
+
+
+@contextmanager
+def known(
+    scene,
+    roles: Sequence[Role],
+    times: Sequence[float],
+    on_play: Callable[[int, int], None] | None = None,
+) -> Iterator[None]:
+    """Let all simulations be known within a block; arguments and errors as :func:`sample_played`."""
+    with ExitStack() as stack:
+        try:
+            sample(scene, roles, times, lambda _: None)
+        except simulations.UnbakedError as unbaked:
+            stack.enter_context(simulations.played(scene, unbaked.start, max(times), on_play))
+        yield
+
+
 def staged_objects(scene, cast: Cast, seen_by: Iterable) -> dict:
     """The objects that a scene is sampled with, as keys: subjects, what may hide them, and cameras."""
     objects = cast.objects | dict.fromkeys(seen_by)
@@ -91,7 +127,8 @@ class Sampler:
         """Label each pixel with the subject that is seen there.
 
         With motion blur, a pixel that any subject passes while the shutter is open has the label of the one
-        that is seen there the longest; a subject's extent is then that of its largest moment.
+        that is seen there the longest; a subject's extent is then that of its largest moment, and
+        what is nearest at any moment counts as such.
 
         Args:
             time: in scene frames.
@@ -105,15 +142,17 @@ class Sampler:
         camera = cameras.camera_at(self._scene, time)
         if not self._scene.peekaboo.motion_blur:
             return self._label_moment(time, camera, (width, height), aspect)
-        extents = np.zeros(len(self._cast.roles), int)
+        extents, nearest = np.zeros(len(self._cast.roles), int), np.full((height, width), np.inf)
         seen = np.zeros((len(self._cast.roles) + 1, height, width), np.uint8)
         rows, columns = np.indices((height, width), sparse=True)
         for moment in self._shutter(time):
             found = self._label_moment(moment, camera, (width, height), aspect)
             seen[found.labels, rows, columns] += 1
             extents = np.maximum(extents, found.extents)
+            nearest = np.minimum(nearest, found.nearest)
         longest = seen[1:].argmax(axis=0) + 1
-        return projection.Labelled(np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8), extents)
+        labels = np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
+        return projection.Labelled(labels, extents, nearest)
 
     def strengths(self, time: float) -> list[float]:
         """The strength of each subject at a time, with its keyframes and drivers.

@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import bpy
+import numpy as np
 
+from .. import compat
 from ..errors import PeekabooError
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ class PEEKABOO_RE_stage(bpy.types.RenderEngine):
 
     work: Callable[[Stage], None] | None = None
     """What to do with the stage that is rendered next."""
+    errors: ClassVar[list[BaseException]] = []
+    """What that has raised."""
 
     def render(self, depsgraph):
         """Do the work; of a render that the user has asked for there is none."""
@@ -64,6 +69,25 @@ class Stage:
     def objects(self) -> list:
         """All objects that are evaluated, also those that others depend on; originals."""
         return [block.original for block in self.depsgraph.ids if isinstance(block, bpy.types.Object)]
+
+    def show(self, passes: Mapping[str, np.ndarray], fields: Mapping[str, str]) -> None:
+        """Make a picture of passes.
+
+        Args:
+            passes: float32 (height, width, channels) of each, row 0 at the top.
+            fields: what the file is to say beside the picture.
+        """
+        for name, pixels in passes.items():
+            if name != "Combined":
+                channels = pixels.shape[2]
+                self._engine.add_pass(name, channels, "RGBA" if channels == 4 else "Z")
+        result = self._engine.begin_result(0, 0, self._engine.resolution_x, self._engine.resolution_y)
+        shown: Any = result.layers[0].passes
+        for name, pixels in passes.items():
+            shown[name].rect.foreach_set(np.ascontiguousarray(pixels[::-1], np.float32).ravel())
+        self._engine.end_result(result)
+        for name, value in fields.items():
+            self._engine.get_result().stamp_data_add_field(name, value)
 
     def go_to(self, time: float) -> None:
         """Evaluate everything at a time, in scene frames."""
@@ -86,18 +110,61 @@ def on_stage(scene, objects: Iterable, camera, work: Callable[[Stage], T]) -> T:
     Raises:
         PeekabooError: Blender is rendering.
     """
+    results: list[T] = []
+    with _copied(scene, objects, camera, lambda stage: results.append(work(stage))) as copy:
+        bpy.ops.render.render(scene=copy.name, layer=copy.view_layers[0].name)
+    return results[0]
+
+
+def render_stage(
+    scene,
+    objects: Iterable,
+    camera,
+    paint: Callable[[Stage, int], None],
+    files: Mapping[int, Path],
+    size: tuple[int, int],
+    layer: str,
+) -> None:
+    """Render a stage to OpenEXR files.
+
+    Args:
+        scene: as ``objects`` and ``camera``: see :func:`on_stage`, which raises the same.
+        objects: see there.
+        camera: see there.
+        paint: gets the stage, and a frame to go to and show.
+        files: by their frames.
+        size: width and height in pixels.
+        layer: name of the layer in the files.
+    """
+    with _copied(scene, objects, camera, lambda stage: paint(stage, frame)) as copy:
+        copy.view_layers[0].name = layer
+        render = copy.render
+        render.resolution_x, render.resolution_y = size
+        compat.set_layered_output(render)
+        for frame, path in files.items():
+            render.filepath = str(path)
+            bpy.context.scene.frame_current = frame  # which Blender renders, of whatever scene
+            bpy.ops.render.render(write_still=True, scene=copy.name, layer=layer)
+            if PEEKABOO_RE_stage.errors:
+                break
+
+
+@contextmanager
+def _copied(scene, objects: Iterable, camera, work: Callable[[Stage], None]) -> Iterator:
+    """A copy of a scene, of which any render within the block does the work; raises what that raises."""
     if bpy.app.is_job_running("RENDER"):
         raise PeekabooError("Blender is rendering, and masks have to wait: try again when that is done.")
-    results: list[T] = []
     errors: list[BaseException] = []
+    PEEKABOO_RE_stage.errors = errors
 
     def guarded(stage: Stage) -> None:
         try:  # Blender would print what is raised, and go on
             # Drivers and handlers that ask for the current scene get the copy
             with handlers.told(), bpy.context.temp_override(scene=copy, view_layer=copy.view_layers[0]):
-                results.append(work(stage))
+                work(stage)
         except BaseException as error:
             errors.append(error)
+            stage.show({}, {})  # Blender crashes where it is to write what no engine has made
 
     with ExitStack() as stack:
         copy = stack.enter_context(_temporary(scene.copy()))
@@ -111,10 +178,9 @@ def on_stage(scene, objects: Iterable, camera, work: Callable[[Stage], T]) -> T:
         stack.enter_context(bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]))
         PEEKABOO_RE_stage.work = guarded
         stack.callback(setattr, PEEKABOO_RE_stage, "work", None)
-        bpy.ops.render.render(scene=copy.name, layer=copy.view_layers[0].name)
-    if errors:
-        raise errors[0]
-    return results[0]
+        yield copy
+        if errors:
+            raise errors[0]
 
 
 def _prepare(copy, objects: Iterable, camera) -> None:

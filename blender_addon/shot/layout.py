@@ -12,7 +12,7 @@ import numpy as np
 
 from ..engine import catalogue
 from ..errors import PeekabooError
-from ..masks import cameras, projection, sampling, simulations
+from ..masks import cameras, projection, sampling
 from ..masks.cast import Role
 from . import prompt, settings, stating, subjects
 
@@ -165,11 +165,7 @@ def read_layout(
                 on_frame(len(frames), len(times))
         return frames
 
-    try:
-        frames = sampling.sample(scene, roles, times, read)
-    except simulations.UnbakedError as unbaked:
-        with simulations.played(scene, unbaked.start, max(times), on_play):
-            frames = sampling.sample(scene, roles, times, read, played=True)
+    frames = sampling.sample_played(scene, roles, times, read, on_play)
     return put_together(scene, roles, timing, frames)
 
 
@@ -181,7 +177,7 @@ def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) 
 def put_together(scene, roles: Sequence[Role], timing: Timing, frames: list[Frame]) -> Layout:
     """Make the layout of a scene's subjects from what :func:`read_frame` has read at each time."""
     seen, strengths = zip(*frames, strict=True)
-    labels, extents = zip(*seen, strict=True)
+    labels, extents, _ = zip(*seen, strict=True)
     named = tuple(
         Subject(role.name, stating.stated(role.objects[0].peekaboo, settings.SUBJECT)) for role in roles
     )

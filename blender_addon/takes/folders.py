@@ -2,9 +2,7 @@
 """Takes of a shot: a folder for each, and what is kept of one to make another."""
 
 import re
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import bpy
 import numpy as np
@@ -52,17 +50,8 @@ def name_of(scene) -> str:
 
     The first scene of those whose names would be the same keeps it; others get a number.
     """
-    cleaned = {other: bpy.path.clean_name(other.name) for other in bpy.data.scenes}
-    names: dict[Any, str] = {}
-    for other, name in cleaned.items():
-        taken = {one.casefold() for one in names.values()}  # some disks make no difference of case
-        if name.casefold() in taken:
-            taken |= {one.casefold() for one in cleaned.values()}
-            name = next(
-                f"{name}_{number}" for number in count(2) if f"{name}_{number}".casefold() not in taken
-            )
-        names[other] = name
-    return names[scene]
+    scenes = list(bpy.data.scenes)
+    return paths.file_names([other.name for other in scenes])[scenes.index(scene)]
 
 
 def _number(folder: str, name: str) -> int:

@@ -207,3 +207,14 @@ def test_the_mapping_of_frames_says_how_long_each_is_held(count, num_frames):
         assert text.endswith("held " + " or ".join(map(str, sorted(held))))
     else:
         assert text.endswith(f"of which {count} are used")
+
+
+@pytest.mark.parametrize("kind", ["png", "exr"])
+def test_masks_for_other_programs_of_each_scene(blend, tmp_path, capfd, kind):
+    asked = ["mattes", "--scene", "Scene", "--scene", "Second", "--format", kind, "--json"]
+    assert cli.run([*asked, "--out", str(tmp_path / "out")]) == 0
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    told = {line["path"] for line in lines(capfd.readouterr().out)}
+    found = {str(path.parent if kind == "png" else path) for path in files}
+    assert told == found and {path.suffix for path in files} == {f".{kind}"}
+    assert {path.relative_to(tmp_path / "out").parts[0] for path in files} == {"Scene", "Second"}
