@@ -185,6 +185,7 @@ def test_a_file_that_is_not_what_the_lock_names_is_not_installed_nor_kept(small,
     assert installed(small) >= {"apple", "pear"} and made_at(small) == before
 
 
+@pytest.mark.slow
 def test_a_download_that_breaks_off_is_one_sentence_and_installs_nothing(small, index, tmp_path):
     small.folder.parent.mkdir()
     apple, pear = (wheels.write(tmp_path / "wheels", name, "1.0", megabytes=1) for name in ("apple", "pear"))
@@ -200,6 +201,7 @@ def test_a_download_that_breaks_off_is_one_sentence_and_installs_nothing(small, 
     assert installed(small) >= {"apple", "pear"}
 
 
+@pytest.mark.slow
 def test_neither_the_code_of_a_source_package_nor_what_a_wheel_asks_for_comes_in(small, index, tmp_path):
     small.folder.parent.mkdir()
     apple = wheels.write(tmp_path / "wheels", "apple", "1.0", needs="pear")
