@@ -92,3 +92,25 @@ def test_changing_a_token_moves_only_tokens_with_its_label(tokens, seed, data):
     assert moved[labels == labels[changed]].any()
     others = [other for other in range(4) if other != item]
     assert torch.equal(before[others], after[others])
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (6, 1, 1), (6, 2, 12)], ids=str)
+@pytest.mark.parametrize("kind", [bool, float])
+def test_a_mask_of_the_models_own_holds_besides(monkeypatch, gathered, shape, kind):
+    """Padding of the text, say: for the whole batch, an item, or each head and query."""
+    monkeypatch.setattr(attention, "GATHER_FROM", {"cpu": 1 if gathered else 10**9})
+    q, k, v, rule = draw(3, 2, 12, 9, 2, seed=3, self_attention=False)
+    make = torch.Generator().manual_seed(4)
+    own = torch.rand(*shape, 9, generator=make) < 0.7
+    own[..., 0] = True
+    if kind is float:
+        own = torch.where(own, torch.rand(own.shape, generator=make), -math.inf)
+    both = masked_attention(q, k, v, rule, attn_mask=own)
+    added = torch.where(own, 0.0, -math.inf) if kind is bool else own
+    every = slice(None)
+    mask = rule.mask(every, every, q.device, q.dtype).repeat(2, 1, 1)[:, None] + added
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    torch.testing.assert_close(both, expected, atol=1e-5, rtol=0)
+    monkeypatch.setattr(attention, "MASK_BUDGET", 30)  # three queries of one row at a time
+    torch.testing.assert_close(masked_attention(q, k, v, rule, attn_mask=own), expected, atol=1e-5, rtol=0)

@@ -188,13 +188,13 @@ def test_no_step_of_a_usual_schedule_falls_on_a_window(name):
     """So that rounding never decides how many steps are masked."""
     strong = preset("strong", WAN)
     for shift in (3.0, 5.0, 8.0, 12.0):
-        for count in (3, 4, 5, 6, 8, 10, 16, 20, 25, 30, 40, 50):
+        for count in range(3, 51):
             scheduler = SCHEDULERS[name](shift)
             scheduler.set_timesteps(count)
             steps = Steps(scheduler)
             for until in (strong.until, strong.bound_until):
                 nearest = min(abs(steps.level(turn) - until) for turn in range(count))
-                assert nearest > 1e-4, (shift, count, until)
+                assert nearest > 1e-5, (shift, count, until)  # single precision rounds at 1e-7
 
 
 @pytest.fixture
