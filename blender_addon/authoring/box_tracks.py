@@ -19,11 +19,11 @@ from mathutils import Matrix
 
 from .. import compat
 from ..borders.documents import read_json
-from ..engine import catalogue as models
+from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras
-from ..shot import layout as shot
 from ..shot import subjects
+from ..shot.layout import Layout, timing_of
 
 MAX_BYTES = 64 * 2**20
 """Of a file of records; the benchmark's largest has 20 MB."""
@@ -94,7 +94,7 @@ def _record(entry: dict, index: int, path: Path) -> BoxTrack:
     return BoxTrack(identity, caption, match.group() if match else subject, boxes)
 
 
-def build(scene, records: Sequence[BoxTrack], model: str = models.DEFAULT_MODEL) -> None:
+def build(scene, records: Sequence[BoxTrack], model: str = catalogue.DEFAULT_MODEL) -> None:
     """Make an empty scene the shot of some records: a camera, and for each record a keyframed empty.
 
     The scene gets the model's aspect, so that the records' picture is the camera's frame, and the first
@@ -104,7 +104,7 @@ def build(scene, records: Sequence[BoxTrack], model: str = models.DEFAULT_MODEL)
         PeekabooError: a subject is in no frame, the records differ in length, or there is no such model.
     """
     check(records)
-    width, height, _ = models.model_size(model)
+    width, height, _ = catalogue.model_size(model)
     scene.render.resolution_x, scene.render.resolution_y = width, height
     scene.peekaboo.model = model
     take_timing(scene, records[0])
@@ -174,9 +174,9 @@ def add_subjects(scene, records: Sequence[BoxTrack], distance: float, collection
     Raises:
         PeekabooError: the camera cannot be projected.
     """
-    width, height, _ = models.model_size(scene.peekaboo.model)
+    width, height, _ = catalogue.model_size(scene.peekaboo.model)
     picture = _Picture.of(scene, width / height)
-    times = shot.timing_of(scene, len(records[0].boxes)).scene_frames
+    times = timing_of(scene, len(records[0].boxes)).scene_frames
     added = []
     for record in records:
         empty: Any = bpy.data.objects.new(record.phrase.capitalize(), None)
@@ -265,7 +265,7 @@ def _extents(record: BoxTrack, picture: _Picture, distance: float) -> tuple[np.n
     return np.where(low > 0, back, distance) * low, np.where(high < 0, back, distance) * high, depth
 
 
-def projected_boxes(layout: shot.Layout) -> np.ndarray:
+def projected_boxes(layout: Layout) -> np.ndarray:
     """Bound each subject's pixels: float64 (frames, subjects, 4), relative x1, y1, x2, y2.
 
     Zeros where it is not.
@@ -292,7 +292,7 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(overlap, union, out=np.ones_like(overlap), where=union > 0)
 
 
-def records_of(layout: shot.Layout, caption: str) -> list[dict]:
+def records_of(layout: Layout, caption: str) -> list[dict]:
     """State a layout in the benchmark's format: one record a subject, all with the same caption.
 
     Boxes bound what is seen of a subject; it is ``[0, 0, 0, 0]`` where that is nothing.

@@ -114,7 +114,8 @@ def masks(asked: argparse.Namespace) -> None:
         for order, layout in _orders(scenes, asked, console):
             scene, job, pictures = delivery.scene_of(order), order.folder / "job", order.folder / "masks"
             colors = colors_of(scene, [subject.name for subject in layout.subjects])
-            drawn = painting.write_masks(layout.labels, colors, pictures) if asked.pictures else []
+            painted = (painting.flat(labels, colors) for labels in layout.labels)
+            drawn = painting.write(painted, pictures) if asked.pictures else []
             console.result(
                 f"job {job}",
                 "job",

@@ -28,7 +28,7 @@ from pathlib import Path
 from .. import faults
 from ..errors import PeekabooError
 from . import isolation, torch_builds
-from . import process as engine_client
+from .process import COMPLETE, python_of
 
 _log = logging.getLogger(__name__)
 
@@ -285,7 +285,7 @@ def install(task: Task, folder: Path, locks: Path, choice: str = torch_builds.AU
     """
     build = torch_builds.build_for(choice, locks)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    python, complete = engine_client.python_of(folder), folder / engine_client.COMPLETE
+    python, complete = python_of(folder), folder / COMPLETE
     complete.unlink(missing_ok=True)
     if not _has_pip(python):  # none yet, or one that was cut short
         _check_room(folder.parent, build)

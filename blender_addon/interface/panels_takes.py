@@ -10,7 +10,7 @@ from .. import compat
 from ..borders.documents import shown
 from ..errors import PeekabooError
 from ..takes import mask_strips
-from ..takes import strips as sequencer
+from ..takes.strips import active_take, folder_of, is_take, job_of, takes
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence
 
@@ -39,7 +39,7 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
     def filter_items(self, _context, data, property_name):
         """Show takes only, the highest channel first, as they lie."""
         strips = list(getattr(data, property_name))
-        flags = [self.bitflag_filter_item if sequencer.is_take(strip) else 0 for strip in strips]
+        flags = [self.bitflag_filter_item if is_take(strip) else 0 for strip in strips]
         order = sorted(range(len(strips)), key=lambda i: (-strips[i].channel, strips[i].name))
         places = [0] * len(strips)
         for place, index in enumerate(order):
@@ -54,7 +54,7 @@ class _TakesPanel:
     @classmethod
     def poll(cls, context):
         """There are takes."""
-        return bool(sequencer.takes(compat.edited_scene(context)))
+        return bool(takes(compat.edited_scene(context)))
 
     def draw(self, context):
         """Draw the list, and what can be done with the active one."""
@@ -69,7 +69,7 @@ class _TakesPanel:
             "peekaboo_active_take",
             rows=4,
         )
-        strip = sequencer.active_take(scene)
+        strip = active_take(scene)
         if strip is None:
             layout.label(text="Choose a take in the list", icon="INFO")
             return
@@ -106,7 +106,7 @@ def _draw_facts(layout, context, strip) -> None:
     if damage := _damage(strip):
         draw_sentence(layout, context, damage, "ERROR")
         return
-    job = sequencer.job_of(strip)
+    job = job_of(strip)
     draw_sentence(layout, context, job["prompt"], "OUTLINER_OB_FONT")
     layout.label(text=f"Seed {job['seed']} · {shown(job['model'])}", icon="BLANK1")
 
@@ -114,7 +114,7 @@ def _draw_facts(layout, context, strip) -> None:
 def _damage(strip) -> str | None:
     """What is wrong with what a take remembers; None where nothing is."""
     try:
-        sequencer.job_of(strip)
+        job_of(strip)
     except PeekabooError as error:
         return str(error)
     return None
@@ -122,14 +122,14 @@ def _damage(strip) -> str | None:
 
 def _thumbnail(strip) -> int:
     try:
-        folder = sequencer.folder_of(strip)
+        folder = folder_of(strip)
     except PeekabooError:  # relative to a .blend that was never saved
         return 0
     return icons.icon_of(folder / "thumbnail.png")
 
 
 def _active_index(_manager) -> int:
-    strip = sequencer.active_take(compat.edited_scene(bpy.context))
+    strip = active_take(compat.edited_scene(bpy.context))
     if strip is None:
         return -1
     return compat.all_strips(compat.edited_scene(bpy.context).sequence_editor).find(strip.name)

@@ -4,39 +4,67 @@
 from __future__ import annotations
 
 import struct
-import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..borders import places
 from ..errors import PeekabooError
 
+Color = tuple[float, float, float]
+"""Red, green and blue, 0..1 in sRGB; a label k has the colour ``colors[k - 1]``."""
 
-def write_masks(labels: np.ndarray, colors: Sequence[tuple[float, float, float]], folder: Path) -> list[Path]:
-    """Write a picture of each frame's masks, ``0001.png`` and so on, each subject in its colour on black.
+TINT, LINE = 70, 255
+"""Opacity of an outlined mask's inside and of its outline, of 255."""
+
+
+def flat(labels: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
+    """Draw a label map on black: uint8 (height, width) becomes uint8 (height, width, 3)."""
+    return _bytes([(0, 0, 0), *colors])[labels]
+
+
+def outlined(labels: np.ndarray, colors: Sequence[Color], scale: int) -> np.ndarray:
+    """Draw tints with outlines: uint8 (height, width) becomes uint8 (scale height, scale width, 4), RGBA."""
+    palette = np.array([(0, 0, 0, 0), *((*color, TINT) for color in _bytes(colors))], np.uint8)
+    large = labels.repeat(scale, axis=0).repeat(scale, axis=1)
+    edge = np.zeros(large.shape, bool)
+    for axis in (0, 1):
+        for step in (-1, 1):
+            edge |= np.roll(large, step, axis) != large
+    edge[[0, -1]], edge[:, [0, -1]] = False, False  # the picture's own edge is no outline, and rolls over
+    picture = palette[large]
+    picture[edge & (large > 0), 3] = LINE
+    return picture
+
+
+def _bytes(colors: Sequence[Color]) -> np.ndarray:
+    return np.rint(255 * np.array(colors, float)).astype(np.uint8).reshape(-1, 3)
+
+
+def write(pictures: Iterable[np.ndarray], folder: Path) -> list[Path]:
+    """Write a picture for each frame, ``0001.png`` and so on, each whole or not at all; returns their paths.
 
     Args:
-        labels: uint8 (frames, height, width).
-        colors: red, green and blue of each subject, 0..1 in sRGB.
-        folder: gets the pictures.
+        pictures: as :func:`png` takes them.
+        folder: gets them; made if need be.
 
     Raises:
         PeekabooError: the folder cannot be written.
     """
-    palette = (255 * np.array([(0, 0, 0), *colors])).round().astype(np.uint8)
+    names = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            drafts = [Path(name) / f"{number:04}.png" for number in range(1, len(labels) + 1)]
-            for draft, frame in zip(drafts, labels, strict=True):
-                draft.write_bytes(png(palette[frame]))
-            return [draft.replace(folder / draft.name) for draft in drafts]
-    except OSError:
+        with places.opened(folder) as opened:
+            for number, picture in enumerate(pictures, start=1):
+                names.append(f"{number:04}.png")
+                opened.write(names[-1], lambda file, picture=picture: file.write(png(picture)))
+    except OSError as error:
         raise PeekabooError(
-            f'The pictures cannot be written to "{folder}": choose another folder, or free some space.'
+            f'The masks cannot be written to "{folder}" ({error.strerror}): choose another folder, or make '
+            "room there."
         ) from None
+    return [folder / name for name in names]
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -47,6 +75,6 @@ def png(pixels: np.ndarray) -> bytes:
     kind_of_color = {1: 0, 3: 2, 4: 6}[channels]
     header = struct.pack(">IIBBBBB", width, height, 8, kind_of_color, 0, 0, 0)  # 8 bits, not interlaced
     data = b"\x89PNG\r\n\x1a\n"
-    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), level=1)), (b"IEND", b"")):
         data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     return data

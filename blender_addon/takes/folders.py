@@ -11,7 +11,7 @@ from .. import paths
 from ..borders import documents, places
 from ..engine import job_schema
 from ..errors import PeekabooError
-from . import strips as sequencer
+from . import strips
 
 
 def new_folder(scene) -> Path:
@@ -65,7 +65,7 @@ def read(strip) -> tuple[dict, np.ndarray]:
     Raises:
         PeekabooError: it is gone or damaged, or another take has replaced it.
     """
-    job, folder = sequencer.job_of(strip), sequencer.folder_of(strip) / "job"
+    job, folder = strips.job_of(strip), strips.folder_of(strip) / "job"
     try:
         if places.is_link(folder):
             raise places.NotPlain("it is a link")

@@ -5,10 +5,9 @@ import math
 
 import bpy
 
-from blender_addon.shot import layout as shot
 from blender_addon.shot import seeds, settings, stating, subjects
 from blender_addon.shot.job import make_job, write_job
-from blender_addon.shot.layout import read_shot
+from blender_addon.shot.layout import Layout, Subject, read_shot, timing_of
 
 PROMPT = "a red ball and a blue cube on grass"
 
@@ -73,7 +72,6 @@ def write_shot(scene, folder):
 def layout_of(scene, labels):
     """The layout of labels that nothing in the scene has made."""
     named = [
-        shot.Subject(obj.name, stating.stated(obj.peekaboo, settings.SUBJECT))
-        for obj in subjects.marked(scene)
+        Subject(obj.name, stating.stated(obj.peekaboo, settings.SUBJECT)) for obj in subjects.marked(scene)
     ]
-    return shot.Layout(tuple(named), labels, shot.timing_of(scene, len(labels)))
+    return Layout(tuple(named), labels, timing_of(scene, len(labels)))

@@ -6,7 +6,7 @@ import json
 import pytest
 from scenes import small_shot, write_shot
 
-from blender_addon.engine import messages as engine_messages
+from blender_addon.engine import messages
 from blender_addon.shot.phrases import phrase_problem
 
 REFUSALS = {
@@ -29,7 +29,7 @@ def test_the_addon_finds_the_phrases_that_the_engine_finds(agreed):
 def test_every_event_of_the_engine_is_understood(agreed):
     passed_over = []
     for line in agreed("events"):
-        message = engine_messages.parse(json.dumps(line).encode())
+        message = messages.parse(json.dumps(line).encode())
         if message is None:
             passed_over.append(line["event"])
             continue

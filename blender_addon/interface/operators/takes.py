@@ -10,8 +10,7 @@ from ... import compat
 from ...borders import places
 from ...errors import PeekabooError
 from ...shot import restoring
-from ...takes import mask_strips
-from ...takes import strips as sequencer
+from ...takes import mask_strips, strips
 
 
 class OnActiveTake:
@@ -20,7 +19,7 @@ class OnActiveTake:
     @classmethod
     def poll(cls, context):
         """A take is active in the sequencer."""
-        if sequencer.active_take(compat.edited_scene(context)) is None:
+        if strips.active_take(compat.edited_scene(context)) is None:
             cls.poll_message_set("Choose a take first")
             return False
         return True
@@ -29,7 +28,7 @@ class OnActiveTake:
         """Do it, or say why not."""
         scene = compat.edited_scene(context)
         try:
-            self.act(scene, sequencer.active_take(scene))
+            self.act(scene, strips.active_take(scene))
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -45,7 +44,7 @@ class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Set the scene, and name what is gone."""
-        if left := restoring.restore(scene, sequencer.job_of(strip)):
+        if left := restoring.restore(scene, strips.job_of(strip)):
             self.report({"WARNING"}, f"Restored, except that {', and '.join(left)}.")
 
 
@@ -73,7 +72,7 @@ class PEEKABOO_OT_open_take(OnActiveTake, bpy.types.Operator):
 
     def act(self, _scene, strip):
         """Open it in the system's file browser."""
-        folder = sequencer.folder_of(strip)
+        folder = strips.folder_of(strip)
         if not places.is_folder(folder):
             raise PeekabooError(f'The folder "{folder}" is gone: generate the take again.')
         if sys.platform == "darwin" and folder.suffix:  # a program may be a folder there, and would be run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.engine import catalogue as models
+from blender_addon.engine import catalogue
 from blender_addon.engine.process import find_python
 from blender_addon.errors import PeekabooError
 
@@ -46,18 +46,18 @@ FILES = (
 
 
 def test_a_model_is_downloaded_once_all_its_weights_are_there(cache):
-    assert not models.is_downloaded("zeroscope")
-    assert models.describe("zeroscope")[-1] == "not downloaded yet (up to 7.3 GB)"
+    assert not catalogue.is_downloaded("zeroscope")
+    assert catalogue.describe("zeroscope")[-1] == "not downloaded yet (up to 7.3 GB)"
     folder = download(cache, *FILES)
-    assert models.is_downloaded("zeroscope") and "downloaded" in models.describe("zeroscope")
-    assert not models.is_downloaded("modelscope")
+    assert catalogue.is_downloaded("zeroscope") and "downloaded" in catalogue.describe("zeroscope")
+    assert not catalogue.is_downloaded("modelscope")
     (folder / "blobs" / "1").unlink()  # was cut short
-    assert not models.is_downloaded("zeroscope")
+    assert not catalogue.is_downloaded("zeroscope")
 
 
 def test_the_embedded_model_needs_no_download(cache):
-    assert models.is_downloaded("shapes")
-    assert models.describe("shapes") == ["288 × 160", "16 frames", "3 GB of memory", "GPL-3.0-or-later"]
+    assert catalogue.is_downloaded("shapes")
+    assert catalogue.describe("shapes") == ["288 × 160", "16 frames", "3 GB of memory", "GPL-3.0-or-later"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, variables, folder)
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert models.hub_cache() == Path(folder).expanduser()
+    assert catalogue.hub_cache() == Path(folder).expanduser()
 
 
 CONFIGURED = {
@@ -102,11 +102,11 @@ def test_a_folder_is_described_as_the_engine_describes_it(tmp_path, kind):
     command = [find_python(), "-m", "peekaboo_engine", "models", "--json", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     engine = json.loads(done.stdout)
-    assert models.model_size(str(tmp_path)) == (engine["width"], engine["height"], engine["num_frames"])
-    assert models.temporal_compression(str(tmp_path)) == engine["temporal_compression"]
+    assert catalogue.model_size(str(tmp_path)) == (engine["width"], engine["height"], engine["num_frames"])
+    assert catalogue.temporal_compression(str(tmp_path)) == engine["temporal_compression"]
 
 
 def test_a_folder_of_a_class_that_nobody_knows_is_one_sentence(tmp_path):
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "SomePipeline"}))
     with pytest.raises(PeekabooError, match="of no class that can be used"):
-        models.model_size(str(tmp_path))
+        catalogue.model_size(str(tmp_path))

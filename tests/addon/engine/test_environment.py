@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.engine import environment as engine_setup
-from blender_addon.engine import process as engine_client
+from blender_addon.engine import environment, process
 from blender_addon.errors import PeekabooError
 
 
 def finish(task):
     """All messages of a task, the end last."""
     messages = []
-    while not messages or not isinstance(messages[-1], engine_setup.Ended):
+    while not messages or not isinstance(messages[-1], environment.Ended):
         messages += task.poll()
         time.sleep(0.02)
     return messages
@@ -32,42 +31,42 @@ def packages(tmp_path):
 
 @pytest.mark.slow
 def test_the_engines_python_is_ready():
-    assert engine_setup.check(engine_client.find_python()).startswith("Ready: torch 2.")
+    assert environment.check(process.find_python()).startswith("Ready: torch 2.")
 
 
 def test_a_python_without_the_packages_is_told_by_what_it_lacks():
     with pytest.raises(PeekabooError, match=r"lacks torch, diffusers, .*press Set Up Engine"):
-        engine_setup.check(Path(sys.executable))
+        environment.check(Path(sys.executable))
 
 
 def test_what_is_no_python_is_told(tmp_path):
     with pytest.raises(PeekabooError, match="does not run as a Python: choose another one"):
-        engine_setup.check(tmp_path)
+        environment.check(tmp_path)
 
 
 @pytest.mark.slow
 def test_an_environment_is_made_apart_from_this_python(tmp_path, packages, monkeypatch):
     home = tmp_path / "profile" / "engine"
-    task = engine_setup.Task(lambda task: engine_setup.install(task, home, packages))
+    task = environment.Task(lambda task: environment.install(task, home, packages))
     messages = finish(task)
-    assert messages[0] == engine_setup.Step("Making the environment")
-    assert engine_client.python_of(home).is_file()
+    assert messages[0] == environment.Step("Making the environment")
+    assert process.python_of(home).is_file()
     # The environment is there, and lacks what the list did not name.
     assert messages[-1].failed and "lacks torch" in messages[-1].text
     monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)
-    monkeypatch.setattr(engine_client, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
+    monkeypatch.setattr(process, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
     with pytest.raises(PeekabooError, match="set-up is not complete"):
-        engine_client.find_python(extension_folder=home.parent)
+        process.find_python(extension_folder=home.parent)
 
 
 def test_a_cancelled_setup_ends_its_processes(tmp_path):
     pid_file = tmp_path / "pid"
     script = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    task = engine_setup.Task(lambda task: task.call([sys.executable, "-c", script]) or "done")
+    task = environment.Task(lambda task: task.call([sys.executable, "-c", script]) or "done")
     while not (pid_file.exists() and pid_file.read_text()):
         time.sleep(0.02)
     task.cancel()
-    assert finish(task) == [engine_setup.Ended(engine_setup.CANCELLED, failed=True)]
+    assert finish(task) == [environment.Ended(environment.CANCELLED, failed=True)]
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid_file.read_text()), 0)
 
@@ -76,11 +75,11 @@ def test_a_cancelled_setup_ends_its_processes(tmp_path):
 def test_what_pip_cannot_find_is_told_in_a_sentence(tmp_path, packages, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     (packages / "engine.txt").write_text(f"peekaboo-of-nowhere==1 --hash=sha256:{'0' * 64}\n")
-    task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages))
+    task = environment.Task(lambda task: environment.install(task, tmp_path / "engine", packages))
     ended = finish(task)[-1]
     assert ended.failed
     assert ended.text.startswith("The engine cannot be set up (No matching distribution found for")
 
 
 def test_the_locks_are_found():
-    assert "diffusers==" in (engine_setup.locks() / "engine.txt").read_text()
+    assert "diffusers==" in (environment.locks() / "engine.txt").read_text()

@@ -10,9 +10,7 @@ import pytest
 from house import inside_blender
 from strangers import Traps
 
-from blender_addon.engine import catalogue as models
-from blender_addon.engine import environment as engine_setup
-from blender_addon.engine import process as engine_client
+from blender_addon.engine import catalogue, environment, process
 from blender_addon.errors import PeekabooError
 from blender_addon.making import engine_choice
 
@@ -36,16 +34,16 @@ def test_the_traps_catch_a_python_that_is_not_isolated(scene, traps):
 
 @pytest.mark.slow
 def test_a_check_runs_none(scene, traps):
-    assert engine_setup.check(engine_client.find_python()).startswith("Ready: torch")
+    assert environment.check(process.find_python()).startswith("Ready: torch")
     assert traps.sprung() == []
 
 
 def test_the_engine_runs_none(scene, traps, tmp_path):
-    settings = engine_client.EngineSettings(engine_client.find_python(), False, 60.0)
-    engine = engine_client.WarmEngine(settings, tmp_path / "engine.log")
-    hello = next(event for event in engine.events() if not isinstance(event, engine_client.Start))
+    settings = process.EngineSettings(process.find_python(), False, 60.0)
+    engine = process.WarmEngine(settings, tmp_path / "engine.log")
+    hello = next(event for event in engine.events() if not isinstance(event, process.Start))
     engine.cancel()
-    assert isinstance(hello, engine_client.Hello), (hello, engine.log.read_text())
+    assert isinstance(hello, process.Hello), (hello, engine.log.read_text())
     assert traps.sprung() == []
 
 
@@ -57,7 +55,7 @@ def test_a_set_up_runs_none(scene, traps, tmp_path):
         (locks / f"{name}.txt").write_text(f"pip=={ensurepip.version()} --hash=sha256:{'0' * 64}\n")
     home = tmp_path / "engine"
     for _ in range(2):  # the second one finds the first one's pip
-        task = engine_setup.Task(lambda task: engine_setup.install(task, home, locks))
+        task = environment.Task(lambda task: environment.install(task, home, locks))
         task.join(300)
         ended = task.poll()[-1]
         assert "lacks torch" in ended.text, ended
@@ -80,8 +78,8 @@ def test_an_existing_python_beside_the_blend_is_refused(scene, traps, monkeypatc
 
 def test_a_model_is_told_to_the_engine_by_its_whole_path(scene, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert models.located("tiny") == str(tmp_path / "tiny")
-    assert models.located("shapes") == "shapes"
+    assert catalogue.located("tiny") == str(tmp_path / "tiny")
+    assert catalogue.located("shapes") == "shapes"
 
 
 def test_a_blend_that_a_script_opens_runs_nothing(scene, tmp_path):

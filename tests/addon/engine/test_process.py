@@ -11,7 +11,7 @@ import pytest
 import stand_in
 from one_job import Engine
 
-from blender_addon.engine import process as engine_client
+from blender_addon.engine import process
 from blender_addon.engine.process import Failure, Hello, Phase, Progress, Result, find_python
 from blender_addon.errors import PeekabooError
 
@@ -95,7 +95,7 @@ def test_the_engines_own_sentence_is_passed_on(start):
 
 
 def test_a_silent_engine_is_given_up_and_ended(start, monkeypatch):
-    monkeypatch.setattr(engine_client, "START_SECONDS", 0.3)
+    monkeypatch.setattr(process, "START_SECONDS", 0.3)
     engine = start("sys.stdin.read()")
     with pytest.raises(PeekabooError, match="did not answer"):
         engine.run(lambda event: None)
@@ -103,7 +103,7 @@ def test_a_silent_engine_is_given_up_and_ended(start, monkeypatch):
 
 
 def test_a_silent_engine_is_given_up_when_polled(start, monkeypatch):
-    monkeypatch.setattr(engine_client, "START_SECONDS", 0.3)
+    monkeypatch.setattr(process, "START_SECONDS", 0.3)
     engine = start("sys.stdin.read()")
     events = []
     while not engine.ended:
@@ -151,7 +151,7 @@ def test_an_engine_that_says_too_much_has_to_wait(start):
     while not engine.poll():
         time.sleep(0.01)
     time.sleep(0.2)
-    assert len(engine.poll()) <= engine_client.MOST_MESSAGES
+    assert len(engine.poll()) <= process.MOST_MESSAGES
 
 
 @pytest.mark.parametrize("number", DEADLY)
@@ -203,8 +203,8 @@ def test_cancelling_closes_stdin_first(start, tmp_path):
 
 
 def test_cancelling_kills_what_does_not_listen(start, monkeypatch):
-    monkeypatch.setattr(engine_client, "CANCEL_SECONDS", 0.2)
-    monkeypatch.setattr(engine_client, "TERMINATE_SECONDS", 0.2)
+    monkeypatch.setattr(process, "CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr(process, "TERMINATE_SECONDS", 0.2)
     engine = start("signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + stand_in.HELLO + "time.sleep(600)")
     next(engine.events())
     engine.cancel()
@@ -221,16 +221,16 @@ def test_the_engine_does_not_inherit_blenders_python_settings(start, monkeypatch
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="Windows gets it with the process's creation")
 def test_the_engine_steps_back_for_blender(start):
     engine = start(stand_in.HELLO + "time.sleep(60)")
-    assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == engine_client.NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == process.NICENESS
     group = Path(f"/proc/{engine.process.pid}/autogroup")
     if group.is_file() and (said := group.read_text()):  # Linux with scheduling by session
-        assert said.endswith(f"nice {engine_client.NICENESS}\n")
+        assert said.endswith(f"nice {process.NICENESS}\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="POSIX")
 def test_without_a_window_it_takes_its_share(tmp_path):
-    settings = engine_client.EngineSettings(Path(sys.executable), False, 60.0, steps_back=False)
-    engine = engine_client.WarmEngine(settings, tmp_path / "engine.log")
+    settings = process.EngineSettings(Path(sys.executable), False, 60.0, steps_back=False)
+    engine = process.WarmEngine(settings, tmp_path / "engine.log")
     try:
         assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == os.getpriority(os.PRIO_PROCESS, 0)
     finally:
@@ -243,8 +243,8 @@ def test_failures_are_data(start):
 
 
 def test_a_sign_of_life_gives_the_imports_their_own_time(start, monkeypatch):
-    monkeypatch.setattr(engine_client, "START_SECONDS", 30)
-    monkeypatch.setattr(engine_client, "HELLO_SECONDS", 0.3)
+    monkeypatch.setattr(process, "START_SECONDS", 30)
+    monkeypatch.setattr(process, "HELLO_SECONDS", 0.3)
     engine = start("""print('{"event":"start"}', flush=True); sys.stdin.read()""")
     *_, failure = engine.events()
     assert failure.code == "no_hello" and "within 0 seconds" in failure.message
@@ -275,7 +275,7 @@ for line in sys.stdin:
 @pytest.fixture
 def warm(tmp_path):
     python = stand_in.write(tmp_path, stand_in.HELLO + ECHO, out=False)
-    engine = engine_client.WarmEngine(engine_client.EngineSettings(python, False, 60), tmp_path / "log")
+    engine = process.WarmEngine(process.EngineSettings(python, False, 60), tmp_path / "log")
     yield engine
     engine.cancel()
 
@@ -285,7 +285,7 @@ def test_a_warm_engine_runs_one_job_after_the_other(warm, tmp_path):
     assert next(events) == Hello("9", "cpu")
     for name in ("a", "b"):
         warm.generate(name, tmp_path / "job", tmp_path)
-        assert next(events) == engine_client.Notice("?", name)
+        assert next(events) == process.Notice("?", name)
         assert next(events) == Result(tmp_path / "clip.mp4", Path(), 1.0, name)
     warm.generate("c", tmp_path / "job", tmp_path / "wait")
     warm.cancel_job("c")
@@ -317,7 +317,7 @@ def test_the_engines_python_is_the_first_that_was_chosen(tmp_path, monkeypatch):
 def test_the_engines_python_may_be_named_by_its_environment(tmp_path):
     with pytest.raises(PeekabooError, match="does not exist"):
         find_python(str(tmp_path))
-    python = engine_client.python_of(tmp_path)
+    python = process.python_of(tmp_path)
     python.parent.mkdir()
     python.touch()
     assert find_python(str(tmp_path)) == python
@@ -325,7 +325,7 @@ def test_the_engines_python_may_be_named_by_its_environment(tmp_path):
 
 def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)
-    monkeypatch.setattr(engine_client, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
+    monkeypatch.setattr(process, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
     with pytest.raises(PeekabooError, match="environment is not there"):
         find_python(extension_folder=tmp_path)
     python = tmp_path / "engine" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -333,7 +333,7 @@ def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypa
     python.touch()
     with pytest.raises(PeekabooError, match="set-up is not complete: press Set Up Engine to go on"):
         find_python(extension_folder=tmp_path)
-    (tmp_path / "engine" / engine_client.COMPLETE).touch()
+    (tmp_path / "engine" / process.COMPLETE).touch()
     assert find_python(extension_folder=tmp_path) == python
 
 

@@ -10,12 +10,10 @@ import pytest
 import wheels
 from test_environment import finish
 
-from blender_addon.engine import environment as engine_setup
-from blender_addon.engine import process as engine_client
-from blender_addon.engine import torch_builds
+from blender_addon.engine import environment, process, torch_builds
 from blender_addon.errors import PeekabooError
 
-LOCKS = engine_setup.locks()
+LOCKS = environment.locks()
 OWN = torch_builds.OWN_SOURCES
 
 
@@ -39,47 +37,47 @@ def server(tmp_path, monkeypatch):
 
 
 def set_up(tmp_path, packages, choice):
-    task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, choice))
+    task = environment.Task(lambda task: environment.install(task, tmp_path / "engine", packages, choice))
     return finish(task)
 
 
 def modules(tmp_path, name):
     """What an environment finds of a module."""
-    python = engine_client.python_of(tmp_path / "engine")
+    python = process.python_of(tmp_path / "engine")
     code = f"import {name}; print(getattr({name}, '__version__', ''))"
     return subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.strip()
 
 
 def installed(tmp_path):
     """Names of the packages in an environment."""
-    python = engine_client.python_of(tmp_path / "engine")
+    python = process.python_of(tmp_path / "engine")
     code = "import importlib.metadata as m; print(*(d.metadata['Name'] for d in m.distributions()))"
     return set(subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.split())
 
 
 @pytest.mark.slow
 def test_a_set_up_whose_download_is_killed_goes_on_at_the_next_press(tmp_path, packages, server):
-    task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, "cpu"))
+    task = environment.Task(lambda task: environment.install(task, tmp_path / "engine", packages, "cpu"))
     assert server.stuck.wait(120)
     os.kill(task._process.pid, signal.SIGKILL)
     ended = finish(task)[-1]
     assert ended.failed and ended.text.startswith("torch's build for CPU cannot be fetched")
     assert modules(tmp_path, "torch") == ""
-    assert not (tmp_path / "engine" / engine_client.COMPLETE).exists()
+    assert not (tmp_path / "engine" / process.COMPLETE).exists()
     messages = set_up(tmp_path, packages, "cpu")
-    assert messages[-1] == engine_setup.Ended("Ready: torch 2.13.0+cpu on the CPU.", failed=False)
-    assert (tmp_path / "engine" / engine_client.COMPLETE).is_file()
-    assert engine_setup.Step("Making the environment") not in messages  # the one that is there was kept
+    assert messages[-1] == environment.Ended("Ready: torch 2.13.0+cpu on the CPU.", failed=False)
+    assert (tmp_path / "engine" / process.COMPLETE).is_file()
+    assert environment.Step("Making the environment") not in messages  # the one that is there was kept
 
 
 @pytest.mark.slow
 def test_a_cancelled_download_leaves_no_process_and_goes_on_at_the_next_press(tmp_path, packages, server):
     server.stuck_at = "typer"  # the last one: all others have come in
-    task = engine_setup.Task(lambda task: engine_setup.install(task, tmp_path / "engine", packages, "cpu"))
+    task = environment.Task(lambda task: environment.install(task, tmp_path / "engine", packages, "cpu"))
     assert server.stuck.wait(120)
     pid = task._process.pid
     task.cancel()
-    assert finish(task)[-1] == engine_setup.Ended(engine_setup.CANCELLED, failed=True)
+    assert finish(task)[-1] == environment.Ended(environment.CANCELLED, failed=True)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     server.sent.clear()
@@ -92,12 +90,12 @@ def test_an_environment_that_was_cut_short_while_it_was_made_is_made_anew(tmp_pa
     server.stuck_at = ""
     folder = tmp_path / "engine"
     making = subprocess.Popen([sys.executable, "-I", "-m", "venv", folder], start_new_session=True)
-    while not engine_client.python_of(folder).exists():
+    while not process.python_of(folder).exists():
         pass
     os.killpg(making.pid, signal.SIGKILL)
     making.wait()
     messages = set_up(tmp_path, packages, "cpu")
-    assert messages[0] == engine_setup.Step("Making the environment") and not messages[-1].failed
+    assert messages[0] == environment.Step("Making the environment") and not messages[-1].failed
 
 
 @pytest.mark.slow
@@ -108,7 +106,7 @@ def test_the_build_can_be_changed_and_the_check_says_when_it_does_not_suit(tmp_p
     server.sent.clear()
     assert not set_up(tmp_path, packages, "cpu")[-1].failed and not server.sent
     with pytest.raises(PeekabooError, match=r"2\.13\.0\+cpu finds nothing to compute on with CUDA: choose"):
-        engine_setup.check(engine_client.python_of(tmp_path / "engine"), "cuda")
+        environment.check(process.python_of(tmp_path / "engine"), "cuda")
 
 
 @pytest.mark.slow
@@ -180,7 +178,7 @@ def test_a_file_that_is_not_what_the_lock_names_is_not_installed(tmp_path, packa
     assert "\n" not in ended.text and ended.text.endswith(".")
     assert modules(tmp_path, "typer") == "" and not marker.exists()
     assert not installed(tmp_path) & {"numpy", "typer"}, "half of a lock was installed"
-    assert not (tmp_path / "engine" / engine_client.COMPLETE).exists()
+    assert not (tmp_path / "engine" / process.COMPLETE).exists()
     bad.write_bytes(good)
     assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
 

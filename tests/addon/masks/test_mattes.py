@@ -8,8 +8,8 @@ from scenes import add_empty, small_shot
 
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import mattes
-from blender_addon.shot import layout as layouts
 from blender_addon.shot import subjects
+from blender_addon.shot.layout import read_layout, timing_of_each_frame
 
 WIDTH, HEIGHT = 72, 48
 
@@ -28,8 +28,8 @@ def moving(scene):
 
 
 def expected(scene):
-    timing = layouts.timing_of_each_frame(scene)
-    return layouts.read_layout(scene, WIDTH, HEIGHT, 1, timing=timing).labels
+    timing = timing_of_each_frame(scene)
+    return read_layout(scene, WIDTH, HEIGHT, 1, timing=timing).labels
 
 
 def pixels(path):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from scenes import add_camera, layout_of
 
-from blender_addon.shot import job as jobs
 from blender_addon.shot import subjects
-from blender_addon.takes import folders as takes
-from blender_addon.takes import strips as sequencer
+from blender_addon.shot.job import make_job, write_job
+from blender_addon.takes import folders, strips
 
 
 @pytest.fixture
@@ -27,8 +26,8 @@ def take(scene, tmp_path):
     settings.method = "peekaboo"
     labels = np.zeros((4, 24, 32), np.uint8)
     labels[:, 5:15, 5:15], labels[:, 5:15, 18:25] = 1, 2
-    job = jobs.make_job(scene, layout_of(scene, labels), seed=7)
-    folder = takes.new_folder(scene)
-    jobs.write_job(job, labels, folder / "job")
+    job = make_job(scene, layout_of(scene, labels), seed=7)
+    folder = folders.new_folder(scene)
+    write_job(job, labels, folder / "job")
     (folder / "clip.mp4").touch()
-    return sequencer.add_clip(scene, folder / "clip.mp4", job)
+    return strips.add_clip(scene, folder / "clip.mp4", job)

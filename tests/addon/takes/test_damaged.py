@@ -19,8 +19,7 @@ from blender_addon import compat
 from blender_addon.errors import PeekabooError
 from blender_addon.interface import icons, panels_takes
 from blender_addon.making import delivery
-from blender_addon.takes import folders as takes
-from blender_addon.takes import strips as sequencer
+from blender_addon.takes import folders, strips
 
 SEEDS = range(int(os.environ.get("PEEKABOO_FUZZ_CASES", "400")))
 """Of the edits; more of them by setting that variable."""
@@ -112,15 +111,15 @@ def edited(job, pick):
 
 
 def edit_job(take, folder, pick):
-    job = dict(sequencer.job_of(take))
+    job = dict(strips.job_of(take))
     text = edited(job, pick) if pick.random() < 0.8 else pick.choice(TEXTS)
     if pick.random() < 0.5:  # or they differ, and nothing further is read
         (folder / "job" / "job.json").write_bytes(text.encode("utf-8", "surrogatepass"))
-    take[sequencer.JOB_PROPERTY] = text
+    take[strips.JOB_PROPERTY] = text
 
 
 def edit_properties(take, folder, pick):
-    name = pick.choice((sequencer.JOB_PROPERTY, sequencer.FOLDER_PROPERTY))
+    name = pick.choice((strips.JOB_PROPERTY, strips.FOLDER_PROPERTY))
     take[name] = pick.choice((1, 0.5, [1, 2], {"a": 1}, "", "//", "x" * 5000, "/dev/zero", "//../../nowhere"))
     if pick.random() < 0.5:
         take.filepath = pick.choice(
@@ -238,9 +237,9 @@ def press(name):
 
 @pytest.mark.parametrize("edit", dict.fromkeys(EDITS), ids=lambda edit: edit.__name__)
 def test_an_edited_take_is_refused_in_a_sentence_or_used(scene, take, tmp_path, edit):
-    folder = sequencer.folder_of(take)
+    folder = strips.folder_of(take)
     elsewhere = tmp_path / "elsewhere"
-    kept = {name: take[name] for name in (sequencer.JOB_PROPERTY, sequencer.FOLDER_PROPERTY)}
+    kept = {name: take[name] for name in (strips.JOB_PROPERTY, strips.FOLDER_PROPERTY)}
     movie, spare = take.filepath, tmp_path / "spare"
     shutil.copytree(folder, spare)
     context = SimpleNamespace(
@@ -286,5 +285,5 @@ def test_an_edited_take_is_refused_in_a_sentence_or_used(scene, take, tmp_path, 
 
 
 def test_a_job_as_generate_writes_it_is_whole(scene, take):
-    job, labels = takes.read(take)
+    job, labels = folders.read(take)
     assert job["num_frames"] == len(labels)

@@ -9,39 +9,35 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from scenes import layout_of
 
 from blender_addon import compat, paths
 from blender_addon.errors import PeekabooError
-from blender_addon.interface import icons as pictures
-from blender_addon.shot import job as jobs
+from blender_addon.interface import icons
+from blender_addon.masks import painting
 from blender_addon.shot import restoring, seeds, subjects
-from blender_addon.takes import folders as takes
-from blender_addon.takes import mask_strips
-from blender_addon.takes import strips as sequencer
+from blender_addon.shot.job import make_job
+from blender_addon.takes import folders, mask_strips, strips
 
 
 def test_each_clip_has_a_folder_of_its_own_after_the_last(scene, tmp_path):
     scene.peekaboo.output_folder = str(tmp_path)
     scene.name = "Shot 1/a"
-    assert [takes.new_folder(scene).name for _ in range(2)] == ["Shot_1_a_001", "Shot_1_a_002"]
+    assert [folders.new_folder(scene).name for _ in range(2)] == ["Shot_1_a_001", "Shot_1_a_002"]
     (tmp_path / "Shot_1_a_001").rmdir()
     (tmp_path / "Shot_1_a_1200").touch()
-    assert takes.new_folder(scene).name == "Shot_1_a_1201"
+    assert folders.new_folder(scene).name == "Shot_1_a_1201"
 
 
 def test_clips_go_beside_the_file(scene, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
-    assert takes.new_folder(bpy.context.scene) == tmp_path / "peekaboo" / "Scene_001"
+    assert folders.new_folder(bpy.context.scene) == tmp_path / "peekaboo" / "Scene_001"
 
 
 def test_scenes_whose_names_are_cleaned_alike_have_folders_of_their_own(scene):
     scene.name = "Shot 1"
     others = [bpy.data.scenes.new(name) for name in ("Shot_1", "shot/1", "Shot_1_2", "Other")]
-    names = [takes.name_of(one) for one in (scene, *others)]
+    names = [folders.name_of(one) for one in (scene, *others)]
     assert len({name.casefold() for name in names}) == len(names) and names[-1] == "Other"
 
 
@@ -62,7 +58,7 @@ def test_paths_mean_what_blender_means(scene, tmp_path, stated, meant):
     assert paths.absolute(stated) == Path(meant.format(here=tmp_path, above=tmp_path.parent))
     if stated.startswith("//"):
         bpy.context.scene.peekaboo.output_folder = stated
-        assert takes.new_folder(bpy.context.scene).parent == paths.absolute(stated)
+        assert folders.new_folder(bpy.context.scene).parent == paths.absolute(stated)
 
 
 def test_a_script_may_set_a_folder_beside_the_file_on_each_version(scene):
@@ -72,14 +68,14 @@ def test_a_script_may_set_a_folder_beside_the_file_on_each_version(scene):
 
 def test_a_file_never_saved_has_no_place_beside_it(scene):
     with pytest.raises(PeekabooError, match="never saved: save it first, or choose an output folder"):
-        takes.new_folder(scene)
+        folders.new_folder(scene)
 
 
 def test_a_folder_that_cannot_be_written_is_named(scene, tmp_path):
     (tmp_path / "file").touch()
     scene.peekaboo.output_folder = str(tmp_path / "file")
     with pytest.raises(PeekabooError, match=r"file.* cannot be written .*: choose another one"):
-        takes.new_folder(scene)
+        folders.new_folder(scene)
 
 
 def test_several_takes_have_a_seed_each(scene):
@@ -96,19 +92,19 @@ def test_a_retake_has_the_next_seed_that_no_take_has(scene):
 
 
 def test_a_take_can_be_made_again_from_what_it_left(scene, take):
-    job, labels = takes.read(take)
-    assert job == sequencer.job_of(take) and labels.shape == (4, 24, 32)
+    job, labels = folders.read(take)
+    assert job == strips.job_of(take) and labels.shape == (4, 24, 32)
 
 
 def test_masks_that_are_gone_or_replaced_are_not_taken_for_the_takes_own(scene, take):
-    path = sequencer.folder_of(take) / "job" / "job.json"
+    path = strips.folder_of(take) / "job" / "job.json"
     stored = json.loads(path.read_text())
     path.write_text(json.dumps(stored | {"seed": 99}))
     with pytest.raises(PeekabooError, match="replaced by those of another take: press Restore Settings"):
-        takes.read(take)
+        folders.read(take)
     path.unlink()
     with pytest.raises(PeekabooError, match=r"not there any more: press Restore Settings"):
-        takes.read(take)
+        folders.read(take)
 
 
 def test_restoring_brings_back_settings_and_phrases_and_names_what_is_gone(scene, take):
@@ -121,7 +117,7 @@ def test_restoring_brings_back_settings_and_phrases_and_names_what_is_gone(scene
     late = bpy.data.objects.new("Late", None)
     scene.collection.objects.link(late)
     subjects.mark(scene, late, "a late one")
-    assert restoring.restore(scene, sequencer.job_of(take)) == ['no object "Cube" is left']
+    assert restoring.restore(scene, strips.job_of(take)) == ['no object "Cube" is left']
     assert (settings.prompt, settings.seed, settings.seed_mode) == ("a red ball and a blue cube", 7, "FIXED")
     assert (settings.masked_steps, settings.num_inference_steps, settings.guidance_scale) == (3, 0, 0.0)
     assert settings.method == "peekaboo"
@@ -130,10 +126,10 @@ def test_restoring_brings_back_settings_and_phrases_and_names_what_is_gone(scene
 
 
 def test_restored_settings_make_the_same_job(scene, take):
-    job = sequencer.job_of(take)
+    job = strips.job_of(take)
     restoring.restore(scene, job)
-    _, labels = takes.read(take)
-    assert jobs.make_job(scene, layout_of(scene, labels), seed=7) == job
+    _, labels = folders.read(take)
+    assert make_job(scene, layout_of(scene, labels), seed=7) == job
 
 
 def test_masks_lie_over_their_take_until_they_are_hidden(scene, take):
@@ -142,9 +138,9 @@ def test_masks_lie_over_their_take_until_they_are_hidden(scene, take):
     assert compat.strip_range(masks) == (21, 29) and masks.channel == take.channel + 1
     assert [element.filename for element in masks.elements] == [f"{i // 2 + 1:04}.png" for i in range(8)]
     assert mask_strips.shown_over(scene, take) == masks and masks.blend_type == "ALPHA_OVER"
-    assert sequencer.takes(scene) == [take]
+    assert strips.takes(scene) == [take]
     mask_strips.hide(scene, take)
-    assert mask_strips.shown_over(scene, take) is None and len(sequencer.takes(scene)) == 1
+    assert mask_strips.shown_over(scene, take) is None and len(strips.takes(scene)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own command is always there")
@@ -156,25 +152,16 @@ def test_a_folder_that_no_program_can_show_is_named(take, monkeypatch):
 
 def test_pictures_of_masks_are_what_blender_reads(scene, take):
     mask_strips.show(scene, take)
-    image = bpy.data.images.load(str(sequencer.folder_of(take) / "masks" / "0001.png"))
+    image = bpy.data.images.load(str(strips.folder_of(take) / "masks" / "0001.png"))
     pixels = np.array(image.pixels).reshape(*reversed(image.size), 4)[::-1] * 255
-    _, labels = takes.read(take)
-    colors = [tuple(round(255 * c) for c in scene.objects[name].peekaboo.color) for name in ("Ball", "Cube")]
-    painted = mask_strips.paint(labels[0], colors)
+    _, labels = folders.read(take)
+    colors = [tuple(scene.objects[name].peekaboo.color) for name in ("Ball", "Cube")]
+    painted = painting.outlined(labels[0], colors, mask_strips.SCALE)
     seen = painted[..., 3] > 0
     assert (np.abs(pixels - painted)[seen] < 1).all() and (pixels[~seen][:, 3] == 0).all()
-
-
-@given(arrays.arrays(np.uint8, st.tuples(st.integers(2, 12), st.integers(2, 12)), elements=st.integers(0, 2)))
-def test_every_pixel_of_a_mask_is_tinted_in_its_colour_and_only_those(labels):
-    colors = [(255, 0, 0), (0, 0, 255)]
-    painted = mask_strips.paint(labels, colors)[1 :: mask_strips.SCALE, 1 :: mask_strips.SCALE]
-    assert ((painted[..., 3] > 0) == (labels > 0)).all()
-    for k, color in enumerate(colors, 1):
-        assert (painted[labels == k][:, :3] == color).all()
 
 
 def test_a_picture_that_is_no_png_of_the_engines_is_refused():
     for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 40):
         with pytest.raises(ValueError):
-            pictures.read_png(data)
+            icons.read_png(data)

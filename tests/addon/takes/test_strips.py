@@ -10,7 +10,7 @@ from scenes import add_camera
 
 from blender_addon import compat
 from blender_addon.errors import PeekabooError
-from blender_addon.takes import strips as sequencer
+from blender_addon.takes import strips
 
 FRAMES = 12
 
@@ -37,55 +37,55 @@ def job(start=1, count=FRAMES):
 
 
 def test_a_clip_starts_and_ends_with_the_shot_and_remembers_its_job(scene, clip):
-    strip = sequencer.add_clip(scene, clip, job(start=5))
+    strip = strips.add_clip(scene, clip, job(start=5))
     assert compat.strip_range(strip) == (5, 5 + FRAMES)
-    assert json.loads(strip[sequencer.JOB_PROPERTY]) == job(start=5)
+    assert json.loads(strip[strips.JOB_PROPERTY]) == job(start=5)
     assert strip.channel == 1
 
 
 def test_a_clip_lies_above_what_is_there_and_disturbs_nothing(scene, clip):
-    first = sequencer.add_clip(scene, clip, job())
+    first = strips.add_clip(scene, clip, job())
     first.channel = 4
-    second = sequencer.add_clip(scene, clip, job(start=6))
-    later = sequencer.add_clip(scene, clip, job(start=100))
+    second = strips.add_clip(scene, clip, job(start=6))
+    later = strips.add_clip(scene, clip, job(start=100))
     assert (first.channel, second.channel, later.channel) == (4, 5, 1)
 
 
 def test_below_the_top_channel_the_lowest_free_one_is_taken(scene, clip):
-    sequencer.add_clip(scene, clip, job()).channel = sequencer.CHANNELS
-    assert sequencer.add_clip(scene, clip, job()).channel == 1
+    strips.add_clip(scene, clip, job()).channel = strips.CHANNELS
+    assert strips.add_clip(scene, clip, job()).channel == 1
 
 
 def test_a_clip_may_begin_where_another_one_was_moved_to(scene, clip):
-    first = sequencer.add_clip(scene, clip, job(start=5))
+    first = strips.add_clip(scene, clip, job(start=5))
     first.frame_start = 31
-    again = sequencer.add_clip(scene, clip, job(start=5), compat.content_start(first))
+    again = strips.add_clip(scene, clip, job(start=5), compat.content_start(first))
     assert compat.strip_range(again) == (31, 31 + FRAMES) and again.channel == 2
 
 
 def test_takes_are_the_strips_that_remember_a_job(scene, clip):
-    take = sequencer.add_clip(scene, clip, job())
+    take = strips.add_clip(scene, clip, job())
     other = compat.strips(scene.sequence_editor).new_movie("mine", str(clip), 2, 1)
-    assert sequencer.takes(scene) == [take]
+    assert strips.takes(scene) == [take]
     scene.sequence_editor.active_strip = other
-    assert sequencer.active_take(scene) is None
+    assert strips.active_take(scene) is None
     scene.sequence_editor.active_strip = take
-    assert sequencer.active_take(scene) == take
-    assert sequencer.folder_of(take) == clip.parent
-    take[sequencer.JOB_PROPERTY] = "[]"
+    assert strips.active_take(scene) == take
+    assert strips.folder_of(take) == clip.parent
+    take[strips.JOB_PROPERTY] = "[]"
     with pytest.raises(PeekabooError, match="is damaged"):
-        sequencer.job_of(take)
+        strips.job_of(take)
 
 
 def test_a_missing_clip_is_refused(scene, tmp_path):
     with pytest.raises(PeekabooError, match="no clip"):
-        sequencer.add_clip(scene, tmp_path / "none.mp4", job())
+        strips.add_clip(scene, tmp_path / "none.mp4", job())
     assert not scene.sequence_editor or not len(compat.strips(scene.sequence_editor))
 
 
 def test_a_saved_file_finds_its_clip_beside_it(scene, clip):
     bpy.ops.wm.save_as_mainfile(filepath=str(clip.with_name("shot.blend")))
-    assert sequencer.add_clip(scene, clip, job()).filepath == "//clip.mp4"
+    assert strips.add_clip(scene, clip, job()).filepath == "//clip.mp4"
 
 
 def color_strip(editor, channel, name="Color"):
@@ -113,7 +113,7 @@ def test_a_clip_goes_onto_no_channel_that_is_muted_or_locked(scene, clip, tmp_pa
     editor = scene.sequence_editor_create()
     color_strip(editor, 1)
     setattr(editor.channels[2], state, True)
-    assert sequencer.add_clip(scene, clip, job()).channel == 3
+    assert strips.add_clip(scene, clip, job()).channel == 3
     assert not shown_green(scene, tmp_path)
 
 
@@ -122,7 +122,7 @@ def test_channels_that_are_all_muted_are_refused(scene, clip):
     for channel in editor.channels:
         channel.mute = True
     with pytest.raises(PeekabooError, match="muted or locked"):
-        sequencer.add_clip(scene, clip, job())
+        strips.add_clip(scene, clip, job())
 
 
 def test_a_clip_goes_into_the_meta_strip_that_is_open(scene, clip, tmp_path):
@@ -130,9 +130,9 @@ def test_a_clip_goes_into_the_meta_strip_that_is_open(scene, clip, tmp_path):
     meta = compat.strips(editor).new_meta("Meta", channel=1, frame_start=1)
     color_strip(meta, 1)
     editor.display_stack(meta)
-    strip = sequencer.add_clip(scene, clip, job())
+    strip = strips.add_clip(scene, clip, job())
     assert strip in list(compat.strips(meta)) and strip.channel == 2
-    assert sequencer.takes(scene) == [strip] and sequencer.active_take(scene) == strip
+    assert strips.takes(scene) == [strip] and strips.active_take(scene) == strip
     editor.display_stack(None)
-    assert sequencer.takes(scene) == [strip]
+    assert strips.takes(scene) == [strip]
     assert not shown_green(scene, tmp_path)
