@@ -52,7 +52,7 @@ def cases(share: float):
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory, model_folder):
+def world(request, tmp_path_factory, model_folder):
     """The world after one good job, whose memory is what others are measured by."""
     root = tmp_path_factory.mktemp("world")
     threads = torch.get_num_threads()
@@ -66,23 +66,20 @@ def world(tmp_path_factory, model_folder):
     answer = made.play(patience=600)  # it imports, too
     assert answer.code == "result", answer.message
     made.baseline_mb = hostile.resident_mb("VmRSS")
-    made.most_mb = 0.0
+    made.most_mb, made.slowest = 0.0, 0.0
+    made.codes.clear()
     made.counts = {}
     begun = time.monotonic()
     yield made
     tempfile.tempdir = before
     torch.set_num_threads(threads)
-    if RECORD:
+    if RECORD and not request.session.testsfailed:
         record = {
-            "command": f"python scripts/measure/fuzz.py --cases {CASES}",
-            "cases": made.counts,
-            "answers": dict(made.codes.most_common()),
-            "failures": 0,  # the first one ends the run, and nothing is recorded
+            "cases": sum(made.counts.values()),
+            "answers": dict(made.codes),
             "slowest_answer_cpu_seconds": round(made.slowest, 2),
-            "memory_mb": {
-                "of the process after one good job": round(made.baseline_mb),
-                "most that one case added to what was there": round(made.most_mb),
-            },
+            "memory_mb": round(made.baseline_mb),
+            "added_mb": round(made.most_mb),
             "minutes": round((time.monotonic() - begun) / 60, 1),
         }
         Path(RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -202,7 +199,7 @@ WEIGHTS = [
 ]
 
 
-@cases(0.02)
+@cases(0.015)
 @given(st.data())
 def test_models(world, data):
     world.fresh()
@@ -254,7 +251,7 @@ def channel():
         os.close(descriptor)
 
 
-@cases(0.10)
+@cases(0.105)
 @given(st.lists(LINES, min_size=1, max_size=5))
 def test_lines(world, channel, lines):
     """Whatever came before, a good request is heard."""
