@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 from shapes_training.drawing import draw  # noqa: E402
-from shapes_training.scenes import NUM_FRAMES, sample_scenes  # noqa: E402
+from shapes_training.scenes import NUM_FRAMES, Scenes, sample_scenes  # noqa: E402
 
 from peekaboo_engine.benchmark.segmenter import WEIGHTS, SegmentationNetwork  # noqa: E402
 from peekaboo_engine.benchmark.shapes_world import COLOURS, SHAPES  # noqa: E402
@@ -55,15 +55,21 @@ def draw_frames(count: int, generator: torch.Generator, cpu_generator: torch.Gen
     """Draw one frame of each of `count` new scenes, on the device of `generator`."""
     at = torch.randint(NUM_FRAMES, (1,), generator=cpu_generator)
     scenes = sample_scenes(cpu_generator, count).at_frames(at).to(generator.device)
-    clips, visible = draw(scenes, generator)
-    visible = visible[:, :, 0]  # (N, subjects, H, W)
-    shape = torch.zeros(count, 1 + len(SHAPES), *visible.shape[-2:], device=visible.device)
-    classes = (scenes.shape + 1)[:, :, None, None].expand_as(visible)
+    return label_frames(scenes, *draw(scenes, generator))
+
+
+def label_frames(scenes: Scenes, clips: torch.Tensor, visible: torch.Tensor) -> Frames:
+    """All frames of clips as `draw` returns them, in order, with what they show."""
+    frames = clips.shape[1]
+    visible = visible.transpose(1, 2).flatten(0, 1)  # (N, subjects, H, W)
+    shapes, colours = (of.repeat_interleave(frames, 0) for of in (scenes.shape, scenes.colour))
+    shape = torch.zeros(len(visible), 1 + len(SHAPES), *visible.shape[-2:], device=visible.device)
+    classes = (shapes + 1)[:, :, None, None].expand_as(visible)
     shape.scatter_add_(1, classes, visible)
     shape[:, 0] = 1 - shape.sum(1)
     most, nearest = visible.max(1)
-    colour = scenes.colour.gather(1, nearest.flatten(1)).view_as(nearest)
-    return Frames((clips[:, 0] + 1) / 2, shape.clamp(0, 1), torch.where(most > 0.5, colour, -1))
+    colour = colours.gather(1, nearest.flatten(1)).view_as(nearest)
+    return Frames((clips.flatten(0, 1) + 1) / 2, shape.clamp(0, 1), torch.where(most > 0.5, colour, -1))
 
 
 def spoil(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

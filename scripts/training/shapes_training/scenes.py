@@ -35,7 +35,7 @@ _SPIN = 0.25  # radians that half of the subjects turn on by until the last fram
 
 @dataclass
 class Scenes:
-    """A batch of B scenes; S is MAX_SUBJECTS and F NUM_FRAMES."""
+    """A batch of B scenes; S is MAX_SUBJECTS and F the number of frames."""
 
     present: torch.Tensor  # bool (B, S)
     shape: torch.Tensor  # int64 (B, S), index into SHAPES
@@ -80,8 +80,8 @@ def to_device(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 class _Sampler:
     """Random choices for a batch of scenes; each is a tensor (batch, subjects, ...)."""
 
-    def __init__(self, generator: torch.Generator, batch: int):
-        self._generator, self.batch = generator, batch
+    def __init__(self, generator: torch.Generator, batch: int, frames: int):
+        self._generator, self.batch, self.frames = generator, batch, frames
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """Numbers for each scene, or for whatever else `shape` says."""
@@ -105,7 +105,7 @@ def _sizes(sampler: _Sampler, count: torch.Tensor) -> torch.Tensor:
     narrow, wide = (math.log(bound) for bound in _ASPECT_RANGE)
     aspect = torch.exp(sampler.uniform(MAX_SUBJECTS, low=narrow, high=wide))
     growth = torch.exp(sampler.some(0.5, MAX_SUBJECTS) * sampler.uniform(MAX_SUBJECTS, low=-0.8, high=0.8))
-    time = torch.linspace(-0.5, 0.5, NUM_FRAMES)
+    time = torch.linspace(-0.5, 0.5, sampler.frames)
     side = (area * WIDTH * HEIGHT).sqrt()[..., None] * growth[..., None] ** time
     width = (side * aspect[..., None].sqrt()).clamp(_MIN_SIDE, 0.8 * WIDTH)
     height = (side / aspect[..., None].sqrt()).clamp(_MIN_SIDE, 0.92 * HEIGHT)
@@ -114,7 +114,7 @@ def _sizes(sampler: _Sampler, count: torch.Tensor) -> torch.Tensor:
 
 def _progress(sampler: _Sampler) -> torch.Tensor:
     """How far along its path a subject is, (B, S, F) in 0..1: still, steady, speeding up, slowing down."""
-    time = torch.linspace(0, 1, NUM_FRAMES)
+    time = torch.linspace(0, 1, sampler.frames)
     profiles = torch.stack([torch.zeros_like(time), time, time**2, 1 - (1 - time) ** 2])
     return profiles[sampler.pick((0.28, 0.48, 0.12, 0.12), MAX_SUBJECTS)]
 
@@ -136,11 +136,11 @@ def _centres(
     start[..., 0] = torch.where(crossing, start_x, start[..., 0])
     end[..., 0] = torch.where(crossing, end_x, end[..., 0])
     progress = _progress(sampler)
-    moving = torch.linspace(0, 1, NUM_FRAMES).expand_as(progress)
+    moving = torch.linspace(0, 1, sampler.frames).expand_as(progress)
     progress = torch.where(crossing[..., None], moving, progress)[..., None]
     centres = start[:, :, None] + (end - start)[:, :, None] * progress
 
-    time = torch.linspace(0, 1, NUM_FRAMES)
+    time = torch.linspace(0, 1, sampler.frames)
     bend = sampler.some(0.25, MAX_SUBJECTS, 1, 1) * sampler.uniform(MAX_SUBJECTS, 1, 2, low=-55, high=55)
     centres += bend * torch.sin(torch.pi * time)[:, None]
     edge = 0.5 * sizes * inside[:, :, None]
@@ -162,9 +162,9 @@ def _sun(sampler: _Sampler) -> torch.Tensor:
     return torch.stack([azimuth.cos() * flat, height.sin(), azimuth.sin() * flat - 0.25], -1)
 
 
-def sample_scenes(generator: torch.Generator, batch: int) -> Scenes:
-    """Sample `batch` scenes and word their captions."""
-    sampler = _Sampler(generator, batch)
+def sample_scenes(generator: torch.Generator, batch: int, frames: int = NUM_FRAMES) -> Scenes:
+    """Sample `batch` scenes of so many frames and word their captions."""
+    sampler = _Sampler(generator, batch, frames)
     count = sampler.pick(_SUBJECT_COUNT)
     shape = sampler.pick((1.0,) * len(SHAPES), MAX_SUBJECTS)
     colour = sampler.uniform(len(COLOURS)).argsort(1)[:, :MAX_SUBJECTS]  # no two alike
@@ -172,7 +172,7 @@ def sample_scenes(generator: torch.Generator, batch: int) -> Scenes:
     centres, rise = _centres(sampler, sizes, count)
     turn = sampler.uniform(MAX_SUBJECTS, 1, low=_TURN_RANGE[0], high=_TURN_RANGE[1])
     spin = sampler.some(0.5, MAX_SUBJECTS, 1) * sampler.uniform(MAX_SUBJECTS, 1, low=-_SPIN, high=_SPIN)
-    time = torch.linspace(-1, 1, NUM_FRAMES)
+    time = torch.linspace(-1, 1, sampler.frames)
     reach = sampler.some(_TRAVELLING, 1, 1) * sampler.uniform(1, 2, low=-1, high=1) * torch.tensor([0.3, 0.2])
     sun = _sun(sampler)
     ground = sampler.pick((1.0,) * len(GROUNDS))

@@ -128,6 +128,16 @@ def meet_cone(r: Rays) -> Hits:
     )
 
 
+def _trace(r: Rays, t: torch.Tensor, end: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Follow rays from t on to a torus around y with a round tube, or to their end."""
+    for _ in range(_TRACE_STEPS):
+        x, y, z = r.ox + t * r.dx, r.oy + t * r.dy, r.oz + t * r.dz
+        around = (x * x + z * z).sqrt() - (1 - TUBE)
+        distance = (around * around + y * y).sqrt() - TUBE
+        t = torch.minimum(t + distance / length, end)  # a ray that misses would run off to infinity
+    return t
+
+
 def meet_ring(r: Rays) -> Hits:
     """A torus around the y axis, by sphere tracing; its y is stretched so that the tube reaches -1 and 1.
 
@@ -140,13 +150,11 @@ def meet_ring(r: Rays) -> Hits:
         r.ox * r.dx + oy * dy + r.oz * r.dz,
         r.ox * r.ox + oy * oy + r.oz * r.oz - 1.02,
     )
-    t = start.clamp(min=0)
+    t = start.clamp(min=0).expand(near.shape).clone()
     middle = 1 - TUBE
-    for _ in range(_TRACE_STEPS):
-        x, y, z = r.ox + t * r.dx, oy + t * dy, r.oz + t * r.dz
-        around = (x * x + z * z).sqrt() - middle
-        distance = (around * around + y * y).sqrt() - TUBE
-        t = torch.minimum(t + distance / length, end)  # a ray that misses would run off to infinity
+    # Most rays pass the ring at a distance, and tracing is most of the work of drawing.
+    own = Rays(*(part.expand(near.shape)[near] for part in (r.ox, oy, r.oz, r.dx, dy, r.dz)))
+    t[near] = _trace(own, *(part.expand(near.shape)[near] for part in (t, end, length)))
     x, y, z = r.ox + t * r.dx, oy + t * dy, r.oz + t * r.dz
     radius = (x * x + z * z).sqrt().clamp(min=1e-6)
     around = radius - middle
