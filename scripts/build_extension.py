@@ -18,6 +18,8 @@ from house.environments import LOCKED, ROOT, CommandError, run_main
 
 MANIFEST = "blender_manifest.toml"
 SKIPPED_FOLDERS = {"__pycache__"}
+BESIDE = ("peekaboo_engine/assets/solids", "peekaboo_engine/assets/solids_twin")
+"""Models that stay in the repository: a package has the default model's weights only, for its size."""
 OLDEST_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 """One date for all files, so that a package depends on its contents only."""
 
@@ -47,7 +49,8 @@ def package_files() -> dict[str, Path]:
     files |= {
         str(path.relative_to(ROOT / "blender_addon").as_posix()): path for path in _files("blender_addon")
     }
-    files |= {str(path.relative_to(ROOT).as_posix()): path for path in _files("peekaboo_engine")}
+    engine = {str(path.relative_to(ROOT).as_posix()): path for path in _files("peekaboo_engine")}
+    files |= {name: path for name, path in engine.items() if not name.startswith(BESIDE)}
     return dict(sorted(files.items()))
 
 

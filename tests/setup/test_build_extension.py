@@ -44,11 +44,13 @@ def test_package_holds_manifest_addon_engine_and_its_requirements(package):
     } <= names
 
 
-def test_package_holds_the_embedded_models_weights_where_the_checkout_has_them(package):
+def test_package_holds_the_default_models_weights_where_the_checkout_has_them(package):
     assets = ROOT / "peekaboo_engine" / "assets"
     here = {path.relative_to(ROOT).as_posix() for path in assets.rglob("*.safetensors")}
-    packed = {name for name in zipfile.ZipFile(package).namelist() if name.endswith(".safetensors")}
-    assert packed == here
+    names = zipfile.ZipFile(package).namelist()
+    packed = {name for name in names if name.endswith(".safetensors")}
+    assert packed == {name for name in here if "/assets/shapes" in name}
+    assert not any("/assets/solids" in name for name in names)
 
 
 def test_package_holds_no_caches_and_no_hidden_files(package):

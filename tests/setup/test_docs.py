@@ -15,7 +15,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
 OURS = re.compile(r"(?:scripts|docs|tests|requirements|blender_addon|peekaboo_engine)/[\w./-]*\w/?")
 MOST_LINES = 700  # of a JSON: a table of single clips has thousands
-MOST_BYTES = 64_000_000  # of all weights that ship
+MOST_BYTES = 108_000_000  # of all weights here; the package has those of the default model only
 
 FIGURES = sorted(path for path in (ROOT / "docs").rglob("*") if path.suffix in {".json", ".png", ".svg"})
 
