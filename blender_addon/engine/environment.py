@@ -10,6 +10,7 @@ interrupted set-up goes on where it was: pip keeps what it has downloaded.
 from __future__ import annotations
 
 import collections
+import hashlib
 import json
 import logging
 import os
@@ -70,12 +71,24 @@ def locks() -> Path:
     return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "requirements" / "locked"
 
 
-def check(python: Path, choice: str = torch_builds.AUTO) -> str:
-    """Say in a line what an engine would run on.
+def _digest(locks: Path) -> str:
+    """What the environment's mark says: which packages it was completed with."""
+    return hashlib.sha256((locks / "engine.txt").read_bytes()).hexdigest()
+
+
+def _is_of_another_version(python: Path, locks: Path) -> bool:
+    """Whether the set-up made this interpreter's environment of other packages than it would now."""
+    mark = python.parents[1] / COMPLETE
+    return mark.is_file() and mark.read_text(encoding="utf-8") != _digest(locks)
+
+
+def check(python: Path, choice: str = torch_builds.AUTO, locked: Path | None = None) -> str:
+    """Say in a line what an engine would run on, and whether the set-up would renew its packages.
 
     Args:
         python: the interpreter that it would run in.
         choice: what it is to compute on; a key of :data:`torch_builds.TITLES`.
+        locked: the locks of the set-up, by default :func:`locks`.
 
     Raises:
         PeekabooError: what is missing, in one sentence.
@@ -108,7 +121,10 @@ def check(python: Path, choice: str = torch_builds.AUTO) -> str:
             f"torch {report['torch']} finds nothing to compute on with {torch_builds.TITLES[choice]}: choose "
             "another device, or press Set Up Engine to get the build for it."
         )
-    return f"Ready: torch {report['torch']} on {devices[device]}."
+    ready = f"Ready: torch {report['torch']} on {devices[device]}."
+    if _is_of_another_version(python, locked or locks()):
+        ready += " Its packages are those of another version of Peekaboo: press Set Up Engine to renew them."
+    return ready
 
 
 @dataclass(frozen=True)
@@ -304,7 +320,7 @@ def install(task: Task, folder: Path, locks: Path, choice: str = torch_builds.AU
         pip("--index-url", build.indexes[0], build.pin)
     task.step("Checking")
     ready = check(python, choice)
-    complete.touch()
+    complete.write_text(_digest(locks), encoding="utf-8")
     return ready
 
 

@@ -58,6 +58,8 @@ WORK = f"""
 import bpy, sys, time, pathlib
 def addon(name):
     return sys.modules["{MODULE}." + name]
+process = addon("engine.process")
+process.START_SECONDS = process.HELLO_SECONDS = 600  # a busy machine is no failure
 scene = bpy.context.scene
 scene.frame_end = 8
 bpy.context.view_layer.update()
@@ -68,18 +70,17 @@ scene.peekaboo.model = MODEL
 scene.peekaboo.num_inference_steps = 2
 bpy.context.preferences.addons["{MODULE}"].preferences.idle_minutes = 33
 bpy.ops.wm.save_as_mainfile(filepath=FILE)
-generation = addon("making.generation")
-generation.start(scene)
-deadline = time.monotonic() + 300
-while generation.unfinished():  # without a window there are no timers
-    generation._tick()
-    assert time.monotonic() < deadline, generation.outcomes()
-    time.sleep(0.05)
-assert generation.engine_is_up(), generation.outcomes()
+assert bpy.ops.peekaboo.generate() == {{"FINISHED"}}
 bpy.ops.wm.save_mainfile()
 """
 UPDATE = """
-engine = generation._queue.keeper.engine.process
+generation, settings = addon("making.generation"), addon("making.engine_choice").engine_settings()
+keeper = generation._queue.keeper
+engine = keeper.obtain(settings, pathlib.Path(bpy.app.tempdir)).process
+while not keeper.device:
+    keeper.poll()
+    assert engine.poll() is None
+    time.sleep(0.05)
 bpy.ops.extensions.repo_sync_all()
 bpy.ops.extensions.package_upgrade_all()
 engine.wait(30)

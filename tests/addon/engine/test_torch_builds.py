@@ -110,6 +110,25 @@ def test_the_build_can_be_changed_and_the_check_says_when_it_does_not_suit(tmp_p
 
 
 @pytest.mark.slow
+def test_after_an_update_the_check_says_that_the_packages_are_older_until_they_are_renewed(
+    tmp_path, packages, server
+):
+    server.stuck_at = ""
+    python = process.python_of(tmp_path / "engine")
+    assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
+    assert environment.check(python, locked=packages) == "Ready: torch 2.13.0+cpu on the CPU."
+    newer = wheels.write(tmp_path / "wheels", "typer", "2.0")
+    lock = packages / "engine.txt"
+    lines = lock.read_text().splitlines(keepends=True)
+    lock.write_text("".join(line for line in lines if not line.startswith("typer")) + wheels.entry(newer))
+    told = environment.check(python, locked=packages)
+    assert told.startswith("Ready: torch 2.13.0+cpu on the CPU. Its packages are those of another version")
+    server.sent.clear()
+    assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
+    assert server.sent == ["typer-2.0-py3-none-any.whl"]
+    assert environment.check(python, locked=packages) == "Ready: torch 2.13.0+cpu on the CPU."
+
+
 def test_where_there_is_no_build_for_cpus_that_for_cuda_is_not_taken_instead(
     tmp_path, packages, server, monkeypatch
 ):
