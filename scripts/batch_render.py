@@ -24,11 +24,12 @@ def main(arguments: list[str]) -> None:
     parser = options.Parser(prog="batch_render.py", description="Make a .blend's clips without a window.")
     if inside_blender.runs_as_module():
         parser.add_argument("blend", type=Path, help="the file with the shot")
+        parser.add_argument("--online-mode", action="store_true", help="let the engine download a model")
     cli.add_generate(parser)
     asked = parser.parse_args(arguments)
     if inside_blender.runs_as_module():
         inside_blender.open_blend(asked.blend)
-    cli.generate(asked)
+    cli.generate(asked, online=getattr(asked, "online_mode", False))
 
 
 if __name__ == "__main__":

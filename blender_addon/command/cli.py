@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 
 from .. import paths
+from ..borders import places
 from ..engine import catalogue, environment, process, torch_builds
 from ..engine.orders import Order
 from ..errors import PeekabooError
@@ -30,12 +31,12 @@ IDLE_SECONDS = 3600.0
 """How long an engine may be without an order: as long as a scene takes to be read between two clips."""
 
 
-def generate(asked: argparse.Namespace, online: bool = True) -> None:
+def generate(asked: argparse.Namespace, online: bool = False) -> None:
     """Make a clip of each scene with each seed.
 
     Args:
         asked: as :func:`add_generate` describes it; what is left out stays as the scene has it.
-        online: whether the engine may download a model.
+        online: whether the engine may download a model though Blender does not say so.
 
     Raises:
         PeekabooError: not all clips are there.
@@ -45,7 +46,9 @@ def generate(asked: argparse.Namespace, online: bool = True) -> None:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
     console = Console(asked.json)
     device = torch_builds.torch_device(_device(asked))
-    settings = process.EngineSettings(_engine_python(asked), online, IDLE_SECONDS, device)
+    settings = process.EngineSettings(
+        _engine_python(asked), online or engine_choice.may_go_online(), IDLE_SECONDS, device
+    )
     try:
         with options.overridden(scenes, asked):
             orders = (order for order, _ in _orders(scenes, asked, console))
@@ -113,6 +116,10 @@ def masks(asked: argparse.Namespace) -> None:
     with options.overridden(scenes, asked):
         for order, layout in _orders(scenes, asked, console):
             scene, job, pictures = delivery.scene_of(order), order.folder / "job", order.folder / "masks"
+            if places.is_link(pictures):
+                raise PeekabooError(
+                    f'"{pictures}" is a link to another folder: remove it, or choose another.'
+                )
             colors = colors_of(scene, [subject.name for subject in layout.subjects])
             painted = (painting.flat(labels, colors) for labels in layout.labels)
             drawn = painting.write(painted, pictures) if asked.pictures else []
@@ -184,8 +191,6 @@ def set_up(asked: argparse.Namespace) -> None:
     Raises:
         PeekabooError: there is no usable environment.
     """
-    if not bpy.app.online_access:
-        raise PeekabooError("Blender may not go online: put --online-mode before --command.")
     console = Console(asked.json)
     task = environment.Task(installation(_device(asked)))
     ready = wait(task, console.say)
@@ -204,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     making = commands.add_parser("generate", help="make clips, and put them into the sequencer")
     add_generate(making)
-    making.set_defaults(call=lambda asked: generate(asked, bpy.app.online_access))
+    making.set_defaults(call=generate)
     masking = commands.add_parser("masks", help="write what the engine is given, without an engine")
     options.add_shot(masking)
     masking.add_argument("--pictures", action="store_true", help="also a PNG of each frame's masks")

@@ -37,5 +37,5 @@ def environment(online: bool) -> dict[str, str]:
         online: whether a model may be downloaded.
     """
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("PYTHON")}
-    offline = {} if online else {"HF_HUB_OFFLINE": "1"}
+    offline = {} if online else {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return {"OMP_WAIT_POLICY": "PASSIVE"} | kept | offline

@@ -68,8 +68,13 @@ def engine_settings() -> process.EngineSettings:
     stated = _get()
     minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
     return process.EngineSettings(
-        engine_python(), bpy.app.online_access, 60.0 * minutes, torch_builds.torch_device(device())
+        engine_python(), may_go_online(), 60.0 * minutes, torch_builds.torch_device(device())
     )
+
+
+def may_go_online() -> bool:
+    """Whether anything of ours may reach the network: Blender's own setting or its command line decides."""
+    return bpy.app.online_access
 
 
 def device() -> str:

@@ -48,6 +48,11 @@ def set_up() -> None:
 
 def installation(device: str) -> Callable[[environment.Task], str]:
     """The work of making the engine's own environment, for a device; raises as :func:`set_up`."""
+    if not engine_choice.may_go_online():
+        raise PeekabooError(
+            "Blender may not go online: turn on Allow Online Access in the System preferences, or put "
+            "--online-mode before --command."
+        )
     folder, locks = engine_choice.own_environment(), environment.locks()
     return lambda task: environment.install(task, folder, locks, device)
 

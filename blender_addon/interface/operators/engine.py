@@ -44,7 +44,7 @@ class PEEKABOO_OT_set_up_engine(_SeesToEnvironment, bpy.types.Operator):
         """Also, Blender may go online, and the environment is wanted."""
         if not super().poll(context):
             return False
-        if not bpy.app.online_access:
+        if not engine_choice.may_go_online():
             cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
             return False
         if engine_choice.names_python():

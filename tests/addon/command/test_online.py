@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing reaches the network unless Blender says that it may: a hub of the test's counts who comes."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+from scenes import small_shot
+
+from blender_addon.command import program
+from blender_addon.errors import PeekabooError
+from blender_addon.making import engine_choice, set_up
+
+BATCH = Path(program.__file__).resolve().parents[2] / "scripts" / "batch_render.py"
+
+
+@pytest.fixture
+def hub():
+    """The address of a server that hangs up on everybody, and who came."""
+    server, came = socket.create_server(("127.0.0.1", 0)), []
+
+    def count():
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            came.append(connection.recv(200))
+            connection.close()
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}", came
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+
+
+@pytest.mark.slow
+def test_a_script_downloads_a_model_only_when_it_is_told_to(scene, tmp_path, hub):
+    small_shot(scene, frames=4)
+    program.save_blend(tmp_path / "shot.blend")
+    address, came = hub
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy"), address)
+    variables = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"} | proxies
+    variables |= {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": ""}
+
+    command = [
+        sys.executable,
+        BATCH,
+        tmp_path / "shot.blend",
+        "--out",
+        tmp_path / "out",
+        "--model",
+        "zeroscope",
+    ]
+
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr, done.stderr
+    assert came == []
+    asking = subprocess.Popen([*command, "--online-mode"], env=variables, stdout=subprocess.DEVNULL)
+    while not came:  # who is hung up on tries again for long
+        assert asking.poll() is None
+        time.sleep(0.1)
+    asking.kill()
+    asking.wait()
+
+
+def test_one_function_decides(scene, monkeypatch):
+    assert engine_choice.may_go_online() == bpy.app.online_access
+    monkeypatch.setattr(engine_choice, "may_go_online", lambda: False)
+    assert not engine_choice.engine_settings().online
+    with pytest.raises(PeekabooError, match="may not go online"):
+        set_up.installation("cpu")
+    with pytest.raises(PeekabooError, match="may not go online"):
+        set_up.set_up()
+    assert not bpy.ops.peekaboo.set_up_engine.poll()
+
+
+def test_nothing_else_asks_blender():
+    package = Path(program.__file__).resolve().parents[1]
+    asking = [path.name for path in package.rglob("*.py") if "online_access" in path.read_text("utf-8")]
+    assert asking == ["engine_choice.py"]
