@@ -239,6 +239,7 @@ def summed_up(kills: list[dict]) -> dict[str, dict]:
                 "left_behind": sum(row["outlived"] >= LONGEST for row in rows),
                 "outlived_5_s": sum(row["outlived"] > 5 for row in rows),
                 "longest_outlived_seconds": max(row["outlived"] for row in rows),
+                "longest": sorted(rows, key=lambda row: -row["outlived"])[:5],
                 "tracebacks": sum(bool(row.get("traceback")) for row in rows),
                 "said": dict(sorted(Counter(row["said"] for row in rows if "said" in row).items())),
             }
