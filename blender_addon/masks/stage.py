@@ -52,8 +52,10 @@ class PEEKABOO_RE_stage(bpy.types.RenderEngine):
     """What that has raised."""
 
     def render(self, depsgraph):
-        """Do the work; of a render that the user has asked for there is none."""
-        if self.work is not None:
+        """Do the work; a render that the user has asked for has none, and is told so."""
+        if self.work is None:
+            self.report({"ERROR"}, "Peekaboo Masks makes no pictures: choose another render engine.")
+        else:
             type(self).work(Stage(self, depsgraph))
 
 

@@ -515,3 +515,15 @@ def test_empties_can_be_parts_and_go_with_the_subject(stage):
     subjects.unmark(body)
     subject(body)
     assert np.count_nonzero(mask(stage)) == alone
+
+
+def test_a_render_with_the_engine_of_masks_says_that_it_makes_no_picture(stage):
+    stage.render.engine = "PEEKABOO_STAGE"
+    with pytest.raises(RuntimeError, match="choose another render engine"):
+        bpy.ops.render.render()
+    assert layout_of_a_ball(stage).any()
+
+
+def layout_of_a_ball(scene):
+    subject(primitive("uv_sphere", "Ball", radius=1))
+    return mask(scene)
