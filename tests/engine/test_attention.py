@@ -59,6 +59,7 @@ def test_agrees_with_the_dense_definition(kind, rows, repeats, queries, subjects
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gathering_agrees_with_the_dense_definition(kind, monkeypatch):
     monkeypatch.setattr(attention, "GATHER_FROM", {"cpu": 1})

@@ -187,6 +187,7 @@ class TestResume:
         run(replace(request, seed=1))
         assert self.clips(request) != before
 
+    @pytest.mark.slow
     def test_a_clip_that_fails_is_named_and_tried_again(self, request_, layouts):
         records = json.loads(layouts.read_text())
         records[1]["subject"] = "penguin"  # not in its caption
