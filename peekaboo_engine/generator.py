@@ -121,36 +121,63 @@ def steering_of(job: Job, entry: ModelEntry) -> Steering:
     return replace(preset(settings.method, entry.family), **said)
 
 
-def generate(
-    job: Job,
-    labels: np.ndarray,
-    model: LoadedModel,
-    events: Events,
-    stop_if_cancelled: Callable[[], None],
-    clock: Clock,
-    preview: Path | None = None,
-) -> np.ndarray:
-    """Run the model under the job's masks.
+def stop_if(cancelled: Callable[[], bool]) -> None:
+    """End what is being done if it was cancelled.
+
+    Raises:
+        EngineError: ``cancelled``.
+    """
+    if cancelled():
+        raise EngineError("cancelled", "The generation was cancelled; nothing was written.")
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """What is known of one generation from its order to its clip.
 
     Args:
         job: what to make; None in it becomes the model's default.
         labels: uint8 (num_frames, height, width).
-        model: a loaded pipeline.
+        entry: the model that it asks for.
         events: told of phases and steps.
-        stop_if_cancelled: called before every block and after every step; raises to end the generation.
+        cancelled: asked whether to end.
         clock: takes the seconds of each phase.
         preview: where to show what is being denoised, now and then; nowhere when left out.
+    """
+
+    job: Job
+    labels: np.ndarray
+    entry: ModelEntry
+    events: Events
+    cancelled: Callable[[], bool] = lambda: False
+    clock: Clock = field(default_factory=Clock)
+    preview: Path | None = None
+
+    def stop_if_cancelled(self) -> None:
+        """End the generation if it was cancelled.
+
+        Raises:
+            EngineError: ``cancelled``.
+        """
+        stop_if(self.cancelled)
+
+
+def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
+    """Run a loaded model under the job's masks.
+
+    A cancel is heeded before every block and after every step.
 
     Returns:
         uint8 (num_frames, height, width, 3), sRGB.
 
     Raises:
-        EngineError: what :func:`.sample`, :func:`.control.peekaboo` and ``stop_if_cancelled`` raise.
+        EngineError: ``cancelled``, and what :func:`.sample` and :func:`.control.peekaboo` raise.
     """
+    job, events = generation.job, generation.events
     entry, pipe = model.entry, model.pipe
     settings = settings_of(job, entry)
     steps = settings.num_inference_steps
-    previews = Previews(model, preview, events)
+    previews = Previews(model, generation.preview, events)
     started = time.perf_counter()
     last_step = started
 
@@ -158,7 +185,7 @@ def generate(
         nonlocal last_step
         last_step = time.perf_counter()
         events.progress(step + 1, steps)
-        stop_if_cancelled()
+        generation.stop_if_cancelled()
         if step + 1 == steps:
             events.phase("decode")
         else:
@@ -168,14 +195,18 @@ def generate(
     shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt)
     how = Sampling(steps, settings.guidance_scale)
     events.phase("denoise")
-    with (
-        peekaboo(pipe, labels, job.phrases, steering=steering, strengths=job.strengths, notice=events.notice),
-        previews,
-        stopping_between_blocks(pipe, stop_if_cancelled),
-    ):
+    steered = peekaboo(
+        pipe,
+        generation.labels,
+        job.phrases,
+        steering=steering,
+        strengths=job.strengths,
+        notice=events.notice,
+    )
+    with steered, previews, stopping_between_blocks(pipe, generation.stop_if_cancelled):
         frames = sample(model, shot, how, after_step)
-    clock.seconds["denoise"] = round(last_step - started, 3)
-    clock.seconds["decode"] = round(time.perf_counter() - last_step, 3)
+    generation.clock.seconds["denoise"] = round(last_step - started, 3)
+    generation.clock.seconds["decode"] = round(time.perf_counter() - last_step, 3)
     return frames
 
 
@@ -185,39 +216,31 @@ def needed_bytes(job: Job) -> int:
     return pixels * 3 // 2 + 64 * job.timing.frame_count + 2**21
 
 
-def write_result(
-    folder: Path,
-    job: Job,
-    labels: np.ndarray,
-    frames: np.ndarray,
-    model: LoadedModel,
-    clock: Clock,
-    stop_if_cancelled: Callable[[], None],
-) -> None:
+def write_result(folder: Path, generation: Generation, frames: np.ndarray, model: LoadedModel) -> None:
     """Write ``clip.mp4`` at the scene's frame rate, its middle frame as ``thumbnail.png``, and ``clip.json``.
 
     With the job's masks, ``clip.json`` holds all that is needed to make the clip again.
 
     Args:
         folder: empty.
-        job, labels: what was asked for.
+        generation: what was asked for; it may be cancelled meanwhile.
         frames: uint8 (num_frames, height, width, 3), sRGB.
-        model, clock: what they were made with, and in what time.
-        stop_if_cancelled: called now and then; raises to end the writing.
+        model: they were made with.
 
     Raises:
-        EngineError: ``not_written``.
+        EngineError: ``not_written``, ``cancelled``.
     """
+    job = generation.job
     clip = folder / "clip.mp4"
     held = job.timing.held_frames(job.num_frames)
-    write_clip(clip, frames, held, job.timing.rate, stop_if_cancelled)
+    write_clip(clip, frames, held, job.timing.rate, generation.stop_if_cancelled)
     with replacing(folder / "thumbnail.png") as picture:
         write_png(picture, shrink(frames[len(frames) // 2]))
     entry = model.entry
     record = {
         "job": job.model_dump(exclude_unset=True),
         "clip_sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
-        "labels_sha256": hashlib.sha256(labels.tobytes()).hexdigest(),
+        "labels_sha256": hashlib.sha256(generation.labels.tobytes()).hexdigest(),
         "settings": asdict(settings_of(job, entry)),
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
         "device": model.device,
@@ -227,7 +250,7 @@ def write_result(
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "diffusers", "transformers", "imageio")},
         },
-        "seconds": clock.seconds,
+        "seconds": generation.clock.seconds,
         "peak_memory_mb": peak_memory_mb(),
     }
     with replacing(folder / "clip.json") as info:

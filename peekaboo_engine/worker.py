@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .drafts import Draft, check_place, drafting, writing_to
@@ -17,7 +18,10 @@ from .events import Events, JsonLines
 from .inbox import Generate, Inbox
 from .job import load_job
 from .model_files import check_fits
-from .models import LoadedModel, ModelEntry, Placement, find_model, load_model
+from .models import LoadedModel, Placement, find_model, load_model
+
+if TYPE_CHECKING:
+    from .generator import Generation
 
 _log = logging.getLogger(__name__)
 """Goes to stderr, of which whoever starts the engine makes a log."""
@@ -73,17 +77,18 @@ class Worker:
         return reporting(events, lambda: self._run(folder, out, events, cancelled))
 
     def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
-        from .generator import Clock, check_request, needed_bytes, peak_memory_mb
+        from .generator import Generation, check_request, needed_bytes, peak_memory_mb, stop_if
 
-        started, clock = time.perf_counter(), Clock()
-        _stop_if(cancelled)
+        started = time.perf_counter()
+        stop_if(cancelled)
         job, labels = load_job(folder)
         entry = find_model(job.model)
         check_fits(job.num_frames, job.height, job.width)
         check_request(job, labels, entry)
         with drafting(out) as draft:
             check_place(draft, needed_bytes(job))
-            self._make(entry, job, labels, draft, events, cancelled, clock)
+            preview = draft.path.resolve() / "preview.png" if self._previews else None
+            self._make(Generation(job, labels, entry, events, cancelled, preview=preview), draft)
         events.result(
             clip=out.resolve() / "clip.mp4",
             info=out.resolve() / "clip.json",
@@ -91,53 +96,45 @@ class Worker:
             peak_memory_mb=peak_memory_mb(),
         )
 
-    def _make(self, entry: ModelEntry, job, labels, draft: Draft, events: Events, cancelled, clock) -> None:
+    def _make(self, generation: "Generation", draft: Draft) -> None:
         """Generate and write, at once or, where a GPU is too small, with offloading."""
         from .generator import write_result
 
-        preview = draft.path.resolve() / "preview.png" if self._previews else None
-        attempt = partial(self._attempt, entry, job, labels, events, cancelled, clock, preview)
+        events = generation.events
         try:
-            frames, model = attempt(self._placement)
+            frames, model = self._attempt(generation, self._placement)
         except EngineError as error:
             if error.code != "out_of_memory" or self._placement.offload:
                 raise
             frames = None
         if frames is None:  # out here, since the error's traceback holds on to the model
             self.free()
-            events.notice(f"{entry.title} does not fit into the GPU's memory; trying again with offloading.")
-            frames, model = attempt(replace(self._placement, offload=True))
+            title = generation.entry.title
+            events.notice(f"{title} does not fit into the GPU's memory; trying again with offloading.")
+            frames, model = self._attempt(generation, replace(self._placement, offload=True))
         events.phase("write")
         with writing_to(draft.out):
-            write_result(draft.path, job, labels, frames, model, clock, partial(_stop_if, cancelled))
-        _stop_if(cancelled)
+            write_result(draft.path, generation, frames, model)
+        generation.stop_if_cancelled()
         draft.publish()
 
-    def _attempt(
-        self, entry: ModelEntry, job, labels, events, cancelled, clock, preview, placement: Placement
-    ):
+    def _attempt(self, generation: "Generation", placement: Placement):
         """Frames, and the model that made them."""
         from .cancelling import interruptible
         from .generator import generate
 
-        stop_if_cancelled = partial(_stop_if, cancelled)
-        with interruptible(stop_if_cancelled, cancelled):
-            model = self._load(entry, placement, events, clock)
-        stop_if_cancelled()
-        return generate(job, labels, model, events, stop_if_cancelled, clock, preview), model
+        with interruptible(generation.stop_if_cancelled, generation.cancelled):
+            model = self._load(generation, placement)
+        generation.stop_if_cancelled()
+        return generate(generation, model), model
 
-    def _load(self, entry: ModelEntry, placement: Placement, events: Events, clock) -> LoadedModel:
-        if self._model is None or self._model.entry != entry:
+    def _load(self, generation: "Generation", placement: Placement) -> LoadedModel:
+        if self._model is None or self._model.entry != generation.entry:
             self.free()
-            events.phase("load")
-            with clock.time("load"):
-                self._model = load_model(entry, placement)
+            generation.events.phase("load")
+            with generation.clock.time("load"):
+                self._model = load_model(generation.entry, placement)
         return self._model
-
-
-def _stop_if(cancelled: Callable[[], bool]) -> None:
-    if cancelled():
-        raise EngineError("cancelled", "The generation was cancelled; nothing was written.")
 
 
 def reporting(events: Events, action: Callable[[], None]) -> bool:

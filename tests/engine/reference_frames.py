@@ -92,12 +92,12 @@ class Silent:
 
 def frames_of(name: str, model) -> np.ndarray:
     """Run a job on the embedded model: uint8 (frames, height, width, 3)."""
-    from peekaboo_engine.generator import Clock, generate
+    from peekaboo_engine.generator import Generation, generate
     from peekaboo_engine.job import Job
 
     job = Job.model_validate(job_data(name))
     labels = labels_of(len(job.subjects))
-    return generate(job, labels, model, Silent(), lambda: None, Clock())
+    return generate(Generation(job, labels, model.entry, Silent()), model)
 
 
 def load():
