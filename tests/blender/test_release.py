@@ -76,7 +76,7 @@ bpy.ops.wm.save_mainfile()
 UPDATE = """
 generation, settings = addon("making.generation"), addon("making.engine_choice").engine_settings()
 keeper = generation._queue.keeper
-engine = keeper.obtain(settings, pathlib.Path(bpy.app.tempdir)).process
+engine = keeper.get(settings, pathlib.Path(bpy.app.tempdir)).process
 while not keeper.device:
     keeper.poll()
     assert engine.poll() is None
