@@ -71,7 +71,7 @@ class Draft:
                 raise FileNotFoundError(errno.ENOENT, "there is nothing to move there")
             for name in self._folder.names():
                 if name not in RESULTS:
-                    self._folder.remove(name)
+                    _remove(self._folder, name)
             if missing := set(RESULTS) - set(self._folder.names()):
                 raise FileNotFoundError(errno.ENOENT, f"{min(missing)} is gone")
             whole = self._name + _WHOLE
@@ -234,10 +234,13 @@ def _move_back(draft: Folder, out: Folder) -> None:
             draft.move(_OLD + result, out, result)
 
 
-def _remove(out: Folder, name: str) -> None:
+def _remove(folder: Folder, name: str) -> None:
+    """Remove a file, a link, or a folder with all that is in it, as far as that is possible."""
     with suppress(OSError):
-        with out.folder(name) as draft:
-            for left in draft.names():
-                with suppress(OSError):
-                    (draft.remove_folder if stat.S_ISDIR(draft.mode(left) or 0) else draft.remove)(left)
-        out.remove_folder(name)
+        if not stat.S_ISDIR(folder.mode(name) or 0):
+            folder.remove(name)
+            return
+        with folder.folder(name) as inner:
+            for left in inner.names():
+                _remove(inner, left)
+        folder.remove_folder(name)

@@ -114,7 +114,8 @@ def kill_engine(settings: process.EngineSettings, job: Path, out: Path, moment: 
     os.environ[MARK] = out.name  # one at a time in this process
     engine = process.WarmEngine(settings, out / "engine.log")
     engine.generate("1", job, out)
-    at, events, sent = time.monotonic() + moment, [], False
+    events: list[process.Event] = []
+    at, sent = time.monotonic() + moment, False
     while not engine.ended and not any(isinstance(event, process.Result) for event in events):
         events += engine.poll()
         if not sent and time.monotonic() >= at:
@@ -176,7 +177,7 @@ def main() -> int:
 
 def run(folder: Path, asked: argparse.Namespace) -> list[dict]:
     """Kill each kind as often as asked; returns what came of it."""
-    import tiny_model
+    import tiny_model  # type: ignore[import-not-found]  # of the tests
 
     model, pick = tiny_model.save(folder / "tiny"), random.Random(asked.seed)
     profile = installed.install(folder)
