@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import wheels
 from house import environments
-from house.environments import DEBIAN_PACKAGES, STAMP, UNFINISHED, CommandError, Environment
+from house.environments import STAMP, UNFINISHED, CommandError, Environment
+from house.missing_libraries import DEBIAN_PACKAGES, explain_import_failure
 from house.pip_run import StatusLine, classify_failure, describe_line
 
 NO_HASH = f"--hash=sha256:{'0' * 64}"
@@ -232,15 +233,15 @@ def test_a_missing_system_library_names_its_debian_package(library, package):
         'Traceback (most recent call last):\n  File "<string>", line 1, in <module>\n'
         f"ImportError: {library}: cannot open shared object file: No such file or directory\n"
     )
-    said = environments.explain_import_failure("bpy", stderr, 1)
+    said = explain_import_failure("bpy", stderr, 1)
     assert library in said and f"install the Debian package {package} " in said
     assert one_sentence(said)
 
 
 def test_an_unknown_missing_library_and_other_import_failures_are_one_sentence():
     unknown = "ImportError: libfoo-2.so.9: cannot open shared object file: No such file or directory\n"
-    assert "libfoo-2.so.9" in environments.explain_import_failure("bpy", unknown, 1)
-    crashed = environments.explain_import_failure("bpy", "", -11)
+    assert "libfoo-2.so.9" in explain_import_failure("bpy", unknown, 1)
+    crashed = explain_import_failure("bpy", "", -11)
     assert "exit code -11" in crashed
     assert one_sentence(crashed)
 

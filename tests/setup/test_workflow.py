@@ -5,7 +5,8 @@ import re
 
 import pytest
 import yaml
-from house.environments import DEBIAN_PACKAGES, HOST_PYTHONS, ROOT
+from house.environments import HOST_PYTHONS, ROOT
+from house.missing_libraries import DEBIAN_PACKAGES
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Simulations, drivers and handlers of frames are where a render has them at the time that is sampled."""
+
+import math
+
+import bpy
+import pytest
+from held import HEIGHT, WIDTH, agree, layout, primitive, rendered, subject, zones
+from truth import render_seen
+
+from blender_addon.errors import PeekabooError
+from blender_addon.shot.layout import read_layout
+
+
+def cloth(stage):
+    """A flag that hangs down from one corner."""
+    flag = primitive("grid", "Flag", x_subdivisions=8, y_subdivisions=8, size=3, rotation=(math.pi / 2, 0, 0))
+    pin = flag.vertex_groups.new(name="pin")
+    pin.add([v.index for v in flag.data.vertices if v.co.x < -1.4 and v.co.y > 1.0], 1, "REPLACE")
+    simulation = flag.modifiers.new("Cloth", "CLOTH")
+    simulation.settings.vertex_group_mass = "pin"
+    simulation.point_cache.frame_start, simulation.point_cache.frame_end = 1, 12
+    flag.modifiers.new("Subdivision", "SUBSURF")  # of two levels in a render and one in a viewport
+    return flag, lambda: bake(simulation.point_cache, stage)
+
+
+def soft_body(stage):
+    ball = primitive("uv_sphere", "Ball", radius=1)
+    simulation = ball.modifiers.new("Softbody", "SOFT_BODY")
+    simulation.settings.use_goal = False
+    simulation.point_cache.frame_start, simulation.point_cache.frame_end = 1, 12
+    return ball, lambda: bake(simulation.point_cache, stage)
+
+
+def particles(_stage):
+    source = primitive("uv_sphere", "Source", radius=0.2, location=(0, 0, 50))
+    emitter = primitive("plane", "Emitter", size=2)
+    emitter.show_instancer_for_render = False
+    system = emitter.modifiers.new("Particles", "PARTICLE_SYSTEM").particle_system
+    system.settings.count, system.settings.frame_start, system.settings.frame_end = 20, 1, 2
+    system.settings.render_type, system.settings.instance_object = "OBJECT", source
+    system.settings.particle_size = 1
+    system.point_cache.frame_start, system.point_cache.frame_end = 1, 12
+    return emitter, lambda: bake(system.point_cache, _stage)
+
+
+def zone(stage):
+    """Nodes that move their mesh a little further each frame."""
+    ball = primitive("uv_sphere", "Ball", radius=0.6, location=(-2, 0, 0))
+    group, entry, out, begin, end, move = zones(
+        "GeometryNodeSimulationInput", "GeometryNodeSimulationOutput", "GeometryNodeTransform"
+    )
+    begin.pair_with_output(end)
+    move.inputs["Translation"].default_value = (0.3, 0, 0)
+    for source, target in (
+        (entry.outputs[0], begin.inputs["Geometry"]),
+        (begin.outputs["Geometry"], move.inputs["Geometry"]),
+        (move.outputs[0], end.inputs["Geometry"]),
+        (end.outputs["Geometry"], out.inputs[0]),
+    ):
+        group.links.new(source, target)
+    ball.modifiers.new("Nodes", "NODES").node_group = group
+    return ball, lambda: bpy.ops.object.simulation_nodes_cache_calculate_to_frame(selected=False)
+
+
+def bake(cache, scene):
+    with bpy.context.temp_override(scene=scene, point_cache=cache):
+        bpy.ops.ptcache.bake(bake=True)
+
+
+@pytest.mark.parametrize("baked", [True, False])
+@pytest.mark.parametrize("kind", [cloth, soft_body, particles, zone])
+def test_simulations_are_where_a_render_has_them(stage, kind, baked):
+    obj, bake_it = kind(stage)
+    subject(obj)
+    obj.location.z = 0.5
+    obj.keyframe_insert("location", frame=1)
+    if baked:
+        bake_it()
+    stage.frame_set(3)
+    obj.location.z = 0.9  # not keyed, and the user's
+    found = layout(stage)
+    assert stage.frame_current == 3 and obj.location.z == pytest.approx(0.9)
+    for frame in range(1, 13):  # as a render of the animation does
+        stage.frame_set(frame)
+        if frame in (2, 7, 12):
+            assert agree(found[frame - 1], render_seen(stage)), frame
+    assert (found[1] != found[11]).any()
+
+
+def test_playing_for_simulations_tells_how_far_it_is(stage):
+    obj, _ = zone(stage)
+    subject(obj)
+    told = []
+    read_layout(stage, WIDTH, HEIGHT, 12, on_play=lambda *numbers: told.append(numbers))
+    assert told == [(number, 12) for number in range(1, 13)]
+
+
+@pytest.mark.parametrize("how", ["kinematic", "baked", "no world"])
+def test_rigid_bodies_whose_place_is_known_are_accepted(stage, how):
+    ball = subject(primitive("uv_sphere", "Ball", radius=0.6, location=(-2, 0, 2)))
+    for frame, place in ((1, -2), (12, 2)):
+        ball.location.x = place
+        ball.keyframe_insert("location", frame=frame)
+    bpy.ops.rigidbody.object_add()
+    ball.rigid_body.kinematic = how == "kinematic"
+    stage.rigidbody_world.enabled = how != "no world"
+    if how == "baked":
+        stage.rigidbody_world.point_cache.frame_end = 12
+        bake(stage.rigidbody_world.point_cache, stage)
+    found = layout(stage)
+    for frame in range(1, 13):
+        stage.frame_set(frame)
+    assert agree(found[11], rendered(stage, ball))
+
+
+@pytest.mark.parametrize("values", [(True, False), (False, False)])
+def test_a_rigid_body_that_is_simulated_at_any_time_is_refused(stage, values):
+    ball = subject(primitive("uv_sphere", "Ball", radius=0.6))
+    bpy.ops.rigidbody.object_add()
+    for frame, kinematic in zip((1, 6), values, strict=True):
+        ball.rigid_body.kinematic = kinematic
+        ball.rigid_body.keyframe_insert("kinematic", frame=frame)
+    stage.frame_set(1)
+    with pytest.raises(PeekabooError, match='simulation of "Ball" has not been baked'):
+        layout(stage)
+
+
+def scene_property(driver, scene):
+    variable = driver.variables.new()
+    variable.name, variable.type = "f", "SINGLE_PROP"
+    variable.targets[0].id_type, variable.targets[0].id = "SCENE", scene
+    variable.targets[0].data_path = "frame_current"
+
+
+def context_property(driver, _scene):
+    variable = driver.variables.new()
+    variable.name, variable.type = "f", "CONTEXT_PROP"
+    variable.targets[0].context_property = "ACTIVE_SCENE"
+    variable.targets[0].data_path = "frame_current"
+
+
+def animated_property(driver, scene):
+    for frame in (1, 12):
+        scene["speed"] = float(frame)
+        scene.keyframe_insert('["speed"]', frame=frame)
+    for curve in (
+        scene.animation_data.action.fcurves if hasattr(scene.animation_data.action, "fcurves") else ()
+    ):
+        for key in curve.keyframe_points:
+            key.interpolation = "LINEAR"
+    scene_property(driver, scene)
+    driver.variables[0].targets[0].data_path = '["speed"]'
+
+
+@pytest.mark.parametrize("kind", [scene_property, context_property, animated_property])
+def test_drivers_that_read_the_scene_see_the_time_that_is_sampled(stage, kind):
+    ball = subject(primitive("uv_sphere", "Ball", radius=0.6))
+    driver = ball.driver_add("location", 0).driver
+    kind(driver, stage)
+    driver.expression = "f / 3 - 2"
+    targets = [variable.targets[0].id for variable in driver.variables]
+    stage.frame_set(5)
+    found = layout(stage)
+    assert [variable.targets[0].id for variable in driver.variables] == targets and stage.frame_current == 5
+    for frame in (1, 12):
+        stage.frame_set(frame)
+        assert agree(found[frame - 1], rendered(stage, ball)), frame
+
+
+@pytest.mark.parametrize("when", ["frame_change_pre", "frame_change_post"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda scene: scene.frame_current / 3 - 2,
+        lambda scene: bpy.context.scene.frame_current / 3 - 2,
+        lambda scene: scene["speed"] * scene.frame_current - 2,
+    ],
+)
+def test_handlers_of_frames_are_told_and_leave_nothing_moved(stage, when, place):
+    ball = subject(primitive("uv_sphere", "Ball", radius=0.6))
+    stage["speed"] = 1 / 3
+    scenes, renders = set(), []
+
+    def move(scene, _depsgraph=None):
+        scenes.add(scene.name)
+        scene.objects["Ball"].location.x = place(scene)
+
+    def tell(*_):
+        renders.append(1)
+
+    handlers = getattr(bpy.app.handlers, when)
+    handlers.append(move)
+    bpy.app.handlers.render_complete.append(tell)
+    try:
+        stage.frame_set(5)
+        before = ball.location.x
+        found = layout(stage)
+        assert (ball.location.x, stage.frame_current) == (before, 5) and move in handlers and not renders
+        assert tell in bpy.app.handlers.render_complete
+        for frame in (1, 12):
+            stage.frame_set(frame)
+            assert agree(found[frame - 1], rendered(stage, ball)), frame
+    finally:
+        handlers.remove(move)
+        bpy.app.handlers.render_complete.remove(tell)
