@@ -7,6 +7,15 @@ REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
 """Where our panels are drawn."""
 
 
+RENDERING = {"RENDER_OT_render", "RENDER_OT_opengl"}
+"""Operators that render while they listen."""
+
+
+def is_rendering() -> bool:
+    """Whether Blender renders or bakes beside what is done here."""
+    return bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE")
+
+
 def is_hand_busy() -> bool:
     """Whether a modal operator is at work that what we do with the scene would disturb.
 
@@ -14,7 +23,7 @@ def is_hand_busy() -> bool:
     keys.
     """
     return any(
-        operator.bl_options & {"UNDO", "BLOCKING"} or operator.bl_idname == "RENDER_OT_render"
+        operator.bl_options & {"UNDO", "BLOCKING"} or operator.bl_idname in RENDERING
         for window in bpy.context.window_manager.windows
         for operator in window.modal_operators
     )

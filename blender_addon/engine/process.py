@@ -12,6 +12,7 @@ it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -23,10 +24,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import faults
 from ..borders import places
 from ..errors import PeekabooError
 from . import isolation
 from .messages import MAX_LINE, Event, Failure, Hello, Notice, Phase, Preview, Progress, Result, Start, parse
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "EngineProcess",
@@ -263,7 +267,18 @@ class EngineProcess:
             self.process.kill()
 
     def _read(self) -> None:
-        """Turn lines into messages until the engine closes its stdout; runs in a thread."""
+        """Turn lines into messages, and say in any case when there are no more; runs in a thread."""
+        try:
+            self._read_lines()
+        except Exception as error:  # a fault of ours must not leave anybody waiting
+            self._messages.put(Failure("reader", faults.kept(_log, error)))
+        finally:
+            with suppress(subprocess.TimeoutExpired):  # here, since whoever polls must not wait
+                self.process.wait(TERMINATE_SECONDS)
+            self._messages.put(None)
+
+    def _read_lines(self) -> None:
+        """Read until the engine closes its stdout, or writes what has no meaning."""
         assert self.process.stdout is not None
         while line := self.process.stdout.readline(MAX_LINE + 1):
             try:
@@ -274,11 +289,8 @@ class EngineProcess:
                 event = Failure("protocol", f'The engine wrote what it should not; its log is "{self.log}".')
             if event is not None:
                 self._messages.put(event)
-            if isinstance(event, Failure) and event.code == "protocol":
+            if isinstance(event, Failure) and event.code == "protocol" and event.job is None:
                 return  # what follows has no meaning; whoever takes this ends the engine
-        with suppress(subprocess.TimeoutExpired):  # here, since whoever polls must not wait
-            self.process.wait(TERMINATE_SECONDS)
-        self._messages.put(None)
 
     def _handle(self, message: Event | None) -> Event:
         if isinstance(message, Start):

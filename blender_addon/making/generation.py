@@ -127,6 +127,8 @@ def _look() -> float | None:
             _queue.outcomes.append(_deliver(order))
         except PeekabooError as error:
             _queue.outcomes.append(Outcome(str(error), failed=True, folder=order.folder))
+        except Exception as error:  # a fault of ours with one clip, which others need not suffer from
+            _queue.outcomes.append(Outcome(faults.kept(_log, error), failed=True, folder=order.folder))
     _redraw_what_changed()
     if _queue.busy or not _queue.keeper.reap():
         return POLL_SECONDS

@@ -23,8 +23,9 @@ from typing import Any, ClassVar, TypeVar
 
 import bpy
 import numpy as np
+from bpy.app.handlers import persistent
 
-from .. import compat
+from .. import compat, windows
 from ..errors import PeekabooError
 
 T = TypeVar("T")
@@ -35,6 +36,15 @@ ABOUT_RENDERS = tuple(
 """Handlers of other add-ons that are told of renders, of which this is none."""
 ABOUT_FRAMES = ("frame_change_pre", "frame_change_post")
 """Handlers that may move what they are told the time of; a render shows what they do."""
+
+COSTLY = (
+    *("border", "compositing", "sequencer", "freestyle", "multiview", "motion_blur", "stamp"),
+    "persistent_data",  # with it, Blender keeps what it has evaluated for a copy that is gone by then
+)
+"""What a render may use (``RenderSettings.use_...``) and a stage must not."""
+
+NOTING = ("render_init", "load_post")
+"""When the slot of the last render is noted."""
 
 PICTURE = 4
 """Width and height in pixels of the picture that the engine is asked for, the least that Blender takes."""
@@ -154,7 +164,7 @@ def render_stage(
 @contextmanager
 def _copied(scene, objects: Iterable, camera, work: Callable[[Stage], None]) -> Iterator:
     """A copy of a scene, of which any render within the block does the work; raises what that raises."""
-    if bpy.app.is_job_running("RENDER"):
+    if windows.is_rendering():
         raise PeekabooError("Blender is rendering, and masks have to wait: try again when that is done.")
     errors: list[BaseException] = []
     PEEKABOO_RE_stage.errors = errors
@@ -175,12 +185,20 @@ def _copied(scene, objects: Iterable, camera, work: Callable[[Stage], None]) -> 
         # After a render, Blender evaluates the current scene at its frame: what is not keyed would be lost
         idle = stack.enter_context(_temporary(bpy.data.scenes.new("Peekaboo Idle")))
         stack.enter_context(_no_new_image())
+        stack.enter_context(_slots_kept())
         handlers = stack.enter_context(_Handlers(scene))
         stack.enter_context(_drivers_led(scene, copy))
         stack.enter_context(bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]))
         PEEKABOO_RE_stage.work = guarded
         stack.callback(setattr, PEEKABOO_RE_stage, "work", None)
-        yield copy
+        try:
+            yield copy
+        except RuntimeError as error:  # which Blender makes of what it reports, such as a full disk
+            if not errors:
+                raise PeekabooError(
+                    f"Blender cannot render the masks ({str(error).strip()}): free some disk space, or "
+                    "choose another folder."
+                ) from error
         if errors:
             raise errors[0]
 
@@ -202,7 +220,7 @@ def _prepare(copy, objects: Iterable, camera) -> None:
     render.engine = PEEKABOO_RE_stage.bl_idname
     render.resolution_x = render.resolution_y = PICTURE
     render.resolution_percentage = 100
-    for costly in ("border", "compositing", "sequencer", "freestyle", "multiview", "motion_blur"):
+    for costly in COSTLY:
         setattr(render, f"use_{costly}", False)
 
 
@@ -222,7 +240,42 @@ def _no_new_image() -> Iterator[None]:
     try:
         yield
     finally:
-        bpy.data.batch_remove(image for image in bpy.data.images if image not in known)
+        new = [image for image in bpy.data.images if image not in known]
+        bpy.data.batch_remove(image for image in new if image.type == "RENDER_RESULT")
+
+
+_rendered_slot = 0
+"""Index of the slot that the user's last render went into."""
+
+
+@persistent
+def _note_slot(*_) -> None:
+    global _rendered_slot
+    image = _result()
+    _rendered_slot = image.render_slots.active_index if image else 0
+
+
+def _result():
+    """The image that shows results of renders; None before the first."""
+    return next((image for image in bpy.data.images if image.type == "RENDER_RESULT"), None)
+
+
+@contextmanager
+def _slots_kept() -> Iterator[None]:
+    """Keep the pictures in the user's render slots.
+
+    Before a render, Blender puts the last result away into the slot that it was made for, and frees the one
+    of the slot that is shown: but not where both are the same.
+    """
+    image = _result()
+    shown = image.render_slots.active_index if image else 0
+    if image:
+        image.render_slots.active_index = min(_rendered_slot, len(image.render_slots) - 1)
+    try:
+        yield
+    finally:
+        if image:
+            image.render_slots.active_index = shown
 
 
 class _Handlers:
@@ -250,8 +303,10 @@ class _Handlers:
         try:
             yield
         finally:
-            for name in ABOUT_FRAMES:
-                getattr(bpy.app.handlers, name).clear()
+            for name in ABOUT_FRAMES:  # a handler may have taken itself out, or put another in
+                handlers = getattr(bpy.app.handlers, name)
+                self._kept[name] = list(handlers)
+                handlers.clear()
 
     def __exit__(self, *_) -> None:
         for name, kept in self._kept.items():
@@ -273,14 +328,14 @@ def _drivers_led(scene, copy) -> Iterator[None]:
     led = []
     for user in bpy.data.user_map(subset={scene})[scene]:
         for block in (user, getattr(user, "node_tree", None)):
-            if block is None or block == copy or getattr(block, "animation_data", None) is None:
+            if block is None or getattr(block, "animation_data", None) is None:
                 continue
             for curve in block.animation_data.drivers:
                 targets = [one for variable in curve.driver.variables for one in variable.targets]
                 led += [one for one in targets if one.id == scene]
-    for target in led:
-        target.id = copy
     try:
+        for target in led:
+            target.id = copy
         yield
     finally:
         for target in led:
@@ -288,10 +343,14 @@ def _drivers_led(scene, copy) -> Iterator[None]:
 
 
 def register():
-    """Make the engine known to Blender."""
+    """Make the engine known to Blender, and note where renders go."""
     bpy.utils.register_class(PEEKABOO_RE_stage)
+    for name in NOTING:
+        getattr(bpy.app.handlers, name).append(_note_slot)
 
 
 def unregister():
     """Take the engine away."""
+    for name in NOTING:
+        getattr(bpy.app.handlers, name).remove(_note_slot)
     bpy.utils.unregister_class(PEEKABOO_RE_stage)

@@ -13,13 +13,14 @@ processor draws, and *Generate* need not do it again.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 
 import bpy
 from bpy.app.handlers import persistent
 
-from .. import changes, windows
+from .. import changes, faults, windows
 from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import sampling, simulations
@@ -28,6 +29,8 @@ from ..masks.geometry import Hulls
 from . import findings, prompt, stating, subjects
 from .dependencies import dependencies_of
 from .layout import Frame, Layout, check_in_view, put_together, read_frame, read_layout, timing_of
+
+_log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.4
 """How long a scene has to be left alone before it is checked."""
@@ -99,6 +102,8 @@ def is_heavy(scene) -> bool:
 
 def check_now(scene) -> Report:
     """Check a scene at once, however long that takes; one that turns out to be light is no longer heavy."""
+    if windows.is_rendering():  # which says nothing of the shot
+        return Report("Blender is rendering: check the shot when that is done.")
     begun = time.monotonic()
     try:
         layout = _read(scene)
@@ -159,7 +164,7 @@ def advance() -> float | None:
         _check = _wanted = None
         return None
     quiet = changes.quiet_seconds()
-    if quiet < PAUSE_SECONDS or windows.is_hand_busy() or windows.is_playing():
+    if quiet < PAUSE_SECONDS or windows.is_hand_busy() or windows.is_playing() or windows.is_rendering():
         _check = None
         return max(BETWEEN_SECONDS, PAUSE_SECONDS - quiet)
     uid = scene.session_uid
@@ -179,13 +184,14 @@ def advance() -> float | None:
         return None
     except PeekabooError as error:
         report = Report(str(error))
-    assert _check is not None
+    except Exception as error:  # a fault of ours, after which the timer would fail at each drawing
+        report = Report(faults.kept(_log, error))
     if report is None and took > TURN_SECONDS + LONGEST_SECONDS:
         _mark_heavy(uid)
         return None
     if report is None:
         return BETWEEN_SECONDS
-    _reports[uid] = _check.began, report
+    _reports[uid] = (_check.began if _check else changes.count()), report
     _check = _wanted = None
     windows.redraw()
     return None

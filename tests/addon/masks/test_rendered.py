@@ -173,6 +173,34 @@ def test_what_is_not_keyed_and_the_users_pictures_stay(stage):
     assert known == [len(collection) for collection in (bpy.data.scenes, bpy.data.objects, bpy.data.images)]
 
 
+def test_pictures_in_the_users_render_slots_stay(stage, tmp_path):
+    subject(primitive("cube", "Ball"))
+    stage.render.engine, stage.cycles.samples = "CYCLES", 1
+    slots = []
+    for number, strength in enumerate((0.1, 0.9)):
+        if slots:
+            bpy.data.images["Render Result"].render_slots.active_index = number
+        stage.world = stage.world or bpy.data.worlds.new("World")
+        stage.world.color = (strength,) * 3
+        bpy.ops.render.render()
+        slots.append(number)
+    result = bpy.data.images["Render Result"]
+
+    def seen(number):
+        result.render_slots.active_index = number
+        path = tmp_path / f"{number}.png"
+        result.save_render(str(path), scene=stage)
+        return path.read_bytes()
+
+    before = [seen(number) for number in slots]
+    assert before[0] != before[1]
+    for number in slots:
+        result.render_slots.active_index = number
+        mask(stage)
+        assert result.render_slots.active_index == number
+        assert [seen(other) for other in slots] == before
+
+
 def parts():
     """A character of four meshes."""
     return [
