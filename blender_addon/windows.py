@@ -6,14 +6,13 @@ import bpy
 REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
 """Where our panels are drawn."""
 
-
 RENDERING = {"RENDER_OT_render", "RENDER_OT_opengl"}
 """Operators that render while they listen."""
 
 
 def is_rendering() -> bool:
     """Whether Blender renders or bakes beside what is done here."""
-    return bpy.app.is_job_running("RENDER") or bpy.app.is_job_running("OBJECT_BAKE")
+    return bool(bpy.app.is_job_running("RENDER")) or bool(bpy.app.is_job_running("OBJECT_BAKE"))
 
 
 def is_hand_busy() -> bool:

@@ -77,9 +77,21 @@ class Draft:
             whole = self._name + _WHOLE
             self._out.move(self._name, self._out, whole)
             self._name, self._folder.path = "", self.out / whole  # not to be removed before it is settled
-            self._name, error = _settle(self._folder, self._out, whole)
+            try:
+                self._name, error = _settle(self._folder, self._out, whole)
+            except KeyboardInterrupt:  # too late: it is whole, and the moves take no time
+                self._name, error = _settle(self._folder, self._out, whole)
             if error is not None:
-                raise error
+                raise self._kept(self._folder, error)
+
+    def _kept(self, folder: Folder, error: OSError) -> OSError:
+        """Keep results that could not take their places, under a name that nobody cleans; says it."""
+        if any(folder.mode(result) is None for result in RESULTS):
+            return error
+        name = unused_name("clip-")
+        self._out.move(self._name, self._out, name)
+        self._name = ""
+        return OSError(error.errno, f"{error.strerror}; the new clip is kept in {self._out.path / name}")
 
     def close(self) -> None:
         """Remove the folder with what is left in it."""
@@ -219,8 +231,8 @@ def _settle(draft: Folder, out: Folder, name: str) -> tuple[str, OSError | None]
                 draft.move(result, out, result)
     except OSError as error:
         for result in RESULTS:
-            if draft.mode(result) is None and draft.mode(_OLD + result) is None:
-                out.move(result, draft, result)  # where there was none
+            if draft.mode(result) is None and out.mode(result) is not None:
+                out.move(result, draft, result)  # the new one; an old one then takes its place again
         undone = name.removesuffix(_WHOLE) + _UNDONE
         out.move(name, out, undone)
         _move_back(draft, out)

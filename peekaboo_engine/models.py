@@ -16,6 +16,7 @@ from .errors import EngineError, one_line
 from .families import Cells, Family, family_of
 from .model_files import check_model_folder, is_model_folder
 from .names import Method
+from .places import open_file
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -308,7 +309,7 @@ def hash_weights(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")]):
         digest.update(path.relative_to(folder).as_posix().encode())
-        with path.open("rb") as file:
+        with open_file(path, follow=True) as file:
             while block := file.read(2**20):
                 digest.update(block)
     return digest.hexdigest()

@@ -108,6 +108,12 @@ def _denoisers(pipe: DiffusionPipeline, family: Family) -> list[nn.Module]:
                 "The denoiser is compiled as a whole, so its attention cannot be masked; compile its blocks "
                 "with compile_repeated_blocks() where it has them, or leave it as it is.",
             )
+        if getattr(denoiser, "is_cache_enabled", False):
+            raise EngineError(
+                "cached",
+                "The denoiser takes over what earlier steps have computed, where masks do not reach; call "
+                "disable_cache() on it first.",
+            )
     return [denoiser for denoiser in held if denoiser is not None]
 
 

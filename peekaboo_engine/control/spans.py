@@ -88,7 +88,8 @@ def label_tokens(
         int64 (tokens,): 0 background, k subject k, ``SHARED`` or ``NOBODY``.
 
     Raises:
-        EngineError: as :func:`find_phrases`; ``phrase_truncated`` for a phrase that is nowhere within the
+        EngineError: as :func:`find_phrases`; ``phrases_overlap`` for two whose words are one token;
+            ``phrase_truncated`` for a phrase that is nowhere within the
             tokens that the text encoder reads; ``slow_tokenizer`` for a tokenizer without character offsets.
     """
     if not getattr(tokenizer, "is_fast", False):
@@ -112,6 +113,13 @@ def label_tokens(
                 "phrase_truncated",
                 f'The phrase "{phrases[index]}" lies beyond the {length} tokens that the text encoder reads; '
                 "shorten the prompt or move the phrase to its beginning.",
+            )
+    for index, phrase in enumerate(phrases):
+        if not (labels == index + 1).any():  # its pixels would see no word at all
+            raise EngineError(
+                "phrases_overlap",
+                f'The text encoder reads the phrase "{phrase}" as one piece with the words of another '
+                "subject; put other words or a comma between them.",
             )
     return labels
 

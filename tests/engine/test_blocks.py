@@ -4,9 +4,12 @@
 import contextlib
 
 import accelerate
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import FirstBlockCacheConfig
+from tiny import wan as tiny_wan
 from tiny.unet3d import latents, pipeline
 
 from peekaboo_engine.control import STRONG, peekaboo
@@ -52,6 +55,15 @@ def test_blocks_of_two_pipelines_may_end_in_any_order(pipe, two_boxes):
     second.close()
     assert torch.equal(latents(other), free[1])
     assert F.scaled_dot_product_attention is before
+
+
+def test_a_denoiser_that_takes_over_what_earlier_steps_computed_is_refused():
+    """A block that is passed over never comes to its attention, where its mask would be missed."""
+    wan = tiny_wan.pipeline()
+    wan.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.1))
+    labels = np.ones((tiny_wan.FRAMES, tiny_wan.HEIGHT, tiny_wan.WIDTH), np.uint8)
+    with pytest.raises(EngineError, match=r"disable_cache\(\)"), peekaboo(wan, labels, ["a red ball"]):
+        pass
 
 
 def test_what_is_refused_leaves_nothing_behind(pipe, two_boxes):

@@ -74,6 +74,23 @@ def test_if_one_result_cannot_be_moved_the_earlier_ones_stay(tmp_path, missing, 
     assert contents(out) == before and names(out) == sorted(before)
 
 
+def test_a_clip_that_cannot_take_its_place_is_kept_beside_the_old_one(tmp_path):
+    out = tmp_path / "out"
+    old = old_results(out)
+    (out / "thumbnail.png").unlink()
+    with pytest.raises(EngineError, match="the new clip is kept in") as caught, drafting(out) as draft:
+        write_new(draft)
+        (out / "thumbnail.png").mkdir()  # somebody else's, meanwhile
+        draft.publish()
+    assert caught.value.code == "not_written"
+    assert contents(out) == {name: old[name] for name in ("clip.mp4", "clip.json")}
+    (kept,) = out.glob("clip-*")
+    assert contents(kept) == NEW
+    with drafting(out):  # the next engine cleans it no more than this one
+        pass
+    assert contents(kept) == NEW
+
+
 def publish_and_die(out: Path, changes: int) -> bool:
     """Publish in a process that ends before its next change of a folder after so many; whether it did."""
     child = os.fork()
@@ -121,7 +138,9 @@ def test_a_death_at_any_moment_leaves_the_old_or_the_new_ones(tmp_path, blocked)
         with drafting(out):
             pass
         assert contents(out) in ([old] if blocked else [old, NEW]), number
-        assert names(out) == sorted(RESULTS), number
+        kept = [name for name in names(out) if name.startswith("clip-")]  # the new one, beside what blocks it
+        assert all(contents(out / name) == NEW for name in kept) and len(kept) <= len(blocked), number
+        assert sorted({*names(out)} - {*kept}) == sorted(RESULTS), number
         if not died:
             came_through = True
             break

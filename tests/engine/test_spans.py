@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny.unet3d import PROMPT, WORDS, tokenizer
+from transformers import T5Tokenizer
 
 from peekaboo_engine.control.spans import NOBODY, SHARED, find_phrases, label_tokens
 from peekaboo_engine.errors import EngineError
@@ -185,6 +186,14 @@ def test_a_phrase_beyond_what_the_encoder_reads_is_refused():
     with pytest.raises(EngineError, match="77 tokens") as caught:
         label_tokens(tokenizer(), prompt, ["a red ball"], "background", 77)
     assert caught.value.code == "phrase_truncated"
+
+
+def test_subjects_whose_words_are_one_token_are_refused():
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -6.0), ("▁猫狗", -1.0)]
+    one_piece = T5Tokenizer(vocab=pieces, extra_ids=0)
+    with pytest.raises(EngineError, match='"猫" as one piece') as caught:
+        label_tokens(one_piece, "猫狗", ["猫", "狗"], "background", 8)
+    assert caught.value.code == "phrases_overlap"
 
 
 def test_a_tokenizer_without_offsets_is_refused():
