@@ -74,7 +74,7 @@ class JsonLines:
 
     def _send(self, event: str, **fields) -> None:
         line = json.dumps({"event": event, **self._about, **fields}) + "\n"
-        with self._lock, suppress(BrokenPipeError):  # nobody reads any more, which the inbox learns, too
+        with self._lock, suppress(OSError):  # nobody reads any more, which the inbox learns, too
             self._stream.write(line)
             self._stream.flush()
 

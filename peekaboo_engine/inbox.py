@@ -165,12 +165,18 @@ def _lines(stream: RawIOBase) -> Iterator[bytes]:
         for line in whole:
             if not dropping and len(line) <= MAX_LINE_BYTES:
                 yield line
+            elif not dropping:
+                _say_ignored()
             dropping = False
         kept = rest
         if len(rest) > MAX_LINE_BYTES or dropping:
             if not dropping:
-                print(f"ignored a request of more than {MAX_LINE_BYTES} bytes", file=sys.stderr)
+                _say_ignored()
             kept, dropping = b"", True
+
+
+def _say_ignored() -> None:
+    print(f"ignored a request of more than {MAX_LINE_BYTES} bytes", file=sys.stderr)
 
 
 def parent_listens() -> bool:

@@ -37,9 +37,10 @@ def send(writing: int, data: bytes) -> None:
     threading.Thread(target=os.write, args=(writing, data), daemon=True).start()
 
 
-def test_a_line_without_an_end_is_passed_over(pipe, capfd):
+@pytest.mark.parametrize("length", [3 * MAX_LINE_BYTES, MAX_LINE_BYTES + 5])
+def test_a_line_without_an_end_is_passed_over(pipe, capfd, length):
     inbox, writing, _ = pipe
-    send(writing, b"x" * (3 * MAX_LINE_BYTES) + b"\n" + generate("a"))
+    send(writing, b"x" * length + b"\n" + generate("a"))
     request = inbox.next(30)
     assert isinstance(request, Generate) and request.id == "a"
     assert capfd.readouterr().err.count("ignored a request of more than") == 1
