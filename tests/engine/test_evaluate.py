@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,11 +53,12 @@ def layouts(tmp_path) -> Path:
 
 @pytest.fixture
 def request_(tmp_path, model_folder, layouts, segmenter_file) -> Request:
-    (model_folder / "peekaboo.json").write_text(
+    model = shutil.copytree(model_folder, tmp_path / "tiny")  # a test's own: others take it as it was saved
+    (model / "peekaboo.json").write_text(
         json.dumps({"num_frames": 4, "num_inference_steps": 2, "masked_steps": 1, "title": "tiny"})
     )
     return Request(
-        model=str(model_folder),
+        model=str(model),
         layouts=layouts,
         json=tmp_path / "out" / "result.json",
         prompts=Prompts.shapes,
