@@ -85,11 +85,12 @@ def test_masks_are_exported(blender, shot, tmp_path):
 
 
 def test_masks_are_what_this_blenders_cycles_renders(blender, tmp_path):
-    done = blender("-P", AGREEMENT, "--", "--cases", "12", "--out", tmp_path / "agreement.json")
+    done = blender("-P", AGREEMENT, "--", "--cases", "16", "--out", tmp_path / "agreement.json")
     assert done.returncode == 0, done.stdout + done.stderr
     families = json.loads((tmp_path / "agreement.json").read_text())["families"]
     assert all(family["scenes"] == 4 and family["far"] == 0 for family in families.values())
     assert families["polyhedra"]["wrong_elsewhere"] == families["meshes"]["wrong_elsewhere"] == 0
+    assert families["rendered"]["wrong_elsewhere"] == 0
 
 
 def test_an_interrupt_stops_the_engine_and_leaves_no_clip(model, shot, tmp_path):
