@@ -177,7 +177,8 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     entry, pipe = model.entry, model.pipe
     settings = settings_of(job, entry)
     steps = settings.num_inference_steps
-    previews = Previews(model, generation.preview, events)
+    grid = entry.cells.grid(job.num_frames, job.height, job.width)
+    previews = Previews(model, grid, generation.preview, events)
     started = time.perf_counter()
     last_step = started
 

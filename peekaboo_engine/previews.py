@@ -17,6 +17,7 @@ import torch
 from .control.interception import wrapped_method
 from .control.levels import counts_flow
 from .events import Events
+from .families import Grid
 from .pictures import shrink, write_png
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ class Previews:
 
     Args:
         model: that denoises.
+        grid: size of the clip in tokens.
         path: of the PNG, which is replaced by each preview and removed in the end; None for no previews.
         events: told of each preview.
     """
 
-    def __init__(self, model: LoadedModel, path: Path | None, events: Events):
+    def __init__(self, model: LoadedModel, grid: Grid, path: Path | None, events: Events):
         self._pipe, self._family, self._events = model.pipe, model.entry.family, events
+        self._grid = grid
         # An offloaded decoder would push the denoiser out of the GPU, back and forth.
         self._wanted = path is not None and not getattr(self._pipe, "_all_hooks", None)
         self._path = path or Path("preview.png")
@@ -95,7 +98,8 @@ class Previews:
     @torch.no_grad()
     def _picture(self, clean: torch.Tensor) -> np.ndarray:
         """One frame: uint8 (height, width, 3)."""
-        decoded = torch.nan_to_num(self._family.picture(self._pipe, clean).float())
+        latents = self._family.unpacked(clean, self._grid)
+        decoded = torch.nan_to_num(self._family.picture(self._pipe, latents).float())
         pixels = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         return shrink(pixels.permute(1, 2, 0).cpu().numpy())
 

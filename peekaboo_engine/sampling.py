@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
+from .control.interception import wrapped_method
 from .control.steps import Steps
 from .errors import EngineError
 from .models import LoadedModel, out_of_memory
@@ -59,10 +58,11 @@ def sample(
     Raises:
         EngineError: ``out_of_memory``, ``not_finite``, and what comes out of the pipeline's call.
     """
-    length = model.entry.max_sequence_length
+    pipe, length = model.pipe, model.entry.max_sequence_length
     own = {} if length is None else {"max_sequence_length": length}
-    try:
-        frames = model.pipe(
+    call = model.entry.family.arguments(
+        pipe,
+        dict(
             prompt=shot.prompt,
             negative_prompt=shot.negative_prompt or None,
             width=shot.width,
@@ -73,12 +73,16 @@ def sample(
             generator=torch.Generator("cpu").manual_seed(shot.seed),
             output_type="np",
             **own,
-            **_callback(model.pipe, after_step),
-        ).frames[0]
+        ),
+    )
+    told = StepsTold(pipe.scheduler, after_step)
+    try:
+        with wrapped_method(pipe.scheduler, "step", told.telling):
+            frames = pipe(**call).frames[0]
     except torch.OutOfMemoryError as error:
         raise out_of_memory(model.entry, model.device) from error
     finally:
-        model.pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
+        pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
     if not np.isfinite(frames).all():
         raise EngineError(
             "not_finite",
@@ -88,25 +92,38 @@ def sample(
     return (frames * 255).round().astype(np.uint8)
 
 
-def _callback(pipe, after_step: Callable[[int], None]) -> dict[str, Any]:
-    """The keyword by which a pipeline tells of its steps.
+class StepsTold:
+    """Tells of each step of a pipeline that is done, whether or not it has a callback for that.
 
-    Newer pipelines tell of each turn of their loop, which are two to a step of a second-order scheduler.
-    Older ones tell of steps, but their number is off where a scheduler warms up: so they are counted here.
+    Every turn of a pipeline's loop calls the scheduler once, and :class:`.Steps` says which turns end a step.
+
+    Args:
+        scheduler: of the pipeline.
+        after_step: told the index of each step.
     """
-    told = 0
 
-    def tell(steps_done: int) -> None:
-        nonlocal told
-        if steps_done > told:
-            after_step(told)
-            told = steps_done
+    def __init__(self, scheduler, after_step: Callable[[int], None]):
+        self._scheduler, self._after_step = scheduler, after_step
+        self._turn: int | None = None
+        self._first = self._told = 0
 
-    if "callback_on_step_end" in inspect.signature(pipe.__call__).parameters:
+    def telling(self, step: Callable) -> Callable:
+        """The scheduler's ``step``, which tells."""
 
-        def after_turn(pipe, turn: int, timestep, tensors: dict[str, Any]) -> dict[str, Any]:
-            tell(Steps(pipe.scheduler).done(turn))
-            return tensors
+        def stepping(model_output, timestep, *args, **kwargs):
+            output = step(model_output, timestep, *args, **kwargs)
+            self._count(float(timestep))
+            return output
 
-        return {"callback_on_step_end": after_turn, "callback_on_step_end_tensor_inputs": []}
-    return {"callback": lambda *_: tell(told + 1)}
+        return stepping
+
+    def _count(self, timestep: float) -> None:
+        steps = Steps(self._scheduler)
+        if self._turn is None:  # what starts from a clip starts further down
+            self._turn = steps.turn(timestep, likely=0)
+            self._first = self._told = steps.step(self._turn)
+        done = steps.done(self._turn)
+        self._turn += 1
+        if done > self._told:
+            self._after_step(self._told - self._first)
+            self._told = done

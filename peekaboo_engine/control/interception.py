@@ -9,9 +9,12 @@ function (sliced attention, xformers) is noticed and refused instead of running 
 """
 
 import contextlib
+import functools
 import threading
+import types
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch.nn.functional as F
 from torch import nn
@@ -99,11 +102,30 @@ def wrapped_forwards(wrappers: dict[nn.Module, Callable[[Callable], Callable]]) 
                 module.forward = own  # a wrapper of another tool, e.g. accelerate's offloading
 
 
+class _Wrapped:
+    """A method of one object in another's stead. A copy of the object has its own method again.
+
+    Pipelines that denoise sound beside pictures copy their scheduler for it; as a plain attribute the
+    stand-in would go with it, and step the scheduler that was copied.
+    """
+
+    def __init__(self, owner: object, name: str, wrapper: Callable[[Callable], Callable]):
+        self._owner, self._name, method = owner, name, getattr(owner, name)
+        self._call = wrapper(method)
+        functools.update_wrapper(self, method, updated=())  # pipelines look at its signature
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(*args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return types.MethodType(getattr(type(self._owner), self._name), memo[id(self._owner)])
+
+
 @contextlib.contextmanager
 def wrapped_method(owner: object, name: str, wrapper: Callable[[Callable], Callable]) -> Iterator[None]:
     """Replace a method of one object by ``wrapper(method)``, and put back what was there."""
     before = vars(owner).get(name)
-    setattr(owner, name, wrapper(getattr(owner, name)))
+    setattr(owner, name, _Wrapped(owner, name, wrapper))
     try:
         yield
     finally:

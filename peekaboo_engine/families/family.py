@@ -46,6 +46,10 @@ class Cells:
     pixels: int = 8
     frames: int = 1
 
+    def grid(self, frames: int, height: int, width: int) -> Grid:
+        """Tokens of a clip of such a size, in frames and pixels."""
+        return Grid(1 + (frames - 1) // self.frames, height // self.pixels, width // self.pixels)
+
     def frames_of(self, tokens: int) -> int:
         """Frames of a clip that is so many tokens long."""
         return 1 + (tokens - 1) * self.frames
@@ -129,6 +133,9 @@ class Family:
             calls``.
         picture: (pipe, clean latents as its scheduler predicts them) to one frame, float (3, height, width)
             in -1..1.
+        arguments: (pipe, keywords by which a pipeline is usually called) to those of this one.
+        unpacked: (latents as its scheduler has them, size of the clip in tokens) to those that its
+            autoencoder has, which ``picture`` takes.
         prepare: what is set on a pipeline once it is loaded.
         half: the half precision that it runs in.
         single: components that stay in single precision all the same.
@@ -147,6 +154,8 @@ class Family:
     text: Text
     halves: Literal["one batch", "two calls"]
     picture: Callable[[DiffusionPipeline, torch.Tensor], torch.Tensor]
+    arguments: Callable[[DiffusionPipeline, dict[str, Any]], dict[str, Any]] = lambda pipe, usual: usual
+    unpacked: Callable[[torch.Tensor, Grid], torch.Tensor] = lambda latents, grid: latents
     prepare: Callable[[DiffusionPipeline], None] = lambda pipe: None
     half: Literal["float16", "bfloat16"] = "float16"
     single: tuple[str, ...] = ()

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A step is what the pipeline's callback counts, in every scheduler and wherever sampling starts."""
 
+import copy
+
 import diffusers
 import numpy as np
 import pytest
-from diffusers import FlowMatchHeunDiscreteScheduler, PNDMScheduler, VideoToVideoSDPipeline
+import torch
+from diffusers import DDIMScheduler, FlowMatchHeunDiscreteScheduler, PNDMScheduler, VideoToVideoSDPipeline
 from diffusers.schedulers import KarrasDiffusionSchedulers
 from diffusers.utils import is_torchsde_available
 from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
 from peekaboo_engine.control import STRONG, peekaboo
-from peekaboo_engine.control.steps import Steps
+from peekaboo_engine.control.interception import wrapped_method
+from peekaboo_engine.control.steps import Steps, Turns
+from peekaboo_engine.sampling import StepsTold
 
 PHRASES = ["a red ball", "a blue cube"]
 STEPS = 10
@@ -111,3 +116,32 @@ def test_a_scheduler_that_is_replaced_between_runs_is_followed(own, two_boxes):
             latents(own, steps=3)
             assert guidance.step == 2 and not guidance.active
     assert "step" not in vars(own.scheduler)
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "PNDMScheduler", "HeunDiscreteScheduler"])
+def test_steps_are_told_without_a_callback(own, name):
+    own.scheduler, told = getattr(diffusers, name)(), []
+    with wrapped_method(own.scheduler, "step", StepsTold(own.scheduler, told.append).telling):
+        latents(own, steps=4)
+    assert told == [0, 1, 2, 3]
+    assert "step" not in vars(own.scheduler)
+
+
+def test_steps_are_told_from_where_sampling_starts(onward):
+    told = []
+    with wrapped_method(onward.scheduler, "step", StepsTold(onward.scheduler, told.append).telling):
+        refined(onward, 0.6)
+    assert told == [0, 1, 2]
+
+
+def test_a_copy_of_a_scheduler_is_counted_no_more():
+    """LTX-2 copies its scheduler for the sound."""
+    scheduler, turns = DDIMScheduler(), Turns()
+    scheduler.set_timesteps(3)
+    with wrapped_method(scheduler, "step", turns.counting), wrapped_method(scheduler, "step", turns.counting):
+        other = copy.deepcopy(scheduler)
+        noise = torch.zeros(1, 4, 2, 2)
+        other.step(noise, 999, noise)
+        assert turns.done == 0 and other.step.__self__ is other
+        scheduler.step(noise, 999, noise)
+        assert turns.done == 2
