@@ -166,7 +166,7 @@ def models(
         described = {name: entry.described() for name, entry in chosen.items()}
         print(to_json(described[model] if model else described, indent=2))
         return
-    table = Table("name", "title", "frames", "size", "steps", "licence", "memory (GB)")
+    table = Table("name", "title", "frames", "size", "steps", "licence", "weights (GB)")
     for name, entry in chosen.items():
         size = f"{entry.width} x {entry.height}"
         table.add_row(
@@ -176,7 +176,7 @@ def models(
             size,
             str(entry.num_inference_steps),
             entry.licence,
-            f"{entry.memory_gb:g}",
+            f"{entry.weights_gb.bf16:g}" if entry.weights_gb else "",
         )
     Console().print(table)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
-from .families import Cells, Family, family_of
+from .families import FAMILIES, Cells, Family, family_of
 from .model_files import check_model_folder, is_model_folder
 from .names import Method
 from .places import open_file
@@ -24,50 +24,85 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).parent
 
 
+class Tiers(BaseModel):
+    """What a model's weights alone take, in GB (10^9 bytes); a clip takes some more, which its size decides.
+
+    Args:
+        bf16: all of it on the device, two bytes a parameter.
+        fp8: the same, with denoisers of one byte a parameter.
+        offload: the largest component by itself, two bytes a parameter, while the others wait elsewhere.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bf16: float
+    fp8: float
+    offload: float
+
+
 class ModelEntry(BaseModel):
     """One base model and its own defaults.
 
     Args:
         title: name for people.
         source: Hugging Face repository, or a folder (relative: inside this package).
+        pipeline: its class in diffusers, which tells its family.
         embedded: whether the weights ship with the engine.
-        revision: commit of the repository, where it is known for certain; None follows its main branch.
+        revision: commit of the repository, where its hash is known from a source that can be named; None
+            follows its main branch, and the commit is in each clip.json.
+        variant: of the weight files, as diffusers calls them: ``fp16`` has half of the bytes.
         width, height, num_frames: of the video it was trained for, in pixels and frames.
+        fps: frames a second that it was trained at; None where nobody says.
+        size_multiple: width and height are multiples of so many pixels, the size of a token.
+        temporal_compression: frames that one latent frame stands for after the first.
         num_inference_steps, guidance_scale, masked_steps: defaults of a generation.
         method: how masks act by default; ``strong`` where it was measured to be better
-            (docs/reference/shapes.md).
-        licence: SPDX identifier of the weights.
-        memory_gb: roughly what a generation needs, on the device it runs on.
-        download_gb: the most that has to be downloaded: all parameters in single precision; 0 if nothing has.
+            (docs/reference/shapes.md), or is for the models of its family.
+        max_sequence_length: tokens to which the text is padded; None as the pipeline does by itself.
         smallest_subject: share of the picture below which subjects are lost, where that was measured
             (docs/reference/shapes.md).
-        pipeline: its class in diffusers, which tells its family.
-        temporal_compression: frames that one latent frame stands for after the first.
-        size_multiple: width and height are multiples of so many pixels, the size of a token.
-        max_sequence_length: tokens to which the text is padded; None as the pipeline does by itself.
+        licence: SPDX identifier of the weights, or the licence's name.
+        licence_url: where its text is.
+        limits: what it forbids or asks for, territories and revenue first; a sentence each, shown before a
+            download.
+        parameters: of each component that has weights, in billions.
+        weights_gb: what follows from these; see :func:`tiers_of`.
+        download_gb: the most that has to be downloaded: four bytes a parameter, two of a variant; the hub
+            says how much it really is before anything is; 0 if nothing has to.
+        measured_gb: what a whole generation took where that was measured; None if nobody has.
+        measured: page with what control over it is worth; None: untested.
+        tried: what was and was not run of it, in sentences.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
     source: str
+    pipeline: str
     embedded: bool
     revision: str | None
+    variant: str | None = None
     width: int
     height: int
     num_frames: int
+    fps: float | None = None
+    size_multiple: int = 8
+    temporal_compression: int = 1
     num_inference_steps: int
     guidance_scale: float
-    masked_steps: int
     method: Method = "peekaboo"
-    licence: str
-    memory_gb: float
-    download_gb: float = 0
-    smallest_subject: float = 0
-    pipeline: str
-    temporal_compression: int = 1
-    size_multiple: int = 8
+    masked_steps: int
     max_sequence_length: int | None = None
+    smallest_subject: float = 0
+    licence: str
+    licence_url: str | None = None
+    limits: tuple[str, ...] = ()
+    parameters: dict[str, float] = {}
+    weights_gb: Tiers | None = None
+    download_gb: float = 0
+    measured_gb: float | None = None
+    measured: str | None = None
+    tried: str = "Nobody of us has tried it."
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""
@@ -84,15 +119,31 @@ class ModelEntry(BaseModel):
         """What one token of it stands for."""
         return Cells(self.size_multiple, self.temporal_compression)
 
+    @property
+    def is_driven(self) -> bool:
+        """Whether masks are known for its pipeline."""
+        return any(self.pipeline in family.pipelines for family in FAMILIES)
+
     def described(self) -> dict[str, Any]:
-        """All of it and its family, as plain data."""
-        return {**self.model_dump(), "family": self.family.name}
+        """All of it and its family (None: masks are not known for it), as plain data."""
+        return {**self.model_dump(mode="json"), "family": self.family.name if self.is_driven else None}
 
     @property
     def folder(self) -> Path | None:
         """Where the weights lie, or None for a repository."""
         path = _PACKAGE / self.source if self.embedded else Path(self.source)
         return path if path.is_dir() else None
+
+
+_DENOISERS = {"transformer", "transformer_2", "unet"}
+
+
+def tiers_of(parameters: dict[str, float]) -> Tiers:
+    """What weights of so many billions of parameters take; see :class:`Tiers`."""
+    fp8 = sum(count if part in _DENOISERS else 2 * count for part, count in parameters.items())
+    exact = (2 * sum(parameters.values()), fp8, 2 * max(parameters.values()))
+    bf16, fp8, offload = (round(size, 1 if size >= 0.1 else 2) for size in exact)
+    return Tiers(bf16=bf16, fp8=fp8, offload=offload)
 
 
 def catalogue() -> dict[str, ModelEntry]:
@@ -139,7 +190,7 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
         usual = {key: _usual(rule, folder) for key, rule in classes[pipeline]["entry"].items()}
         stated_file = folder / "peekaboo.json"
         stated = _read(stated_file) if stated_file.is_file() else {}
-        others = {"title": folder.name, "pipeline": pipeline, "licence": "unknown", "memory_gb": 0}
+        others = {"title": folder.name, "pipeline": pipeline, "licence": "unknown"}
         return ModelEntry(**others | usual | stated, source=str(folder), embedded=False, revision=None)
     except ValidationError as error:
         first = error.errors()[0]

@@ -29,6 +29,19 @@ def _classes() -> dict[str, dict]:
     return _read(engine_folder() / "model_folders.json")
 
 
+def choosable() -> dict[str, dict]:
+    """The models of the catalogue that an engine can make clips with as it stands, by name.
+
+    Left out are those whose class has no masks yet, and embedded ones that this package comes without.
+    """
+    return {
+        name: entry
+        for name, entry in catalogue().items()
+        if entry["pipeline"] in _classes()
+        and (not entry["embedded"] or is_file(engine_folder() / entry["source"] / "model_index.json"))
+    }
+
+
 def model_size(name: str) -> tuple[int, int, int]:
     """Find the width, height and number of frames that a model makes.
 
@@ -88,7 +101,7 @@ def is_downloaded(name: str) -> bool:
     # a download that was cut short leaves links to files that are not there
     return (snapshot / "model_index.json").is_file() and all(
         any(path.is_file() for path in (snapshot / part).glob("*model*.*") if path.suffix in WEIGHTS)
-        for part in _classes()[entry["pipeline"]]["weights"]
+        for part in entry["parameters"]
     )
 
 
@@ -97,11 +110,19 @@ def describe(name: str) -> list[str]:
     width, height, num_frames = model_size(name)
     facts = [f"{width} × {height}", f"{num_frames} frames"]
     if entry := catalogue().get(name):
-        facts += [f"{entry['memory_gb']} GB of memory", entry["licence"]]
+        facts += [_memory(entry), entry["licence"]]
         if not entry["embedded"]:
             missing = f"not downloaded yet (up to {entry['download_gb']:g} GB)"
             facts.append("downloaded" if is_downloaded(name) else missing)
     return facts
+
+
+def _memory(entry: dict) -> str:
+    """What a model takes on the device that it runs on, in words."""
+    if measured := entry.get("measured_gb"):
+        return f"{measured:g} GB of memory"
+    weights = entry["weights_gb"]
+    return f"weights of {weights['bf16']:g} GB, {weights['offload']:g} offloaded"
 
 
 def _entry_of_folder(path: str) -> dict[str, Any]:

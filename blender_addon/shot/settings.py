@@ -71,7 +71,7 @@ class Setting:
 
 
 def _model_names(_shot, _context, _text):
-    return [(name, entry["title"]) for name, entry in catalogue.catalogue().items()]
+    return [(name, entry["title"]) for name, entry in catalogue.choosable().items()]
 
 
 SHOT: Mapping[str, Setting] = {

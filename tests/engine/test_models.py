@@ -15,7 +15,7 @@ from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES
 from peekaboo_engine.job import load_job
-from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model
+from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model, tiers_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,9 +26,31 @@ def test_the_catalogue_names_the_papers_models():
     assert (models["zeroscope"].width, models["zeroscope"].height) == (576, 320)
     assert models["modelscope"].source == "damo-vilab/text-to-video-ms-1.7b"
     assert models["shapes"].embedded
-    for entry in models.values():
-        assert entry.width % 8 == entry.height % 8 == 0
-        assert entry.masked_steps <= entry.num_inference_steps
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_an_entry_of_the_catalogue_is_whole(name):
+    entry = catalogue()[name]
+    assert entry.masked_steps <= entry.num_inference_steps
+    assert entry.licence_url.startswith("https://")
+    assert all(sentence.endswith(".") for sentence in (*entry.limits, entry.tried))
+    assert entry.weights_gb == tiers_of(entry.parameters)
+    bytes_each = 0 if entry.embedded else 2 if entry.variant else 4
+    assert entry.download_gb == pytest.approx(bytes_each * sum(entry.parameters.values()), abs=0.06)
+    entry.cells.check(entry.num_frames, entry.height, entry.width)
+    if entry.measured:
+        assert (ROOT / entry.measured).is_file()
+    if entry.embedded:
+        told = find_model(str(entry.folder))
+        assert (entry.cells, entry.pipeline, entry.width) == (told.cells, told.pipeline, told.width)
+
+
+def test_limits_of_territory_and_revenue_are_told():
+    models = catalogue()
+    territory = models["hunyuan1.5-t2v-480p"].limits[0]
+    assert "European Union" in territory and "United Kingdom" in territory and "South Korea" in territory
+    assert "US$ 10 million" in models["ltx-2"].limits[0]
+    assert models["wan2.1-t2v-1.3b"].licence == "Apache-2.0" and not models["wan2.1-t2v-1.3b"].limits
 
 
 def test_masked_steps_keep_their_share_of_any_number_of_steps():
@@ -67,7 +89,7 @@ def test_a_truncated_weight_file_is_one_sentence(tmp_path, model_folder):
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(EngineError, match="shapes, zeroscope, modelscope") as caught:
+    with pytest.raises(EngineError, match="shapes, solids, modelscope, zeroscope") as caught:
         find_model("sora")
     assert caught.value.code == "unknown_model"
 

@@ -57,7 +57,15 @@ def test_a_model_is_downloaded_once_all_its_weights_are_there(cache):
 
 def test_the_embedded_model_needs_no_download(cache):
     assert catalogue.is_downloaded("shapes")
-    assert catalogue.describe("shapes") == ["288 × 160", "16 frames", "3 GB of memory", "GPL-3.0-or-later"]
+    assert catalogue.describe("shapes") == ["288 × 160", "16 frames", "0.9 GB of memory", "GPL-3.0-or-later"]
+    assert catalogue.describe("modelscope")[2] == "weights of 3.7 GB, 2.8 offloaded"
+
+
+def test_models_without_masks_or_weights_are_not_offered():
+    offered = catalogue.choosable()
+    assert {"shapes", "solids", "zeroscope", "wan2.1-t2v-1.3b"} <= set(offered)
+    classes = json.loads((ROOT / "peekaboo_engine" / "model_folders.json").read_text())
+    assert {entry["pipeline"] for entry in offered.values()} <= set(classes)
 
 
 @pytest.mark.parametrize(
