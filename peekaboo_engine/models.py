@@ -72,6 +72,9 @@ class ModelEntry(BaseModel):
         measured_gb: what a whole generation took where that was measured; None if nobody has.
         measured: page with what control over it is worth; None: untested.
         tried: what was and was not run of it, in sentences.
+        most_frames: that it can make at a time; None is as many as there is memory for, 1 a picture.
+        motion_adapter: of AnimateDiff, what makes ``source``, a Stable Diffusion, move: a Hugging Face
+            repository, or a folder (relative: to the model's); None where the model has it in it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -103,6 +106,8 @@ class ModelEntry(BaseModel):
     measured_gb: float | None = None
     measured: str | None = None
     tried: str = "Nobody of us has tried it."
+    most_frames: int | None = None
+    motion_adapter: str | None = None
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""
@@ -117,7 +122,7 @@ class ModelEntry(BaseModel):
     @property
     def cells(self) -> Cells:
         """What one token of it stands for."""
-        return Cells(self.size_multiple, self.temporal_compression)
+        return Cells(self.size_multiple, self.temporal_compression, self.most_frames)
 
     @property
     def is_driven(self) -> bool:
@@ -304,7 +309,7 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             folder = _snapshot(entry)
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
         dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
-        pipe = _pipeline_class(family).from_pretrained(
+        pipe = _pipeline_class(entry).from_pretrained(
             folder, dtype=dtypes, local_files_only=True, trust_remote_code=False
         )
         pipe.set_progress_bar_config(disable=True)
@@ -325,11 +330,11 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
     return LoadedModel(entry, pipe, weights, str(device), str(dtype).removeprefix("torch."))
 
 
-def _pipeline_class(family: Family):
-    """The class of diffusers that a family is loaded as."""
+def _pipeline_class(entry: ModelEntry):
+    """The class of diffusers that a model is loaded as."""
     import diffusers
 
-    return getattr(diffusers, family.pipelines[0])
+    return getattr(diffusers, entry.pipeline)
 
 
 def _snapshot(entry: ModelEntry) -> Path:
@@ -337,7 +342,7 @@ def _snapshot(entry: ModelEntry) -> Path:
     from huggingface_hub import constants
 
     try:
-        return Path(_pipeline_class(entry.family).download(entry.source, revision=entry.revision))
+        return Path(_pipeline_class(entry).download(entry.source, revision=entry.revision))
     except OSError as error:
         if not constants.HF_HUB_OFFLINE:
             raise

@@ -56,7 +56,8 @@ def sample(
         uint8 (num_frames, height, width, 3), sRGB.
 
     Raises:
-        EngineError: ``out_of_memory``, ``not_finite``, and what comes out of the pipeline's call.
+        EngineError: ``out_of_memory``, ``not_finite``, ``held_back``, and what comes out of the
+            pipeline's call.
     """
     pipe, length = model.pipe, model.entry.max_sequence_length
     own = {} if length is None else {"max_sequence_length": length}
@@ -78,11 +79,12 @@ def sample(
     told = StepsTold(pipe.scheduler, after_step)
     try:
         with wrapped_method(pipe.scheduler, "step", told.telling):
-            frames = pipe(**call).frames[0]
+            made = pipe(**call)
     except torch.OutOfMemoryError as error:
         raise out_of_memory(model.entry, model.device) from error
     finally:
         pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
+    frames = _frames_of(made)
     if not np.isfinite(frames).all():
         raise EngineError(
             "not_finite",
@@ -90,6 +92,21 @@ def sample(
             "--dtype float32.",
         )
     return (frames * 255).round().astype(np.uint8)
+
+
+def _frames_of(made) -> np.ndarray:
+    """What a pipeline made: float (frames, height, width, 3) in 0..1.
+
+    Raises:
+        EngineError: ``held_back`` for a picture that the model's safety checker has painted black.
+    """
+    if any(getattr(made, "nsfw_content_detected", None) or ()):
+        raise EngineError(
+            "held_back",
+            "The model's safety checker holds the picture back; take another seed or prompt, or a model "
+            "without a checker.",
+        )
+    return made.frames[0] if hasattr(made, "frames") else made.images
 
 
 class StepsTold:

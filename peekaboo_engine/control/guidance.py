@@ -18,7 +18,7 @@ from torch import nn
 
 from ..errors import EngineError
 from ..families import Family, Grid, family_of
-from ..names import Kind
+from ..names import Kind, SpecialTokens
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
 from .labels import check_label_map
 from .rules import Rules, Subjects
@@ -123,9 +123,20 @@ def _one(prompt: str | list[str] | None) -> str:
         raise EngineError(
             "one_prompt",
             "Masked generation needs the text of exactly one prompt to find the phrases in; "
-            "call the pipeline with one prompt and without prompt_embeds.",
+            "call the pipeline with one prompt, without prompt_embeds and FreeNoise.",
         )
     return prompts[0]
+
+
+def _refuse_other_texts(call: inspect.BoundArguments, names: tuple[str, ...]) -> None:
+    """Refuse texts that are joined with the prompt but say something else: whose words are where?"""
+    prompt = call.arguments["prompt"]
+    for name in names:
+        if call.arguments.get(name) not in (None, prompt):
+            raise EngineError(
+                "one_prompt",
+                f"Masked generation needs one prompt for all encoders; call the pipeline without {name}.",
+            )
 
 
 def _check_strengths(strengths: np.ndarray | None, subjects: int, frames: int) -> np.ndarray:
@@ -222,17 +233,30 @@ class Guidance:
         """The rules for the prompt that the pipeline is about to encode, and the contexts of contrast."""
         pipe, phrases, text = self._pipe, self._phrases, self._family.text
         prompt, special_tokens = _one(call.arguments["prompt"]), self.steering.special_tokens
+        _refuse_other_texts(call, text.alike)
         length = text.length(pipe, call.arguments)
         cleaned = [text.clean(pipe, phrase) for phrase in phrases]
-        tokens = label_tokens(pipe.tokenizer, text.clean(pipe, prompt), cleaned, special_tokens, length)
+        tokens = self._label_tokens(text.clean(pipe, prompt), cleaned, special_tokens, length)
         if not (self.steering.contrast or self.steering.push) or not phrases:
             return Rules(self.steering, self._subjects, tokens, []), None
-        words = [
-            label_tokens(pipe.tokenizer, phrase, [phrase], "background", length) == 1 for phrase in cleaned
-        ]
+        words = [self._label_tokens(phrase, [phrase], "background", length) == 1 for phrase in cleaned]
         texts = [without_phrases(prompt, phrases), *phrases]
         contexts = encode_contexts(encode_prompt, call, texts, [np.ones(length, bool), *words])
         return Rules(self.steering, self._subjects, tokens, words), contexts
+
+    def _label_tokens(self, text: str, phrases: list[str], special_tokens: SpecialTokens, length: int):
+        """:func:`.label_tokens` by each of the pipeline's tokenizers, which have to agree."""
+        held = [getattr(self._pipe, name, None) for name in self._family.text.tokenizers]
+        first, *others = (
+            label_tokens(tokenizer, text, phrases, special_tokens, length) for tokenizer in held if tokenizer
+        )
+        if not all(np.array_equal(first, other) for other in others):
+            raise EngineError(
+                "tokenizers_differ",
+                "The tokenizers of this model split the prompt at different places, so its words cannot be "
+                "told apart; take a model whose tokenizers have one vocabulary.",
+            )
+        return first
 
     def before_denoiser(self, signature: inspect.Signature, denoiser, args, kwargs):
         """Find out where the sampling is, from the denoiser's own call.
@@ -256,8 +280,9 @@ class Guidance:
         run, rules = self._run, self._reading.rules
         run.move_to(timestep, self._turns.done)
         contrasted = self._reading.contexts is not None
-        rules.move_to(run.now, run.halves(text, self._family.halves) if contrasted else (True,))
         grid = self._family.grid(denoiser, call.arguments)
+        repeats = grid.frames if self._family.text.per_frame else 1
+        rules.move_to(run.now, run.halves(text, self._family.halves, repeats) if contrasted else (True,))
         if self.active and self._cells.frames_of(grid.frames) != self._frames:
             raise EngineError(
                 "frame_mismatch",

@@ -73,18 +73,21 @@ class Run:
         step = self._steps.step(self.turn) - self._steps.step(first)
         return Moment(step, self._steps.level(self.turn), self._steps.level(first))
 
-    def halves(self, text: torch.Tensor, run_as: Literal["one batch", "two calls"]) -> Halves:
+    def halves(
+        self, text: torch.Tensor, run_as: Literal["one batch", "two calls"], repeats: int = 1
+    ) -> Halves:
         """Which halves of guidance a call holds.
 
         Args:
             text: that it reads, (batch, tokens, channels).
             run_as: how the pipeline runs them.
+            repeats: how often a text stands in it, such as once for each frame.
 
         Raises:
             EngineError: ``unknown_half`` for one of two calls that reads neither the prompt nor its opposite.
         """
         if run_as == "one batch":
-            return (False, True) if len(text) == 2 else (True,)
+            return (False, True) if len(text) == 2 * repeats else (True,)
         for known, halves in self._known:  # mostly the pipeline gives the same two tensors at every step
             if text is known:
                 return halves

@@ -84,6 +84,10 @@ ALONE = {
     "negative_prompt": None,
     "prompt_embeds": None,
     "negative_prompt_embeds": None,
+    "prompt_2": None,
+    "negative_prompt_2": None,
+    "pooled_prompt_embeds": None,
+    "negative_pooled_prompt_embeds": None,
 }
 """What pipelines' ``encode_prompt`` is told, in so far as it asks, to encode texts by themselves."""
 

@@ -6,13 +6,15 @@ contract test (``tests/engine/test_families.py``) runs.
 """
 
 from ..errors import EngineError
+from .animatediff import ANIMATEDIFF
 from .family import Cells, Configs, Family, Grid, Layers, Text
+from .stable_diffusion import STABLE_DIFFUSION
 from .unet3d import UNET3D
 from .wan import WAN
 
 __all__ = ["FAMILIES", "Cells", "Configs", "Family", "Grid", "Layers", "Text", "family_of"]
 
-FAMILIES: tuple[Family, ...] = (UNET3D, WAN)
+FAMILIES: tuple[Family, ...] = (UNET3D, WAN, STABLE_DIFFUSION, ANIMATEDIFF)
 
 
 def family_of(*pipeline_classes: str) -> Family:

@@ -41,10 +41,12 @@ class Cells:
     Args:
         pixels: of the picture, along x and y alike.
         frames: of the clip; the first frame is a token by itself wherever there are more.
+        most: frames of a clip that the model can make; None is as many as there is memory for, 1 a picture.
     """
 
     pixels: int = 8
     frames: int = 1
+    most: int | None = None
 
     def grid(self, frames: int, height: int, width: int) -> Grid:
         """Tokens of a clip of such a size, in frames and pixels."""
@@ -55,11 +57,14 @@ class Cells:
         return 1 + (tokens - 1) * self.frames
 
     def check_frames(self, frames: int) -> None:
-        """Refuse clips that are no whole number of tokens long.
+        """Refuse clips that are too long, or no whole number of tokens.
 
         Raises:
             EngineError: ``bad_size``, with the nearest that can be made.
         """
+        if self.most is not None and frames > self.most:
+            makes = "pictures, of one frame" if self.most == 1 else f"clips of at most {self.most} frames"
+            raise EngineError("bad_size", f"This model makes {makes}, not {frames}; take {self.most}.")
         if over := (frames - 1) % self.frames:
             raise EngineError(
                 "bad_size",
@@ -109,10 +114,18 @@ class Text:
     Args:
         clean: (pipe, text): what is really tokenised.
         length: (pipe, arguments of ``encode_prompt`` by name): tokens, padding included.
+        tokenizers: attributes of the pipeline that hold one; those that are None are left out. The tokens of
+            several are joined on their features, so that each says of token i what the others say.
+        alike: arguments of ``encode_prompt``, other texts that are joined with the prompt in this way: None,
+            or the prompt again.
+        per_frame: whether the denoiser is given the text once for each frame.
     """
 
     clean: Callable[[DiffusionPipeline, str], str]
     length: Callable[[DiffusionPipeline, Mapping[str, Any]], int]
+    tokenizers: tuple[str, ...] = ("tokenizer",)
+    alike: tuple[str, ...] = ()
+    per_frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,8 +134,7 @@ class Family:
 
     Args:
         name: for people.
-        pipelines: classes that can be steered; the first makes clips from text, and is the one that is
-            loaded.
+        pipelines: classes that can be steered.
         denoisers: attributes of the pipeline that hold one; those that are None are left out.
         layers: attention layers that are masked; the first that matches a path counts.
         left_alone: patterns of attention layers that are not masked, on purpose.

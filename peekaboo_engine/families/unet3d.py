@@ -20,33 +20,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .family import Cells, Configs, Family, Grid, Layers, Text
+from .family import Cells, Family, Grid, Layers
+from .unets import OF_FRAMES, clip_text, decode_frame_by_frame, decoded, pixels_of
 
 if TYPE_CHECKING:
     import torch
 
 TEMPORAL = r"(?P<level>(?:.*\.)?(?:transformer_in|temp_attentions\.\d+))\.transformer_blocks\.\d+"
-PICTURE = r"(?P<level>.*\.attentions\.\d+)\.transformer_blocks\.\d+"
 
 
 def _grid(denoiser, call: Mapping[str, Any]) -> Grid:
     return Grid(*call["sample"].shape[2:])  # (batch, channels, frames, h, w)
 
 
-def _pixels(configs: Configs) -> int:
-    return 2 ** (len(configs["vae"]["block_out_channels"]) - 1)
-
-
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
     """The middle frame: this pipeline's scheduler steps latents of (frames, channels, h, w)."""
     middle = len(latents) // 2
-    of_frame = latents[middle : middle + 1].to(pipe.vae.dtype) / pipe.vae.config.scaling_factor
-    return pipe.vae.decode(of_frame).sample[0]
-
-
-def _prepare(pipe) -> None:
-    # Frame by frame: decoding all at once would take the most memory of the run.
-    pipe.vae.enable_slicing()
+    return decoded(pipe, latents[middle : middle + 1])
 
 
 def _gate(block, forward, hidden_states, foreground, *args, **kwargs) -> torch.Tensor:
@@ -66,19 +56,14 @@ UNET3D = Family(
     layers=(
         Layers(rf"{TEMPORAL}\.attn1", "temporal", "pixels"),
         Layers(rf"{TEMPORAL}\.attn2", "temporal", "pixels", gated=True),
-        Layers(rf"{PICTURE}\.attn1", "spatial", "frames"),
-        Layers(rf"{PICTURE}\.attn2", "cross", "frames"),
+        *OF_FRAMES,
     ),
     grid=_grid,
-    cells=lambda configs: Cells(pixels=_pixels(configs)),
-    text=Text(
-        # Textual inversion replaces words by several tokens: offsets count in the text after that.
-        clean=lambda pipe, text: pipe.maybe_convert_prompt(text, pipe.tokenizer),
-        length=lambda pipe, call: pipe.tokenizer.model_max_length,
-    ),
+    cells=lambda configs: Cells(pixels=pixels_of(configs)),
+    text=clip_text(),
     halves="one batch",
     picture=_picture,
-    prepare=_prepare,
+    prepare=decode_frame_by_frame,
     blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},
     gate=_gate,
 )

@@ -13,7 +13,7 @@ from tiny.unet3d import latents
 
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
-from peekaboo_engine.families import FAMILIES
+from peekaboo_engine.families import FAMILIES, family_of
 from peekaboo_engine.job import load_job
 from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model, tiers_of
 
@@ -210,9 +210,9 @@ def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path, pipeline, code):
     assert caught.value.code == code
 
 
-def test_every_family_that_makes_clips_from_text_has_its_usual_folder():
+def test_every_family_has_a_usual_folder():
     usual = json.loads((ROOT / "peekaboo_engine" / "model_folders.json").read_text())
-    assert {family.pipelines[0] for family in FAMILIES} == set(usual)
+    assert {family_of(pipeline).name for pipeline in usual} == {family.name for family in FAMILIES}
 
 
 def test_a_folder_is_described_for_programs_without_torch(model_folder):

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stable Diffusion 1.5, 2.1 and XL, pictures: ``UNet2DConditionModel``, steered as a clip of one frame.
+
+Layout (diffusers, models/unets/unet_2d_condition.py; h x w cells):
+
+=======  ==========================  ======================  ===========
+kind     module path                 queries (rows, tokens)  keys
+=======  ==========================  ======================  ===========
+spatial  ``*.attentions.j.*.attn1``  (batch, h*w)            the same
+cross    ``*.attentions.j.*.attn2``  (batch, h*w)            text tokens
+=======  ==========================  ======================  ===========
+
+XL reads the prompt with two encoders, whose tokens are joined on their features: token i of the text is
+token i of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .family import Cells, Family, Grid
+from .unets import OF_FRAMES, clip_text, decoded, pixels_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _grid(denoiser, call: Mapping[str, Any]) -> Grid:
+    return Grid(1, *call["sample"].shape[2:])  # (batch, channels, h, w)
+
+
+def _arguments(pipe, usual: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in usual.items() if name != "num_frames"}
+
+
+def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
+    return decoded(pipe, latents[:1])
+
+
+STABLE_DIFFUSION = Family(
+    name="Stable Diffusion",
+    pipelines=("StableDiffusionPipeline", "StableDiffusionXLPipeline"),
+    denoisers=("unet",),
+    layers=OF_FRAMES,
+    grid=_grid,
+    cells=lambda configs: Cells(pixels=pixels_of(configs), most=1),
+    text=clip_text(tokenizers=("tokenizer", "tokenizer_2"), alike=("prompt_2",)),
+    halves="one batch",
+    arguments=_arguments,
+    picture=_picture,
+    blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},
+)
