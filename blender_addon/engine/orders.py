@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import PeekabooError
-from . import process
 from .keeper import Keeper
 from .messages import Event, Failure, Notice, Phase, Preview, Progress, Result
 from .process import EngineSettings
@@ -26,6 +25,9 @@ PHASES = {
     "decode": "Decoding",
     "write": "Writing the clip",
 }
+
+CANCEL_SECONDS, CANCEL_STEPS = 60.0, 3
+"""An engine heeds a cancel at the end of its step: it gets so long, or so many steps, to do so."""
 
 
 @dataclass
@@ -43,7 +45,9 @@ class Order:
         phase: a key of :data:`PHASES`.
         step: how many steps of the phase are done.
         total: of how many; 0 while that is not known.
-        phase_began: when, in seconds of :func:`time.monotonic`.
+        asked: when an engine was first asked for it, in seconds of :func:`time.monotonic`; None before.
+        first: step and time of the first step that was finished; None before.
+        last: step and time of the latest one.
         attempts: how often an engine was asked for it.
         heard: whether an engine has said anything about it.
         preview: a picture of what is being denoised, once there is one.
@@ -63,7 +67,9 @@ class Order:
     phase: str = "start"
     step: int = 0
     total: int = 0
-    phase_began: float = field(default_factory=time.monotonic)
+    asked: float | None = None
+    first: tuple[int, float] | None = None
+    last: tuple[int, float] | None = None
     attempts: int = 0
     heard: bool = False
     preview: Path | None = None
@@ -83,15 +89,35 @@ class Order:
     def text(self) -> str:
         """Phase, step and time left, for the progress bar."""
         if self.cancelled is not None:
-            return "Cancelling"
+            return "Cancelling, after this step"
         text = PHASES.get(self.phase, self.phase)
         if not self.total:
             return text
         text = f"{text}, step {self.step} of {self.total}"
-        if not self.step:
-            return text
-        left = (time.monotonic() - self.phase_began) / self.step * (self.total - self.step)
-        return f"{text}, {duration(left)} left"
+        left = self.seconds_left
+        return text if left is None else f"{text}, {duration(left)} left"
+
+    @property
+    def seconds_of_step(self) -> float | None:
+        """How long a step takes, from those that are finished; None before the second.
+
+        The first is left out: it also takes what is done once, such as compiling and filling caches.
+        """
+        if self.first is None or self.last is None or self.last[0] == self.first[0]:
+            return None
+        return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the denoising will still take; None while that cannot be told."""
+        if self.last is None or (each := self.seconds_of_step) is None:
+            return None
+        return max(0.0, each * (self.total - self.step) - (time.monotonic() - self.last[1]))
+
+    @property
+    def seconds(self) -> float:
+        """How long the order has taken, with the start of the engine and the loading of the model."""
+        return 0.0 if self.asked is None else time.monotonic() - self.asked
 
     def apply(self, event: Event) -> None:
         """Follow an event about this order."""
@@ -99,15 +125,21 @@ class Order:
         match event:
             case Phase(phase):
                 self.phase, self.step, self.total = phase, 0, 0
-                self.phase_began = time.monotonic()
+                self.first = self.last = None
             case Progress(step, total):
-                self.step, self.total = step, total
+                self._follow_step(step, total)
             case Preview(path):
                 self.preview, self.previews = path, self.previews + 1
             case Notice(message):
                 self.notice = message
             case Result():
                 self.clip = event
+
+    def _follow_step(self, step: int, total: int) -> None:
+        if step > self.step:
+            self.last = step, time.monotonic()
+            self.first = self.first or self.last
+        self.step, self.total = step, total
 
 
 @dataclass(frozen=True)
@@ -154,7 +186,10 @@ class Queue:
         self.waiting.append(order)
 
     def cancel(self, order: Order) -> None:
-        """End an order and keep nothing of it; a clip that is there is kept."""
+        """End an order and keep nothing of it; a clip that is there is kept.
+
+        The engine stays, with its model, and ends the order with its step. A second time it is not waited for.
+        """
         if order in self.waiting:
             self.waiting.remove(order)
             _discard(order)
@@ -162,6 +197,8 @@ class Queue:
             order.cancelled = time.monotonic()
             if self.keeper.engine is not None:
                 self.keeper.engine.cancel_job(order.id)
+        elif order is self.running:
+            self._release(order)
 
     def cancel_all(self) -> None:
         """End all orders."""
@@ -205,6 +242,7 @@ class Queue:
         self.waiting, self.running = [], None
 
     def _begin(self, settings: Callable[[], EngineSettings], logs: Path) -> None:
+        self.waiting[0].asked = self.waiting[0].asked or time.monotonic()
         try:
             engine = self.keeper.get(settings(), logs)
         except PeekabooError as error:
@@ -250,10 +288,15 @@ class Queue:
         order = self.running
         if order is None or order.cancelled is None:
             return
-        if time.monotonic() > order.cancelled + process.CANCEL_SECONDS:
-            self.keeper.release(patience=0)
-            self.running = None
-            self._fail(order, "")
+        patience = max(CANCEL_SECONDS, CANCEL_STEPS * (order.seconds_of_step or 0.0))
+        if time.monotonic() > order.cancelled + patience:
+            self._release(order)
+
+    def _release(self, order: Order) -> None:
+        """End the engine that works on an order, and the order."""
+        self.keeper.release(patience=0)
+        self.running = None
+        self._fail(order, "")
 
     def _fail(self, order: Order, message: str) -> None:
         _discard(order)

@@ -68,7 +68,8 @@ def _draw_queue(layout, context, orders: list[Order]) -> None:
         layout.progress(factor=running.factor, text=running.text)
         if running.notice:
             draw_sentence(layout, context, running.notice, "INFO")
-        layout.operator("peekaboo.cancel", icon="CANCEL").job = running.id
+        again = {"text": "End the Engine Now"} if running.cancelled is not None else {}
+        layout.operator("peekaboo.cancel", icon="CANCEL", **again).job = running.id
         if running.preview is not None and (icon := icons.icon_of(running.preview, running.previews)):
             layout.template_icon(icon, scale=PREVIEW_SCALE)
     waiting = [order for order in orders if order is not running]

@@ -98,6 +98,6 @@ def deliver(order: Order) -> Outcome:
     owner = f' of "{scene.name}"' if len(bpy.data.scenes) > 1 else ""
     return Outcome(
         f"The clip is in channel {strip.channel} of the sequencer{owner}, frames {start} to {end - 1}, "
-        f"after {duration(order.clip.seconds)}.",
+        f"after {duration(order.seconds)}.",
         folder=order.folder,
     )

@@ -10,7 +10,8 @@ import pytest
 import stand_in
 from test_process import ECHO, gone
 
-from blender_addon.engine import process
+from blender_addon.engine import orders, process
+from blender_addon.engine.messages import Phase, Progress, Result
 from blender_addon.engine.orders import Order, Queue
 from blender_addon.engine.process import EngineSettings
 from blender_addon.errors import PeekabooError
@@ -110,7 +111,7 @@ def test_an_engine_that_leaves_just_when_a_job_comes_is_started_again_once(shop)
 
 
 def test_one_that_does_not_listen_to_a_cancel_is_ended(shop, monkeypatch):
-    monkeypatch.setattr(process, "CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr(orders, "CANCEL_SECONDS", 0.2)
     monkeypatch.setattr(process, "TERMINATE_SECONDS", 0.2)
     body = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + stand_in.HELLO + "time.sleep(600)"
     shop.settings = EngineSettings(stand_in.write(shop.folder, body, out=False), False, 60)
@@ -120,6 +121,84 @@ def test_one_that_does_not_listen_to_a_cancel_is_ended(shop, monkeypatch):
     shop.queue.cancel(order)
     shop.until(lambda: not shop.queue.busy and shop.queue.keeper.reap())
     assert gone(pid) and shop.texts() == ["The generation was cancelled; nothing was kept of it."]
+
+
+DEAF = """
+import json
+for line in sys.stdin:
+    about = {"id": json.loads(line)["id"]}
+    for step in (1, 2, 3):
+        time.sleep(0.3)
+        print(json.dumps({"event": "progress", "step": step, "total": 9} | about), flush=True)
+"""
+
+
+def deaf(shop):
+    """An order that an engine has begun which hears no cancel."""
+    shop.settings = EngineSettings(stand_in.write(shop.folder, stand_in.HELLO + DEAF, out=False), False, 60)
+    order = shop.add("a")
+    shop.until(lambda: order.step == 3)
+    return order
+
+
+def test_a_cancel_waits_for_as_long_as_steps_take_and_keeps_the_engine_meanwhile(shop, monkeypatch):
+    monkeypatch.setattr(orders, "CANCEL_SECONDS", 0.0)
+    order = deaf(shop)
+    shop.queue.cancel(order)
+    began = order.cancelled
+    shop.look()
+    assert shop.queue.running is order and shop.queue.keeper.engine is not None
+    shop.until(lambda: not shop.queue.busy)
+    assert time.monotonic() - began >= 0.8  # three steps of 0.3 s, measured by another clock
+
+
+def test_a_second_cancel_does_not_wait(shop):
+    order = deaf(shop)
+    shop.queue.cancel(order)
+    shop.look()
+    assert shop.queue.running is order
+    shop.queue.cancel(order)
+    assert not shop.queue.busy and shop.queue.keeper.engine is None
+    assert shop.texts() == ["The generation was cancelled; nothing was kept of it."]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Blender's clock, which tests turn."""
+    now = [100.0]
+    monkeypatch.setattr(orders.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_time_left_comes_from_finished_steps_without_the_first_and_never_counts_up(clock):
+    order = Order(1, "a", {}, Path("a"))
+    order.apply(Phase("denoise"))
+    clock[0] += 60  # what is done once
+    order.apply(Progress(1, 10))
+    assert order.text == "Generating, step 1 of 10"
+    shown = []
+    for step in range(2, 11):
+        for _ in range(4):
+            clock[0] += 1.25
+            shown.append(order.seconds_left)
+        order.apply(Progress(step, 10))
+    told = [seconds for seconds in shown if seconds is not None]
+    assert told == sorted(told, reverse=True) and told[:4] == [38.75, 37.5, 36.25, 35.0]
+    assert order.seconds_left == 0
+    clock[0] += 20
+    assert order.seconds_left == 0
+
+
+def test_what_an_order_took_begins_when_its_engine_is_started(clock, tmp_path):
+    queue, order = Queue(), Order(1, "a", {}, tmp_path / "a")
+    queue.add(order)
+    clock[0] += 50  # it waits
+    settings = EngineSettings(stand_in.write(tmp_path, stand_in.HELLO + ECHO, out=False), False, 60)
+    queue.advance(lambda: settings, tmp_path)
+    clock[0] += 12
+    order.apply(Result(tmp_path, tmp_path, 3.0))
+    assert order.seconds == 12
+    queue.leave(1)
 
 
 def test_other_settings_need_another_engine_which_waits_until_the_first_is_gone(shop):
