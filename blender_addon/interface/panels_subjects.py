@@ -6,15 +6,18 @@ from __future__ import annotations
 import bpy
 
 from ..masks.cast import SURFACED
-from ..shot import check, phrases, subjects
-from ..shot.prompt import prompt_problem
+from ..shot import check, subjects
+from ..shot.prompt import faulty_subjects, prompt_problem
 from .sidebar import SidebarPanel, draw_sentence
+
+_faulty: set[str] = set()
+"""Names of the objects in the list whose phrases have a problem, their own or with one another."""
 
 
 class PEEKABOO_UL_subjects(bpy.types.UIList):
     """The subjects among a scene's objects."""
 
-    def draw_item(self, context, layout, _data, item, _icon, _active_data, _active_property):
+    def draw_item(self, _context, layout, _data, item, _icon, _active_data, _active_property):
         """Draw whether it is used, its colour, its phrase, and whether the prompt has that."""
         subject = item.peekaboo
         row = layout.row()
@@ -26,13 +29,13 @@ class PEEKABOO_UL_subjects(bpy.types.UIList):
         words.active = subject.enabled
         words.prop(subject, "phrase", text="", emboss=False, placeholder=f"phrase of {item.name}")
         if subject.enabled:
-            prompt = context.scene.peekaboo.prompt
-            problem = phrases.phrase_problem(prompt, [(item.name, subject.phrase)])
-            row.label(icon="ERROR" if problem else "CHECKMARK")
+            row.label(icon="ERROR" if item.name in _faulty else "CHECKMARK")
 
     def filter_items(self, _context, data, property_name):
-        """Show subjects only, by name."""
+        """Show subjects only, by name; once for all rows, see which phrases have a problem."""
+        global _faulty
         objects = getattr(data, property_name)
+        _faulty = faulty_subjects(data, objects)
         flags = [self.bitflag_filter_item if obj.peekaboo.is_subject else 0 for obj in objects]
         return flags, bpy.types.UI_UL_list.sort_items_by_name(objects)
 

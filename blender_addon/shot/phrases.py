@@ -3,7 +3,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 ALIKE = str.maketrans("‘’ʼ“”‐‑", "'''\"\"--", "\u00ad\u200c\u200d\u2060\ufeff")
@@ -31,28 +31,44 @@ def phrase_problem(prompt: str, subjects: Sequence[tuple[str, str]]) -> str | No
         prompt: the text that describes the clip.
         subjects: name and phrase of each subject.
     """
+    return next((problem for _, problem in _problems(prompt, subjects)), None)
+
+
+def faulty(prompt: str, subjects: Sequence[tuple[str, str]]) -> set[int]:
+    """Indices of the subjects whose phrases have a problem, of their own or with one another.
+
+    Arguments are those of :func:`phrase_problem`.
+    """
+    return {index for indices, _ in _problems(prompt, subjects) for index in indices}
+
+
+def _problems(prompt: str, subjects: Sequence[tuple[str, str]]) -> Iterator[tuple[set[int], str]]:
+    """Which subjects have a problem, and a sentence about it, the first one first."""
     claims: list[tuple[int, int, int]] = []  # start, end, subject
     words = [_key(phrase) for _, phrase in subjects]
     for index, (name, phrase) in enumerate(subjects):
+        places = _places(prompt, phrase) if words[index] else []
+        alike = {other for other, key in enumerate(words) if key == words[index]}
         if not words[index]:
-            return f'Subject "{name}" has no phrase: give it the words of the prompt that name it.'
-        places = _places(prompt, phrase)
-        if not places:
-            return (
+            yield {index}, f'Subject "{name}" has no phrase: give it the words of the prompt that name it.'
+        elif not places:
+            yield (
+                {index},
                 f'The phrase "{phrase}" of subject "{name}" does not occur in the prompt "{prompt}": '
-                "write it in the prompt as it stands, or change the phrase."
+                "write it in the prompt as it stands, or change the phrase.",
             )
-        if words.count(words[index]) > 1:
+        elif len(alike) > 1:
             turn = words[:index].count(words[index])
             places = places[turn : turn + 1]
             if not places:
-                return (
+                yield (
+                    alike,
                     f'The prompt "{prompt}" holds the phrase "{phrase}" fewer times than there are '
                     "subjects with it: "
-                    "give each subject words of its own."
+                    "give each subject words of its own.",
                 )
         claims += [(start, end, index) for start, end in places]
-    return _overlap(sorted(claims), subjects)
+    yield from _overlaps(sorted(claims), subjects)
 
 
 def groups(prompt: str, texts: Sequence[str]) -> list[list[int]]:
@@ -114,11 +130,13 @@ def _letters(text: str) -> list[int]:
     return [*borders, len(text)]
 
 
-def _overlap(claims: list[tuple[int, int, int]], subjects: Sequence[tuple[str, str]]) -> str | None:
+def _overlaps(
+    claims: list[tuple[int, int, int]], subjects: Sequence[tuple[str, str]]
+) -> Iterator[tuple[set[int], str]]:
     for (_, end, first), (start, _, second) in pairwise(claims):
         if start < end and first != second:
-            return (
+            yield (
+                {first, second},
                 f'The phrases "{subjects[first][1]}" and "{subjects[second][1]}" share words of the prompt: '
-                "give each subject words of its own."
+                "give each subject words of its own.",
             )
-    return None

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..errors import PeekabooError
 from . import phrases, subjects
 
@@ -22,6 +24,18 @@ def prompt_problem(scene, update: bool = False) -> str | None:
         )
     named = [(role.name, role.objects[0].peekaboo.phrase) for role in subjects.used(scene, update)]
     return phrases.phrase_problem(prompt, named)
+
+
+def faulty_subjects(scene, objects: Iterable) -> set[str]:
+    """Name the enabled subjects of a scene whose phrases do not fit the prompt or each other.
+
+    Objects with one phrase are one subject where the prompt has it once, as :func:`.subjects.used` has it.
+    """
+    prompt = scene.peekaboo.prompt
+    enabled = [obj for obj in objects if obj.peekaboo.is_subject and obj.peekaboo.enabled]
+    groups = phrases.groups(prompt, [obj.peekaboo.phrase for obj in enabled])
+    named = [(enabled[first].name, enabled[first].peekaboo.phrase) for first, *_ in groups]
+    return {enabled[index].name for group in phrases.faulty(prompt, named) for index in groups[group]}
 
 
 def check_prompt(scene) -> None:

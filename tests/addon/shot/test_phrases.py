@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
 
-from blender_addon.shot.phrases import phrase_problem
+from blender_addon.shot.phrases import faulty, phrase_problem
 
 PROMPT = "A red ball and a blue ball on grass"
 
@@ -32,3 +32,18 @@ def test_phrases_of_the_prompt_are_found(phrases):
 def test_what_cannot_be_told_apart_is_one_sentence(phrases, problem):
     sentence = phrase_problem(PROMPT, [("Empty", phrase) for phrase in phrases])
     assert problem in sentence and sentence.count(". ") == 0
+
+
+@pytest.mark.parametrize(
+    ("phrases", "indices"),
+    [
+        (["a red ball", "a blue ball"], set()),
+        (["a green ball", "a red ball", " "], {0, 2}),
+        (["a red ball", "grass", "ball"], {0, 2}),  # they share words
+        (["ball", "grass", "ball", "Ball"], {0, 2, 3}),
+    ],
+)
+def test_all_subjects_with_a_problem_are_told(phrases, indices):
+    named = [("Empty", phrase) for phrase in phrases]
+    assert faulty(PROMPT, named) == indices
+    assert bool(indices) == (phrase_problem(PROMPT, named) is not None)
