@@ -78,10 +78,8 @@ def outlines(scene, view_layer, depsgraph, size: tuple[int, int]) -> Outlines | 
         return None
     hiders = occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
     labels = projection.label_map(camera, shapes, *size, hiders)
-    lines = [
-        (tuple(role.objects[0].peekaboo.color), border_lines(labels == label))
-        for label, role in enumerate(roles, start=1)
-    ]
+    colors = subjects.apart([tuple(role.objects[0].peekaboo.color) for role in roles])
+    lines = [(color, border_lines(labels == label)) for label, color in enumerate(colors, start=1)]
     return Outlines(picture_corners(camera), lines)
 
 

@@ -25,6 +25,7 @@ from bpy.props import (
 
 from .. import compat
 from ..engine import catalogue
+from . import subjects
 
 CONSTANT: Any = set()
 """Options of a property that cannot be keyframed, since a clip has one value of it."""
@@ -281,6 +282,11 @@ SHOT: Mapping[str, Setting] = {
 """By the names of the properties of ``Scene.peekaboo``."""
 
 
+def _phrase_set(subject, context) -> None:
+    """A copy of a subject that gets a phrase of its own is another subject, in a colour of its own."""
+    subjects.tell_apart(context.scene, subject.id_data)
+
+
 SUBJECT: Mapping[str, Setting] = {
     "is_subject": Setting(
         BoolProperty(
@@ -306,6 +312,7 @@ SUBJECT: Mapping[str, Setting] = {
             name="Phrase",
             description="The words of the prompt that name what is here",
             options=AS_TYPED,
+            update=_phrase_set,
         ),
         job=("phrase",),
     ),

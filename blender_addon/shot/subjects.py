@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 import bpy
+import numpy as np
 
 from .. import compat
 from ..errors import PeekabooError
@@ -16,6 +17,11 @@ from . import phrases
 
 MAX_SUBJECTS = 255
 """A label map has 8 bits, and 0 is the background."""
+
+Color: TypeAlias = tuple[float, float, float]
+"""Display RGB in 0..1."""
+ALIKE = 0.02
+"""Colours that differ by less in each of red, green and blue are the same to the eye."""
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 FIRST_HUE = 0.07
@@ -63,25 +69,58 @@ def used(scene, update: bool = True) -> list[Role]:
     return [Role(tuple(enabled[index] for index in group)) for group in groups]
 
 
-def new_color(count: int) -> tuple[float, float, float]:
-    """A colour unlike those of ``count`` subjects before: display RGB in 0..1."""
-    return colorsys.hsv_to_rgb((FIRST_HUE + count * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
+def new_color(number: int) -> Color:
+    """A colour unlike those of lower numbers."""
+    return colorsys.hsv_to_rgb((FIRST_HUE + number * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
 
 
-def colors_of(scene, names: Iterable[str]) -> list[tuple[float, float, float]]:
-    """Colours of subjects, by the names of their objects: display RGB in 0..1.
-
-    Of objects that are gone, and where two are alike since a script has left them at the default, new ones.
-    """
+def colors_of(scene, names: Iterable[str]) -> list[Color]:
+    """Colours of subjects by the names of their objects, no two alike; of objects that are gone, new ones."""
     objects = [scene.objects.get(name) or bpy.data.objects.get(name) for name in names]
-    colors = [tuple(obj.peekaboo.color) if obj else new_color(k) for k, obj in enumerate(objects)]
-    return colors if len(set(colors)) == len(colors) else [new_color(k) for k in range(len(colors))]
+    return apart([tuple(obj.peekaboo.color) if obj else new_color(k) for k, obj in enumerate(objects)])
+
+
+def apart(colors: Sequence[Color]) -> list[Color]:
+    """Colours of subjects, no two alike: copies, and what scripts leave as it is, get new ones."""
+    found: list[Color] = []
+    new = map(new_color, range(2 * len(colors)))
+    for color in colors:
+        if _difference(color, found) < ALIKE:
+            color = next((one for one in new if _difference(one, [*colors, *found]) >= ALIKE), color)
+        found.append(color)
+    return found
+
+
+def _unlike(colors: Sequence[Color]) -> Color:
+    """The colour that differs most from some others, of as many as there are, and one more."""
+    candidates = [new_color(number) for number in range(len(colors) + 1)]
+    if not colors:
+        return candidates[0]
+    differences = np.abs(np.array(candidates)[:, None] - np.array(colors)).max(axis=2)
+    return candidates[differences.min(axis=1).argmax()]
+
+
+def _difference(color: Color, colors: Iterable[Color]) -> float:
+    """How far a colour is from the nearest of some: in the one of red, green and blue that differs most."""
+    far = (max(abs(a - b) for a, b in zip(color, other, strict=True)) for other in colors)
+    return min(far, default=1.0)
+
+
+def tell_apart(scene, obj) -> None:
+    """Give a subject another colour where a subject with another phrase has the same, as copies do."""
+    others = [
+        tuple(other.peekaboo.color)
+        for other in marked(scene)
+        if other != obj and other.peekaboo.phrase != obj.peekaboo.phrase
+    ]
+    if obj.peekaboo.is_subject and _difference(obj.peekaboo.color, others) < ALIKE:
+        obj.peekaboo.color = _unlike([tuple(other.peekaboo.color) for other in marked(scene)])
 
 
 def mark(scene, obj, phrase: str = "") -> None:
     """Make an object of a scene a subject, with a colour of its own."""
     compat.show_in_sequencers(scene)  # now, since all windows are drawn anew for it
-    obj.peekaboo.color = new_color(len(marked(scene)))
+    obj.peekaboo.color = _unlike([tuple(other.peekaboo.color) for other in marked(scene) if other != obj])
     obj.peekaboo.is_subject = obj.peekaboo.enabled = True
     if phrase:
         obj.peekaboo.phrase = phrase

@@ -81,3 +81,29 @@ def test_what_a_file_would_not_keep_is_not_marked(linked, kind):
     assert not bpy.ops.peekaboo.make_subjects.poll()
     with pytest.raises(RuntimeError, match="make a library override that is editable"):
         bpy.ops.peekaboo.make_subjects()
+
+
+def test_a_copy_keeps_its_colour_until_it_has_a_phrase_of_its_own(scene):
+    ball, copy = add_empty(scene), add_empty(scene)
+    scene.peekaboo.prompt = "a red ball and a blue ball"
+    assert tuple(copy.peekaboo.color) == tuple(ball.peekaboo.color)  # both are one subject
+    copy.peekaboo.phrase = "a blue ball"
+    first, second = tuple(ball.peekaboo.color), tuple(copy.peekaboo.color)
+    assert max(abs(a - b) for a, b in zip(first, second, strict=True)) > 0.1
+    copy.peekaboo.phrase = "the blue ball"
+    assert tuple(copy.peekaboo.color) == second
+
+
+def test_subjects_that_are_alike_are_shown_in_colours_of_their_own(scene):
+    orange = subjects.new_color(0)
+    shown = subjects.apart([orange, subjects.new_color(1), orange, orange])
+    assert len(set(shown)) == 4 and shown[:2] == [orange, subjects.new_color(1)]
+
+
+def test_a_new_subject_has_no_colour_that_another_has(scene):
+    first, second, third = (add_mesh(scene, [], [], name) for name in "abc")
+    subjects.mark(scene, first)
+    subjects.mark(scene, second)
+    subjects.unmark(first)
+    subjects.mark(scene, third)
+    assert tuple(third.peekaboo.color) != tuple(second.peekaboo.color)
