@@ -6,6 +6,9 @@ import bpy
 REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
 """Where our panels are drawn."""
 
+SAY_SECONDS = 10.0
+"""How long a sentence stays in the status bar."""
+
 RENDERING = {"RENDER_OT_render", "RENDER_OT_opengl"}
 """Operators that render while they listen."""
 
@@ -31,6 +34,24 @@ def is_hand_busy() -> bool:
 def is_playing() -> bool:
     """Whether an animation is played in some window."""
     return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
+
+
+def say(text: str) -> None:
+    """Show a sentence in the status bar of all windows, for :data:`SAY_SECONDS`."""
+    for workspace in bpy.data.workspaces:
+        workspace.status_text_set(text)
+    if bpy.app.timers.is_registered(_say_no_more):
+        bpy.app.timers.unregister(_say_no_more)
+    bpy.app.timers.register(_say_no_more, first_interval=SAY_SECONDS)
+
+
+def _say_no_more() -> float | None:
+    """Give the status bar back; not while a tool may say something there."""
+    if is_hand_busy():
+        return 1.0
+    for workspace in bpy.data.workspaces:
+        workspace.status_text_set(None)
+    return None
 
 
 def redraw() -> None:

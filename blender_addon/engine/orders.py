@@ -188,7 +188,7 @@ class Queue:
     def cancel(self, order: Order) -> None:
         """End an order and keep nothing of it; a clip that is there is kept.
 
-        The engine stays, with its model, and ends the order with its step. A second time it is not waited for.
+        The engine ends the order with its step and keeps its model. A second time it is not waited for.
         """
         if order in self.waiting:
             self.waiting.remove(order)

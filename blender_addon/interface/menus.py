@@ -50,6 +50,8 @@ class PEEKABOO_MT_take(bpy.types.Menu):
         layout.operator("peekaboo.restore_settings", icon="LOOP_BACK")
         layout.operator("peekaboo.show_masks", icon="MOD_MASK")
         layout.operator("peekaboo.open_take", icon="FILE_FOLDER")
+        layout.separator()
+        layout.operator("peekaboo.import_take", icon="IMPORT")
 
 
 def _draw_add(self, _context):
@@ -64,7 +66,9 @@ def _draw_object(self, _context):
 
 
 def _draw_import(self, _context):
+    self.layout.operator_context = "INVOKE_REGION_WIN"
     self.layout.operator("peekaboo.import_layout", text="Peekaboo Layout (.json)")
+    self.layout.operator("peekaboo.import_take", text="Peekaboo Take (folder)")
 
 
 def _draw_export(self, _context):

@@ -32,9 +32,11 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
             thumbnail.template_icon(icon, scale=THUMBNAIL_SCALE)
         else:
             thumbnail.label(icon="FILE_MOVIE")
-        row.prop(item, "name", text="", emboss=False)
-        row.label(text=f"ch {item.channel}")
-        row.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
+        beside = row.row(align=True)
+        beside.scale_y = THUMBNAIL_SCALE  # so that the name is in the middle of the picture's height
+        beside.prop(item, "name", text="", emboss=False)
+        beside.label(text=f"ch {item.channel}")
+        beside.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
 
     def filter_items(self, _context, data, property_name):
         """Show takes only, the highest channel first, as they lie."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import bpy
@@ -21,15 +22,28 @@ from ..shot.job import make_job, write_job
 from ..takes import folders, strips
 
 
-def orders_of(scene, count: int = 1) -> Iterator[Order]:
+def orders_of(scene, count: int = 1, ordered: Iterable[dict] = ()) -> Iterator[Order]:
     """Order takes of a scene as it is now, each with a seed of its own.
+
+    A single one has the seed that is set, and may be the same clip again. Of several, none is one that is
+    there or ordered already.
+
+    Args:
+        scene: the user's.
+        count: how many.
+        ordered: the jobs of those that wait to be made.
 
     Raises:
         PeekabooError: what keeps the shot from being made.
     """
     layout = check.read_shot(scene)
-    for seed in seeds.seeds(scene, count):
-        yield order(scene, make_job(scene, layout, seed), layout.labels)
+    known = list(ordered) if count > 1 else []
+    jobs = (make_job(scene, layout, seed) for seed in seeds.further_seeds(scene))
+    wanted = (
+        job for job in jobs if count == 1 or not (job in known or folders.has_take(scene, job, layout.labels))
+    )
+    for job in islice(wanted, count):
+        yield order(scene, job, layout.labels)
 
 
 def order_again(scene, strip, used: Iterable[int] = ()) -> Order:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import bpy
+from bpy.app.handlers import persistent
 
 from .. import faults, windows
 from ..engine.orders import Order, Outcome, Queue
@@ -78,9 +79,9 @@ def add(orders: Iterable[Order]) -> None:
         raise
 
 
-def seeds_of(scene) -> list[int]:
-    """The seeds of a scene's clips that are not there yet."""
-    return [order.job["seed"] for order in unfinished() if order.scene == scene.session_uid]
+def jobs_of(scene) -> list[dict]:
+    """The jobs of a scene's clips that are not there yet."""
+    return [order.job for order in unfinished() if order.scene == scene.session_uid]
 
 
 def cancel(order_id: str = "") -> None:
@@ -136,10 +137,11 @@ def _look() -> float | None:
 
 
 def _deliver(order: Order) -> Outcome:
-    """Deliver an order, which can be undone."""
+    """Deliver an order as an undo step of its own; all windows say so for a while."""
     outcome = delivery.deliver(order)
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
         bpy.ops.ed.undo_push(message="Import Peekaboo Clip")
+    windows.say(f"{outcome.text} Undo takes it out of the sequencer again.")
     return outcome
 
 
@@ -160,14 +162,22 @@ def _redraw_what_changed() -> None:
     windows.redraw()
 
 
+@persistent
+def _loaded(*_arguments) -> None:
+    """Forget how the orders of the file before have ended; what comes of the others is told in this one."""
+    _queue.outcomes.clear()
+
+
 def register():
     """Begin with no order and no engine."""
     global _queue, _shown
     _queue, _shown = Queue(), None
+    bpy.app.handlers.load_post.append(_loaded)
 
 
 def unregister():
     """End what is running."""
+    bpy.app.handlers.load_post.remove(_loaded)
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
     _queue.leave(LEAVE_SECONDS)

@@ -14,7 +14,7 @@ from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, projection, sampling
 from ..masks.cast import Role
-from . import prompt, settings, stating, subjects
+from . import prompt, settings, shots, stating, subjects
 
 Frame: TypeAlias = tuple[projection.Labelled, list[float]]
 """Of one time: what the camera sees, and the strength of each subject."""
@@ -89,14 +89,10 @@ def timing_of(scene, num_frames: int) -> Timing:
     frame shows lie between the ones before and after.
 
     Raises:
-        PeekabooError: the scene's frame range is empty.
+        PeekabooError: that range is empty.
     """
-    start, count = scene.frame_start, scene.frame_end - scene.frame_start + 1
-    if count < 1:
-        raise PeekabooError(
-            f'The scene "{scene.name}" ends at frame {scene.frame_end}, before its start at {start}: '
-            "set its frame range."
-        )
+    start, end = shots.range_of(scene)
+    count = end - start + 1
     times = tuple(start + _sampled_at(i, count, num_frames) for i in range(num_frames))
     return Timing(start, count, scene.render.fps, scene.render.fps_base, times)
 

@@ -66,15 +66,19 @@ def restore(scene, job: Mapping) -> list[str]:
 
 def _of_shot(scene, job: Mapping) -> list[_Change]:
     timing = job["timing"]
-    start, end = timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1
     return [
         *_changes(scene.peekaboo, job, settings.SHOT),
         _Change(scene.peekaboo, "seed_mode", "FIXED"),
-        _Change(scene, "frame_end", end),
-        _Change(scene, "frame_start", start),
+        *_of_range(scene, timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1),
         _Change(scene.render, "fps", timing["fps"]),
         _Change(scene.render, "fps_base", timing["fps_base"]),
     ]
+
+
+def _of_range(scene, start: int, end: int) -> list[_Change]:
+    """The range that clips are made of: see :func:`.shots.range_of`."""
+    kind = "preview_" if scene.use_preview_range else ""
+    return [_Change(scene, f"frame_{kind}end", end), _Change(scene, f"frame_{kind}start", start)]
 
 
 def _changes(owner, job: Mapping, table: Mapping[str, settings.Setting]) -> list[_Change]:

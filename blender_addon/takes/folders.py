@@ -2,6 +2,7 @@
 """Takes of a shot: a folder for each, and what is kept of one to make another."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import bpy
@@ -12,6 +13,9 @@ from ..borders import documents, places
 from ..engine import job_schema
 from ..errors import PeekabooError
 from . import strips
+
+CLIP = "clip.mp4"
+"""The movie in the folder of a take, as the engine calls it."""
 
 
 def new_folder(scene) -> Path:
@@ -57,6 +61,42 @@ def name_of(scene) -> str:
 def _number(folder: str, name: str) -> int:
     match = re.fullmatch(rf"{re.escape(name)}_(\d+)", folder)
     return int(match[1]) if match else 0
+
+
+def has_take(scene, job: dict, labels: np.ndarray) -> bool:
+    """Whether a scene has the take already that a job would make: of the same settings, seed and masks."""
+    for strip in strips.takes(scene):
+        with suppress(PeekabooError):
+            if strips.job_of(strip) == job and np.array_equal(read(strip)[1], labels):
+                return True
+    return False
+
+
+def import_take(scene, folder: Path):
+    """Make a clip a take of a scene again from its folder, whoever has made that; returns its strip.
+
+    Only what is needed is read: the job, checked as any, and the movie, by Blender.
+
+    Raises:
+        PeekabooError: it is no folder of a take, or there is no room for it.
+    """
+    try:
+        if places.is_link(folder / "job"):
+            raise places.NotPlain("its job is a link")
+        job = job_schema.read(folder / "job" / "job.json")
+        with places.open_file(folder / CLIP):
+            pass
+    except FileNotFoundError:
+        raise PeekabooError(
+            f'"{folder}" is not the folder of a take, which has a {CLIP} and a job folder: choose one.'
+        ) from None
+    except OSError as error:
+        problem = f"{error.strerror or error}"
+    except job_schema.Damaged as error:
+        problem = documents.shown(str(error))
+    else:
+        return strips.add_clip(scene, folder / CLIP, job)
+    raise PeekabooError(f'The take in "{folder}" cannot be used ({problem}): choose another folder.')
 
 
 def read(strip) -> tuple[dict, np.ndarray]:

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import json
+
 from .. import compat
+from ..borders import documents
 from ..masks import painting
 from ..shot import subjects
 from . import folders, strips
 
 OF_PROPERTY = "peekaboo_masks_of"
 """Custom property of a strip of masks: the movie of the take that they belong to."""
+MUTED_PROPERTY = "peekaboo_muted"
+"""Custom property of a strip of masks: JSON, names of takes that are hidden as long as it is there."""
 SCALE = 3
 """Pixels of the picture to a pixel of the mask, for thin outlines; fewer where masks are large or many."""
 MOST_PIXELS = 2**26
@@ -27,7 +32,8 @@ def shown_over(scene, strip):
 def show(scene, strip):
     """Put the masks of a take over it, on the next free channel; returns that strip.
 
-    The pictures go into the folder of the take.
+    Takes that lie over it are hidden until :func:`hide`, so that one sees the masks over its own picture. The
+    pictures go into the folder of the take.
 
     Raises:
         PeekabooError: the masks are gone, the pictures cannot be written, or all channels are taken.
@@ -53,11 +59,27 @@ def show(scene, strip):
     compat.set_strip_length(masks, count)
     masks.blend_type = "ALPHA_OVER"
     masks[OF_PROPERTY] = strip.filepath
+    covering = [take for take in strips.covering(scene, strip) if not take.mute]
+    for take in covering:
+        take.mute = True
+    masks[MUTED_PROPERTY] = json.dumps([take.name for take in covering])
     return masks
 
 
 def hide(scene, strip) -> None:
-    """Take the masks of a take away again; the pictures stay on disk."""
+    """Take the masks of a take away again, and show the takes over it; the pictures stay on disk."""
     masks = shown_over(scene, strip)
     if masks is not None:
+        names = _names(masks.get(MUTED_PROPERTY))
+        for take in strips.covering(scene, strip):
+            take.mute = take.mute and take.name not in names
         compat.strips(scene.sequence_editor).remove(masks)
+
+
+def _names(stated) -> list:
+    """The names that a strip of masks remembers; none where somebody has edited that."""
+    try:
+        names = documents.parse_json(stated) if isinstance(stated, str) else []
+    except ValueError:
+        return []
+    return names if isinstance(names, list) else []

@@ -61,6 +61,18 @@ def takes(scene) -> list:
     return [strip for strip in compat.all_strips(editor) if is_take(strip)] if editor else []
 
 
+def covering(scene, strip) -> list:
+    """The takes of a scene that lie over a part of one: on higher channels."""
+    start, end = compat.strip_range(strip)
+    return [
+        take
+        for take in takes(scene)
+        if take.channel > strip.channel
+        and compat.strip_range(take)[0] < end
+        and compat.strip_range(take)[1] > start
+    ]
+
+
 def active_take(scene):
     """The active strip of a scene, where the engine has made it; else None."""
     strip = scene.sequence_editor.active_strip if scene.sequence_editor else None

@@ -83,14 +83,15 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
-        if problem := prompt.prompt_problem(context.scene):
+        if problem := prompt.prompt_problem(compat.edited_scene(context)):
             cls.poll_message_set(problem)
             return False
         return True
 
     def orders(self, context):
-        """Takes of the scene as it is."""
-        return delivery.orders_of(context.scene, self.count)
+        """Takes of the scene as it is: in the sequencer, of the one that it shows."""
+        scene = compat.edited_scene(context)
+        return delivery.orders_of(scene, self.count, generation.jobs_of(scene))
 
 
 class PEEKABOO_OT_retake(_MakesClips, OnActiveTake, bpy.types.Operator):
@@ -103,7 +104,8 @@ class PEEKABOO_OT_retake(_MakesClips, OnActiveTake, bpy.types.Operator):
     def orders(self, context):
         """The take once more."""
         scene = compat.edited_scene(context)
-        return [delivery.order_again(scene, strips.active_take(scene), generation.seeds_of(scene))]
+        used = [job["seed"] for job in generation.jobs_of(scene)]
+        return [delivery.order_again(scene, strips.active_take(scene), used)]
 
 
 class PEEKABOO_OT_cancel(bpy.types.Operator):

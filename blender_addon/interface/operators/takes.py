@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operators on the takes in a sequencer."""
 
+import math
 import shutil
 import sys
 
 import bpy
+from bpy.props import BoolProperty, StringProperty
 
-from ... import compat
+from ... import compat, paths
 from ...borders import places
 from ...errors import PeekabooError
 from ...shot import restoring
-from ...takes import mask_strips, strips
+from ...takes import folders, mask_strips, strips
 
 
 class OnActiveTake:
@@ -84,6 +86,40 @@ class PEEKABOO_OT_open_take(OnActiveTake, bpy.types.Operator):
         bpy.ops.wm.path_open(filepath=str(folder))
 
 
+class PEEKABOO_OT_import_take(bpy.types.Operator):
+    """Put a clip that was made before into the sequencer as a take, from the folder that it lies in"""
+
+    bl_idname = "peekaboo.import_take"
+    bl_label = "Import Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    directory: StringProperty(name="Folder", description="Of the take", subtype="DIR_PATH")
+    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
+
+    def invoke(self, context, _event):
+        """Ask for the folder, among those of the scene's takes."""
+        self.directory = compat.edited_scene(context).peekaboo.output_folder
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        """Add the strip, and say where it is and what is unlike."""
+        scene = compat.edited_scene(context)
+        try:
+            strip = folders.import_take(scene, paths.absolute(self.directory))
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        timing = strips.job_of(strip)["timing"]
+        own, rate = scene.render.fps / scene.render.fps_base, timing["fps"] / timing["fps_base"]
+        if not math.isclose(own, rate, rel_tol=1e-4):
+            text = f"The take was made for {rate:.4g} frames a second, and the scene has {own:.4g}"
+            self.report({"WARNING"}, text)
+        start, end = compat.strip_range(strip)
+        self.report({"INFO"}, f"The take is in channel {strip.channel}, frames {start} to {end - 1}")
+        return {"FINISHED"}
+
+
 class PEEKABOO_OT_standard_view(bpy.types.Operator):
     """Set the scene's view transform to Standard, which shows clips in the colors that they have on disk"""
 
@@ -102,6 +138,7 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_OT_restore_settings,
         PEEKABOO_OT_show_masks,
         PEEKABOO_OT_open_take,
+        PEEKABOO_OT_import_take,
         PEEKABOO_OT_standard_view,
     )
 )

@@ -13,7 +13,7 @@ from blender_addon import compat
 from blender_addon.engine.orders import Order
 from blender_addon.engine.process import EngineSettings
 from blender_addon.errors import PeekabooError
-from blender_addon.making import batch, generation
+from blender_addon.making import batch, delivery, generation
 from blender_addon.takes import strips
 
 
@@ -45,6 +45,15 @@ def test_what_cannot_be_made_is_an_error_and_leaves_no_folder(shot, tmp_path):
     with pytest.raises(RuntimeError, match='no model "nothing"'):
         bpy.ops.peekaboo.generate()
     assert not (tmp_path / "clips").exists()
+
+
+def test_what_was_said_of_another_file_is_not_said_of_this_one(shot, tmp_path):
+    shot.peekaboo.model = "nothing"
+    with pytest.raises(PeekabooError):
+        generation.add(delivery.orders_of(shot))
+    assert [outcome.failed for outcome in generation.outcomes()] == [True]
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    assert not generation.outcomes()
 
 
 @pytest.mark.parametrize("keeps", [True, False])

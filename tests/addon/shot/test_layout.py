@@ -207,3 +207,14 @@ def test_a_keyframed_strength_reaches_the_job_frame_by_frame(scene, motion_blur)
     assert "strength" not in stated[cube.name]
     strength = stated[ball.name]["strength"]
     assert strength[0] == 0 and strength[-1] == 1 and sorted(strength) == strength and 0 < strength[1] < 1
+
+
+def test_the_preview_range_is_what_is_made(scene):
+    scene.frame_start, scene.frame_end = 1, 80
+    scene.use_preview_range = True
+    scene.frame_preview_start, scene.frame_preview_end = 11, 18
+    timing = timing_of(scene, 4)
+    assert (timing.frame_start, timing.frame_count) == (11, 8)
+    assert timing.scene_frames == (11.5, 13.5, 15.5, 17.5)
+    scene.use_preview_range = False
+    assert timing_of(scene, 4).frame_count == 80

@@ -9,11 +9,12 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from scenes import layout_of
+from scenes import layout_of, small_shot
 
 from blender_addon import compat, paths
 from blender_addon.errors import PeekabooError
 from blender_addon.interface import icons
+from blender_addon.making import delivery
 from blender_addon.masks import painting
 from blender_addon.shot import restoring, seeds, subjects
 from blender_addon.shot.job import make_job
@@ -165,3 +166,103 @@ def test_a_picture_that_is_no_png_of_the_engines_is_refused():
     for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 40):
         with pytest.raises(ValueError):
             icons.read_png(data)
+
+
+def test_restoring_sets_the_preview_range_where_that_is_used(scene, take):
+    scene.frame_start, scene.frame_end, scene.use_preview_range = 100, 200, True
+    restoring.restore(scene, strips.job_of(take))
+    assert (scene.frame_preview_start, scene.frame_preview_end) == (1, 8)
+    assert (scene.frame_start, scene.frame_end) == (100, 200)
+
+
+def add_take_over(scene, take, name="Other"):
+    over = strips.add_clip(scene, strips.folder_of(take) / "clip.mp4", strips.job_of(take))
+    over.name = name
+    return over
+
+
+def test_masks_of_a_covered_take_are_seen_over_its_own_picture(scene, take):
+    upper, muted = add_take_over(scene, take), add_take_over(scene, take, "Muted")
+    muted.mute = True
+    later = add_take_over(scene, take, "Later")
+    later.frame_start = 100
+    mask_strips.show(scene, take)
+    assert (take.mute, upper.mute, muted.mute, later.mute) == (False, True, True, False)
+    mask_strips.hide(scene, take)
+    assert (take.mute, upper.mute, muted.mute, later.mute) == (False, False, True, False)
+
+
+@pytest.mark.parametrize("edited", ["[", "7", '{"Other": 1}', "[[1]]", 5])
+def test_masks_that_remember_nonsense_can_be_hidden(scene, take, edited):
+    upper = add_take_over(scene, take)
+    masks = mask_strips.show(scene, take)
+    masks[mask_strips.MUTED_PROPERTY] = edited
+    mask_strips.hide(scene, take)
+    assert mask_strips.shown_over(scene, take) is None and upper.mute
+
+
+def test_a_clip_whose_strip_is_gone_becomes_a_take_again(scene, take):
+    job, folder = strips.job_of(take), strips.folder_of(take)
+    compat.strips(scene.sequence_editor).remove(take)
+    assert strips.takes(scene) == []
+    again = folders.import_take(scene, folder)
+    assert strips.takes(scene) == [again] and strips.job_of(again) == job
+    assert compat.strip_range(again) == (1, 9) and folders.read(again)[0] == job
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda folder: (folder / "clip.mp4").unlink(), "is not the folder of a take"),
+        (lambda folder: (folder / "job" / "job.json").unlink(), "is not the folder of a take"),
+        (lambda folder: (folder / "job" / "job.json").write_text("[" * 9000), "cannot be used"),
+        (lambda folder: (folder / "job" / "job.json").write_text("{}"), "schema_version is missing"),
+    ],
+)
+def test_a_folder_that_is_no_take_is_refused_in_a_sentence(scene, take, spoil, problem):
+    folder = strips.folder_of(take)
+    compat.strips(scene.sequence_editor).remove(take)
+    spoil(folder)
+    with pytest.raises(PeekabooError, match=problem) as refused:
+        folders.import_take(scene, folder)
+    assert str(refused.value).endswith(("choose one.", "choose another folder."))
+    assert not strips.takes(scene)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("name", ["job", "job/job.json", "clip.mp4"])
+def test_a_take_with_links_in_it_is_refused(scene, take, tmp_path, name):
+    folder = strips.folder_of(take)
+    compat.strips(scene.sequence_editor).remove(take)
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PeekabooError, match=r"it is a link|its job is a link"):
+        folders.import_take(scene, folder)
+
+
+def test_importing_says_where_the_take_is_or_what_is_wrong(scene, take, tmp_path):
+    folder = strips.folder_of(take)
+    compat.strips(scene.sequence_editor).remove(take)
+    assert bpy.ops.peekaboo.import_take(directory=str(folder)) == {"FINISHED"}
+    assert len(strips.takes(scene)) == 1
+    with pytest.raises(RuntimeError, match="is not the folder of a take"):
+        bpy.ops.peekaboo.import_take(directory=str(tmp_path))
+
+
+def test_of_several_takes_none_is_one_that_is_there_or_ordered(scene, tmp_path):
+    small_shot(scene)
+    scene.peekaboo.output_folder, scene.peekaboo.seed = str(tmp_path), 4
+
+    def seeds_of(*asked):
+        made = list(delivery.orders_of(scene, *asked))
+        return [order.job["seed"] for order in made], made
+
+    _, [order] = seeds_of()
+    (order.folder / "clip.mp4").touch()
+    strips.add_clip(scene, order.folder / "clip.mp4", order.job)
+    assert seeds_of()[0] == [4]  # as it is set
+    found, several = seeds_of(2)
+    assert found == [5, 6]
+    assert seeds_of(2, [one.job for one in several])[0] == [7, 8]
+    scene.objects["Sphere Subject"].location.x += 1  # another shot
+    assert seeds_of(2)[0] == [4, 5]
