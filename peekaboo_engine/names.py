@@ -6,9 +6,9 @@ from typing import Literal
 Method = Literal["peekaboo", "strong"]
 """How masks act: a preset of :mod:`peekaboo_engine.control.settings`."""
 
-Kind = Literal["spatial", "temporal", "cross", "full"]
+Kind = Literal["spatial", "temporal", "cross", "full", "joint"]
 """What an attention layer attends over: the pixels of a frame, the frames of a pixel, the tokens of the text,
-or all pixels of all frames at once."""
+all pixels of all frames at once, or those and the text in one row, where the text attends as well."""
 
 Blocks = Literal["all", "mid_up"]
 """Which blocks are masked: ``all`` (the paper names no exception), or ``mid_up`` as in the released code,
@@ -23,3 +23,10 @@ special ones: read literally, they belong to the rest.
 ``released``: as the released code has it: nobody sees the start token, the background sees end and padding.
 ``shared``: everybody sees them (Direct-a-Video, arXiv 2402.03162, found that hiding them costs quality).
 """
+
+SHARED = -1
+"""Label of a token that every pixel sees."""
+NOBODY = -2
+"""Label of a token that no pixel sees."""
+PADDING = -3
+"""Label of a token that the model itself hides."""

@@ -46,6 +46,7 @@ class Rule:
         table: float (rows or 1, labels, classes), what is added to the score of a class of keys for a label:
             0 is seen as without a mask, ``HIDDEN`` not at all, a number below 0 less.
         push: away from what is read under another rule.
+        whole: whether it says all, also what the model's own mask would.
 
     The batch of an attention call repeats the rows (classifier-free guidance: twice): item ``b`` follows row
     ``b % rows``.
@@ -55,6 +56,7 @@ class Rule:
     keys: torch.Tensor
     table: torch.Tensor
     push: Push | None = None
+    whole: bool = False
     _kept: dict = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -182,12 +184,15 @@ def masked_attention(query, key, value, rule: Rule, attn_mask=None, scale=None) 
         query: (batch, heads, query tokens, channels).
         key, value: (batch, heads, key tokens, channels).
         rule: who sees whom; ``batch`` is a multiple of its rows.
-        attn_mask: the model's own mask, as in PyTorch (padding of the text, say), which holds besides.
+        attn_mask: the model's own mask, as in PyTorch (padding of the text, say), which holds besides unless
+            the rule is whole.
         scale: as in PyTorch, default 1 / sqrt(channels).
 
     Returns:
         (batch, heads, query tokens, channels).
     """
+    if rule.whole:
+        attn_mask = None
     if attn_mask is not None:
         attn_mask = _additive(attn_mask, query, key)
     own = _attend(query, key, value, rule, attn_mask, scale)

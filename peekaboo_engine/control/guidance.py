@@ -17,7 +17,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from ..errors import EngineError
-from ..families import Family, Grid, family_of
+from ..families import Family, Grid, Layout, family_of
 from ..names import Kind, SpecialTokens
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
 from .labels import check_label_map
@@ -25,7 +25,7 @@ from .rules import Rules, Subjects
 from .runs import Reading, Run
 from .settings import PEEKABOO, Steering, check_for_family, check_option
 from .sites import Site, attention_sites
-from .spans import label_tokens
+from .spans import PADDING, label_tokens
 from .steps import Turns
 from .words import encode_contexts, without_phrases
 
@@ -219,11 +219,16 @@ class Guidance:
             call = signature.bind(*args, **kwargs)
             call.apply_defaults()
             self.follow_scheduler()
+            text, waiting = self._family.text, self._reading
+            if text.apart and waiting and waiting.negative is None and self._run is None:
+                encoded = encode_prompt(*args, **kwargs)
+                self._reading = replace(waiting, negative=text.halves(encoded)[0])
+                return encoded
             rules, contexts = self._read(encode_prompt, call)
             encoded = encode_prompt(*args, **kwargs)
-            self._reading = Reading(rules, contexts, *encoded[:2])
+            self._reading = Reading(rules, contexts, *text.halves(encoded))
             self._run = None
-            if self.steering.contrast and self._phrases and encoded[1] is None:
+            if self.steering.contrast and self._phrases and self._reading.negative is None:
                 self._notice("There is no contrast: guidance, whose other half it needs, is off (scale 1).")
             return encoded
 
@@ -235,20 +240,28 @@ class Guidance:
         prompt, special_tokens = _one(call.arguments["prompt"]), self.steering.special_tokens
         _refuse_other_texts(call, text.alike)
         length = text.length(pipe, call.arguments)
+        layout = text.layout(pipe)
+        label = partial(self._label_tokens, length=length, layout=layout)
         cleaned = [text.clean(pipe, phrase) for phrase in phrases]
-        tokens = self._label_tokens(text.clean(pipe, prompt), cleaned, special_tokens, length)
+        tokens = label(text.clean(pipe, prompt), cleaned, special_tokens)
+        rules = partial(Rules, self.steering, self._subjects, tokens, free_negative=layout.pads != "read")
         if not (self.steering.contrast or self.steering.push) or not phrases:
-            return Rules(self.steering, self._subjects, tokens, []), None
-        words = [self._label_tokens(phrase, [phrase], "background", length) == 1 for phrase in cleaned]
-        texts = [without_phrases(prompt, phrases), *phrases]
-        contexts = encode_contexts(encode_prompt, call, texts, [np.ones(length, bool), *words])
-        return Rules(self.steering, self._subjects, tokens, words), contexts
+            return rules([]), None
+        words = [label(phrase, [phrase], "background") == 1 for phrase in cleaned]
+        ground = without_phrases(prompt, phrases)
+        read = label(text.clean(pipe, ground), [], "background") != PADDING
+        contexts = encode_contexts(encode_prompt, call, [ground, *phrases], [read, *words])
+        return rules(words, ground=int(read.sum())), contexts
 
-    def _label_tokens(self, text: str, phrases: list[str], special_tokens: SpecialTokens, length: int):
+    def _label_tokens(
+        self, text: str, phrases: list[str], special_tokens: SpecialTokens, length: int, layout: Layout
+    ) -> np.ndarray:
         """:func:`.label_tokens` by each of the pipeline's tokenizers, which have to agree."""
         held = [getattr(self._pipe, name, None) for name in self._family.text.tokenizers]
         first, *others = (
-            label_tokens(tokenizer, text, phrases, special_tokens, length) for tokenizer in held if tokenizer
+            label_tokens(tokenizer, text, phrases, special_tokens, length, layout)
+            for tokenizer in held
+            if tokenizer
         )
         if not all(np.array_equal(first, other) for other in others):
             raise EngineError(
@@ -279,10 +292,11 @@ class Guidance:
             self._tell_what_is_too_late(self._run)
         run, rules = self._run, self._reading.rules
         run.move_to(timestep, self._turns.done)
-        contrasted = self._reading.contexts is not None
         grid = self._family.grid(denoiser, call.arguments)
         repeats = grid.frames if self._family.text.per_frame else 1
-        rules.move_to(run.now, run.halves(text, self._family.halves, repeats) if contrasted else (True,))
+        halves = run.halves(text, self._family.halves, repeats) if rules.tells_halves else (True,)
+        beside = self._family.beside and self._family.beside(call.arguments, rules.text(halves[0]))
+        rules.move_to(run.now, halves, beside)
         if self.active and self._cells.frames_of(grid.frames) != self._frames:
             raise EngineError(
                 "frame_mismatch",
@@ -295,7 +309,12 @@ class Guidance:
         contexts = self._reading.contexts.to(text).expand(len(text), -1, -1)
         longer = torch.cat([text, contexts], dim=1)
         if "encoder_hidden_states" in kwargs:
-            return args, {**kwargs, "encoder_hidden_states": longer}
+            changed = {**kwargs, "encoder_hidden_states": longer}
+            if (mask := kwargs.get("encoder_attention_mask")) is not None:
+                changed["encoder_attention_mask"] = torch.cat(
+                    [mask, mask.new_ones(contexts.shape[:2])], dim=1
+                )
+            return args, changed
         return tuple(longer if each is text else each for each in args), kwargs
 
     def _tell_what_is_too_late(self, run: Run) -> None:
@@ -328,7 +347,8 @@ class Guidance:
                 repeats = hidden_states.shape[0] // len(foreground)
                 foreground = foreground.repeat(repeats, 1)[..., None].to(hidden_states.device)
                 return gate(site.block, forward, hidden_states, foreground, *args, **kwargs)
-            rule = rules.rule(site.layers, grid)
+            over_text_only = site.kind == "joint" and site.depth >= self.steering.self_share
+            rule = rules.rule(site.layers, grid, over_text_only)
             return call_under_rule(rule, site.path, forward, hidden_states, *args, **kwargs)
 
         return guided

@@ -10,8 +10,9 @@ import torch
 
 from ..families import Grid, Layers
 from ..families.family import Rows
-from ..names import Kind
+from ..names import PADDING, SHARED, Kind
 from .attention import Push, Rule
+from .joint import joint_rule
 from .labels import BACKGROUND, pool_frames, pool_labels
 from .settings import Steering
 from .windows import Moment, Window
@@ -66,26 +67,54 @@ class Rules:
         subjects: where they are.
         prompt: labels of the prompt's tokens.
         phrases: for contrast, which tokens of each phrase by itself are its words.
+        free_negative: whether all pixels see all of the negative prompt, whose tokens lie elsewhere where
+            padding is not read; otherwise the places of the prompt's words are hidden in it as well.
+        ground: for contrast, tokens of the prompt without the phrases.
     """
 
-    def __init__(self, steering: Steering, subjects: Subjects, prompt: np.ndarray, phrases: list[np.ndarray]):
-        self._steering, self._subjects = steering, subjects
+    def __init__(
+        self,
+        steering: Steering,
+        subjects: Subjects,
+        prompt: np.ndarray,
+        phrases: list[np.ndarray],
+        free_negative: bool = False,
+        ground: int = 0,
+    ):
+        self._steering, self._subjects, self._free_negative = steering, subjects, free_negative
+        self._prompt, self._classes = prompt, Classes(len(subjects))
         self._masks = Window(steering.until, steering.masked_steps)
         self._binding = Window(steering.bound_until)
-        self._tokens = Classes(len(subjects)).of_tokens(prompt, phrases)
+        self._tokens = self._classes.of_tokens(prompt, phrases, ground)
         self._prompt_length = len(prompt)
         self._rules: dict[tuple, Rule] = {}
         nobody = np.zeros(subjects.strengths.shape, bool)
         self._reading = Reading(nobody, nobody)
         self._halves: Halves = (True,)
+        self._beside: np.ndarray | None = None
 
-    def move_to(self, now: Moment, halves: Halves) -> None:
-        """Find out what is steered at this moment, in a call that holds these halves of guidance."""
+    @property
+    def tells_halves(self) -> bool:
+        """Whether the halves of guidance read differently, so that they have to be told apart."""
+        return self._free_negative or len(self._tokens) > self._prompt_length
+
+    def text(self, prompted: bool) -> np.ndarray:
+        """Labels of the text of a half: int64 (tokens,)."""
+        return self._prompt if prompted else np.full_like(self._prompt, SHARED)
+
+    def move_to(self, now: Moment, halves: Halves, beside: np.ndarray | None = None) -> None:
+        """Find out what is steered at this moment.
+
+        Args:
+            now: the moment.
+            halves: of guidance, those that the call of the denoiser holds.
+            beside: labels of the tokens that stand beside the clip's in the row of joint layers.
+        """
         strengths = self._subjects.strengths
         reading = Reading(self._masks.holds(now, strengths), self._binding.holds(now, strengths))
         if not reading.same_as(self._reading):
             self._rules.clear()
-        self._reading, self._halves = reading, halves
+        self._reading, self._halves, self._beside = reading, halves, beside
 
     def acts(self, kind: Kind) -> bool:
         """Whether layers of this kind are steered at this moment."""
@@ -98,12 +127,22 @@ class Rules:
         pushed = self._steering.push and any(self._halves)
         return bool((contrasted or pushed) and self._reading.masked.any())
 
-    def rule(self, layers: Layers, grid: Grid) -> Rule:
-        """The rule of attention layers on a grid at this moment."""
-        key = (layers.kind, layers.rows, grid, self._halves)
+    def rule(self, layers: Layers, grid: Grid, over_text_only: bool = False) -> Rule:
+        """The rule of attention layers on a grid at this moment.
+
+        Args:
+            layers: which.
+            grid: size of the clip there.
+            over_text_only: whether pixels of a joint layer see all pixels.
+        """
+        beside = b"" if self._beside is None else self._beside.tobytes()
+        key = (layers.kind, layers.rows, grid, self._halves, over_text_only, beside)
         if key not in self._rules:
-            make = self._cross if layers.kind == "cross" else self._self_attention
-            self._rules[key] = make(layers, grid)
+            if layers.kind == "joint":
+                self._rules[key] = self._joint(grid, 0.0 if over_text_only else -self._steering.self_penalty)
+            else:
+                make = self._cross if layers.kind == "cross" else self._self_attention
+                self._rules[key] = make(layers, grid)
         return self._rules[key]
 
     def foreground(self, layers: Layers, grid: Grid) -> torch.Tensor:
@@ -111,7 +150,7 @@ class Rules:
         return LAID_OUT[layers.rows](self._labels(layers.kind, grid)) != BACKGROUND
 
     def _held(self, kind: Kind) -> np.ndarray:
-        return self._reading.held if kind == "cross" else self._reading.masked
+        return self._reading.held if kind in ("cross", "joint") else self._reading.masked
 
     def _labels(self, kind: Kind, grid: Grid) -> torch.Tensor:
         return self._subjects.labels_at(grid.rows, grid.columns, self._held(kind))
@@ -120,22 +159,32 @@ class Rules:
         labels = LAID_OUT[layers.rows](self._labels(layers.kind, grid))
         return Rule.within(labels, -self._steering.self_penalty if layers.kind == "full" else -np.inf)
 
+    def _joint(self, grid: Grid, others: float) -> Rule:
+        if self._beside is None or len(self._halves) > 1:
+            raise ValueError("a joint layer reads one half of guidance, whose text is told")
+        text = np.where(self._beside == PADDING, self._classes.ground, self._classes.of_labels(self._beside))
+        scores = self._table(self._halves[0])[:, :, : self._classes.ground]
+        masked = torch.from_numpy(self._reading.masked)
+        return joint_rule(self._labels("joint", grid), torch.from_numpy(text), scores, masked, others)
+
     def _cross(self, layers: Layers, grid: Grid) -> Rule:
-        labels = self._labels("cross", grid)
-        if not self.reads_contexts:
-            return self._over_text(layers, labels, self._prompt_length, [self._table()])
-        contrast = self._steering.contrast
-        tables = [self._table(contrast and not prompted) for prompted in self._halves]
-        rule = self._over_text(layers, labels, len(self._tokens), tables)
-        if self._steering.push and any(self._halves):
-            each = zip(self._halves, tables, strict=True)
+        labels, contexts = self._labels("cross", grid), self.reads_contexts
+        tokens = len(self._tokens) if contexts else self._prompt_length
+        halves = self._halves if contexts or self._free_negative else (True,)
+        contrast = contexts and self._steering.contrast
+        tables = [self._table(prompted, contrast and not prompted) for prompted in halves]
+        rule = self._over_text(layers, labels, tokens, tables)
+        if contexts and self._steering.push and any(halves):
+            each = zip(halves, tables, strict=True)
             others = [foreign(self._reading) if prompted else own for prompted, own in each]
-            away = self._over_text(layers, labels, len(self._tokens), others)
-            rule.push = Push(away, self._steering.push)
+            rule.push = Push(self._over_text(layers, labels, tokens, others), self._steering.push)
         return rule
 
-    def _table(self, contrast: bool = False) -> torch.Tensor:
-        return table(self._reading, contrast, -self._steering.bound_penalty)
+    def _table(self, prompted: bool, contrast: bool = False) -> torch.Tensor:
+        scores = table(self._reading, contrast, -self._steering.bound_penalty)
+        if self._free_negative and not prompted:
+            scores[:, :, : self._classes.ground] = 0
+        return scores
 
     def _over_text(
         self, layers: Layers, labels: torch.Tensor, tokens: int, tables: list[torch.Tensor]

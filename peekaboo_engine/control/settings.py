@@ -42,8 +42,9 @@ class Steering:
             through the whole sampling.
         bound_penalty: what binding takes off the score of such words; infinity hides them. Prompt Relay
             (arXiv 2604.10030) binds words to a time in this soft way.
-        self_share: share of the layers of full attention, from the first, that are masked.
-        self_penalty: what masks of full attention take off the score of tokens of another label.
+        self_share: share of the layers of full attention, from the first, that are masked; of joint
+            attention, of those in which pixels see only their own.
+        self_penalty: what masks of full and joint attention take off the score of tokens of another label.
 
     Raises:
         EngineError: ``bad_option``.
@@ -78,7 +79,7 @@ class Steering:
             check_option(
                 name, value, value >= 0 and (name != "push" or value < math.inf), "a number from 0 on"
             )
-        everywhere = self.blocks == "all" and "cross" in self.kinds
+        everywhere = self.blocks == "all" and bool({"cross", "joint"} & set(self.kinds))
         for name, default in (("contrast", False), ("push", 0.0), ("bound_until", 1.0)):
             check_option(
                 name,
@@ -97,6 +98,9 @@ def check_for_family(steering: Steering, family: Family) -> None:
     check_option("blocks", steering.blocks, steering.blocks in family.blocks, tuple(family.blocks))
     gated = steering.gate_second_temporal
     check_option("gate_second_temporal", gated, family.gate or not gated, f"false for {family.name} models")
+    for name in ("contrast", "push"):
+        value = getattr(steering, name)
+        check_option(name, value, family.contrast or not value, f"0 or false for {family.name} models")
     some = not steering.kinds or bool(set(steering.kinds) & family.kinds)
     check_option("kinds", list(steering.kinds), some, f"some of {sorted(family.kinds)}")
 

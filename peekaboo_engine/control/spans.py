@@ -10,14 +10,12 @@ import itertools
 import numpy as np
 
 from ..errors import EngineError
-from ..names import SpecialTokens
+from ..families import Layout
+from ..names import NOBODY, PADDING, SHARED, SpecialTokens
 from .labels import BACKGROUND
 from .wording import key_of, occurrences
 
-SHARED = -1
-"""Label of a token that every pixel sees."""
-NOBODY = -2
-"""Label of a token that no pixel sees."""
+__all__ = ["NOBODY", "PADDING", "SHARED", "find_phrases", "label_tokens"]
 
 
 def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]:
@@ -73,19 +71,25 @@ def _refuse_overlaps(phrases: list[str], found: list[list[tuple[int, int]]]) -> 
 
 
 def label_tokens(
-    tokenizer, prompt: str, phrases: list[str], special_tokens: SpecialTokens, length: int
+    tokenizer,
+    prompt: str,
+    phrases: list[str],
+    special_tokens: SpecialTokens,
+    length: int,
+    layout: Layout = Layout(),  # noqa: B008 - frozen
 ) -> np.ndarray:
     """Label each token that the text encoder reads.
 
     Args:
         tokenizer: a fast transformers tokenizer, called as the pipeline calls it.
-        prompt: the text that is really tokenised.
+        prompt: the text that is really tokenised, without what a template writes around it.
         phrases: phrase k-1 belongs to label k.
-        length: tokens to which it is padded and truncated.
-        special_tokens: who sees the start, end and padding tokens.
+        length: tokens to which it is padded and truncated, without those that are cut off.
+        special_tokens: who sees the start, end and padding tokens, those of a template, and registers.
+        layout: how the tokens lie.
 
     Returns:
-        int64 (tokens,): 0 background, k subject k, ``SHARED`` or ``NOBODY``.
+        int64 (tokens,): 0 background, k subject k, ``SHARED``, ``NOBODY`` or ``PADDING``.
 
     Raises:
         EngineError: as :func:`find_phrases`; ``phrases_overlap`` for two whose words are one token;
@@ -100,15 +104,23 @@ def label_tokens(
         )
     spans = find_phrases(prompt, phrases)
     encoded = tokenizer(
-        prompt, padding="max_length", max_length=length, truncation=True, return_offsets_mapping=True
+        layout.before + prompt + layout.behind,
+        padding="max_length",
+        max_length=layout.skipped + length,
+        truncation=True,
+        add_special_tokens=not layout.templated,
+        return_offsets_mapping=True,
+        **({} if layout.side is None else {"padding_side": layout.side}),
     )
     offsets = np.asarray(encoded["offset_mapping"])  # (tokens, 2), in characters; (0, 0) for special tokens
-    start, end = offsets[:, 0], offsets[:, 1]
-    labels = _label_special_tokens(np.asarray(encoded["input_ids"]), start == end, tokenizer, special_tokens)
+    start, end = (offsets - len(layout.before) * (offsets[:, :1] < offsets[:, 1:])).T
+    special = (start == end) | (end <= 0) | (start >= len(prompt))
+    read = np.asarray(encoded["attention_mask"]) == 1
+    labels = _label_special_tokens(np.asarray(encoded["input_ids"]), special, tokenizer, special_tokens)
     for index, ranges in enumerate(spans):
         for first, last in ranges:
-            labels[(start < last) & (end > first)] = index + 1
-        if min(last for _, last in ranges) > end.max():
+            labels[~special & (start < last) & (end > first)] = index + 1
+        if min(last for _, last in ranges) > end.max() or (labels[: layout.skipped] == index + 1).any():
             raise EngineError(
                 "phrase_truncated",
                 f'The phrase "{phrases[index]}" lies beyond the {length} tokens that the text encoder reads; '
@@ -121,7 +133,11 @@ def label_tokens(
                 f'The text encoder reads the phrase "{phrase}" as one piece with the words of another '
                 "subject; put other words or a comma between them.",
             )
-    return labels
+    if layout.pads == "masked":
+        labels[~read] = PADDING
+    elif layout.pads == "registers":
+        labels = labels[np.argsort(~read, kind="stable")]
+    return labels[layout.skipped :]
 
 
 def _label_special_tokens(ids: np.ndarray, special: np.ndarray, tokenizer, rule: SpecialTokens) -> np.ndarray:

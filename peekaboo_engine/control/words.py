@@ -18,7 +18,7 @@ import torch
 
 from .attention import HIDDEN
 from .labels import BACKGROUND
-from .spans import NOBODY, SHARED, find_phrases
+from .spans import NOBODY, PADDING, SHARED, find_phrases
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,25 @@ class Classes:
         """The phrase of a subject, 1 ... K, by itself."""
         return self.subjects + 3 + subject
 
+    def of_labels(self, labels: np.ndarray) -> np.ndarray:
+        """The classes of tokens of the prompt, by their labels."""
+        hidden = (labels == NOBODY) | (labels == PADDING)
+        return np.select([labels == SHARED, hidden], [self.shared, self.hidden], labels)
+
     def __len__(self) -> int:
         return 2 * self.subjects + 4
 
-    def of_tokens(self, prompt: np.ndarray, phrases: list[np.ndarray]) -> torch.Tensor:
+    def of_tokens(self, prompt: np.ndarray, phrases: list[np.ndarray], ground: int) -> torch.Tensor:
         """The class of each token of the prompt and what stands behind it: int64 (tokens,).
 
         Args:
             prompt: labels of the prompt's tokens.
             phrases: of each phrase by itself, which tokens are its words; with none there is no ground.
+            ground: tokens of the prompt without the phrases.
         """
-        parts = [np.select([prompt == SHARED, prompt == NOBODY], [self.shared, self.hidden], prompt)]
+        parts = [self.of_labels(prompt)]
         if phrases:
-            parts.append(np.full_like(prompt, self.ground))
+            parts.append(np.full(ground, self.ground))
         for subject, words in enumerate(phrases, start=1):
             parts.append(np.full(words.sum(), self.phrase(subject)))
         return torch.from_numpy(np.concatenate(parts))

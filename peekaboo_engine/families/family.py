@@ -14,6 +14,7 @@ from ..errors import EngineError
 from ..names import Kind
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from diffusers import DiffusionPipeline
     from torch import nn
@@ -107,18 +108,51 @@ class Layers:
     gated: bool = False
 
 
+Pads = Literal["read", "masked", "registers"]
+"""What becomes of the tokens that pad a text: they are ``read`` as any other token; ``masked`` by the model
+itself; or ``registers`` that were learnt take their place, behind the text."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the tokens of a text lie.
+
+    Args:
+        before, behind: what a template writes around the text. With one there are no special tokens but
+            those that it writes.
+        skipped: tokens at the beginning that are cut off once they are encoded.
+        pads: what becomes of padding.
+        side: on which side it is put; None as the tokenizer does by itself.
+    """
+
+    before: str = ""
+    behind: str = ""
+    skipped: int = 0
+    pads: Pads = "read"
+    side: Literal["left", "right"] | None = None
+
+    @property
+    def templated(self) -> bool:
+        """Whether a template writes something around the text."""
+        return bool(self.before or self.behind)
+
+
 @dataclass(frozen=True)
 class Text:
     """How the pipeline makes tokens of its prompt.
 
     Args:
-        clean: (pipe, text): what is really tokenised.
+        clean: (pipe, text): what is really tokenised, but for a template around it.
         length: (pipe, arguments of ``encode_prompt`` by name): tokens, padding included.
         tokenizers: attributes of the pipeline that hold one; those that are None are left out. The tokens of
             several are joined on their features, so that each says of token i what the others say.
         alike: arguments of ``encode_prompt``, other texts that are joined with the prompt in this way: None,
             or the prompt again.
         per_frame: whether the denoiser is given the text once for each frame.
+        layout: how they lie.
+        halves: (what ``encode_prompt`` returns) to what the denoiser's calls of guidance read, the prompt's
+            first; None where there is none.
+        apart: whether ``encode_prompt`` is called twice, and the second time for the negative prompt.
     """
 
     clean: Callable[[DiffusionPipeline, str], str]
@@ -126,6 +160,9 @@ class Text:
     tokenizers: tuple[str, ...] = ("tokenizer",)
     alike: tuple[str, ...] = ()
     per_frame: bool = False
+    layout: Callable[[DiffusionPipeline], Layout] = lambda pipe: Layout()
+    halves: Callable[[tuple], tuple[torch.Tensor, torch.Tensor | None]] = lambda encoded: encoded[:2]
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +190,9 @@ class Family:
         single: components that stay in single precision all the same.
         presets: of each method, the fields of :class:`.Steering` that are otherwise for this family.
         blocks: patterns of the blocks that each value of ``blocks`` of :class:`.Steering` masks.
+        contrast: whether other texts can be put behind the prompt's tokens, for contrast.
+        beside: (arguments of the denoiser's call by name, labels of the text's tokens) to the labels of all
+            tokens that stand behind those of the clip in the row of a joint layer.
         gate: (block, its attention's forward, its input, bool foreground) computes a layer under
             ``gate_second_temporal``; None has no such option.
     """
@@ -174,6 +214,8 @@ class Family:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=lambda: {"all": ""})
     left_alone: tuple[str, ...] = ()
+    contrast: bool = True
+    beside: Callable[[Mapping[str, Any], np.ndarray], np.ndarray] | None = None
     gate: Callable[..., torch.Tensor] | None = None
 
     @property

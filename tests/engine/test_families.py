@@ -6,6 +6,7 @@ Each module of ``tiny`` has one; a family without any fails.
 
 import copy
 import importlib
+import inspect
 import pkgutil
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from peekaboo_engine.control import attention, peekaboo
 from peekaboo_engine.control.labels import pool_labels
 from peekaboo_engine.control.sites import attention_sites
-from peekaboo_engine.control.spans import label_tokens
+from peekaboo_engine.control.spans import PADDING, label_tokens
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
 from peekaboo_engine.models import Placement, find_model, load_model
@@ -54,10 +55,17 @@ class Case:
             labels[frame, 8:32, left : left + 32] = 1
         return labels
 
+    @property
+    def layout(self):
+        """How the tokens of a text lie."""
+        return self.family.text.layout(self.pipe)
+
     def tokens(self):
         """Labels of the prompt's tokens."""
-        length = self.tiny.texts(self.pipe)[0].shape[1]
-        return label_tokens(self.pipe.tokenizer, self.tiny.PROMPT, PHRASES, "background", length)
+        text, pipe = self.family.text, self.pipe
+        length = text.length(pipe, {"max_sequence_length": getattr(self.tiny, "TEXT_LENGTH", None)})
+        prompt, *phrases = (text.clean(pipe, words) for words in (self.tiny.PROMPT, *PHRASES))
+        return label_tokens(pipe.tokenizer, prompt, phrases, "background", length, self.layout)
 
 
 MODELS = [module.name for module in pkgutil.iter_modules(tiny.__path__)]
@@ -71,6 +79,19 @@ def case(request):
 def run(case, **options):
     with peekaboo(case.pipe, case.labels, PHRASES, **{**EVERY_STEP, **options}):
         return case.tiny.latents(case.pipe)
+
+
+def joined(*texts):
+    """What halves of guidance read, in one batch."""
+    if isinstance(texts[0], torch.Tensor):
+        return torch.cat(texts)
+    return {name: torch.cat([text[name] for text in texts]) for name in texts[0]}
+
+
+def begin(pipe):
+    """Set the scheduler to three steps, as the pipeline would."""
+    shifted = pipe.scheduler.config.get("use_dynamic_shifting")
+    pipe.scheduler.set_timesteps(3, **({"mu": 1.0} if shifted else {}))
 
 
 def difference(one, other):
@@ -137,15 +158,17 @@ def test_halves_of_guidance_in_one_batch_or_in_two_calls_are_the_same(case):
     tiny, pipe = case.tiny, case.pipe
     with torch.no_grad(), peekaboo(pipe, case.labels, PHRASES, **EVERY_STEP):
         prompt, negative = tiny.texts(pipe)
-        pipe.scheduler.set_timesteps(3)
+        begin(pipe)
         timestep, sample = pipe.scheduler.timesteps[0], tiny.noise()
-        both = tiny.denoise(pipe, torch.cat([sample, sample]), timestep, torch.cat([negative, prompt]))
-        each = [tiny.denoise(pipe, sample, timestep, text) for text in (negative, prompt)]
-        free = both + 0
-    torch.testing.assert_close(both, torch.cat(each), atol=1e-5, rtol=1e-5)
+        each = [tiny.denoise(pipe, sample, timestep, text) for text in (prompt, negative)]
+        if case.family.beside is None:  # else the text of each half lies otherwise in its row
+            twice = sample.repeat(2, *[1] * (sample.ndim - 1))
+            both = tiny.denoise(pipe, twice, timestep, joined(negative, prompt))
+            torch.testing.assert_close(both[1:], each[0], atol=1e-5, rtol=1e-5)
+            if case.layout.pads == "read":  # else one call alone is taken for the prompt's
+                torch.testing.assert_close(both[:1], each[1], atol=1e-5, rtol=1e-5)
     with torch.no_grad():
-        free = tiny.denoise(pipe, sample, timestep, prompt)
-    assert difference(free, each[1]) > 1e-4
+        assert difference(tiny.denoise(pipe, sample, timestep, prompt), each[0]) > 1e-4
 
 
 def as_pictures(values, rows, frames, height, width):
@@ -167,18 +190,23 @@ def place(rows, item, frame, y, x, frames, height, width):
 
 
 def caught_call(case, site):
-    """The arguments of a layer in a call of the denoiser with both halves of guidance."""
-    caught = {}
+    """The arguments of a layer by name, in a call of the denoiser with both halves of guidance if it can."""
+    caught, signature = {}, inspect.signature(type(site.attention).forward)
 
     def catch(module, args, kwargs):
-        caught.setdefault("call", (args, kwargs))
+        call = dict(signature.bind(module, *args, **kwargs).arguments)
+        more = [name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD]
+        caught.setdefault("call", {**call, **{k: v for name in more for k, v in call.get(name, {}).items()}})
+        for name in ("self", *more):
+            caught["call"].pop(name, None)
 
     handle = site.attention.register_forward_pre_hook(catch, with_kwargs=True)
     try:
         prompt, negative = case.tiny.texts(case.pipe)
-        case.pipe.scheduler.set_timesteps(3)
-        text = torch.cat([negative, prompt])
-        case.tiny.denoise(case.pipe, case.tiny.noise(2), case.pipe.scheduler.timesteps[0], text)
+        begin(case.pipe)
+        halves = 2 if case.family.beside is None else 1
+        text = joined(negative, prompt) if halves == 2 else prompt
+        case.tiny.denoise(case.pipe, case.tiny.noise(halves), case.pipe.scheduler.timesteps[0], text)
     finally:
         handle.remove()
     return caught["call"]
@@ -193,27 +221,21 @@ def first_of_each_layout(case):
 
 
 def moved_by(site, call, spot, argument):
-    """Which tokens of a layer's output change with one of its input: bool (batch of rows, tokens)."""
-    args, kwargs = call
-    before = site.attention(*args, **kwargs)
-    if argument == "hidden_states":
-        changed = args[0].clone()
-        changed[spot] += 1
-        after = site.attention(changed, *args[1:], **kwargs)
-    elif "encoder_hidden_states" in kwargs:
-        text = kwargs["encoder_hidden_states"].clone()
-        text[spot] += 1
-        after = site.attention(*args, **{**kwargs, "encoder_hidden_states": text})
-    else:
-        text = args[1].clone()
-        text[spot] += 1
-        after = site.attention(args[0], text, *args[2:], **kwargs)
-    return (before != after).any(-1)
+    """Which tokens of a layer's outputs change with one of its input: bool (batch of rows, tokens) each."""
+
+    def outputs(call):
+        told = site.attention(**call)
+        return told if isinstance(told, tuple) else (told,)
+
+    changed = call[argument].clone()
+    changed[spot] += 1
+    each = zip(outputs(call), outputs({**call, argument: changed}), strict=True)
+    return [(before != after).any(-1) for before, after in each]
 
 
 def grid_of(site, call, frames):
     """Rows and columns of a layer's grid; the tiny pictures are three wide to two high at every level."""
-    rows, tokens = call[0][0].shape[:2]
+    rows, tokens = call["hidden_states"].shape[:2]
     cells = {"frames": tokens, "pixels": rows // 2, "clip": tokens // frames}[site.layers.rows]
     height = next(h for h in range(1, cells + 1) if cells % h == 0 and h / (cells // h) >= 0.5)
     return height, cells // height
@@ -229,13 +251,15 @@ def test_a_change_reaches_exactly_what_may_see_it(case):
             labels = pool_labels(case.labels, height, width, case.cells.frames)
             assert labels.shape == (frames, height, width)
             size = (frames, height, width)
+            if site.kind == "joint":
+                check_joint(site, call, labels, tokens)
+                continue
             if site.kind == "cross":
                 for label in (0, 1, 2):
                     token = int(np.flatnonzero(tokens == label)[0])
-                    spot = (slice(-(call[0][0].shape[0] // 2), None), token)  # of the prompted half
-                    moved = as_pictures(
-                        moved_by(site, call, spot, "encoder_hidden_states"), site.layers.rows, *size
-                    )
+                    of_prompt = slice(-(call["hidden_states"].shape[0] // 2), None)
+                    moved = moved_by(site, call, (of_prompt, token), "encoder_hidden_states")[0]
+                    moved = as_pictures(moved, site.layers.rows, *size)
                     assert not moved[0].any()
                     np.testing.assert_array_equal(moved[1].numpy(), labels == label)
                 continue
@@ -245,7 +269,7 @@ def test_a_change_reaches_exactly_what_may_see_it(case):
                 (0, min(1, frames - 1), 0, 1),
             ):
                 spot = place(site.layers.rows, item, frame, y, x, *size)
-                moved = as_pictures(moved_by(site, call, spot, "hidden_states"), site.layers.rows, *size)
+                moved = as_pictures(moved_by(site, call, spot, "hidden_states")[0], site.layers.rows, *size)
                 expected = np.zeros(moved.shape, bool)
                 same = labels == labels[frame, y, x]
                 if site.kind == "spatial":
@@ -255,6 +279,20 @@ def test_a_change_reaches_exactly_what_may_see_it(case):
                 else:
                     expected[item] = same
                 np.testing.assert_array_equal(moved.numpy(), expected, err_msg=site.path)
+
+
+def check_joint(site, call, labels, tokens):
+    """In one row, pixels and words of a label see each other, and words see all words that are read."""
+    clip = labels.flatten()
+    text = np.full(call["encoder_hidden_states"].shape[1], PADDING)
+    text[: (tokens != PADDING).sum()] = tokens[tokens != PADDING]
+    for label in (0, 1, 2):
+        for where, own in (("hidden_states", clip), ("encoder_hidden_states", text)):
+            spot = (0, int(np.flatnonzero(own == label)[0]))
+            pixels, words = (moved[0].numpy() for moved in moved_by(site, call, spot, where))
+            np.testing.assert_array_equal(pixels, clip == label)
+            seen = text == label if where == "hidden_states" else text != PADDING
+            np.testing.assert_array_equal(words, seen)
 
 
 def test_a_layer_that_was_not_masked_raises(case):
@@ -276,6 +314,7 @@ def test_a_saved_model_is_described_and_loads(case, tmp_path):
     assert entry.width % entry.size_multiple == entry.height % entry.size_multiple == 0
     entry.cells.check(entry.num_frames, entry.height, entry.width)
     model = load_model(entry, Placement(device="cpu", dtype="float32"))
+    getattr(case.tiny, "shorten", lambda pipe: None)(model.pipe)  # what its files do not hold
     with peekaboo(model.pipe, case.labels, PHRASES, **EVERY_STEP):
         torch.testing.assert_close(case.tiny.latents(model.pipe), run(case), atol=1e-4, rtol=1e-4)
 

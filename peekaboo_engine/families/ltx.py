@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LTX-Video (``LTXVideoTransformer3DModel``) and LTX-2, which makes sound as well.
+
+Layout (diffusers, models/transformers/transformer_ltx.py and transformer_ltx2.py; F x h x w tokens of 8
+frames and 32 x 32 pixels, packed to (batch, F*h*w, channels)):
+
+==========  ==============================  ======================  =======================================
+kind        module path                     queries (rows, tokens)  keys
+==========  ==============================  ======================  =======================================
+full        ``transformer_blocks.i.attn1``  (batch, F*h*w)          the same
+cross       ``transformer_blocks.i.attn2``  (batch, F*h*w)          text tokens; padding is masked
+left alone  ``audio_attn1``, ``audio_attn2``, ``audio_to_video_attn``, ``video_to_audio_attn`` of LTX-2
+==========  ==============================  ======================  =======================================
+
+LTX-Video reads T5's tokens, each at the place of its word. LTX-2 reads Gemma's through *connectors*
+(pipelines/ltx2/connectors.py): a transformer in which all tokens attend to all, with learnt registers in the
+place of padding, moved behind the words. A token stands where its word stood and began as that word, but has
+read the others, and the registers have read them all: binding holds by places only.
+
+Sound is denoised beside the pictures, reads the whole prompt and the whole clip, and is read by all pixels.
+It is dropped in the end: clips are silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .family import Cells, Configs, Family, Grid, Layers, Layout, Text
+
+if TYPE_CHECKING:
+    import torch
+
+DECODE_TIMESTEP, DECODE_NOISE = 0.05, 0.025
+"""Noise that autoencoders with a timestep remove last, as LTX-Video's own examples have it."""
+
+STRONG = {
+    "until": 0.89,
+    "bound_until": 0.49,
+    "kinds": ("cross", "full"),
+    "self_share": 0.5,
+    "contrast": False,
+}
+"""As for Wan, whose transformers are built alike; not measured."""
+
+
+def _grid(denoiser, call: Mapping[str, Any]) -> Grid:
+    return Grid(call["num_frames"], call["height"], call["width"])
+
+
+def _cells(configs: Configs) -> Cells:
+    vae = configs["vae"]
+    return Cells(
+        pixels=vae.get("spatial_compression_ratio") or 32,
+        frames=vae.get("temporal_compression_ratio") or 8,
+    )
+
+
+def _unpacked(latents: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """From (batch, tokens, channels) to (batch, channels, frames, h, w); patches are of one latent."""
+    return latents.unflatten(1, grid).permute(0, 4, 1, 2, 3)
+
+
+def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
+    """The middle frame of the latents, (batch, channels, frames, h, w), as if it were the first of a clip."""
+    import torch
+
+    vae, middle = pipe.vae, latents.shape[2] // 2
+    of_frame = latents[:1, :, middle : middle + 1].float()
+    mean, deviation = (
+        values.view(1, -1, 1, 1, 1).to(of_frame) for values in (vae.latents_mean, vae.latents_std)
+    )
+    of_frame = (of_frame * deviation / vae.config.scaling_factor + mean).to(vae.dtype)
+    none = torch.zeros(1, device=of_frame.device, dtype=of_frame.dtype)
+    timestep = none if vae.config.timestep_conditioning else None
+    return vae.decode(of_frame, timestep, return_dict=False)[0][0, :, 0]
+
+
+def _arguments(pipe, usual: dict[str, Any]) -> dict[str, Any]:
+    if not pipe.vae.config.timestep_conditioning:
+        return usual
+    return {**usual, "decode_timestep": DECODE_TIMESTEP, "decode_noise_scale": DECODE_NOISE}
+
+
+def _arguments_2(pipe, usual: dict[str, Any]) -> dict[str, Any]:
+    # LTX-2.0 projects its prompt within the denoiser; what came after reads the other stream's noise level.
+    newer = not pipe.transformer.config.use_prompt_embeddings
+    return {**_arguments(pipe, usual), "use_cross_timestep": newer}
+
+
+def _layout_2(pipe) -> Layout:
+    registers = pipe.connectors.config.video_connector_num_learnable_registers
+    return Layout(pads="registers" if registers else "masked", side="left")
+
+
+LTX = Family(
+    name="LTX",
+    pipelines=("LTXPipeline",),
+    denoisers=("transformer",),
+    layers=(
+        Layers(r"transformer_blocks\.\d+\.attn1", "full", "clip"),
+        Layers(r"transformer_blocks\.\d+\.attn2", "cross", "clip"),
+    ),
+    grid=_grid,
+    cells=_cells,
+    text=Text(
+        clean=lambda pipe, text: text,
+        length=lambda pipe, call: call["max_sequence_length"],
+        layout=lambda pipe: Layout(pads="masked"),
+        halves=lambda encoded: (encoded[0], encoded[2]),
+    ),
+    halves="one batch",
+    picture=_picture,
+    arguments=_arguments,
+    unpacked=_unpacked,
+    half="bfloat16",
+    presets={"strong": STRONG},
+)
+
+LTX2 = Family(
+    name="LTX2",
+    pipelines=("LTX2Pipeline",),
+    denoisers=("transformer",),
+    layers=LTX.layers,
+    left_alone=(r"transformer_blocks\.\d+\.(audio_attn[12]|audio_to_video_attn|video_to_audio_attn)$",),
+    grid=_grid,
+    cells=_cells,
+    text=Text(
+        clean=lambda pipe, text: text.strip(),
+        length=lambda pipe, call: call["max_sequence_length"],
+        layout=_layout_2,
+        halves=lambda encoded: (encoded[0], encoded[2]),
+    ),
+    halves="one batch",
+    picture=_picture,
+    arguments=_arguments_2,
+    unpacked=_unpacked,
+    half="bfloat16",
+    presets={"strong": STRONG},
+    contrast=False,  # what stands behind the text would have to go through the connectors
+)
