@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON files that somebody else wrote: no larger and no deeper than stated."""
+"""What somebody else wrote: JSON, no larger and no deeper than stated, and names in it."""
 
 import json
 from pathlib import Path
@@ -48,3 +48,10 @@ def parse_json(text: bytes, keys: int = MAX_JSON_KEYS) -> Any:
 
 
 _TOO_DEEP = f"it is nested deeper than {MAX_JSON_DEPTH} levels"
+
+
+def without_controls(text: str) -> str:
+    """Text for a name or a path; raises ValueError for one with control characters."""
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+        raise ValueError("it holds control characters")
+    return text

@@ -23,6 +23,7 @@ from .control.spans import find_phrases
 from .errors import EngineError
 from .events import Events
 from .job import Job
+from .loras import check_source
 from .models import LoadedModel, ModelEntry
 from .names import Method
 from .pictures import shrink, write_png
@@ -61,12 +62,14 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
     """What can be known to be wrong before a model is loaded.
 
     Raises:
-        EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, and options
-            that do not go together.
+        EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, options that
+            do not go together, and LoRAs that are not there.
     """
     steering = steering_of(job, entry)
     check_for_family(steering, entry.family)
     entry.cells.check(job.num_frames, job.height, job.width)
+    for lora in job.loras:
+        check_source(lora)
     find_phrases(job.prompt, job.phrases)
     check_label_map(labels, [subject.name for subject in job.subjects])
 
@@ -244,6 +247,7 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
         "labels_sha256": hashlib.sha256(generation.labels.tobytes()).hexdigest(),
         "settings": asdict(settings_of(job, entry)),
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
+        "loras": model.described_loras(),
         "device": model.device,
         "dtype": model.dtype,
         "versions": {

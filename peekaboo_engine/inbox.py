@@ -22,8 +22,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from .documents import without_controls
 from .errors import EngineError, shown
-from .job import without_controls
 from .limits import MAX_ID, MAX_LINE_BYTES, MAX_PATH
 
 INTERRUPT_SECONDS = 2.5

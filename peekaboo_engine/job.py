@@ -16,8 +16,9 @@ from numpy.lib import format as npy
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from . import limits
-from .documents import read_json
+from .documents import read_json, without_controls
 from .errors import EngineError, one_line
+from .loras import Lora
 from .names import Method
 from .places import open_file
 
@@ -32,13 +33,6 @@ class _Strict(BaseModel):
 def _without_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("it holds a NUL character")
-    return text
-
-
-def without_controls(text: str) -> str:
-    """Text for a name or a path; raises ValueError for one with control characters."""
-    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
-        raise ValueError("it holds control characters")
     return text
 
 
@@ -112,7 +106,7 @@ class Masks(_Strict):
 
 
 class Job(_Strict):
-    """One generation. None means the model's own default."""
+    """One generation. None means the model's own default; ``loras`` come on top of the model's own."""
 
     schema_version: Literal[1, 2]
     prompt: Annotated[_Prose, Field(min_length=1)]
@@ -126,6 +120,7 @@ class Job(_Strict):
     seed: Annotated[int, Field(ge=0, le=limits.MAX_SEED)]
     num_inference_steps: _Steps | None = None
     guidance_scale: Annotated[float, Field(ge=0, le=limits.MAX_GUIDANCE)] | None = None
+    loras: Annotated[list[Lora], Field(max_length=limits.MAX_LORAS, fail_fast=True)] = []
     control: Control = Control()
     masks: Masks | None = None
 

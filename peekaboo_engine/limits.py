@@ -30,6 +30,9 @@ MAX_PATH = 4096
 MAX_STEPS = 300
 MAX_GUIDANCE = 1000.0
 MAX_SEED = 2**63 - 1
+MAX_LORAS = 16
+"""On one model."""
+MAX_LORA_WEIGHT = 10.0
 MAX_ID = 200
 """Characters of what a program calls a job."""
 
@@ -50,5 +53,9 @@ MAX_ARRAY_HEADER = 10_000
 """Bytes before the values of an array."""
 MAX_MODEL_FILES = 5_000
 """Files of a model's folder."""
+MAX_TENSORS_HEADER = 16 * 2**20
+"""Bytes before the weights of a LoRA, which name them."""
+MAX_TENSORS = 50_000
+"""Weights of a LoRA."""
 MAX_MESSAGE = 1_500
 """Characters of a sentence for a person."""

@@ -6,7 +6,8 @@ The catalogue itself is ``models.json``: data that Blender's side reads too.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
 from .families import FAMILIES, Cells, Family, family_of
+from .loras import Lora, LoraFile, find, put_on, take_off
 from .model_files import check_model_folder, is_model_folder
 from .names import Method
 from .places import open_file
@@ -75,6 +77,8 @@ class ModelEntry(BaseModel):
         most_frames: that it can make at a time; None is as many as there is memory for, 1 a picture.
         motion_adapter: of AnimateDiff, what makes ``source``, a Stable Diffusion, move: a Hugging Face
             repository, or a folder (relative: to the model's); None where the model has it in it.
+        loras: that make this model of its source; paths inside this package where it is embedded, else of its
+            folder.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,6 +112,7 @@ class ModelEntry(BaseModel):
     tried: str = "Nobody of us has tried it."
     most_frames: int | None = None
     motion_adapter: str | None = None
+    loras: tuple[Lora, ...] = ()
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""
@@ -139,6 +144,17 @@ class ModelEntry(BaseModel):
         path = _PACKAGE / self.source if self.embedded else Path(self.source)
         return path if path.is_dir() else None
 
+    @property
+    def own_loras(self) -> list[Lora]:
+        """Its LoRAs, with paths that hold from any current folder."""
+        beside = _PACKAGE if self.embedded else self.folder
+        return [
+            lora.model_copy(update={"source": str(beside / lora.source)})
+            if beside and (beside / lora.source).exists()
+            else lora
+            for lora in self.loras
+        ]
+
 
 _DENOISERS = {"transformer", "transformer_2", "unet"}
 
@@ -152,9 +168,10 @@ def tiers_of(parameters: dict[str, float]) -> Tiers:
 
 
 def catalogue() -> dict[str, ModelEntry]:
-    """The models known by name."""
+    """The models known by name, without those whose weights are in the repository but not in this package."""
     data = json.loads((_PACKAGE / "models.json").read_text(encoding="utf-8"))
-    return {name: ModelEntry(**entry) for name, entry in data.items()}
+    models = {name: ModelEntry(**entry) for name, entry in data.items()}
+    return {name: entry for name, entry in models.items() if entry.folder or not entry.embedded}
 
 
 def find_model(name: str) -> ModelEntry:
@@ -275,6 +292,8 @@ class LoadedModel:
         pipe: of the class that its family is loaded as.
         weights: ``repository`` and ``commit``, or ``folder`` and ``sha256`` of its weight files.
         device, dtype: where and how it runs.
+        placement: as it was asked for.
+        loras: that are on it.
     """
 
     entry: ModelEntry
@@ -282,16 +301,33 @@ class LoadedModel:
     weights: dict[str, str]
     device: str
     dtype: str
+    placement: Placement = Placement()
+    loras: tuple[LoraFile, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells all of its weights from any others."""
+        return {**self.weights, **({"loras": self.described_loras()} if self.loras else {})}
+
+    def described_loras(self) -> list[dict[str, Any]]:
+        """The LoRAs that are on it, as plain data."""
+        return [file.described() for file in self.loras]
 
 
-def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
+def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = ()) -> LoadedModel:
     """Load a model, downloading it first if it is a repository that is not in the local cache.
+
+    Args:
+        entry: which one.
+        placement: where and how it runs.
+        loras: what comes on top of its own.
 
     safetensors are taken where there are any; older ``.bin`` weights are read by diffusers and transformers
     with ``torch.load(weights_only=True)``, which runs no code of the file.
 
     Raises:
-        EngineError: ``model_not_loaded``, naming the model and the reason; ``out_of_memory``; ``no_device``.
+        EngineError: ``model_not_loaded``, naming the model and the reason; ``out_of_memory``; ``no_device``;
+            what :func:`.loras.find` and :func:`.loras.put_on` raise.
     """
     import torch
 
@@ -301,6 +337,7 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
         raise EngineError(
             "model_not_loaded", f"The embedded model {entry.title} is missing; install the engine again."
         )
+    files = [find(lora) for lora in (*entry.own_loras, *loras)]
     try:
         if entry.folder:
             folder = entry.folder
@@ -314,10 +351,8 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
         )
         pipe.set_progress_bar_config(disable=True)
         family.prepare(pipe)
-        if placement.offload:
-            pipe.enable_model_cpu_offload(device=device)
-        else:
-            pipe.to(device)
+        put_on(pipe, family, files, dtype)
+        _place(pipe, placement, device)
     except EngineError:
         raise
     except torch.OutOfMemoryError as error:
@@ -327,7 +362,41 @@ def load_model(entry: ModelEntry, placement: Placement) -> LoadedModel:
             "model_not_loaded",
             f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
         ) from error
-    return LoadedModel(entry, pipe, weights, str(device), str(dtype).removeprefix("torch."))
+    name = str(dtype).removeprefix("torch.")
+    return LoadedModel(entry, pipe, weights, str(device), name, placement, tuple(files))
+
+
+def _place(pipe: Any, placement: Placement, device: Any) -> None:
+    if placement.offload:
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+
+
+def with_loras(model: LoadedModel, loras: Sequence[Lora]) -> LoadedModel:
+    """A loaded model with other LoRAs beside its own; its weights are not loaded again.
+
+    Args:
+        model: is not to be used any more, least of all if this fails.
+        loras: what comes on top of its own.
+
+    Raises:
+        EngineError: ``out_of_memory``, and what :func:`.loras.find` and :func:`.loras.put_on` raise.
+    """
+    import torch
+
+    files = tuple(find(lora) for lora in (*model.entry.own_loras, *loras))
+    if [file.described() for file in files] == model.described_loras():
+        return model
+    device, dtype = model.placement.resolve(model.entry.family.half)
+    try:
+        model.pipe.remove_all_hooks()  # diffusers would offload to the first GPU again, whichever it was
+        take_off(model.pipe)
+        put_on(model.pipe, model.entry.family, files, dtype)
+        _place(model.pipe, model.placement, device)
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(model.entry, str(device)) from error
+    return replace(model, loras=files)
 
 
 def _pipeline_class(entry: ModelEntry):

@@ -30,3 +30,6 @@ NOBODY = -2
 """Label of a token that no pixel sees."""
 PADDING = -3
 """Label of a token that the model itself hides."""
+
+Expert = Literal["both", "high", "low"]
+"""Which denoiser is meant, of a model that has one for high noise levels and one for low."""

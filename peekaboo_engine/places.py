@@ -15,6 +15,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ class NotPlain(OSError):
         super().__init__(errno.EINVAL, reason)
 
 
-def open_file(path: Path, follow: bool = False) -> BinaryIO:
+def open_file(path: Path, follow: bool = False) -> BufferedReader:
     """Open a regular file to read it; never waits, as opening a pipe would.
 
     Args:

@@ -18,7 +18,7 @@ from .events import Events, JsonLines
 from .inbox import Generate, Inbox
 from .job import load_job
 from .model_files import check_fits
-from .models import LoadedModel, Placement, find_model, load_model
+from .models import LoadedModel, Placement, find_model, load_model, with_loras
 
 if TYPE_CHECKING:
     from .generator import Generation
@@ -129,11 +129,18 @@ class Worker:
         return generate(generation, model), model
 
     def _load(self, generation: "Generation", placement: Placement) -> LoadedModel:
-        if self._model is None or self._model.entry != generation.entry:
-            self.free()
-            generation.events.phase("load")
-            with generation.clock.time("load"):
-                self._model = load_model(generation.entry, placement)
+        kept, loras = self._model, generation.job.loras
+        if kept and kept.entry == generation.entry and not (kept.loras or loras):
+            return kept
+        generation.events.phase("load")
+        with generation.clock.time("load"):
+            if kept and kept.entry == generation.entry:
+                self._model = None  # one whose LoRAs cannot be changed is in no state to be used
+                self._model = with_loras(kept, loras)
+            else:
+                kept = None
+                self.free()
+                self._model = load_model(generation.entry, placement, loras)
         return self._model
 
 

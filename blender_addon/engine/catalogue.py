@@ -19,8 +19,16 @@ WEIGHTS = {".safetensors", ".bin"}
 
 @cache
 def catalogue() -> dict[str, dict]:
-    """Read the models that the engine knows by name; the keys of an entry are those of ``models.json``."""
-    return _read(engine_folder() / "models.json")
+    """Read the models that the engine knows by name; the keys of an entry are those of ``models.json``.
+
+    Those whose weights are in the repository but not in this package are left out.
+    """
+    folder = engine_folder()
+    return {
+        name: entry
+        for name, entry in _read(folder / "models.json").items()
+        if not entry["embedded"] or (folder / entry["source"]).is_dir()
+    }
 
 
 @cache

@@ -44,7 +44,7 @@ MAX_DIRECTORY, MAX_HEADER = 64 * 2**10, 10_000
 
 _NEVER = re.compile("[\0\ud800-\udfff]")  # ends a text for C, or cannot be written as UTF-8
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
-_NAMES = re.compile(r"model|subjects\.\d+\.name")
+_NAMES = re.compile(r"model|subjects\.\d+\.name|loras\.\d+\.source")
 """Fields in which no line may end either."""
 
 

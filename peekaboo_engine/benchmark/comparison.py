@@ -182,7 +182,7 @@ class Comparison:
     def _settings(self, scene: Scene, control: Control) -> dict[str, Any]:
         """All that a clip depends on, in the form in which JSON gives it back."""
         return {
-            "model": self._model.weights,
+            "model": self._model.identity,
             "device": self._model.device.partition(":")[0],
             "dtype": self._model.dtype,
             "code": self._code if control.options is not None else None,

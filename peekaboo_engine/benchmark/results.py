@@ -129,7 +129,7 @@ def as_json(
     """
     result = {
         **facts,
-        "model": {"title": model.entry.title, "source": model.entry.source, **model.weights},
+        "model": {"title": model.entry.title, "source": model.entry.source, **model.identity},
         "machine": machine(model),
         "rows": rows_of(controls, outcome.clips),
         "failures": [asdict(failure) for failure in outcome.failures],

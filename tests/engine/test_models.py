@@ -89,7 +89,7 @@ def test_a_truncated_weight_file_is_one_sentence(tmp_path, model_folder):
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
-    with pytest.raises(EngineError, match="shapes, solids, modelscope, zeroscope") as caught:
+    with pytest.raises(EngineError, match="shapes, solids, solids_twin, modelscope, zeroscope") as caught:
         find_model("sora")
     assert caught.value.code == "unknown_model"
 

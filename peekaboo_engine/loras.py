@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LoRAs: small weights that change what a model does, found, looked through, put on a pipeline and taken off.
+
+diffusers loads them, by way of peft. What it cannot use of a file it mostly passes over with a warning, and a
+model of few steps without its LoRA makes grey mush: so a LoRA that is loaded is not believed to act until its
+weights have been found in the model, all of them, and not zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from .documents import parse_json, without_controls
+from .errors import EngineError, one_line
+from .families import Family
+from .limits import MAX_LORA_WEIGHT, MAX_PATH, MAX_TENSORS, MAX_TENSORS_HEADER
+from .model_files import memory_bytes
+from .names import Expert
+from .places import open_file
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+    from torch import nn
+
+_IN_REPOSITORY = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.safetensors)")
+
+
+class Lora(BaseModel):
+    """A LoRA as a job or the catalogue asks for it.
+
+    Args:
+        source: a file, a folder that holds one, or ``owner/name/file.safetensors`` of a repository.
+        weight: how strongly it acts; 0 is not at all.
+        expert: which denoiser it is for, of a model that has one for high noise levels and one for low.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    source: Annotated[str, Field(min_length=1, max_length=MAX_PATH), AfterValidator(without_controls)]
+    weight: Annotated[float, Field(ge=-MAX_LORA_WEIGHT, le=MAX_LORA_WEIGHT)] = 1.0
+    expert: Expert = "both"
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A LoRA that was found.
+
+    Args:
+        lora: what was asked for.
+        path: its file.
+        origin: ``file``, or ``repository``, ``file`` and ``commit``.
+        sha256: of the file.
+    """
+
+    lora: Lora
+    path: Path
+    origin: dict[str, str]
+    sha256: str
+
+    def described(self) -> dict[str, Any]:
+        """What tells it from any other, as plain data."""
+        return {
+            **self.origin,
+            "sha256": self.sha256,
+            "weight": self.lora.weight,
+            "expert": self.lora.expert,
+        }
+
+
+def check_source(lora: Lora) -> None:
+    """Refuse a LoRA that is neither a file that can be read nor the name of one in a repository.
+
+    Raises:
+        EngineError: ``bad_lora``.
+    """
+    path = _on_this_machine(lora)
+    if path is not None:
+        _check_file(path)
+
+
+def find(lora: Lora) -> LoraFile:
+    """Find the file of a LoRA, downloading it first if it is in a repository and not in the local cache.
+
+    Raises:
+        EngineError: ``bad_lora``.
+    """
+    path = _on_this_machine(lora)
+    origin = {"file": path.name} if path is not None else {}
+    if path is None:
+        path, origin = _downloaded(lora.source)
+    _check_file(path)
+    with open_file(path, follow=True) as file:
+        return LoraFile(lora, path, origin, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _on_this_machine(lora: Lora) -> Path | None:
+    """The file that is meant; None for a name in a repository."""
+    path = Path(lora.source)
+    try:
+        if path.is_dir():
+            found = sorted(path.glob("*.safetensors"))
+            if len(found) == 1:
+                return found[0]
+            raise _bad(
+                lora.source, f"the folder holds {len(found)} .safetensors files", "give the file itself"
+            )
+        if path.exists():
+            return path
+    except (OSError, ValueError) as error:
+        raise _bad(lora.source, one_line(error), "give another file") from None
+    if _IN_REPOSITORY.fullmatch(lora.source):
+        return None
+    raise _bad(
+        lora.source, "there is no such file", "give a .safetensors file, or owner/name/file.safetensors"
+    )
+
+
+def _downloaded(source: str) -> tuple[Path, dict[str, str]]:
+    from huggingface_hub import constants, hf_hub_download
+
+    match = _IN_REPOSITORY.fullmatch(source)
+    assert match
+    repository, name = match.groups()
+    try:
+        path = Path(hf_hub_download(repository, name))
+    except Exception as error:  # of the hub and of httpx, each their own
+        offline = "allow online access, or give a file of this machine"
+        way_out = offline if constants.HF_HUB_OFFLINE else "check its name and the network"
+        raise _bad(source, f"it could not be downloaded: {one_line(error)}", way_out) from error
+    commit = path.parents[len(Path(name).parts) - 1].name  # the cache's folder
+    return path, {"repository": repository, "file": name, "commit": commit}
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no safetensors file, by its header: pickles are never opened."""
+    memory = memory_bytes()
+    try:
+        with open_file(path, follow=True) as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, MAX_TENSORS_HEADER):
+                raise ValueError("it is no .safetensors file")
+            if memory is not None and size > memory:
+                raise ValueError(f"it has {size / 1e9:.0f} GB, more than the memory of this machine")
+            parse_json(file.read(length), keys=MAX_TENSORS)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+        raise _bad(path, reason, "get it as a whole .safetensors file") from None
+
+
+def _bad(source: str | Path, reason: str, way_out: str) -> EngineError:
+    return EngineError("bad_lora", f"The LoRA {source} cannot be used ({reason.rstrip('.')}); {way_out}.")
+
+
+def put_on(pipe: DiffusionPipeline, family: Family, files: Sequence[LoraFile], dtype: torch.dtype) -> None:
+    """Put LoRAs on a pipeline that has none; the order does not matter, since what they add is added up.
+
+    Args:
+        pipe: a pipeline of the family, nothing of it compiled or fused.
+        files: each is on with its weight; one whose weight is 0 is left out.
+        dtype: that the denoisers compute in.
+
+    Raises:
+        EngineError: ``bad_lora`` if one is of another model, not all of it is used, or it changes nothing.
+            What is on the pipeline then is not said; :func:`take_off` takes it off.
+    """
+    import torch
+
+    files = [file for file in files if file.lora.weight]
+    if not files:
+        return
+    if importlib.util.find_spec("peft") is None:
+        raise EngineError("no_peft", "LoRAs need the Python package peft: set up the engine again.")
+    for number, file in enumerate(files):
+        name = f"lora_{number}"
+        try:
+            for denoiser in _targets(pipe, family, file):
+                _load(pipe, denoiser, file, name, dtype)
+        except (EngineError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # diffusers, peft and torch each have their own for another model's
+            raise _bad(
+                file.path, f"it does not fit this model: {one_line(error)}", "take one made for it"
+            ) from error
+    _activate(pipe, [file.lora.weight for file in files])
+
+
+def take_off(pipe: DiffusionPipeline) -> None:
+    """Take all LoRAs off a pipeline: its weights are then to the bit what they were before."""
+    if hasattr(pipe, "unload_lora_weights") and importlib.util.find_spec("peft") is not None:
+        pipe.unload_lora_weights()
+
+
+def _targets(pipe: DiffusionPipeline, family: Family, file: LoraFile) -> list[str]:
+    """The denoisers that a LoRA is for, by their names in the pipeline."""
+    if not hasattr(pipe, "load_lora_weights"):
+        raise _bad(file.path, f"diffusers loads none into a {type(pipe).__name__}", "take it off")
+    held = [name for name in family.denoisers if getattr(pipe, name, None) is not None]
+    if file.lora.expert == "both":
+        return held
+    if len(held) != 2:
+        raise _bad(
+            file.path, f'this model has one denoiser, not one for "{file.lora.expert}" noise', 'take "both"'
+        )
+    return [held[file.lora.expert == "low"]]
+
+
+def _load(pipe: Any, denoiser: str, file: LoraFile, name: str, dtype: torch.dtype) -> None:
+    """Load one LoRA into one denoiser, and make sure that it acts there."""
+    from safetensors.torch import load_file
+
+    read = load_file(file.path)
+    weights = {
+        key: value.to(dtype) if value.is_floating_point() and not key.endswith("alpha") else value
+        for key, value in read.items()
+    }
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise _bad(file.path, "it holds numbers that are not finite", "get it anew")
+    other = {"load_into_transformer_2": True} if denoiser == "transformer_2" else {}
+    pipe.load_lora_weights(weights, adapter_name=name, **other)
+    parts = dict(_adapted(pipe, name))
+    if denoiser not in parts:
+        raise _bad(file.path, "nothing in it is of this model", "take one made for it")
+    if left := _unused(pipe, denoiser, parts, weights, name):
+        raise _bad(
+            file.path,
+            f"{left} of its {len(weights)} weights have no place in this model, or are of a kind that "
+            "diffusers does not load",
+            "take one made for it",
+        )
+    if not any(_acts(layer, name) for part in parts.values() for layer in _layers(part, name)):
+        raise _bad(file.path, "all that it adds is zero", "take another one")
+
+
+def _adapted(pipe: Any, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """The components of a pipeline that hold a LoRA of that name."""
+    for part in pipe._lora_loadable_modules:
+        module = getattr(pipe, part, None)
+        if module is not None and name in getattr(module, "peft_config", {}):
+            yield part, module
+
+
+def _layers(module: nn.Module, name: str) -> Iterator[Any]:
+    """The layers of a component that hold a LoRA of that name."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for layer in module.modules():
+        if isinstance(layer, BaseTunerLayer) and name in layer._get_available_adapters():
+            yield layer
+
+
+def _unused(
+    pipe: Any, denoiser: str, parts: dict[str, nn.Module], weights: dict[str, torch.Tensor], name: str
+) -> int:
+    """How many weights of a file are not in the model.
+
+    diffusers renames what other programs wrote, and leaves out what it has no name for. A weight that is left
+    out and zero is no loss: some LoRAs of Wan hold such ones for its norms.
+    """
+    from peft.utils import get_peft_model_state_dict
+
+    renamed = _renamed(pipe, weights)
+    dropped = _meant(weights) - len(renamed)
+    if dropped > 0:
+        some = {key: value for key, value in weights.items() if _MATRIX.search(key) or value.any()}
+        dropped = _meant(some) - len(_renamed(pipe, some))
+    on = {
+        f"{'transformer' if part == denoiser == 'transformer_2' else part}.{key}": value
+        for part, module in parts.items()
+        for key, value in get_peft_model_state_dict(
+            module, adapter_name=name, save_embedding_layers=False
+        ).items()
+    }
+    lost = len(renamed) - len(on)
+    if all(".lora_A." in key or ".lora_B." in key for key in renamed):  # else they are renamed once more
+        lost = sum(key not in on or on[key].shape != value.shape for key, value in renamed.items())
+    return max(0, dropped) + max(0, lost)
+
+
+_MATRIX = re.compile(r"lora|lokr|alpha")
+
+
+def _meant(weights: dict[str, torch.Tensor]) -> int:
+    return sum(not key.endswith("alpha") for key in weights)
+
+
+def _renamed(pipe: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a file by diffusers' names, without the scales of its matrices."""
+    converted = pipe.lora_state_dict({key: value.clone() for key, value in weights.items()})
+    named = converted[0] if isinstance(converted, tuple) else converted
+    return {key: value for key, value in named.items() if not key.endswith("alpha")}
+
+
+def _acts(layer: Any, name: str) -> bool:
+    """Whether a LoRA changes what a layer does."""
+    import torch
+
+    with torch.no_grad():
+        return bool(layer.get_delta_weight(name).any())
+
+
+def _activate(pipe: Any, weights: Sequence[float]) -> None:
+    """Have all LoRAs of a pipeline act, each with its weight."""
+    from diffusers.utils import set_weights_and_activate_adapters
+
+    strengths = {f"lora_{number}": weight for number, weight in enumerate(weights)}
+    for part in pipe._lora_loadable_modules:
+        module = getattr(pipe, part, None)
+        if names := [name for name in strengths if name in getattr(module, "peft_config", {})]:
+            set_weights_and_activate_adapters(module, names, [strengths[name] for name in names])
