@@ -2,6 +2,7 @@
 """The engine's command line: ``python -m peekaboo_engine``."""
 
 import signal
+import sys
 from contextlib import suppress
 from enum import StrEnum
 from json import dumps as to_json
@@ -59,6 +60,36 @@ def generate(
         job, out or job.resolve().parent, report, cancelled
     )
     raise typer.Exit(0 if done else 1)
+
+
+@app.command("plan")
+def plan_command(
+    text: Annotated[
+        str, typer.Argument(help='What is to be seen, such as "a red ball rolls from left to right".')
+    ] = "",
+    change: Annotated[Path | None, typer.Option(help="Plan that the text changes.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON for the plan. [default: standard output]")] = None,
+    layouts: Annotated[Path | None, typer.Option(help="JSON of box tracks, as evaluate takes them.")] = None,
+    aspect: Annotated[float, typer.Option(min=0.1, max=10, help="Of the picture: width / height.")] = 16 / 9,
+    endpoint: Annotated[
+        str, typer.Option(help="OpenAI-compatible server to plan with, such as http://localhost:11434/v1.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="Language model of that server.")] = "",
+    events: Annotated[
+        bool, typer.Option("--events", help="A request on standard input, JSON lines out; for programs.")
+    ] = False,
+) -> None:
+    """Plan boxes over time from a sentence; the key of an endpoint is read from PEEKABOO_ENDPOINT_KEY."""
+    from .planning import command
+
+    if events:
+        lines = JsonLines()
+        lines.start()
+        raise typer.Exit(0 if reporting(lines, lambda: command.answer(sys.stdin.buffer, lines)) else 1)
+    asked = command.Asked(
+        text=text, change=change, out=out, layouts=layouts, aspect=aspect, endpoint=endpoint, model=model
+    )
+    raise typer.Exit(0 if reporting(Terminal(), lambda: command.plan(asked)) else 1)
 
 
 @app.command("serve")

@@ -4,7 +4,8 @@
 Protocol 1, one JSON object a line on standard output, nothing else there:
 ``start`` (before torch is imported, which takes a while), ``hello`` (protocol, engine, torch, diffusers,
 device), ``phase`` (phase: load, denoise, decode, write), ``progress`` (step, total), ``notice`` (message),
-``result`` (clip, info, seconds, peak_memory_mb), ``error`` (code, message); from ``serve`` also ``preview``
+``result`` (clip, info, seconds, peak_memory_mb), ``error`` (code, message), of ``plan`` also ``plan`` (plan,
+notes); from ``serve`` also ``preview``
 (path: a PNG of what is being denoised, replaced by later ones and gone when the job ends), ``freed``, and
 ``id`` with every event of a job. A reader passes over events that it does not know.
 """
@@ -89,6 +90,10 @@ class JsonLines:
     def freed(self) -> None:
         """The loaded model is forgotten."""
         self._send("freed")
+
+    def plan(self, plan: dict[str, Any], notes: list[str]) -> None:
+        """A text is planned; notes are sentences about what may not be as it says."""
+        self._send("plan", plan=plan, notes=notes)
 
     def hello(self, **versions: str) -> None:
         """See :class:`Events`."""
