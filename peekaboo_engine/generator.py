@@ -22,9 +22,10 @@ from .control.settings import check_for_family, preset
 from .control.spans import find_phrases
 from .errors import EngineError
 from .events import Events
+from .given_pictures import GivenPicture
 from .job import Job
 from .loras import check_source
-from .models import LoadedModel, ModelEntry
+from .models import LoadedModel, ModelEntry, starting_from_picture
 from .names import Method
 from .pictures import shrink, write_png
 from .previews import Previews
@@ -68,6 +69,7 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
     steering = steering_of(job, entry)
     check_for_family(steering, entry.family)
     entry.cells.check(job.num_frames, job.height, job.width)
+    entry.check_pictures(job.first_frame is not None, job.last_frame is not None)
     for lora in job.loras:
         check_source(lora)
     find_phrases(job.prompt, job.phrases)
@@ -146,6 +148,7 @@ class Generation:
         cancelled: asked whether to end.
         clock: takes the seconds of each phase.
         preview: where to show what is being denoised, now and then; nowhere when left out.
+        first_frame, last_frame: the pictures that the job names.
     """
 
     job: Job
@@ -155,6 +158,8 @@ class Generation:
     cancelled: Callable[[], bool] = lambda: False
     clock: Clock = field(default_factory=Clock)
     preview: Path | None = None
+    first_frame: GivenPicture | None = None
+    last_frame: GivenPicture | None = None
 
     def stop_if_cancelled(self) -> None:
         """End the generation if it was cancelled.
@@ -177,6 +182,8 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
         EngineError: ``cancelled``, and what :func:`.sample` and :func:`.control.peekaboo` raise.
     """
     job, events = generation.job, generation.events
+    if generation.first_frame:
+        model = starting_from_picture(model)
     entry, pipe = model.entry, model.pipe
     settings = settings_of(job, entry)
     steps = settings.num_inference_steps
@@ -196,7 +203,9 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
             previews.offer()
 
     steering = steering_of(job, entry)
-    shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt)
+    pictures = (generation.first_frame, generation.last_frame)
+    first, last = (picture.pixels if picture else None for picture in pictures)
+    shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt, first, last)
     how = Sampling(steps, settings.guidance_scale)
     events.phase("denoise")
     steered = peekaboo(
@@ -205,6 +214,7 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
         job.phrases,
         steering=steering,
         strengths=job.strengths,
+        given=shot.given,
         notice=events.notice,
     )
     with steered, previews, stopping_between_blocks(pipe, generation.stop_if_cancelled):
@@ -244,6 +254,11 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
     record = {
         "job": job.model_dump(exclude_unset=True),
         "clip_sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
+        **{
+            name: {"name": picture.name, "sha256": picture.sha256}
+            for name in ("first_frame", "last_frame")
+            if (picture := getattr(generation, name))
+        },
         "labels_sha256": hashlib.sha256(generation.labels.tobytes()).hexdigest(),
         "settings": asdict(settings_of(job, entry)),
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},

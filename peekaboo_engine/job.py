@@ -2,7 +2,8 @@
 """The job: all that one generation needs, as plain data in a folder.
 
 ``JOB/job.json`` is the :class:`Job` below. ``JOB/masks.npz`` holds ``labels``, uint8 (num_frames, height,
-width), 0 for the background and k for ``subjects[k-1]``, top row first. Nothing is ever pickled.
+width), 0 for the background and k for ``subjects[k-1]``, top row first. Pictures that the job names, PNG or
+JPEG, lie beside it. Nothing is ever pickled.
 """
 
 import os
@@ -40,6 +41,8 @@ _Prose = Annotated[str, Field(max_length=limits.MAX_PROMPT), AfterValidator(_wit
 _SceneFrame = Annotated[float, Field(ge=-limits.MAX_SCENE_FRAME, le=limits.MAX_SCENE_FRAME)]
 _Side = Annotated[int, Field(ge=limits.MIN_SIDE, le=limits.MAX_SIDE, multiple_of=8)]
 _Steps = Annotated[int, Field(ge=1, le=limits.MAX_STEPS)]
+_Picture = Annotated[str, Field(max_length=limits.MAX_NAME, pattern=r"^[A-Za-z0-9_-]+\.(png|jpg|jpeg)$")]
+"""A PNG or a JPEG in the job's folder, by its plain name."""
 _OfFrames = Field(max_length=limits.MAX_FRAMES, fail_fast=True)
 
 
@@ -105,8 +108,16 @@ class Masks(_Strict):
     motion_blur: bool = False
 
 
+StartFrom = Literal["TEXT", "RENDERED", "PICTURE"]
+"""Where a first frame comes from."""
+
+
 class Job(_Strict):
-    """One generation. None means the model's own default; ``loras`` come on top of the model's own."""
+    """One generation. None means the model's own default; ``loras`` come on top of the model's own.
+
+    ``first_frame`` and ``last_frame`` are pictures that the clip starts from and ends with, files of the
+    job's folder; ``start_from`` is kept for who makes them again, and nothing to the engine.
+    """
 
     schema_version: Literal[1, 2]
     prompt: Annotated[_Prose, Field(min_length=1)]
@@ -123,6 +134,9 @@ class Job(_Strict):
     loras: Annotated[list[Lora], Field(max_length=limits.MAX_LORAS, fail_fast=True)] = []
     control: Control = Control()
     masks: Masks | None = None
+    first_frame: _Picture | None = None
+    last_frame: _Picture | None = None
+    start_from: StartFrom | None = None
 
     @model_validator(mode="after")
     def _in_proportion(self) -> "Job":

@@ -47,6 +47,11 @@ MAX_LINE_BYTES = 64 * 2**10
 MAX_LAYOUT_BYTES = 64 * 2**20
 """A file of layouts: the largest released one, LaSOT, has 20 MB."""
 
+MAX_PICTURE_BYTES = 64 * 2**20
+"""Of a picture that a clip starts from or ends with."""
+MAX_PICTURE_PIXELS = 2**26
+"""Width x height of such a picture: 8192 squared."""
+
 MAX_ARCHIVE_DIRECTORY = 64 * 2**10
 """Bytes of the table of contents of masks.npz."""
 MAX_ARRAY_HEADER = 10_000

@@ -5,6 +5,7 @@ The catalogue itself is ``models.json``: data that Blender's side reads too.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from .errors import EngineError, one_line
 from .families import FAMILIES, Cells, Family, family_of
 from .loras import Lora, LoraFile, find, put_on, take_off
 from .model_files import check_model_folder, is_model_folder
-from .names import Method
+from .names import Method, Taken
 from .places import open_file
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class ModelEntry(BaseModel):
             repository, or a folder (relative: to the model's); None where the model has it in it.
         loras: that make this model of its source; paths inside this package where it is embedded, else of its
             folder.
+        first_frame, last_frame: whether it can start from a picture and end with one, or has to.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -113,6 +115,8 @@ class ModelEntry(BaseModel):
     most_frames: int | None = None
     motion_adapter: str | None = None
     loras: tuple[Lora, ...] = ()
+    first_frame: Taken = "none"
+    last_frame: Taken = "none"
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""
@@ -133,6 +137,34 @@ class ModelEntry(BaseModel):
     def is_driven(self) -> bool:
         """Whether masks are known for its pipeline."""
         return any(self.pipeline in family.pipelines for family in FAMILIES)
+
+    def check_pictures(self, first: bool, last: bool) -> None:
+        """Refuse a first or last frame that the model does not take, or the lack of one that it needs.
+
+        Args:
+            first, last: whether there is one.
+
+        Raises:
+            EngineError: ``no_picture_taken``, ``picture_needed``.
+        """
+        for name, taken, there in (("first", self.first_frame, first), ("last", self.last_frame, last)):
+            if there and taken == "none":
+                raise EngineError(
+                    "no_picture_taken",
+                    f"{self.title} takes no {name} frame; leave the picture out, or choose a model that "
+                    "does.",
+                )
+            if taken == "needed" and not there:
+                raise EngineError(
+                    "picture_needed",
+                    f"{self.title} needs a {name} frame; give it a picture, or choose a model that makes "
+                    "clips from text alone.",
+                )
+        if last and not first:
+            raise EngineError(
+                "picture_needed",
+                "A clip that ends with a picture needs a first frame, too; give one, or leave the last out.",
+            )
 
     def described(self) -> dict[str, Any]:
         """All of it and its family (None: masks are not known for it), as plain data."""
@@ -206,8 +238,8 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
         if pipeline not in classes:
             raise EngineError(
                 "bad_model",
-                f"{folder} is a {pipeline}, which makes no clip from text alone; take a folder of one of "
-                f"{', '.join(classes)}.",
+                f"{folder} is a {pipeline}, which makes no clip from text or a picture; take a folder of one "
+                f"of {', '.join(classes)}.",
             )
         usual = {key: _usual(rule, folder) for key, rule in classes[pipeline]["entry"].items()}
         stated_file = folder / "peekaboo.json"
@@ -228,12 +260,15 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
 
 
 def _usual(rule: Any, folder: Path) -> Any:
-    """What ``model_folders.json`` says of a key: a value, or what a component's configuration says times
-    some."""
+    """What ``model_folders.json`` says of a key: a value, what a component's configuration says times some,
+    or one rule or another by whether it says something."""
     if not isinstance(rule, dict):
         return rule
     component, key = rule["config"].split(".")
-    value = _read(folder / component / "config.json").get(key) or rule["default"]
+    file = folder / "model_index.json" if component == "model_index" else folder / component / "config.json"
+    value = _read(file).get(key) or rule["default"]
+    if "where" in rule:  # what it is where that is stated at all, and where not
+        return _usual(rule["where" if value else "else"], folder)
     return (value[rule["item"]] if isinstance(value, list) else value) * rule.get("times", 1)
 
 
@@ -289,7 +324,7 @@ class LoadedModel:
 
     Args:
         entry: what was asked for.
-        pipe: of the class that its family is loaded as.
+        pipe: of the class that the entry names.
         weights: ``repository`` and ``commit``, or ``folder`` and ``sha256`` of its weight files.
         device, dtype: where and how it runs.
         placement: as it was asked for.
@@ -346,7 +381,7 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
             folder = _snapshot(entry)
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
         dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
-        pipe = _pipeline_class(entry).from_pretrained(
+        pipe = _pipeline_class(entry.pipeline).from_pretrained(
             folder, dtype=dtypes, local_files_only=True, trust_remote_code=False
         )
         pipe.set_progress_bar_config(disable=True)
@@ -399,11 +434,26 @@ def with_loras(model: LoadedModel, loras: Sequence[Lora]) -> LoadedModel:
     return replace(model, loras=files)
 
 
-def _pipeline_class(entry: ModelEntry):
-    """The class of diffusers that a model is loaded as."""
+def starting_from_picture(model: LoadedModel) -> LoadedModel:
+    """A loaded model as the pipeline that starts from a picture, made of the same components."""
+    pipe = model.pipe
+    name = model.entry.family.from_picture.get(type(pipe).__name__)
+    if name is None:
+        return model
+    cls = _pipeline_class(name)
+    known = {**pipe.config, **pipe.components}
+    other = cls(**{key: known[key] for key in inspect.signature(cls.__init__).parameters if key in known})
+    other.set_progress_bar_config(disable=True)
+    model.entry.family.prepare(other)
+    if model.placement.offload:  # what moves components to and fro belongs to a pipeline
+        other.enable_model_cpu_offload(device=model.device)
+    return replace(model, pipe=other)
+
+
+def _pipeline_class(name: str):
     import diffusers
 
-    return getattr(diffusers, entry.pipeline)
+    return getattr(diffusers, name)
 
 
 def _snapshot(entry: ModelEntry) -> Path:
@@ -411,7 +461,7 @@ def _snapshot(entry: ModelEntry) -> Path:
     from huggingface_hub import constants
 
     try:
-        return Path(_pipeline_class(entry).download(entry.source, revision=entry.revision))
+        return Path(_pipeline_class(entry.pipeline).download(entry.source, revision=entry.revision))
     except OSError as error:
         if not constants.HF_HUB_OFFLINE:
             raise

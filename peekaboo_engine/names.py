@@ -15,6 +15,9 @@ Blocks = Literal["all", "mid_up"]
 which sets the masks of ``transformer_in`` and the down blocks to None
 (src/models/unet_3d_condition.py:569-601 of microsoft/Peekaboo)."""
 
+Taken = Literal["none", "taken", "needed"]
+"""Whether a model starts from a picture, or ends with one: never, where there is one, or always."""
+
 SpecialTokens = Literal["background", "released", "shared"]
 """Who sees the start, end and padding tokens.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from .control.interception import wrapped_method
 from .control.steps import Steps
 from .errors import EngineError
 from .models import LoadedModel, out_of_memory
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Shot:
         prompt, negative_prompt: its text.
         num_frames, height, width: its size, in frames and pixels.
         seed: of the noise.
+        first_frame, last_frame: pictures of that size to start from and to end with.
     """
 
     prompt: str
@@ -39,6 +44,13 @@ class Shot:
     width: int
     seed: int
     negative_prompt: str | None = None
+    first_frame: Image | None = None
+    last_frame: Image | None = None
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """The frames that are pictures from the start."""
+        return (0,) * (self.first_frame is not None) + (-1,) * (self.last_frame is not None)
 
 
 def sample(
@@ -56,12 +68,16 @@ def sample(
         uint8 (num_frames, height, width, 3), sRGB.
 
     Raises:
-        EngineError: ``out_of_memory``, ``not_finite``, ``held_back``, and what comes out of the
-            pipeline's call.
+        EngineError: ``out_of_memory``, ``not_finite``, ``held_back``, and what
+            :meth:`.ModelEntry.check_pictures` and the pipeline's call raise.
     """
-    pipe, length = model.pipe, model.entry.max_sequence_length
-    own = {} if length is None else {"max_sequence_length": length}
-    call = model.entry.family.arguments(
+    pipe, entry = model.pipe, model.entry
+    entry.check_pictures(shot.first_frame is not None, shot.last_frame is not None)
+    length = entry.max_sequence_length
+    own: dict[str, Any] = {} if length is None else {"max_sequence_length": length}
+    if shot.first_frame is not None:
+        own |= entry.family.pictures(pipe, shot.first_frame, shot.last_frame, shot.num_frames)
+    call = entry.family.arguments(
         pipe,
         dict(
             prompt=shot.prompt,
@@ -81,14 +97,14 @@ def sample(
         with wrapped_method(pipe.scheduler, "step", told.telling):
             made = pipe(**call)
     except torch.OutOfMemoryError as error:
-        raise out_of_memory(model.entry, model.device) from error
+        raise out_of_memory(entry, model.device) from error
     finally:
         pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
     frames = _frames_of(made)
     if not np.isfinite(frames).all():
         raise EngineError(
             "not_finite",
-            f"{model.entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or take "
+            f"{entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or take "
             "--dtype float32.",
         )
     return (frames * 255).round().astype(np.uint8)

@@ -77,7 +77,8 @@ class Worker:
         return reporting(events, lambda: self._run(folder, out, events, cancelled))
 
     def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
-        from .generator import Generation, check_request, needed_bytes, peak_memory_mb, stop_if
+        from .generator import Clock, Generation, check_request, needed_bytes, peak_memory_mb, stop_if
+        from .given_pictures import read_picture
 
         started = time.perf_counter()
         stop_if(cancelled)
@@ -85,10 +86,16 @@ class Worker:
         entry = find_model(job.model)
         check_fits(job.num_frames, job.height, job.width)
         check_request(job, labels, entry)
+        pictures = {
+            which: read_picture(folder / name, job.width, job.height, events.notice)
+            for which in ("first_frame", "last_frame")
+            if (name := getattr(job, which))
+        }
         with drafting(out) as draft:
             check_place(draft, needed_bytes(job))
             preview = draft.path.resolve() / "preview.png" if self._previews else None
-            self._make(Generation(job, labels, entry, events, cancelled, preview=preview), draft)
+            asked = Generation(job, labels, entry, events, cancelled, Clock(), preview, **pictures)
+            self._make(asked, draft)
         events.result(
             clip=out.resolve() / "clip.mp4",
             info=out.resolve() / "clip.json",

@@ -158,11 +158,15 @@ def _entry_of_folder(path: str) -> dict[str, Any]:
 
 
 def _usual(rule: Any, folder: Path) -> Any:
-    """What the engine's data says of a key: a value, or what a component's configuration says times some."""
+    """What the engine's data says of a key: a value, what a component's configuration says times some, or one
+    rule or another by whether it says something."""
     if not isinstance(rule, dict):
         return rule
     component, key = rule["config"].split(".")
-    value = _read(folder / component / "config.json").get(key) or rule["default"]
+    file = folder / "model_index.json" if component == "model_index" else folder / component / "config.json"
+    value = _read(file).get(key) or rule["default"]
+    if "where" in rule:
+        return _usual(rule["where" if value else "else"], folder)
     return (value[rule["item"]] if isinstance(value, list) else value) * rule.get("times", 1)
 
 

@@ -141,6 +141,8 @@ def _problem_of_object(value: dict, schema: dict[str, Any], at: str) -> str | No
 def _problem_of_text(value: str, schema: dict[str, Any], place: str) -> str | None:
     if _NEVER.search(value) or (_NAMES.fullmatch(place) and _CONTROLS.search(value)):
         return f"{place} has characters that cannot be shown"
+    if not re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL):
+        return f"{place} is {_short(value)}, no name for it"
     return _problem_of_size(len(value), schema, "Length", "characters", place)
 
 

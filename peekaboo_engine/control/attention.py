@@ -60,14 +60,17 @@ class Rule:
     _kept: dict = field(default_factory=dict, repr=False)
 
     @classmethod
-    def within(cls, labels: torch.Tensor, others: float = HIDDEN) -> Rule:
+    def within(cls, labels: torch.Tensor, others: float = HIDDEN, free: int | None = None) -> Rule:
         """Self-attention among tokens of the same label: int64 (rows, tokens).
 
         Args:
             labels: of the tokens.
             others: what is added to the score of tokens of another label.
+            free: a label that sees all and is seen by all, if there is one.
         """
         same = torch.eye(int(labels.max()) + 1, dtype=torch.bool)
+        if free is not None:
+            same[free] = same[:, free] = True
         return cls(labels, labels, torch.zeros(same.shape).masked_fill_(~same, others)[None])
 
     @classmethod

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
@@ -23,7 +23,7 @@ from .interception import call_under_rule, only_once, stand_in_for_attention, wr
 from .labels import check_label_map
 from .rules import Rules, Subjects
 from .runs import Reading, Run
-from .settings import PEEKABOO, Steering, check_for_family, check_option
+from .settings import PEEKABOO, Steering, check_contexts, check_for_family, check_option
 from .sites import Site, attention_sites
 from .spans import PADDING, label_tokens
 from .steps import Turns
@@ -40,6 +40,7 @@ def peekaboo(
     *,
     steering: Steering = PEEKABOO,
     strengths: np.ndarray | None = None,
+    given: Collection[int] | None = None,
     notice: Callable[[str], None] = _log.warning,
     **changes: Any,
 ) -> Iterator[Guidance]:
@@ -65,6 +66,9 @@ def peekaboo(
         strengths: how long each subject is held in each frame, as a share of every window of ``steering``:
             float (subjects, frames) in 0..1, all 1 by default. A subject that is no longer held in a frame
             counts as background there, its words too. Neither paper nor released code know it.
+        given: frames of the label map that the pipeline is given as pictures, such as 0 and -1. What is in
+            them is known, so their tokens belong to no group: they see everything, as without masks, and
+            everything sees them. By default the first frame, of pipelines that are always given it.
         notice: told in a sentence what of the steering has no effect in this run.
         changes: fields of :class:`.Steering` that differ from ``steering``, such as ``masked_steps=4``.
 
@@ -79,7 +83,7 @@ def peekaboo(
     denoisers = _denoisers(pipe, family)
     with contextlib.ExitStack() as stack:
         guidance = Guidance(
-            pipe, family, labels, phrases, replace(steering, **changes), strengths, notice, stack
+            pipe, family, labels, phrases, replace(steering, **changes), strengths, given, notice, stack
         )
         sites = {denoiser: guidance.sites(denoiser) for denoiser in denoisers}
         stack.enter_context(only_once(denoisers))
@@ -148,6 +152,14 @@ def _check_strengths(strengths: np.ndarray | None, subjects: int, frames: int) -
     return strengths
 
 
+def _check_given(given: Collection[int], frames: int) -> np.ndarray:
+    within = all(-frames <= frame < frames for frame in given)
+    check_option("given", list(given), within, f"frames of the label map, which has {frames}")
+    flags = np.zeros(frames, bool)
+    flags[list(given)] = True
+    return flags
+
+
 class Guidance:
     """What is steered, and until when; made by :func:`peekaboo`.
 
@@ -155,7 +167,9 @@ class Guidance:
         steering: its settings.
     """
 
-    def __init__(self, pipe, family: Family, labels, phrases, steering: Steering, strengths, notice, stack):
+    def __init__(
+        self, pipe, family: Family, labels, phrases, steering: Steering, strengths, given, notice, stack
+    ):
         check_for_family(steering, family)
         labels = check_label_map(labels, phrases)
         configs: dict[str, Any] = {
@@ -168,7 +182,11 @@ class Guidance:
         self._frames = len(labels)
         self._cells.check_frames(self._frames)
         strengths = _check_strengths(strengths, len(phrases), self._frames)
-        self._subjects = Subjects(labels, strengths, self._cells.frames)
+        check_contexts(steering, family, configs)
+        classes = {each.__name__ for each in type(pipe).__mro__}
+        always = (0,) if classes & family.given_picture else ()
+        given = _check_given(always if given is None else given, self._frames)
+        self._subjects = Subjects(labels, strengths, self._cells.frames, given)
         self._reading: Reading | None = None  # until a prompt is encoded
         self._run: Run | None = None  # until the denoiser is called
         self._turns = Turns()

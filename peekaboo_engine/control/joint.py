@@ -19,6 +19,9 @@ import torch
 
 from .attention import HIDDEN, Rule
 
+FREE = -1
+"""The group of what belongs to none."""
+
 
 def joint_rule(
     labels: torch.Tensor, text: torch.Tensor, scores: torch.Tensor, masked: torch.Tensor, others: float
@@ -30,7 +33,7 @@ def joint_rule(
         text: int64 (tokens,), the class of each token of the text, and one more for those that the model
             does not read, which see and are seen by each other alone.
         scores: float (frames, labels, classes), what is added to the score of a class for a label, and of the
-            label for the class.
+            label for the class. A label behind those of the subjects belongs to no group.
         masked: bool (subjects, frames), whose pixels see each other only.
         others: what is added to the score of pixels of another label.
 
@@ -38,14 +41,16 @@ def joint_rule(
         A rule that stands for the mask that the model itself has for its text, too.
     """
     frames, names, classes = scores.shape
-    subjects = torch.arange(1, names)[:, None]
-    own = torch.cat([torch.zeros(1, frames), torch.where(masked, subjects, 0)]).T  # (frames, labels)
+    subjects = torch.arange(1, len(masked) + 1)[:, None]
+    free = torch.full((names - 1 - len(masked), frames), FREE)
+    own = torch.cat([torch.zeros(1, frames), torch.where(masked, subjects, 0), free]).T  # (frames, labels)
     # A label of its own for each way that frames read.
     ways, way = torch.cat([scores.flatten(1), own], dim=1).unique(dim=0, return_inverse=True)
     to_text, own = ways[:, : names * classes].reshape(-1, classes), ways[:, names * classes :].flatten()
     clip = len(own)
     table = torch.full((clip + classes + 1, clip + classes + 1), HIDDEN)
-    table[:clip, :clip] = torch.where(own[:, None] == own[None], 0.0, others)
+    seen = (own[:, None] == own[None]) | (own[:, None] == FREE) | (own[None] == FREE)
+    table[:clip, :clip] = torch.where(seen, 0.0, others)
     table[:clip, clip:-1], table[clip:-1, :clip] = to_text, to_text.T
     table[clip:-1, clip:-1] = 0
     table[-1, -1] = 0

@@ -16,7 +16,7 @@ from .joint import joint_rule
 from .labels import BACKGROUND, pool_frames, pool_labels
 from .settings import Steering
 from .windows import Moment, Window
-from .words import Classes, Reading, foreign, table
+from .words import Classes, Reading, foreign, table, with_free
 
 Halves = tuple[bool, ...]
 """Of classifier-free guidance, those that a call of the denoiser holds, in the order of its batch: True is
@@ -37,15 +37,23 @@ class Subjects:
         labels: uint8 (frames, height, width).
         strengths: (subjects, frames), the share of each window during which a subject is held.
         frames: that a token stands for, after the first.
+        given: whether the pipeline is given a frame as a picture: bool (frames,). Tokens that stand for such
+            frames alone belong to no group, and have a label of their own behind those of the subjects.
     """
 
-    def __init__(self, labels: np.ndarray, strengths: np.ndarray, frames: int):
+    def __init__(self, labels: np.ndarray, strengths: np.ndarray, frames: int, given: np.ndarray):
         self._labels, self._frames = labels, frames
         self.strengths = pool_frames(strengths, frames, axis=1) if frames > 1 else strengths
+        self._given = torch.from_numpy((pool_frames(given, frames, axis=0) if frames > 1 else given) == 1)
         self._pooled: dict[tuple[int, int], torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.strengths)
+
+    @property
+    def free(self) -> int | None:
+        """The label of what belongs to no group; None where everything does."""
+        return len(self) + 1 if self._given.any() else None
 
     def labels_at(self, rows: int, columns: int, held: np.ndarray) -> torch.Tensor:
         """Labels on a grid, those not ``held`` as background: int64 (frames, rows, columns)."""
@@ -56,7 +64,8 @@ class Subjects:
         labels = self._pooled[place]
         known = np.concatenate([np.ones((1, held.shape[1]), bool), held])  # (labels, frames)
         frames = torch.arange(len(labels))[:, None, None]
-        return torch.where(torch.from_numpy(known)[labels, frames], labels, BACKGROUND)
+        labels = torch.where(torch.from_numpy(known)[labels, frames], labels, BACKGROUND)
+        return labels.masked_fill(self._given[:, None, None], len(self) + 1)
 
 
 class Rules:
@@ -157,7 +166,8 @@ class Rules:
 
     def _self_attention(self, layers: Layers, grid: Grid) -> Rule:
         labels = LAID_OUT[layers.rows](self._labels(layers.kind, grid))
-        return Rule.within(labels, -self._steering.self_penalty if layers.kind == "full" else -np.inf)
+        others = -self._steering.self_penalty if layers.kind == "full" else -np.inf
+        return Rule.within(labels, others, self._subjects.free)
 
     def _joint(self, grid: Grid, others: float) -> Rule:
         if self._beside is None or len(self._halves) > 1:
@@ -176,7 +186,7 @@ class Rules:
         rule = self._over_text(layers, labels, tokens, tables)
         if contexts and self._steering.push and any(halves):
             each = zip(halves, tables, strict=True)
-            others = [foreign(self._reading) if prompted else own for prompted, own in each]
+            others = [self._with_free(foreign(self._reading)) if prompted else own for prompted, own in each]
             rule.push = Push(self._over_text(layers, labels, tokens, others), self._steering.push)
         return rule
 
@@ -184,7 +194,10 @@ class Rules:
         scores = table(self._reading, contrast, -self._steering.bound_penalty)
         if self._free_negative and not prompted:
             scores[:, :, : self._classes.ground] = 0
-        return scores
+        return self._with_free(scores)
+
+    def _with_free(self, scores: torch.Tensor) -> torch.Tensor:
+        return scores if self._subjects.free is None else with_free(scores)
 
     def _over_text(
         self, layers: Layers, labels: torch.Tensor, tokens: int, tables: list[torch.Tensor]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from ..errors import EngineError
-from ..families import Family
+from ..families import Configs, Family
 from ..names import Blocks, Kind, Method, SpecialTokens
 
 
@@ -103,6 +103,18 @@ def check_for_family(steering: Steering, family: Family) -> None:
         check_option(name, value, family.contrast or not value, f"0 or false for {family.name} models")
     some = not steering.kinds or bool(set(steering.kinds) & family.kinds)
     check_option("kinds", list(steering.kinds), some, f"some of {sorted(family.kinds)}")
+
+
+def check_contexts(steering: Steering, family: Family, configs: Configs) -> None:
+    """Refuse contrast in a model whose denoiser reads no text that is longer than its prompt.
+
+    Raises:
+        EngineError: ``bad_option``.
+    """
+    for name, default in (("contrast", False), ("push", 0.0)):
+        value = getattr(steering, name)
+        fits = value == default or family.reads_contexts(configs)
+        check_option(name, value, fits, f"{default}, since this model reads its prompt alone")
 
 
 def check_option(name: str, value, allowed: object, choices) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from torch import nn
@@ -24,7 +25,8 @@ class Site:
         block: the module that holds it.
         level: the module around it whose input tells rows and columns of its grid; None where the whole
             denoiser has one grid.
-        depth: how far down the denoiser it stands among the layers of its kind, 0 the first, below 1.
+        depth: how far down the denoiser it stands among the layers of its kind and stream, 0 the first,
+            below 1.
     """
 
     path: str
@@ -59,20 +61,21 @@ def attention_sites(denoiser: nn.Module, family: Family, blocks: Blocks = "all")
                 "to mask it; take off what was added to the model.",
             )
         found.append((path, layers, match))
-    numbers = dict.fromkeys(family.kinds, 0)
-    totals = {kind: sum(layers.kind == kind for _, layers, _ in found) for kind in family.kinds}
+    numbers: Counter[tuple[Kind, str]] = Counter()
+    totals = Counter((layers.kind, layers.stream) for _, layers, _ in found)
     sites = []
     for path, layers, match in found:
         level = match.groupdict().get("level")
+        among = (layers.kind, layers.stream)
         site = Site(
             path=path,
             layers=layers,
             attention=denoiser.get_submodule(path),
             block=denoiser.get_submodule(path.rpartition(".")[0]),
             level=None if level is None else denoiser.get_submodule(level),
-            depth=numbers[layers.kind] / totals[layers.kind],
+            depth=numbers[among] / totals[among],
         )
-        numbers[layers.kind] += 1
+        numbers[among] += 1
         if re.match(family.blocks[blocks], path):
             sites.append(site)
     return sites

@@ -173,6 +173,18 @@ def table(reading: Reading, contrast: bool = False, bound: float = HIDDEN) -> to
     return torch.from_numpy(scores)
 
 
+def with_free(table: torch.Tensor) -> torch.Tensor:
+    """A table with one more label, of pixels that belong to no group: they read the text as without masks.
+
+    Args:
+        table: (frames, labels, classes), as :func:`table` makes it.
+    """
+    classes = Classes(table.shape[1] - 1)
+    free = torch.full((len(table), 1, len(classes)), HIDDEN)
+    free[:, :, : classes.ground] = 0  # the whole prompt, nothing that stands behind it
+    return torch.cat([table, free], dim=1)
+
+
 def foreign(reading: Reading) -> torch.Tensor:
     """What does *not* belong to pixels, as such a table: the background reads the phrases, subjects the
     ground.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from diffusers import DiffusionPipeline
+    from PIL.Image import Image
     from torch import nn
 
 Configs = Mapping[str, Mapping[str, Any]]
@@ -100,12 +101,14 @@ class Layers:
         kind: what they attend over.
         rows: how their tokens are laid out.
         gated: whether ``gate_second_temporal`` of :class:`.Steering` is about them.
+        stream: layers of another stream run beside these, not after them.
     """
 
     pattern: str
     kind: Kind
     rows: Rows
     gated: bool = False
+    stream: str = "main"
 
 
 Pads = Literal["read", "masked", "registers"]
@@ -165,6 +168,11 @@ class Text:
     apart: bool = False
 
 
+def first_and_last(pipe: DiffusionPipeline, first: Image, last: Image | None, frames: int) -> dict[str, Any]:
+    """The keywords that most pipelines have for a first frame, and those that take one for a last."""
+    return {"image": first} if last is None else {"image": first, "last_image": last}
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of models: pipelines of diffusers whose denoisers are built alike.
@@ -172,6 +180,13 @@ class Family:
     Args:
         name: for people.
         pipelines: classes that can be steered.
+        given_picture: of those, the ones that always start from a picture.
+        from_picture: of a class that makes clips from text, the one that starts from a picture and is made
+            of the same components; none where a class does both, or where no picture is taken.
+        pictures: (pipe, first frame, last frame or None, number of frames), pictures of the size of the clip,
+            to the keywords by which a pipeline is given them.
+        reads_contexts: whether the denoiser reads a text with more tokens behind the prompt, as contrast has
+            it, from the configuration.
         denoisers: attributes of the pipeline that hold one; those that are None are left out.
         layers: attention layers that are masked; the first that matches a path counts.
         left_alone: patterns of attention layers that are not masked, on purpose.
@@ -217,6 +232,10 @@ class Family:
     contrast: bool = True
     beside: Callable[[Mapping[str, Any], np.ndarray], np.ndarray] | None = None
     gate: Callable[..., torch.Tensor] | None = None
+    given_picture: frozenset[str] = frozenset()
+    from_picture: Mapping[str, str] = field(default_factory=dict)
+    pictures: Callable[[DiffusionPipeline, Image, Image | None, int], dict[str, Any]] = first_and_last
+    reads_contexts: Callable[[Configs], bool] = lambda configs: True
 
     @property
     def kinds(self) -> set[Kind]:

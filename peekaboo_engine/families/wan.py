@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wan 2.1 and 2.2, text to video: ``WanTransformer3DModel`` with a causal video autoencoder.
+"""Wan 2.1 and 2.2, from text and from a picture: ``WanTransformer3DModel`` with a causal video autoencoder.
 
 Layout (diffusers, models/transformers/transformer_wan.py; F x h x w tokens, patches of the latents):
 
@@ -13,17 +13,34 @@ cross  ``blocks.i.attn2``  (batch, F*h*w)          text tokens, padded with zero
 Wan 2.2 A14B has two denoisers, one for each half of the noise levels; in TI2V-5B a token covers 32 pixels,
 and every token has a timestep of its own. The text is padded with zeros that nothing masks: they are read as
 any other token, and belong to whom ``special_tokens`` says.
+
+A first frame comes in by four ways (pipeline_wan_i2v.py, pipeline_wan_vace.py). In each the tokens of the
+first latent frame hold it, and no others do, so these are the ones that belong to no group:
+
+- TI2V-5B: its latents are pasted in as they are, at timestep 0.
+- I2V-A14B: as channels beside the noise, empty where nothing is given.
+- I2V 2.1: so, too, and ``attn2`` attends by itself, in a call of its own, to 257 tokens that CLIP makes of
+  the whole picture. They are no words and stand for no place in it, every one having seen all others; and
+  what they say, how things look, is asked for everywhere. So every token sees them, as without masks.
+- VACE: as latents and a mask into a second, shallower stream of blocks, ``vace_blocks``, which has the same
+  tokens as ``blocks`` and puts its results into them. Masks act in both: what one stream keeps apart, the
+  other would mix.
+
+A last frame shares its latent frame with three that are to be made: that one stays in its groups.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .family import Cells, Configs, Family, Grid, Layers, Text
+from ..errors import EngineError
+from .family import Cells, Configs, Family, Grid, Layers, Text, first_and_last
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 
 def _grid(denoiser, call: Mapping[str, Any]) -> Grid:
@@ -46,6 +63,50 @@ def _clean(pipe, text: str) -> str:
     return prompt_clean(text)
 
 
+def _prepare(pipe) -> None:
+    """Give the classes that take pictures the cleaning of text that ``WanPipeline`` has.
+
+    It is the same, but for asking whether ftfy is there before it calls it (diffusers 0.42.1).
+    """
+    from diffusers.pipelines.wan import pipeline_wan
+
+    for cls in type(pipe).__mro__:
+        if cls.__name__ in WAN.pipelines:
+            sys.modules[cls.__module__].basic_clean = pipeline_wan.basic_clean  # type: ignore[attr-defined]
+
+
+PROMPT_LENGTH = 512
+"""Tokens that I2V 2.1 takes for its prompt, whatever it is given: those before are the picture's
+(``WanAttnProcessor``, transformer_wan.py)."""
+
+
+def _reads_clip(config: Mapping[str, Any]) -> bool:
+    return config.get("image_dim") is not None
+
+
+def _length(pipe, call: Mapping[str, Any]) -> int:
+    length = call["max_sequence_length"]
+    if length != PROMPT_LENGTH and _reads_clip((pipe.transformer or pipe.transformer_2).config):
+        raise EngineError(
+            "bad_option",
+            f"max_sequence_length is {length}; this model reads prompts of {PROMPT_LENGTH} tokens only.",
+        )
+    return length
+
+
+def _pictures(pipe, first: Image, last: Image | None, frames: int) -> dict[str, Any]:
+    """Keywords for pictures; VACE is given a clip, grey where it is to be made, and a mask, white there."""
+    if type(pipe).__name__ != "WanVACEPipeline":
+        return first_and_last(pipe, first, last, frames)
+    from PIL import Image
+
+    video = [first, *[Image.new("RGB", first.size, (128, 128, 128))] * (frames - 1)]
+    mask = [Image.new("L", first.size, 0), *[Image.new("L", first.size, 255)] * (frames - 1)]
+    if last is not None:
+        video[-1], mask[-1] = last, mask[0]
+    return {"video": video, "mask": mask}
+
+
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
     """The middle frame of the latents, (batch, channels, frames, h, w), as if it were the first of a clip."""
     vae, middle = pipe.vae, latents.shape[2] // 2
@@ -59,17 +120,24 @@ def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
 
 WAN = Family(
     name="Wan",
-    pipelines=("WanPipeline", "WanVideoToVideoPipeline"),
+    pipelines=("WanPipeline", "WanImageToVideoPipeline", "WanVACEPipeline", "WanVideoToVideoPipeline"),
+    given_picture=frozenset({"WanImageToVideoPipeline"}),
+    from_picture={"WanPipeline": "WanImageToVideoPipeline"},
+    pictures=_pictures,
     denoisers=("transformer", "transformer_2"),
     layers=(
         Layers(r"blocks\.\d+\.attn1", "full", "clip"),
         Layers(r"blocks\.\d+\.attn2", "cross", "clip"),
+        Layers(r"vace_blocks\.\d+\.attn1", "full", "clip", stream="vace"),
+        Layers(r"vace_blocks\.\d+\.attn2", "cross", "clip", stream="vace"),
     ),
     grid=_grid,
     cells=_cells,
-    text=Text(clean=_clean, length=lambda pipe, call: call["max_sequence_length"]),
+    text=Text(clean=_clean, length=_length),
     halves="two calls",
+    reads_contexts=lambda configs: not _reads_clip(configs.get("transformer") or configs["transformer_2"]),
     picture=_picture,
+    prepare=_prepare,
     half="bfloat16",
     single=("vae",),
     # What steered a small model of this build best: masks of full attention undo some of what those of cross-

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Wan models have that other families have not, on tiny pipelines of the real classes."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler, UniPCMultistepScheduler
 from tiny import wan
-from tiny.wan import FRAMES, HEIGHT, PROMPT, TEXT_LENGTH, WIDTH, latents, pipeline
+from tiny.wan import FRAMES, HEIGHT, PROMPT, TEXT_LENGTH, VARIANTS, WIDTH, latents, picture, pipeline
 
 from peekaboo_engine import previews
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.control.settings import preset
+from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import label_tokens
 from peekaboo_engine.control.steps import Steps
 from peekaboo_engine.errors import EngineError
@@ -96,6 +98,61 @@ def test_contrast_is_read_by_the_unconditional_call_alone(pipe, labels, words):
     assert read == [TEXT_LENGTH, longer, TEXT_LENGTH, longer, TEXT_LENGTH, TEXT_LENGTH]
     with peekaboo(pipe, labels, PHRASES, masked_steps=2):
         assert difference(latents(pipe, negative_prompt=words), contrasted) > 1e-5
+
+
+@pytest.mark.parametrize("variant", ["pasted in", "beside noise", "seen by CLIP", "VACE"])
+def test_a_first_frame_is_given_and_acts(labels, variant):
+    """A subject's tokens see all of it, so what the picture shows elsewhere reaches them; without, it does
+    not."""
+    pipe = VARIANTS[variant]()
+    pictures = [WAN.pictures(pipe, picture(seed), None, FRAMES) for seed in (1, 2)]
+    one, other = (latents(pipe, **given) for given in pictures)
+    assert difference(one, other) > 1e-3
+    given = {"given": (0,)} if variant == "VACE" else {}  # which is not always given a picture
+
+    def steered(**options):
+        with peekaboo(pipe, labels, PHRASES, masked_steps=3, **options):
+            return latents(pipe, **pictures[0])
+
+    assert difference(steered(**given), steered(given=())) > 1e-5
+    assert torch.equal(steered(**given), steered(given=(0,)))
+
+
+def test_a_last_frame_shares_its_token_with_frames_that_are_made(labels):
+    pipe = VARIANTS["beside noise"]()
+    ends = WAN.pictures(pipe, picture(1), picture(2), FRAMES)
+
+    def steered(given):
+        with peekaboo(pipe, labels, PHRASES, masked_steps=3, given=given):
+            return latents(pipe, **ends)
+
+    assert torch.equal(steered((0, -1)), steered((0,)))
+    assert difference(steered((0, *range(5, FRAMES))), steered((0,))) > 1e-5
+
+
+def test_a_given_frame_that_is_not_there_is_refused(pipe, labels):
+    with (
+        pytest.raises(EngineError, match="given") as caught,
+        peekaboo(pipe, labels, PHRASES, given=(FRAMES,)),
+    ):
+        pass
+    assert caught.value.code == "bad_option"
+
+
+def test_a_model_that_reads_its_prompt_alone_has_no_contrast(labels):
+    pipe = VARIANTS["seen by CLIP"]()
+    for option in ({"contrast": True}, {"push": 2.0}):
+        with pytest.raises(EngineError, match="prompt alone"), peekaboo(pipe, labels, PHRASES, **option):
+            pass
+    with pytest.raises(EngineError, match="512"), peekaboo(pipe, labels, PHRASES):
+        latents(pipe, max_sequence_length=TEXT_LENGTH)
+
+
+def test_masks_are_in_the_same_depth_of_both_streams():
+    pipe = VARIANTS["VACE"]()
+    sites = attention_sites(pipe.transformer, WAN)
+    depths = {site.path: site.depth for site in sites if site.kind == "full"}
+    assert depths["blocks.1.attn1"] == depths["vace_blocks.1.attn1"] == 0.5
 
 
 def test_contrast_without_guidance_is_said_not_lost(pipe, labels):
@@ -198,10 +255,19 @@ def test_no_step_of_a_usual_schedule_falls_on_a_window(name):
 
 
 @pytest.fixture
-def job(tmp_path, labels, pipe):
+def made_of(request, pipe):
+    """The model of a job: the tiny one, or the variant that a test asks for."""
+    variant = getattr(request, "param", "")
+    return VARIANTS[variant]() if variant else pipe
+
+
+@pytest.fixture
+def job(tmp_path, labels, made_of):
     model = tmp_path / "model"
-    pipe.save_pretrained(model)
+    made_of.save_pretrained(model)
     stated = {"width": WIDTH, "height": HEIGHT, "num_frames": FRAMES, "max_sequence_length": TEXT_LENGTH}
+    if made_of.transformer.config.image_dim:
+        del stated["max_sequence_length"]
     (model / "peekaboo.json").write_text(json.dumps(stated))
 
     def make(**changes):
@@ -261,6 +327,65 @@ def test_a_job_becomes_a_clip_with_previews(job, tmp_path, monkeypatch, schedule
     assert kinds.count("progress") == 4 and kinds.count("preview") == 3
     record = json.loads((tmp_path / "out" / "clip.json").read_text())
     assert record["settings"]["method"] == "strong"
+
+
+@pytest.mark.parametrize("made_of", ["pasted in", "beside noise", "seen by CLIP", "VACE"], indirect=True)
+def test_a_job_with_a_first_frame_becomes_a_clip(job, tmp_path, made_of):
+    folder = job(first_frame="first_frame.png", start_from="PICTURE")
+    picture(3).save(folder / "first_frame.png")
+    events = Listener()
+    assert Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False), events.told
+    record = json.loads((tmp_path / "out" / "clip.json").read_text())
+    digest = hashlib.sha256((folder / "first_frame.png").read_bytes()).hexdigest()
+    assert record["first_frame"] == {"name": "first_frame.png", "sha256": digest}
+    assert record["job"]["start_from"] == "PICTURE"
+
+
+def test_one_loaded_model_makes_clips_from_text_and_from_a_picture(job, tmp_path):
+    """As TI2V-5B, whose folder is of the class that makes clips from text."""
+    index = tmp_path / "model" / "model_index.json"
+    folder = job()
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"expand_timesteps": True}))
+    assert find_model(str(tmp_path / "model")).first_frame == "taken"
+    worker, events, loads = Worker(Placement(device="cpu")), Listener(), []
+    picture(3).save(folder / "first_frame.jpg")
+    stated = json.loads((folder / "job.json").read_text())
+    for number, changes in enumerate(({}, {"first_frame": "first_frame.jpg"}, {})):
+        (folder / "job.json").write_text(json.dumps(stated | changes))
+        assert worker.run(folder, tmp_path / f"out{number}", events, lambda: False), events.told
+        loads.append(sum(told == ("phase", ("load",)) for told in events.told))
+    assert loads == [1, 1, 1]
+    clips = [(tmp_path / f"out{number}" / "clip.mp4").read_bytes() for number in range(3)]
+    assert clips[0] == clips[2] != clips[1]
+
+
+@pytest.mark.parametrize(
+    ("made_of", "pictures", "code", "part"),
+    [
+        ("", ["first_frame"], "no_picture_taken", "takes no first frame"),
+        ("beside noise", [], "picture_needed", "needs a first frame"),
+        ("pasted in", ["first_frame", "last_frame"], "no_picture_taken", "takes no last frame"),
+        ("VACE", ["last_frame"], "picture_needed", "needs a first frame, too"),
+    ],
+    indirect=["made_of"],
+)
+def test_a_picture_too_many_or_too_few_is_a_sentence_before_loading(
+    job, tmp_path, made_of, pictures, code, part
+):
+    events = Listener()
+    folder = job(**{name: f"{name}.png" for name in pictures})
+    assert not Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False)
+    [(kind, (found, message))] = events.told
+    assert (kind, found) == ("error", code) and part in message
+
+
+@pytest.mark.parametrize("name", ["../first.png", "/first.png", "a/b.png", "first.gif", ".png", ""])
+def test_a_picture_is_a_plain_name_in_the_folder(job, tmp_path, name):
+    events = Listener()
+    folder = job(first_frame=name)
+    assert not Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False)
+    [(_, (code, message))] = events.told
+    assert code == "bad_job" and "first_frame" in message
 
 
 def test_a_size_that_no_token_divides_is_refused_before_loading(job, tmp_path):

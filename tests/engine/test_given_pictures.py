@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of others that a clip starts from: how they are cut, and which are refused."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies
+from PIL import Image
+
+from peekaboo_engine import limits
+from peekaboo_engine.errors import EngineError
+from peekaboo_engine.given_pictures import filling_box, read_picture
+
+SIDES = strategies.integers(1, 20_000)
+
+
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_a_picture_fills_the_frame_from_its_middle_and_keeps_its_shape(width, height, to_width, to_height):
+    left, top, right, bottom = filling_box(width, height, to_width, to_height)
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+    assert right - left == pytest.approx(width) or bottom - top == pytest.approx(
+        height
+    )  # nothing more is cut
+    assert (right - left) * to_height == pytest.approx((bottom - top) * to_width)
+    assert (left + right, top + bottom) == pytest.approx((width, height))
+
+
+def read(path, width=96, height=64):
+    told = []
+    return read_picture(path, width, height, told.append), told
+
+
+def gradient(width, height):
+    """Red grows to the right, green downwards: uint8 (height, width, 3)."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.linspace(0, 255, width)[None]
+    pixels[..., 1] = np.linspace(0, 255, height)[:, None]
+    return pixels
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_picture_of_the_same_shape_is_taken_whole(tmp_path, suffix):
+    path = tmp_path / f"first.{suffix}"
+    Image.fromarray(gradient(960, 640)).save(path, quality=95)
+    picture, told = read(path)
+    assert picture.pixels.size == (96, 64) and picture.pixels.mode == "RGB"
+    assert np.abs(np.asarray(picture.pixels).astype(int) - gradient(96, 64)).max() < 8
+    assert told == [] and picture.name == path.name and len(picture.sha256) == 64
+
+
+@pytest.mark.parametrize(("size", "sides"), [((300, 100), "left and right"), ((100, 300), "top and bottom")])
+def test_a_picture_of_another_shape_is_cut_not_stretched_and_that_is_said(tmp_path, size, sides):
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    y, x = np.ogrid[: size[1], : size[0]]
+    pixels[(x - size[0] / 2) ** 2 + (y - size[1] / 2) ** 2 < 30**2] = 255  # a disc in the middle
+    Image.fromarray(pixels).save(tmp_path / "first.png")
+    picture, told = read(tmp_path / "first.png")
+    inside = np.argwhere(np.asarray(picture.pixels)[..., 0] > 127)
+    (top, left), (bottom, right) = inside.min(axis=0), inside.max(axis=0)
+    assert abs((bottom - top) - (right - left)) <= 1  # still a disc
+    assert abs(top + bottom - 63) <= 1 and abs(left + right - 95) <= 1
+    assert len(told) == 1 and sides in told[0] and told[0].endswith(".")
+
+
+def test_what_is_transparent_is_black_and_that_is_said(tmp_path):
+    pixels = np.full((64, 96, 4), 255, np.uint8)
+    pixels[:, 48:, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "first.png")
+    picture, told = read(tmp_path / "first.png")
+    shown = np.asarray(picture.pixels)
+    assert shown[:, :47].min() == 255 and shown[:, 49:].max() == 0
+    assert len(told) == 1 and "transparent" in told[0]
+    pixels[..., 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "first.png")
+    assert read(tmp_path / "first.png")[1] == []
+
+
+def test_sixteen_bits_of_grey_keep_their_brightness(tmp_path):
+    Image.fromarray(np.full((64, 96), 0x8000, np.uint16)).save(tmp_path / "first.png")
+    assert np.unique(np.asarray(read(tmp_path / "first.png")[0].pixels)) == 128
+
+
+def test_a_photograph_is_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held a quarter turn to the right
+    pixels = np.zeros((96, 64, 3), np.uint8)
+    pixels[:, 32:] = 255
+    Image.fromarray(pixels).save(tmp_path / "first.jpg", exif=exif)
+    shown = np.asarray(read(tmp_path / "first.jpg")[0].pixels)
+    assert shown[40:].min() > 200 and shown[:24].max() < 50
+
+
+def huge(width, height):
+    """A PNG that says it has so many pixels, in a few bytes."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def as_gif():
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "GIF")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (None, "is missing"),
+        (b"", "no PNG or JPEG"),
+        (b"a text", "no PNG or JPEG"),
+        (as_gif(), "no PNG or JPEG"),
+        (huge(9000, 9000), "more than"),
+        (huge(2**31 - 1, 2**31 - 1), "no PNG or JPEG"),
+        (huge(64, 64), "no PNG or JPEG"),  # it ends too soon
+        (b"\x89PNG\r\n\x1a\n" + b"x" * limits.MAX_PICTURE_BYTES, "bytes"),
+    ],
+    ids=["missing", "empty", "text", "gif", "huge", "vast", "cut short", "heavy"],
+)
+def test_what_is_no_picture_is_refused_in_a_sentence(tmp_path, data, part):
+    path = tmp_path / "first.png"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(EngineError, match=part) as caught:
+        read(path)
+    assert caught.value.code == "bad_picture" and caught.value.message.endswith(".")
+
+
+def test_a_link_is_not_followed(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "other.png")
+    (tmp_path / "first.png").symlink_to(tmp_path / "other.png")
+    with pytest.raises(EngineError, match="link") as caught:
+        read(tmp_path / "first.png")
+    assert caught.value.code == "bad_picture"
