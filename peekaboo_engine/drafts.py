@@ -20,12 +20,20 @@ from pathlib import Path
 from .errors import EngineError, one_line
 from .places import Folder, unused_name
 
-RESULTS = ("clip.mp4", "clip.json", "thumbnail.png")
-"""What a job leaves; the first is the one that another program is most likely to hold open."""
+_CLIPS = ("clip.mp4", "clip.png")
+_RECORDS = ("clip.json", "thumbnail.png")
+RESULTS = (*_CLIPS, *_RECORDS)
+"""What a job may leave: one of the first two, which another program is most likely to hold open, and the
+others."""
 _PREFIX, _OLD = ".peekaboo-", "old-"
 _WHOLE, _UNDONE = ".whole", ".undone"  # what the folder's name ends with while its files move, or move back
 _PATIENCE = 5, 0.1  # times and seconds that a lock is tried, since who cleans takes it for a moment
 _MAX_SIBLINGS = 1000  # takes beside this one that are looked through
+
+
+def clip_name(num_frames: int) -> str:
+    """What a clip of so many frames is called: one is a picture."""
+    return _CLIPS[num_frames == 1]
 
 
 class Draft:
@@ -72,7 +80,7 @@ class Draft:
             for name in self._folder.names():
                 if name not in RESULTS:
                     _remove(self._folder, name)
-            if missing := set(RESULTS) - set(self._folder.names()):
+            if missing := {*_results_of(self._folder, self._folder)} - {*self._folder.names()}:
                 raise FileNotFoundError(errno.ENOENT, f"{min(missing)} is gone")
             whole = self._name + _WHOLE
             self._out.move(self._name, self._out, whole)
@@ -86,7 +94,7 @@ class Draft:
 
     def _kept(self, folder: Folder, error: OSError) -> OSError:
         """Keep results that could not take their places, under a name that nobody cleans; says it."""
-        if any(folder.mode(result) is None for result in RESULTS):
+        if any(folder.mode(result) is None for result in _results_of(folder, folder)):
             return error
         name = unused_name("clip-")
         self._out.move(self._name, self._out, name)
@@ -214,8 +222,20 @@ def _settled(out: Folder, name: str) -> str:
     return name
 
 
+def _results_of(draft: Folder, out: Folder) -> tuple[str, ...]:
+    """The names of a draft's results, some of which may be out already.
+
+    An earlier clip of the other kind goes before the new one comes out, so there is no doubt which is which.
+    """
+    clips = (name for folder in (draft, out) for name in _CLIPS if stat.S_ISREG(folder.mode(name) or 0))
+    return (next(clips, _CLIPS[0]), *_RECORDS)
+
+
 def _settle(draft: Folder, out: Folder, name: str) -> tuple[str, OSError | None]:
     """Move results out or, if one cannot be moved, all back; it may have been begun by a dead process.
+
+    An earlier clip of the other kind, a picture where this one moves, is moved away: it is not what the new
+    record is about.
 
     Returns:
         What the draft is called then, and why results were moved back, if they were.
@@ -223,14 +243,19 @@ def _settle(draft: Folder, out: Folder, name: str) -> tuple[str, OSError | None]
     Raises:
         OSError: they could not even be moved back.
     """
+    results = _results_of(draft, out)
     try:
-        for result in RESULTS:
+        for other in set(_CLIPS) - {results[0]}:
+            earlier = out.mode(other)
+            if earlier is not None and not stat.S_ISDIR(earlier) and draft.mode(results[0]) is not None:
+                out.move(other, draft, _OLD + other)
+        for result in results:
             if stat.S_ISREG(draft.mode(result) or 0):
                 if out.mode(result) is not None and draft.mode(_OLD + result) is None:
                     out.keep(result, draft, _OLD + result)
                 draft.move(result, out, result)
     except OSError as error:
-        for result in RESULTS:
+        for result in results:
             if draft.mode(result) is None and out.mode(result) is not None:
                 out.move(result, draft, result)  # the new one; an old one then takes its place again
         undone = name.removesuffix(_WHOLE) + _UNDONE

@@ -20,6 +20,7 @@ from .control import Steering, peekaboo
 from .control.labels import check_label_map
 from .control.settings import check_for_family, preset
 from .control.spans import find_phrases
+from .drafts import clip_name
 from .errors import EngineError
 from .events import Events
 from .given_pictures import GivenPicture
@@ -30,7 +31,7 @@ from .names import Method
 from .pictures import shrink, write_png
 from .previews import Previews
 from .sampling import Sampling, Shot, sample
-from .video import replacing, write_clip
+from .video import replacing, write_clip, write_picture
 
 
 @dataclass
@@ -225,15 +226,16 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
 
 
 def needed_bytes(job: Job) -> int:
-    """About the most that the results of a job take on disk: its frames as yuv420p, uncompressed."""
+    """About the most that the results of a job take on disk: its frames uncompressed, clips as yuv420p."""
     pixels = job.num_frames * job.height * job.width
-    return pixels * 3 // 2 + 64 * job.timing.frame_count + 2**21
+    return (pixels * 3 if job.num_frames == 1 else pixels * 3 // 2) + 64 * job.timing.frame_count + 2**21
 
 
 def write_result(folder: Path, generation: Generation, frames: np.ndarray, model: LoadedModel) -> None:
     """Write ``clip.mp4`` at the scene's frame rate, its middle frame as ``thumbnail.png``, and ``clip.json``.
 
-    With the job's masks, ``clip.json`` holds all that is needed to make the clip again.
+    One frame is a picture, ``clip.png``. With the job's masks, ``clip.json`` holds all that is needed to make
+    the clip again.
 
     Args:
         folder: empty.
@@ -245,9 +247,12 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
         EngineError: ``not_written``, ``cancelled``.
     """
     job = generation.job
-    clip = folder / "clip.mp4"
-    held = job.timing.held_frames(job.num_frames)
-    write_clip(clip, frames, held, job.timing.rate, generation.stop_if_cancelled)
+    clip = folder / clip_name(job.num_frames)
+    if job.num_frames == 1:
+        write_picture(clip, frames[0])
+    else:
+        held = job.timing.held_frames(job.num_frames)
+        write_clip(clip, frames, held, job.timing.rate, generation.stop_if_cancelled)
     with replacing(folder / "thumbnail.png") as picture:
         write_png(picture, shrink(frames[len(frames) // 2]))
     entry = model.entry

@@ -232,7 +232,9 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
     ``model_folders.json`` has it for its class: data, since Blender's side reads it too.
     """
     try:
-        pipeline = str(_read(folder / "model_index.json").get("_class_name"))
+        stated_file = folder / "peekaboo.json"
+        stated = _read(stated_file) if stated_file.is_file() else {}
+        pipeline = str(stated.get("pipeline") or _read(folder / "model_index.json").get("_class_name"))
         family_of(pipeline)
         classes = _read(_PACKAGE / "model_folders.json")
         if pipeline not in classes:
@@ -242,8 +244,8 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
                 f"of {', '.join(classes)}.",
             )
         usual = {key: _usual(rule, folder) for key, rule in classes[pipeline]["entry"].items()}
-        stated_file = folder / "peekaboo.json"
-        stated = _read(stated_file) if stated_file.is_file() else {}
+        if "motion_adapter" in stated:
+            stated["motion_adapter"] = str(_adapter_folder(folder, stated["motion_adapter"]))
         others = {"title": folder.name, "pipeline": pipeline, "licence": "unknown"}
         return ModelEntry(**others | usual | stated, source=str(folder), embedded=False, revision=None)
     except ValidationError as error:
@@ -257,6 +259,23 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
             "bad_model",
             f"{folder} is not a text-to-video folder ({one_line(error)}); give one as diffusers saves it.",
         ) from None
+
+
+def _adapter_folder(folder: Path, stated: str) -> Path:
+    """Where the motion adapter lies that a model's folder names.
+
+    Raises:
+        EngineError: ``bad_model``.
+    """
+    adapter = (folder / stated).resolve()
+    if not (adapter / "config.json").is_file():
+        raise EngineError(
+            "bad_model",
+            f'{folder}/peekaboo.json names the motion adapter "{stated}", where no folder of one is as '
+            "diffusers saves it; correct the path.",
+        )
+    check_model_folder(adapter)
+    return adapter
 
 
 def _usual(rule: Any, folder: Path) -> Any:
@@ -380,9 +399,11 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
         else:
             folder = _snapshot(entry)
             weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
+        adapted, of_adapter = _adapted(entry, folder, dtype)
+        weights |= of_adapter
         dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
         pipe = _pipeline_class(entry.pipeline).from_pretrained(
-            folder, dtype=dtypes, local_files_only=True, trust_remote_code=False
+            folder, dtype=dtypes, local_files_only=True, trust_remote_code=False, **adapted
         )
         pipe.set_progress_bar_config(disable=True)
         family.prepare(pipe)
@@ -454,6 +475,32 @@ def _pipeline_class(name: str):
     import diffusers
 
     return getattr(diffusers, name)
+
+
+def _adapted(entry: ModelEntry, folder: Path, dtype) -> tuple[dict[str, Any], dict[str, str]]:
+    """The components that a motion adapter makes of a model's, and what tells its weights.
+
+    Raises:
+        EngineError: ``bad_model`` for a model that has an adapter and no use for it, or the reverse.
+    """
+    make, named = entry.family.adapted, entry.motion_adapter
+    if bool(make) != bool(named or (folder / "motion_adapter").is_dir()):
+        raise EngineError(
+            "bad_model",
+            f"{entry.source} is loaded as a {entry.pipeline} and has {'no' if make else 'a'} motion adapter; "
+            'state both "pipeline": "AnimateDiffPipeline" and "motion_adapter" in its peekaboo.json.',
+        )
+    if make is None or named is None:
+        return {}, {}
+    if (adapter := Path(named)).is_dir():
+        told = {"motion_adapter": adapter.name, "motion_adapter_sha256": hash_weights(adapter)}
+    else:
+        from huggingface_hub import snapshot_download
+
+        files = ["config.json", "diffusion_pytorch_model.safetensors"]
+        adapter = Path(snapshot_download(named, allow_patterns=files))
+        told = {"motion_adapter": named, "motion_adapter_commit": adapter.name}
+    return make(folder, adapter, dtype), told
 
 
 def _snapshot(entry: ModelEntry) -> Path:

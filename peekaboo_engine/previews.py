@@ -69,10 +69,10 @@ class Previews:
         scheduler = self._pipe.scheduler
 
         @functools.wraps(step)  # the pipeline looks at its signature
-        def watched(model_output, timestep, sample, *arguments, **options):
-            output = step(model_output, timestep, sample, *arguments, **options)
-            self._clean = clean_latents(scheduler, output, model_output, sample)
-            return output
+        def watched(model_output, timestep, sample, *arguments, return_dict=True, **options):
+            output = step(model_output, timestep, sample, *arguments, return_dict=True, **options)
+            self._clean = clean_latents(scheduler, output, timestep, model_output, sample)
+            return output if return_dict else output.to_tuple()
 
         return watched
 
@@ -104,7 +104,9 @@ class Previews:
         return shrink(pixels.permute(1, 2, 0).cpu().numpy())
 
 
-def clean_latents(scheduler, output, model_output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor | None:
+def clean_latents(
+    scheduler, output, timestep, model_output: torch.Tensor, sample: torch.Tensor
+) -> torch.Tensor | None:
     """The clean latents that a scheduler predicted in its last step, shaped as ``sample``.
 
     None where it does not tell.
@@ -112,7 +114,7 @@ def clean_latents(scheduler, output, model_output: torch.Tensor, sample: torch.T
     Args:
         scheduler: after the step.
         output: what the step returned.
-        model_output, sample: what it was given.
+        timestep, model_output, sample: what it was given.
     """
     if (clean := getattr(output, "pred_original_sample", None)) is not None:
         return clean
@@ -122,4 +124,10 @@ def clean_latents(scheduler, output, model_output: torch.Tensor, sample: torch.T
     if counts_flow(scheduler) and scheduler.step_index:
         sigma = scheduler.sigmas[scheduler.step_index - 1]
         return sample - sigma * model_output  # the sample is clean + sigma * flow
+    if hasattr(scheduler, "alphas_cumprod") and not hasattr(scheduler, "sigmas"):  # PNDM
+        alpha = scheduler.alphas_cumprod[int(timestep)]
+        if config.prediction_type == "epsilon":
+            return (sample - (1 - alpha).sqrt() * model_output) / alpha.sqrt()
+        if config.prediction_type == "v_prediction":
+            return alpha.sqrt() * sample - (1 - alpha).sqrt() * model_output
     return None

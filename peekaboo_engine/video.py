@@ -71,6 +71,22 @@ def write_clip(
             raise OSError(f"only {written} of {len(shown)} frames arrived on disk")
 
 
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write a PNG, and read its size back before it counts as written.
+
+    Args:
+        path: where to.
+        pixels: uint8 (height, width, 3), sRGB.
+
+    Raises:
+        EngineError: ``not_written``.
+    """
+    with replacing(path) as temporary:
+        imageio.imwrite(temporary, pixels, format="PNG")
+        if imageio.imread(temporary, format="PNG").shape != pixels.shape:
+            raise OSError("it did not arrive whole on disk")
+
+
 def read_clip(path: Path) -> np.ndarray:
     """All frames of a clip: uint8 (frames, height, width, 3)."""
     with imageio.get_reader(path, format="FFMPEG") as reader:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .drafts import Draft, check_place, drafting, writing_to
+from .drafts import Draft, check_place, clip_name, drafting, writing_to
 from .errors import EngineError, shown
 from .events import Events, JsonLines
 from .inbox import Generate, Inbox
@@ -67,7 +67,8 @@ class Worker:
 
         Args:
             folder: holds ``job.json`` and ``masks.npz``.
-            out: takes ``clip.mp4`` and ``clip.json``; they replace earlier ones once they are whole.
+            out: takes ``clip.mp4``, or ``clip.png`` of one frame, and ``clip.json``; they replace earlier
+                ones once they are whole.
             events: told of progress, and of the result or the error.
             cancelled: asked all the time, from another thread, too.
 
@@ -97,7 +98,7 @@ class Worker:
             asked = Generation(job, labels, entry, events, cancelled, Clock(), preview, **pictures)
             self._make(asked, draft)
         events.result(
-            clip=out.resolve() / "clip.mp4",
+            clip=out.resolve() / clip_name(job.num_frames),
             info=out.resolve() / "clip.json",
             seconds=round(time.perf_counter() - started, 1),
             peak_memory_mb=peak_memory_mb(),

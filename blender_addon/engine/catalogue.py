@@ -141,7 +141,8 @@ def _entry_of_folder(path: str) -> dict[str, Any]:
         raise PeekabooError(f'There is no model "{path}": choose one of {names}, or give a diffusers folder.')
     try:
         stated = _read(folder / "peekaboo.json") if is_file(folder / "peekaboo.json") else {}
-        known = _classes().get(_read(folder / "model_index.json")["_class_name"])
+        index = _read(folder / "model_index.json")
+        known = _classes().get(stated.get("pipeline") or index["_class_name"])
         if known is None:
             raise PeekabooError(
                 f'The model in "{path}" is of no class that can be used: take one of {", ".join(_classes())}.'

@@ -18,6 +18,7 @@ each frame (pipelines/animatediff/pipeline_animatediff.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .family import Cells, Configs, Family, Grid, Layers
@@ -43,6 +44,26 @@ def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
     return decoded(pipe, latents[:1, :, latents.shape[2] // 2])
 
 
+def _adapted(folder: Path, adapter: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """A motion adapter for a Stable Diffusion, and the noise schedule that such adapters were trained on.
+
+    As diffusers' documentation of AnimateDiff sets it, since the schedule of the folder is that of pictures.
+    """
+    from diffusers import DDIMScheduler, MotionAdapter
+
+    return {
+        "motion_adapter": MotionAdapter.from_pretrained(adapter, torch_dtype=dtype, local_files_only=True),
+        "scheduler": DDIMScheduler.from_pretrained(
+            folder,
+            subfolder="scheduler",
+            beta_schedule="linear",
+            clip_sample=False,
+            steps_offset=1,
+            timestep_spacing="linspace",
+        ),
+    }
+
+
 ANIMATEDIFF = Family(
     name="AnimateDiff",
     pipelines=("AnimateDiffPipeline",),
@@ -53,6 +74,7 @@ ANIMATEDIFF = Family(
     text=clip_text(per_frame=True),
     halves="one batch",
     picture=_picture,
+    adapted=_adapted,
     prepare=decode_frame_by_frame,
     blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},
 )

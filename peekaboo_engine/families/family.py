@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..errors import EngineError
@@ -200,6 +201,8 @@ class Family:
         arguments: (pipe, keywords by which a pipeline is usually called) to those of this one.
         unpacked: (latents as its scheduler has them, size of the clip in tokens) to those that its
             autoencoder has, which ``picture`` takes.
+        adapted: (folder of a model, folder of a motion adapter, torch's dtype) to the components with which
+            the model makes clips; None for families that need no adapter.
         prepare: what is set on a pipeline once it is loaded.
         half: the half precision that it runs in.
         single: components that stay in single precision all the same.
@@ -223,6 +226,7 @@ class Family:
     picture: Callable[[DiffusionPipeline, torch.Tensor], torch.Tensor]
     arguments: Callable[[DiffusionPipeline, dict[str, Any]], dict[str, Any]] = lambda pipe, usual: usual
     unpacked: Callable[[torch.Tensor, Grid], torch.Tensor] = lambda latents, grid: latents
+    adapted: Callable[[Path, Path, torch.dtype], dict[str, Any]] | None = None
     prepare: Callable[[DiffusionPipeline], None] = lambda pipe: None
     half: Literal["float16", "bfloat16"] = "float16"
     single: tuple[str, ...] = ()

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from peekaboo_engine.drafts import RESULTS, check_place, drafting
+from peekaboo_engine.drafts import check_place, clip_name, drafting
 from peekaboo_engine.errors import EngineError
 
+RESULTS = (clip_name(16), "clip.json", "thumbnail.png")
+PICTURE = (clip_name(1), *RESULTS[1:])
 posix = pytest.mark.skipif(sys.platform == "win32", reason="processes and links of POSIX")
 
 
@@ -19,18 +21,22 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
 
-def old_results(out: Path) -> dict[str, str]:
+def old_results(out: Path, results=RESULTS) -> dict[str, str]:
     out.mkdir(exist_ok=True)
-    for name in RESULTS:
+    for name in results:
         (out / name).write_text(f"old {name}")
     return contents(out)
 
 
-NEW = {name: f"new {name}" for name in RESULTS}
+def new(results) -> dict[str, str]:
+    return {name: f"new {name}" for name in results}
 
 
-def write_new(draft) -> None:
-    for name, text in NEW.items():
+NEW = new(RESULTS)
+
+
+def write_new(draft, results=RESULTS) -> None:
+    for name, text in new(results).items():
         (draft.path / name).write_text(text)
 
 
@@ -48,6 +54,15 @@ def test_results_come_out_together(tmp_path, earlier):
         (draft.path / "preview.png").write_text("a preview")
         draft.publish()
     assert contents(out) == NEW and names(out) == sorted(RESULTS)
+
+
+@pytest.mark.parametrize("earlier, later", [(RESULTS, PICTURE), (PICTURE, RESULTS), (PICTURE, PICTURE)])
+def test_a_picture_and_a_clip_take_each_others_places(tmp_path, earlier, later):
+    old_results(tmp_path, earlier)
+    with drafting(tmp_path) as draft:
+        write_new(draft, later)
+        draft.publish()
+    assert contents(tmp_path) == new(later) and names(tmp_path) == sorted(later)
 
 
 def test_a_block_that_fails_leaves_nothing(tmp_path):
@@ -91,7 +106,7 @@ def test_a_clip_that_cannot_take_its_place_is_kept_beside_the_old_one(tmp_path):
     assert contents(kept) == NEW
 
 
-def publish_and_die(out: Path, changes: int) -> bool:
+def publish_and_die(out: Path, changes: int, results=RESULTS) -> bool:
     """Publish in a process that ends before its next change of a folder after so many; whether it did."""
     child = os.fork()
     if child:
@@ -112,15 +127,16 @@ def publish_and_die(out: Path, changes: int) -> bool:
         setattr(os, name, dying(getattr(os, name)))
     try:
         with drafting(out) as draft:
-            write_new(draft)
+            write_new(draft, results)
             draft.publish()
     finally:
         os._exit(0)
 
 
 @posix
+@pytest.mark.parametrize("later", [RESULTS, PICTURE])
 @pytest.mark.parametrize("blocked", [(), RESULTS[1:2], RESULTS[2:]])
-def test_a_death_at_any_moment_leaves_the_old_or_the_new_ones(tmp_path, blocked):
+def test_a_death_at_any_moment_leaves_the_old_or_the_new_ones(tmp_path, blocked, later):
     """The process ends before its n-th change of a folder, for each n; the next engine puts it right.
 
     With a folder in the place of a result, one that cannot be moved is followed by the death, or the other
@@ -134,13 +150,14 @@ def test_a_death_at_any_moment_leaves_the_old_or_the_new_ones(tmp_path, blocked)
             (out / name).unlink()
             (out / name / "inside").mkdir(parents=True)
         old = contents(out)
-        died = publish_and_die(out, number)
+        died = publish_and_die(out, number, later)
         with drafting(out):
             pass
-        assert contents(out) in ([old] if blocked else [old, NEW]), number
+        assert contents(out) in ([old] if blocked else [old, new(later)]), number
         kept = [name for name in names(out) if name.startswith("clip-")]  # the new one, beside what blocks it
-        assert all(contents(out / name) == NEW for name in kept) and len(kept) <= len(blocked), number
-        assert sorted({*names(out)} - {*kept}) == sorted(RESULTS), number
+        assert all(contents(out / name) == new(later) for name in kept), number
+        assert len(kept) <= len(blocked), number
+        assert {*names(out)} - {*kept} == {*(RESULTS if contents(out) == old else later)}, number
         if not died:
             came_through = True
             break
@@ -200,7 +217,7 @@ def test_a_full_disk_is_said_before_the_work(tmp_path, monkeypatch):
     assert caught.value.code == "not_written"
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", {*RESULTS, *PICTURE})
 def test_a_folder_in_the_place_of_a_result_is_said_before_the_work(tmp_path, name):
     (tmp_path / "out" / name).mkdir(parents=True)
     with drafting(tmp_path / "out") as draft, pytest.raises(EngineError, match="is a folder"):
