@@ -5,22 +5,21 @@ import signal
 import sys
 from contextlib import suppress
 from enum import StrEnum
-from json import dumps as to_json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from . import model_commands
 from .benchmark.request import Prompts, Request
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .limits import MAX_GUIDANCE, MAX_STEPS
-from .models import ModelEntry, Placement, catalogue, find_model
+from .models import Placement
 from .worker import Worker, reporting, serve
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.add_typer(model_commands.app, name="models")
 
 
 class Dtype(StrEnum):
@@ -176,40 +175,6 @@ def evaluate(
         command.evaluate(request, placement)
 
     raise typer.Exit(0 if reporting(terminal, run) else 1)
-
-
-@app.command()
-def models(
-    model: Annotated[
-        str | None, typer.Argument(help="Name of a model, or a folder in diffusers' format. [default: all]")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON on standard output, for programs.")] = False,
-) -> None:
-    """List the models known by name, or describe one; needs no torch."""
-    chosen: dict[str, ModelEntry] = {}
-
-    def find() -> None:
-        chosen.update({model: find_model(model)} if model else catalogue())
-
-    if not reporting(Terminal(), find):
-        raise typer.Exit(1)
-    if json:
-        described = {name: entry.described() for name, entry in chosen.items()}
-        print(to_json(described[model] if model else described, indent=2))
-        return
-    table = Table("name", "title", "frames", "size", "steps", "licence", "weights (GB)")
-    for name, entry in chosen.items():
-        size = f"{entry.width} x {entry.height}"
-        table.add_row(
-            name,
-            entry.title,
-            str(entry.num_frames),
-            size,
-            str(entry.num_inference_steps),
-            entry.licence,
-            f"{entry.weights_gb.bf16:g}" if entry.weights_gb else "",
-        )
-    Console().print(table)
 
 
 def _interrupt(number, frame) -> None:

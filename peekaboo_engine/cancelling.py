@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 _INTERVAL = 0.2
 """Seconds between two looks at whether loading is to end."""
 _SIGNAL: Any = getattr(signal, "SIGUSR1", None) or getattr(signal, "SIGBREAK", None)
@@ -27,6 +25,8 @@ def stopping_between_blocks(pipe: Any, stop_if_cancelled: Callable[[], None]) ->
         pipe: a pipeline of diffusers.
         stop_if_cancelled: raises to end the generation.
     """
+
+    import torch  # here, since downloads are cancelled without it
 
     def ask(*_: object) -> None:
         stop_if_cancelled()

@@ -7,7 +7,9 @@ device), ``phase`` (phase: load, denoise, decode, write), ``progress`` (step, to
 ``result`` (clip, info, seconds, peak_memory_mb), ``error`` (code, message), of ``plan`` also ``plan`` (plan,
 notes); from ``serve`` also ``preview``
 (path: a PNG of what is being denoised, replaced by later ones and gone when the job ends), ``freed``, and
-``id`` with every event of a job. A reader passes over events that it does not know.
+``id`` with every event of a job. From ``models`` the phases are download and verify, ``progress`` counts
+megabytes (10^6 bytes), and ``model`` (name, state: downloaded, half or missing; message) comes last. A reader
+passes over events that it does not know.
 """
 
 import copy
@@ -48,6 +50,9 @@ class Events(Protocol):
 
     def result(self, clip: Path, info: Path, seconds: float, peak_memory_mb: float | None) -> None:
         """The clip is on disk."""
+
+    def model(self, name: str, state: str, message: str) -> None:
+        """What was asked for of a model is done; its state then, and a sentence about it."""
 
     def error(self, code: str, message: str) -> None:
         """There will be no clip."""
@@ -119,6 +124,10 @@ class JsonLines:
         """See :class:`Events`."""
         self._send("result", clip=str(clip), info=str(info), seconds=seconds, peak_memory_mb=peak_memory_mb)
 
+    def model(self, name: str, state: str, message: str) -> None:
+        """See :class:`Events`."""
+        self._send("model", name=name, state=state, message=message)
+
     def error(self, code: str, message: str) -> None:
         """See :class:`Events`."""
         self._send("error", code=code, message=message)
@@ -170,6 +179,12 @@ class Terminal:
         self._bar.stop()
         memory = f", {peak_memory_mb:.0f} MB of memory at most" if peak_memory_mb else ""
         self._console.print(shown(f"{clip} in {seconds:.1f} s{memory}"), **_PLAIN)
+
+    def model(self, name: str, state: str, message: str) -> None:
+        """See :class:`Events`."""
+        self._finish_phase()
+        self._bar.stop()
+        self._console.print(shown(message), **_PLAIN)
 
     def error(self, code: str, message: str) -> None:
         """See :class:`Events`."""

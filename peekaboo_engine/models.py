@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
-from .families import FAMILIES, Cells, Family, family_of
+from .families import Cells, Family, family_of
 from .loras import Lora, LoraFile, find, put_on, take_off
 from .model_files import check_model_folder, is_model_folder
 from .names import Method, Taken
 from .places import open_file
+from .repositories import Repository, State
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -135,8 +136,8 @@ class ModelEntry(BaseModel):
 
     @property
     def is_driven(self) -> bool:
-        """Whether masks are known for its pipeline."""
-        return any(self.pipeline in family.pipelines for family in FAMILIES)
+        """Whether clips can be made with its class."""
+        return self.pipeline in _classes()
 
     def check_pictures(self, first: bool, last: bool) -> None:
         """Refuse a first or last frame that the model does not take, or the lack of one that it needs.
@@ -167,8 +168,19 @@ class ModelEntry(BaseModel):
             )
 
     def described(self) -> dict[str, Any]:
-        """All of it and its family (None: masks are not known for it), as plain data."""
+        """All of it and its family (None: no clips are made with it yet), as plain data."""
         return {**self.model_dump(mode="json"), "family": self.family.name if self.is_driven else None}
+
+    @property
+    def repository(self) -> Repository:
+        """Where it lies on the hub, and in the hub's cache."""
+        return Repository(self.source, self.revision, self.variant, tuple(self.parameters))
+
+    def state(self) -> State:
+        """Whether its weights are on this machine."""
+        if self.embedded:
+            return "downloaded" if self.folder else "missing"
+        return "downloaded" if self.folder else self.repository.state()
 
     @property
     def folder(self) -> Path | None:
@@ -206,11 +218,11 @@ def catalogue() -> dict[str, ModelEntry]:
     return {name: entry for name, entry in models.items() if entry.folder or not entry.embedded}
 
 
-def find_model(name: str) -> ModelEntry:
-    """The model of that name, or of that folder.
+def known_model(name: str) -> ModelEntry:
+    """The model of that name, or of that folder, whether clips can be made with it or not.
 
     Raises:
-        EngineError: ``unknown_model`` if it is neither.
+        EngineError: ``unknown_model`` if it is neither; ``bad_model``.
     """
     models = catalogue()
     if name in models:
@@ -225,6 +237,27 @@ def find_model(name: str) -> ModelEntry:
     )
 
 
+def find_model(name: str) -> ModelEntry:
+    """The model of that name, or of that folder, to make clips with.
+
+    Raises:
+        EngineError: as :func:`known_model`; ``unsupported_pipeline`` where no masks are known for its class.
+    """
+    entry = known_model(name)
+    if not entry.is_driven:
+        raise EngineError(
+            "unsupported_pipeline",
+            f"{entry.title} is a {entry.pipeline}, with which this version makes no clips yet; take one of "
+            f"{', '.join(name for name, known in catalogue().items() if known.is_driven)}.",
+        )
+    return entry
+
+
+def _classes() -> dict[str, Any]:
+    """What is known of a folder by the class of its pipeline."""
+    return _read(_PACKAGE / "model_folders.json")
+
+
 def _entry_of_folder(folder: Path) -> ModelEntry:
     """A folder of a class that is known.
 
@@ -236,7 +269,7 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
         stated = _read(stated_file) if stated_file.is_file() else {}
         pipeline = str(stated.get("pipeline") or _read(folder / "model_index.json").get("_class_name"))
         family_of(pipeline)
-        classes = _read(_PACKAGE / "model_folders.json")
+        classes = _classes()
         if pipeline not in classes:
             raise EngineError(
                 "bad_model",
@@ -369,7 +402,7 @@ class LoadedModel:
 
 
 def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = ()) -> LoadedModel:
-    """Load a model, downloading it first if it is a repository that is not in the local cache.
+    """Load a model, from its folder or from the hub's cache.
 
     Args:
         entry: which one.
@@ -380,8 +413,9 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
     with ``torch.load(weights_only=True)``, which runs no code of the file.
 
     Raises:
-        EngineError: ``model_not_loaded``, naming the model and the reason; ``out_of_memory``; ``no_device``;
-            what :func:`.loras.find` and :func:`.loras.put_on` raise.
+        EngineError: ``model_not_loaded``, naming the model and the reason; ``not_downloaded``,
+            ``half_downloaded``; ``out_of_memory``; ``no_device``; what :func:`.loras.find` and
+            :func:`.loras.put_on` raise.
     """
     import torch
 
@@ -403,7 +437,12 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
         weights |= of_adapter
         dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
         pipe = _pipeline_class(entry.pipeline).from_pretrained(
-            folder, dtype=dtypes, local_files_only=True, trust_remote_code=False, **adapted
+            folder,
+            dtype=dtypes,
+            variant=_variant(entry, folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            **adapted,
         )
         pipe.set_progress_bar_config(disable=True)
         family.prepare(pipe)
@@ -504,20 +543,28 @@ def _adapted(entry: ModelEntry, folder: Path, dtype) -> tuple[dict[str, Any], di
 
 
 def _snapshot(entry: ModelEntry) -> Path:
-    """The folder of a repository in the hub's cache, downloaded first if it is not there."""
-    from huggingface_hub import constants
+    """The folder of a repository in the hub's cache; nothing is downloaded by the way.
 
-    try:
-        return Path(_pipeline_class(entry.pipeline).download(entry.source, revision=entry.revision))
-    except OSError as error:
-        if not constants.HF_HUB_OFFLINE:
-            raise
-        raise EngineError(
-            "model_not_loaded",
-            f"The model {entry.source} is not on this machine, and nothing may be downloaded: allow online "
-            "access (in Blender's System preferences, or by --online-mode before --command; elsewhere unset "
-            "HF_HUB_OFFLINE), or give the folder of a model.",
-        ) from error
+    Raises:
+        EngineError: ``not_downloaded``, ``half_downloaded``, with the command that mends it.
+    """
+    state, folder = entry.state(), entry.repository.folder()
+    if state == "downloaded" and folder is not None:
+        return folder
+    name = next((name for name, known in catalogue().items() if known == entry), entry.source)
+    how = (
+        f"run python -m peekaboo_engine models download {name} --accept-licence, or in Blender press "
+        "Download below the model"
+    )
+    if state == "half":
+        raise EngineError("half_downloaded", f"{entry.title} is here only in part; to get the rest {how}.")
+    raise EngineError("not_downloaded", f"{entry.title} is not on this machine; to download it {how}.")
+
+
+def _variant(entry: ModelEntry, folder: Path) -> str | None:
+    """The variant of the weights in a folder, which another program may have downloaded without it."""
+    there = entry.variant and next(folder.glob(f"*/*.{entry.variant}*.safetensors"), None)
+    return entry.variant if there else None
 
 
 def out_of_memory(entry: ModelEntry, device: str) -> EngineError:

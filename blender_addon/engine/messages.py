@@ -89,6 +89,22 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Model:
+    """What was asked for of a model is done.
+
+    Attributes:
+        name: of the model in the catalogue.
+        state: ``downloaded``, ``half`` or ``missing``.
+        message: a sentence about it.
+    """
+
+    name: str
+    state: str
+    message: str
+    job: str | None = None
+
+
+@dataclass(frozen=True)
 class Failure:
     """There will be no clip; ``message`` is a sentence for the user.
 
@@ -100,7 +116,7 @@ class Failure:
     job: str | None = None
 
 
-Event = Start | Hello | Phase | Progress | Preview | Notice | Result | Failure
+Event = Start | Hello | Phase | Progress | Preview | Notice | Result | Model | Failure
 
 
 def parse(line: bytes) -> Event | None:
@@ -139,6 +155,8 @@ def parse(line: bytes) -> Event | None:
             return Notice(_sentence(data["message"]), job)
         case "result":
             return Result(_path(data["clip"]), _path(data["info"]), _seconds(data["seconds"]), job)
+        case "model":
+            return Model(_sentence(data["name"]), _sentence(data["state"]), _sentence(data["message"]), job)
         case "error":
             return Failure(_sentence(data["code"]), _sentence(data["message"]), job)
     return None

@@ -28,7 +28,20 @@ from .. import faults
 from ..borders import places
 from ..errors import PeekabooError
 from . import isolation
-from .messages import MAX_LINE, Event, Failure, Hello, Notice, Phase, Preview, Progress, Result, Start, parse
+from .messages import (
+    MAX_LINE,
+    Event,
+    Failure,
+    Hello,
+    Model,
+    Notice,
+    Phase,
+    Preview,
+    Progress,
+    Result,
+    Start,
+    parse,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +51,7 @@ __all__ = [
     "Event",
     "Failure",
     "Hello",
+    "Model",
     "Notice",
     "Phase",
     "Preview",
@@ -305,7 +319,7 @@ class EngineProcess:
                 f'The engine left no clip at "{message.clip}"; its log is "{self.log}".',
                 message.job,
             )
-        is_last = isinstance(message, Result | Failure) and message.job is None
+        is_last = isinstance(message, Result | Model | Failure) and message.job is None
         return self._end(message) if is_last else message
 
     def _end(self, event: Event) -> Event:

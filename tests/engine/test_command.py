@@ -227,6 +227,6 @@ def test_what_libraries_print_stays_off_the_event_stream(make_job, tmp_path, mon
 
 
 def test_the_models_are_listed():
-    command = [sys.executable, "-m", "peekaboo_engine", "models"]
+    command = [sys.executable, "-m", "peekaboo_engine", "models", "list"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "zeroscope" in shown

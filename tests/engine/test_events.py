@@ -25,6 +25,7 @@ job.result(Path("take") / "clip.mp4", Path("take") / "clip.json", 41.2, 2900.0)
 job.error("unknown_model", 'There is no model "sora"; choose one of these.')
 engine.refuse("another job", EngineError("bad_job", "job.json is not a valid job; correct it."))
 engine.freed()
+engine.model("zeroscope", "downloaded", "ZeroScope v2 576w is in a folder.")
 """
 
 

@@ -15,7 +15,15 @@ from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
 from peekaboo_engine.job import load_job
-from peekaboo_engine.models import Placement, catalogue, find_model, hash_weights, load_model, tiers_of
+from peekaboo_engine.models import (
+    Placement,
+    catalogue,
+    find_model,
+    hash_weights,
+    known_model,
+    load_model,
+    tiers_of,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -169,13 +177,21 @@ def test_a_repository_is_loaded_from_the_local_cache_with_its_commit(
     assert torch.equal(latents(model.pipe), latents(pipe))
 
 
-def test_a_repository_that_is_not_there_leads_to_where_downloads_are_allowed():
+def test_a_repository_that_is_not_there_leads_to_its_download(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(EngineError) as caught:
         load_model(catalogue()["zeroscope"], Placement(device="cpu"))
-    assert caught.value.code == "model_not_loaded"
-    assert caught.value.message.startswith("The model cerspense/zeroscope_v2_576w is not on this machine")
-    assert "--online-mode" in caught.value.message
+    assert caught.value.code == "not_downloaded"
+    assert caught.value.message.startswith("ZeroScope v2 576w is not on this machine; to download it run ")
+    assert "models download zeroscope --accept-licence" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_model_without_masks_is_described_and_makes_no_clip():
+    name = next(name for name, entry in catalogue().items() if not entry.is_driven)
+    assert known_model(name).described()["family"] is None
+    with pytest.raises(EngineError, match="with which this version makes no clips yet; take one of shapes"):
+        find_model(name)
 
 
 @pytest.mark.slow
@@ -218,7 +234,7 @@ def test_every_family_has_a_usual_folder():
 def test_a_folder_is_described_for_programs_without_torch(model_folder):
     code = (
         "import sys, peekaboo_engine.__main__ as main\n"
-        "main.app(['models', '--json', sys.argv[1]], standalone_mode=False)\n"
+        "main.app(['models', 'describe', '--json', sys.argv[1]], standalone_mode=False)\n"
         "assert not {'torch', 'diffusers'} & set(sys.modules)"
     )
     done = subprocess.run(
@@ -226,4 +242,4 @@ def test_a_folder_is_described_for_programs_without_torch(model_folder):
     )
     described = json.loads(done.stdout)
     assert described["family"] == "UNet3D" and described["width"] == 64
-    assert described == find_model(str(model_folder)).described()
+    assert described == find_model(str(model_folder)).described() | {"state": "downloaded"}

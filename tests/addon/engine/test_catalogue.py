@@ -107,7 +107,7 @@ def test_a_folder_is_described_as_the_engine_describes_it(tmp_path, kind):
         (tmp_path / part / "config.json").write_text(json.dumps(config))
     if stated:
         (tmp_path / "peekaboo.json").write_text(json.dumps(stated))
-    command = [find_python(), "-m", "peekaboo_engine", "models", "--json", tmp_path]
+    command = [find_python(), "-m", "peekaboo_engine", "models", "describe", "--json", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     engine = json.loads(done.stdout)
     assert catalogue.model_size(str(tmp_path)) == (engine["width"], engine["height"], engine["num_frames"])

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``python -m peekaboo_engine models``: what models there are, and bring them here; needs no torch."""
+
+import json as json_library
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from . import __version__, downloads
+from .cancelling import interruptible
+from .errors import EngineError
+from .events import Events, JsonLines, Terminal
+from .inbox import Inbox, parent_listens
+from .models import ModelEntry, catalogue, known_model
+from .repositories import Fault, Record
+from .worker import reporting
+
+app = typer.Typer(help="What models there are, and bring them here.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of a model.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON on standard output, for programs.")]
+EventLines = Annotated[bool, typer.Option("--events", help="JSON lines on standard output, for programs.")]
+
+_MEGABYTE = 10**6
+_TELL_SECONDS = 0.1
+_STATES = {"downloaded": "yes", "half": "in part", "missing": "no"}
+
+
+@app.command("list")
+def list_models(json: Json = False) -> None:
+    """List the models known by name."""
+    models = catalogue()
+    if json:
+        told = {name: _described(entry) for name, entry in models.items()}
+        print(json_library.dumps(told, indent=2))
+        return
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for heading in ("name", "frames", "size", "GB", "here", "masks"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("licence (* limits)", overflow="fold")
+    for name, entry in models.items():
+        table.add_row(
+            name,
+            str(entry.num_frames),
+            f"{entry.width} x {entry.height}",
+            f"{entry.weights_gb.bf16:g}" if entry.weights_gb else "",
+            _STATES[entry.state()],
+            "yes" if entry.is_driven else "not yet",
+            entry.licence + (" *" if entry.limits else ""),
+        )
+    console = Console()
+    console.print(table)
+    console.print("GB: weights in half precision. More, limits too: models describe NAME", highlight=False)
+
+
+@app.command()
+def describe(
+    model: Annotated[str, typer.Argument(help="Name of a model, or a folder in diffusers' format.")],
+    json: Json = False,
+) -> None:
+    """Tell all that is known of a model, or of a folder."""
+
+    def tell() -> None:
+        entry = known_model(model)
+        if json:
+            print(json_library.dumps(_described(entry), indent=2))
+        else:
+            console = Console()
+            for line in _facts(entry):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    raise typer.Exit(0 if reporting(Terminal(), tell) else 1)
+
+
+@app.command()
+def download(
+    model: Name,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You accept the model's licence and its limits.")
+    ] = False,
+    events: EventLines = False,
+) -> None:
+    """Download a model, or the rest of it; what is here is checked."""
+
+    def run(report: Events, cancelled: Callable[[], bool]) -> None:
+        entry = _on_hub(model)
+        if not accept_licence:
+            raise EngineError(
+                "licence",
+                f"{entry.title} is under {licence_of(entry)} If you accept that, download it with "
+                "--accept-licence.",
+            )
+        told = _Told(report, cancelled)
+        planned = downloads.plan(entry.repository)
+        downloads.check_space(entry.repository, planned.missing)
+        folder = downloads.fetch(entry.repository, planned, told)
+        report.model(model, entry.state(), f"{entry.title} is in {folder}.")
+
+    _run(events, run)
+
+
+@app.command()
+def verify(model: Name, events: EventLines = False) -> None:
+    """Hold the files of a model against their sizes and hashes."""
+
+    def run(report: Events, cancelled: Callable[[], bool]) -> None:
+        entry = _on_hub(model)
+        repository = entry.repository
+        if entry.state() == "missing":
+            raise EngineError("not_downloaded", f"{entry.title} is not on this machine: nothing to verify.")
+        record = repository.record() or downloads.plan(repository).record
+        told = _Told(report, cancelled)
+        told.phase("verify", sum(file.size for file in record.files))
+        faults = list(repository.faults(record, told.advance))
+        if faults:
+            raise _faulty(model, entry, record, faults)
+        report.model(model, entry.state(), f"All {len(record.files)} files of {entry.title} are right.")
+
+    _run(events, run)
+
+
+@app.command()
+def remove(model: Name, events: EventLines = False) -> None:
+    """Remove a model from this machine, for other programs that use the hub's cache, too."""
+
+    def run(report: Events, cancelled: Callable[[], bool]) -> None:
+        entry = _on_hub(model)
+        freed = entry.repository.remove() / 1e9
+        report.model(model, entry.state(), f"{entry.title} was removed, which frees {freed:.1f} GB.")
+
+    _run(events, run)
+
+
+def _described(entry: ModelEntry) -> dict:
+    return {**entry.described(), "state": entry.state()}
+
+
+def _facts(entry: ModelEntry) -> list[str]:
+    """What a person wants to know of a model, a line each."""
+    frames = str(entry.num_frames)
+    if entry.temporal_compression > 1:
+        frames += f" (1 + a multiple of {entry.temporal_compression})"
+    facts = [
+        entry.title,
+        f"from {entry.source} ({entry.revision or 'its main branch'}), {entry.pipeline}",
+        f"licence: {licence_of(entry)}",
+        f"{entry.width} x {entry.height} (multiples of {entry.size_multiple}), {frames} frames"
+        + (f", {entry.fps:g} a second" if entry.fps else ""),
+        f"{entry.num_inference_steps} steps, guidance {entry.guidance_scale:g}, method {entry.method}",
+    ]
+    if weights := entry.weights_gb:
+        facts.append(
+            f"weights alone: {weights.bf16:g} GB in half precision, {weights.fp8:g} with denoisers in fp8, "
+            f"{weights.offload:g} offloaded"
+        )
+    if entry.measured_gb:
+        facts.append(f"measured: a whole generation took {entry.measured_gb:g} GB")
+    if entry.download_gb:
+        facts.append(f"download: up to {entry.download_gb:g} GB; here: {_STATES[entry.state()]}")
+    facts.append(f"masks: {f'measured, {entry.measured}' if entry.measured else 'untested'}. {entry.tried}")
+    return facts
+
+
+def licence_of(entry: ModelEntry) -> str:
+    """A model's licence with its link and limits, in sentences."""
+    link = f" ({entry.licence_url})" if entry.licence_url else ""
+    return " ".join([f"{entry.licence}{link}.", *entry.limits])
+
+
+def _on_hub(model: str) -> ModelEntry:
+    entry = known_model(model)
+    if entry.folder:
+        raise EngineError(
+            "no_download", f"{entry.title} is a folder on this machine; choose a model of the hub's."
+        )
+    return entry
+
+
+def _faulty(model: str, entry: ModelEntry, record: Record, faults: list[Fault]) -> EngineError:
+    shown = "; ".join(str(fault) for fault in faults[:5]) + ("; …" if len(faults) > 5 else "")
+    return EngineError(
+        "corrupt",
+        f"{len(faults)} of {len(record.files)} files of {entry.title} are not right ({shown}): "
+        f"python -m peekaboo_engine models download {model} --accept-licence fetches these anew.",
+    )
+
+
+class _Told(downloads.Progress):
+    """A download's progress as events, in megabytes; ends it when it is cancelled."""
+
+    def __init__(self, events: Events, cancelled: Callable[[], bool]):
+        self._events = events
+        self._cancelled = cancelled
+        self._done = self._total = 0
+        self._next = 0.0
+
+    def phase(self, name: str, total: int) -> None:
+        self._events.phase(name)
+        self._done, self._total, self._next = 0, total, 0.0
+        self.advance(0)
+
+    def advance(self, count: int) -> None:
+        if self._cancelled():
+            raise _cancelled()
+        self._done = max(0, self._done + count)
+        now = time.monotonic()
+        if now >= self._next or self._done >= self._total:
+            self._next = now + _TELL_SECONDS
+            total = -(-self._total // _MEGABYTE)
+            whole = self._done >= self._total
+            self._events.progress(total if whole else self._done // _MEGABYTE, total)
+
+
+def _cancelled() -> EngineError:
+    return EngineError(
+        "cancelled",
+        "The download was cancelled; what has arrived is kept, and the next one goes on from there.",
+    )
+
+
+def _run(as_lines: bool, action: Callable[[Events, Callable[[], bool]], None]) -> None:
+    """Do it with its events, until it is done, cancelled, or whoever asked is gone."""
+    report: JsonLines | Terminal = JsonLines() if as_lines else Terminal()
+    if isinstance(report, JsonLines):
+        report.start()
+        report.hello(engine=__version__, huggingface_hub=version("huggingface_hub"), device="")
+    cancelled = Inbox().stopped if as_lines and parent_listens() else lambda: False
+
+    def stop() -> None:
+        raise _cancelled()
+
+    def run() -> None:
+        try:
+            with interruptible(stop, cancelled):
+                action(report, cancelled)
+        except KeyboardInterrupt:
+            raise _cancelled() from None
+
+    raise typer.Exit(0 if reporting(report, run) else 1)
