@@ -22,7 +22,7 @@ from .unet3d import PROMPT, WORDS
 
 FRAMES, HEIGHT, WIDTH = 9, 64, 96
 """Tokens of 3 x 4 x 6."""
-TEXT_LENGTH, LETTERS, PICTURE = 24, 8, 5
+TEXT_LENGTH, LETTERS, PICTURE = 40, 8, 5
 CHANNELS = 4
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A job becomes a clip in families whose pipelines are called otherwise: progress, previews, cancel."""
+
+import importlib
+import json
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+
+from peekaboo_engine import previews
+from peekaboo_engine.models import Placement
+from peekaboo_engine.worker import Worker
+
+STEPS = 3
+
+
+class Listener:
+    """Keeps what it is told, and each preview's pixels as they were then."""
+
+    def __init__(self):
+        self.told, self.pictures = [], []
+
+    def preview(self, path):
+        self.pictures.append(imageio.imread(path))
+
+    def __getattr__(self, kind):
+        return lambda *args, **fields: self.told.append((kind, args))
+
+
+@pytest.fixture(scope="module", params=["ltx", "ltx2", pytest.param("hunyuan15", marks=pytest.mark.slow)])
+def tiny(request, tmp_path_factory):
+    module = importlib.import_module(f"tiny.{request.param}")
+    folder = tmp_path_factory.mktemp(request.param) / "model"
+    module.pipeline().save_pretrained(folder)
+    stated = {"width": module.WIDTH, "height": module.HEIGHT, "num_frames": module.FRAMES}
+    if request.param != "hunyuan15":
+        stated["max_sequence_length"] = module.TEXT_LENGTH
+    (folder / "peekaboo.json").write_text(json.dumps(stated))
+    module.folder = folder
+    return module
+
+
+@pytest.fixture
+def job(tiny, make_job):
+    labels = np.zeros((tiny.FRAMES, tiny.HEIGHT, tiny.WIDTH), np.uint8)
+    labels[:, : tiny.HEIGHT // 2, : tiny.WIDTH // 2] = 1
+    labels[:, tiny.HEIGHT // 2 :, tiny.WIDTH // 2 :] = 2
+    return make_job(
+        labels,
+        model=str(tiny.folder),
+        width=tiny.WIDTH,
+        height=tiny.HEIGHT,
+        num_frames=tiny.FRAMES,
+        timing={
+            "frame_start": 1,
+            "frame_count": tiny.FRAMES,
+            "fps": 24,
+            "fps_base": 1.0,
+            "scene_frames": [float(frame) for frame in range(1, tiny.FRAMES + 1)],
+        },
+        num_inference_steps=STEPS,
+        control={},
+    )
+
+
+def test_a_job_becomes_a_clip_with_previews(job, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(previews, "SECONDS", 0.0)
+    monkeypatch.setattr(previews, "SHARE", 1e9)
+    events, out = Listener(), tmp_path / "out"
+    assert Worker(Placement(device="cpu"), previews=True).run(job, out, events, lambda: False), events.told
+    assert [args for kind, args in events.told if kind == "progress"] == [(n, STEPS) for n in (1, 2, 3)]
+    assert len(events.pictures) == STEPS - 1
+    for picture in events.pictures:
+        assert picture.shape == (tiny.HEIGHT, tiny.WIDTH, 3) and picture.std() > 0
+    record = json.loads((out / "clip.json").read_text())
+    assert record["settings"]["method"] == "strong" and record["settings"]["guidance_scale"] == 5.0
+    clip = imageio.mimread(out / "clip.mp4", memtest=False)
+    assert (len(clip), *clip[0].shape) == (tiny.FRAMES, tiny.HEIGHT, tiny.WIDTH, 3)
+
+
+def test_a_cancel_between_two_steps_leaves_nothing(job, tmp_path):
+    events, out = Listener(), tmp_path / "out"
+
+    def cancelled():
+        return any(kind == "progress" for kind, _ in events.told)
+
+    assert not Worker(Placement(device="cpu"), previews=True).run(job, out, events, cancelled)
+    assert [kind for kind, _ in events.told].count("progress") == 1
+    assert not (out / "clip.mp4").exists()

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What LTX models have that others have not: text that is masked, packed latents, sound, registers."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import ltx, ltx2
+from tiny.ltx import FRAMES, HEIGHT, PROMPT, TEXT_LENGTH, WIDTH
+
+from peekaboo_engine.control import peekaboo
+from peekaboo_engine.control.spans import NOBODY, PADDING, SHARED, label_tokens
+from peekaboo_engine.errors import EngineError
+from peekaboo_engine.families import Grid
+from peekaboo_engine.families.ltx import LTX, LTX2
+
+PHRASES = ["a red ball", "a blue cube"]
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return ltx.pipeline()
+
+
+@pytest.fixture(scope="module")
+def sounding():
+    return ltx2.pipeline()
+
+
+@pytest.fixture
+def labels():
+    """Subject 1 on the left, subject 2 on the right: uint8 (frames, height, width)."""
+    labels = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)
+    labels[:, :64, :64] = 1
+    labels[:, 64:, 128:] = 2
+    return labels
+
+
+def difference(one, other):
+    return (one - other).abs().max().item()
+
+
+def run(module, pipe, labels, masked_steps=3, steering=None, **options):
+    with peekaboo(pipe, labels, PHRASES, masked_steps=masked_steps, **(steering or {})):
+        return module.latents(pipe, **options)
+
+
+def denoised(pipe, text, labels, **options):
+    """One call of the denoiser in the first masked step, with both halves of guidance."""
+    with torch.no_grad(), peekaboo(pipe, labels, PHRASES, masked_steps=1, **options):
+        prompt, negative = ltx.texts(pipe)
+        both = {name: torch.cat([negative[name], prompt[name]]) for name in prompt}
+        text(both)
+        pipe.scheduler.set_timesteps(3, mu=1.0)
+        return ltx.denoise(pipe, ltx.noise().repeat(2, 1, 1), pipe.scheduler.timesteps[0], both)
+
+
+def test_padding_stays_hidden_under_masks(pipe, labels):
+    """Also from subjects, whose words in the negative prompt's place would be nothing but padding."""
+
+    def other_padding(text):
+        hidden = ~text["encoder_attention_mask"].bool()
+        assert hidden.any()
+        text["encoder_hidden_states"][hidden] += 100
+
+    plain = denoised(pipe, lambda text: None, labels)
+    assert torch.equal(denoised(pipe, other_padding, labels), plain)
+
+
+def test_every_pixel_reads_all_of_the_negative_prompt(pipe, labels):
+    def other_end(text):  # the empty prompt is one token, its end
+        text["encoder_hidden_states"][0, 0] += 1
+
+    plain, other = (denoised(pipe, change, labels) for change in (lambda text: None, other_end))
+    assert ((plain - other).abs().amax(-1)[0] > 1e-6).all() and torch.equal(plain[1], other[1])
+
+
+def test_contrast_stands_behind_text_that_is_masked(pipe, labels):
+    read = []
+
+    def note(denoiser, args, kwargs):
+        read.append((kwargs["encoder_hidden_states"].shape[1], kwargs["encoder_attention_mask"].shape[1]))
+
+    with peekaboo(pipe, labels, PHRASES, masked_steps=1, contrast=True):
+        handle = pipe.transformer.register_forward_pre_hook(note, with_kwargs=True)
+        try:
+            contrasted = ltx.latents(pipe)
+        finally:
+            handle.remove()
+    longer = TEXT_LENGTH + 3 + 6  # the ground "and on grass" with its end is four, each phrase three words
+    assert read == [(longer + 1, longer + 1), *[(TEXT_LENGTH, TEXT_LENGTH)] * 2]
+    assert torch.isfinite(contrasted).all()
+    assert difference(contrasted, run(ltx, pipe, labels, masked_steps=1)) > 1e-5
+
+
+def test_latents_are_unpacked_as_the_pipeline_does(pipe):
+    packed = torch.randn(1, 3 * 4 * 6, 8)
+    expected = pipe._unpack_latents(packed, 3, 4, 6)
+    assert torch.equal(LTX.unpacked(packed, Grid(3, 4, 6)), expected)
+    assert LTX.picture(pipe, expected).shape == (3, 32 * 4, 32 * 6)
+
+
+@pytest.mark.parametrize(("frames", "nearest"), [(16, "9 or 17"), (24, "17 or 25")])
+def test_frames_are_one_and_eight_at_a_time(pipe, frames, nearest):
+    labels = np.ones((frames, HEIGHT, WIDTH), np.uint8)
+    with pytest.raises(EngineError, match=nearest), peekaboo(pipe, labels, PHRASES[:1]):
+        pass
+
+
+def test_sound_is_made_as_ever_and_by_a_scheduler_of_its_own(sounding, labels):
+    pictures, sound = ltx2.both(sounding)
+    with peekaboo(sounding, labels, PHRASES, masked_steps=0):
+        for free, one in zip((pictures, sound), ltx2.both(sounding), strict=True):
+            assert torch.equal(free, one)
+    with peekaboo(sounding, labels, PHRASES, masked_steps=3) as guidance:
+        sites = guidance.sites(sounding.transformer)
+        masked, _ = ltx2.both(sounding)
+        assert guidance.step == 2
+    assert {site.path.rpartition(".")[2] for site in sites} == {"attn1", "attn2"}
+    assert difference(masked, pictures) > 1e-4
+
+
+def test_words_stand_in_front_of_registers(sounding):
+    """The tokenizer pads on the left, the connectors put what was read in front."""
+    layout, tokens = LTX2.text.layout(sounding), sounding.tokenizer
+    said = LTX2.text.clean(sounding, f"  {PROMPT} ")
+    labels = label_tokens(tokens, said, PHRASES, "shared", TEXT_LENGTH, layout)
+    read = tokens(said)["input_ids"]
+    assert 0 < len(read) < TEXT_LENGTH and len(labels) == TEXT_LENGTH
+    names = [tokens.convert_ids_to_tokens(i) for i in read]
+    assert [names[i] for i in np.flatnonzero(labels == 1)][-1] == "ball"
+    assert [names[i] for i in np.flatnonzero(labels == 2)][-1] == "cube"
+    assert (labels[len(read) :] == SHARED).all()
+    assert NOBODY not in labels and PADDING not in labels
+
+
+def test_without_registers_padding_is_masked(labels):
+    pipe = ltx2.pipeline(registers=None)
+    layout = LTX2.text.layout(pipe)
+    tokens = label_tokens(pipe.tokenizer, PROMPT, PHRASES, "background", TEXT_LENGTH, layout)
+    assert tokens[0] == PADDING and tokens[-1] != PADDING  # on the left
+    assert (tokens == PADDING).sum() == TEXT_LENGTH - len(pipe.tokenizer(PROMPT)["input_ids"])
+    free = ltx2.latents(pipe)
+    masked = run(ltx2, pipe, labels)
+    assert torch.isfinite(masked).all() and difference(masked, free) > 1e-4
+    assert torch.equal(run(ltx2, pipe, labels, masked_steps=0), free)
+
+
+@pytest.mark.parametrize("option", [{"contrast": True}, {"push": 5.0}])
+def test_what_cannot_stand_behind_the_text_is_refused(sounding, labels, option):
+    with pytest.raises(EngineError, match=next(iter(option))) as caught:
+        run(ltx2, sounding, labels, steering=option)
+    assert caught.value.code == "bad_option"
+
+
+def test_the_newer_models_are_called_as_they_were_trained(sounding):
+    usual = {"guidance_scale": 3.0}
+    assert LTX2.arguments(sounding, usual) == {**usual, "use_cross_timestep": False}
