@@ -6,6 +6,7 @@ width), 0 for the background and k for ``subjects[k-1]``, top row first. Picture
 JPEG, lie beside it. Nothing is ever pickled.
 """
 
+import math
 import os
 import zipfile
 from fractions import Fraction
@@ -72,15 +73,21 @@ class Timing(_Strict):
     scene_frames: Annotated[list[_SceneFrame], _OfFrames]
 
     @model_validator(mode="after")
-    def _not_too_fast(self) -> "Timing":
+    def _of_a_movie(self) -> "Timing":
         if self.rate > limits.MAX_RATE:
             raise ValueError(f"fps / fps_base is more than {limits.MAX_RATE} frames a second")
+        if self.rate * limits.MAX_FRAME_SECONDS < 1:
+            raise ValueError(f"fps_base / fps is more than {limits.MAX_FRAME_SECONDS} seconds a frame")
         return self
 
     @property
     def rate(self) -> Fraction:
         """Frames a second as a ratio: Blender's 24 / 1.001 becomes 24000/1001."""
-        return self.fps / Fraction(self.fps_base).limit_denominator(1001)
+        base = Fraction(self.fps_base)
+        named = base.limit_denominator(1001)
+        if not math.isclose(named, base, rel_tol=1e-6):
+            named = base.limit_denominator(10**6)
+        return self.fps / named
 
     def held_frames(self, num_frames: int) -> np.ndarray:
         """Index of the model's frame that each frame of the clip shows: int (frame_count,)."""

@@ -17,9 +17,12 @@ MAX_CLIP_FRAMES = 10_000
 MAX_SCENE_FRAME = 1_048_574
 """Blender's last frame, and before zero its first."""
 MAX_FPS = 32_767
-MIN_FPS_BASE, MAX_FPS_BASE = 0.01, 1000.0
+MIN_FPS_BASE, MAX_FPS_BASE = 9e-6, 1e6
+"""Blender's own: its least is the number of 32 bits below 0.00001."""
 MAX_RATE = 1000
 """Frames a second that fps and fps_base make together."""
+MAX_FRAME_SECONDS = 10_000
+"""That fps and fps_base make a frame last; ffmpeg reads no movie of much longer ones."""
 MAX_PROMPT = 10_000
 """Characters; text encoders read some 2,000 at most."""
 MAX_PHRASE = 1_000

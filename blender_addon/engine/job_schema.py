@@ -38,6 +38,8 @@ MAX_VOXELS = 2**28
 """Frames x height x width of the masks: the bytes that they take."""
 MAX_RATE = 1000
 """Frames a second that fps and fps_base make together."""
+MAX_FRAME_SECONDS = 10_000
+"""That fps and fps_base make a frame last."""
 MAX_FILE = MAX_VOXELS + 2**20
 MAX_DIRECTORY, MAX_HEADER = 64 * 2**10, 10_000
 """Bytes of masks.npz, of its table of contents, and of what an array says of itself."""
@@ -186,6 +188,8 @@ def _disproportion(job: dict[str, Any]) -> str | None:
         return problem
     if timing["fps"] > MAX_RATE * timing["fps_base"]:
         return f"fps / fps_base is more than {MAX_RATE} frames a second"
+    if timing["fps_base"] > MAX_FRAME_SECONDS * timing["fps"]:
+        return f"fps_base / fps is more than {MAX_FRAME_SECONDS} seconds a frame"
     lists = {"timing.scene_frames": timing["scene_frames"]}
     lists |= {f"subjects.{i}.strength": subject.get("strength") for i, subject in enumerate(job["subjects"])}
     for name, values in lists.items():

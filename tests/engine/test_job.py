@@ -178,6 +178,10 @@ def make_job_once(make_job):
         (24, 1.001, Fraction(24000, 1001)),
         (30, 1.001, Fraction(30000, 1001)),
         (1, 0.1, Fraction(10)),
+        (24, 0.024, Fraction(1000)),
+        (24, 1.001 * 1e4, Fraction(24, 10010)),
+        (1, 0.0010000000474974513, Fraction(1000)),
+        (1, 1e4, Fraction(1, 10_000)),
     ],
 )
 def test_frame_rates_are_exact(fps, base, rate):
