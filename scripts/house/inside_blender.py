@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -39,6 +40,7 @@ def run_script(main: Callable[[list[str]], None]) -> None:
     registered = hasattr(bpy.types.Scene, "peekaboo")  # by the installed extension
     if not registered:
         blender_addon.register()
+        _read_overrides()
     try:
         code = exit_code(main, script_arguments())
     finally:
@@ -51,6 +53,16 @@ def run_script(main: Callable[[list[str]], None]) -> None:
             shutil.rmtree(bpy.app.tempdir, ignore_errors=True)
         os._exit(code)
     sys.exit(code)
+
+
+def _read_overrides() -> None:
+    """Open Blender's file once more where it has library overrides.
+
+    Blender drops those of our properties that it meets in a file before they are registered.
+    """
+    objects: Any = bpy.data.objects
+    if bpy.data.filepath and any(obj.override_library for obj in objects):
+        bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
 
 
 def open_blend(path: Path) -> None:
