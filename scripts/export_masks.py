@@ -30,6 +30,7 @@ from blender_addon.engine import catalogue
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import projection
 from blender_addon.shot.layout import Layout, check_in_view, read_layout, timing_of_each_frame
+from blender_addon.shot.model import model_of
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -98,7 +99,7 @@ def main(arguments: list[str]) -> None:
         inside_blender.open_blend(options.blend)
     scene: Any = bpy.context.scene
     set_range(scene, options)
-    model = options.model or scene.peekaboo.model
+    model = options.model or model_of(scene)
     width, height, num_frames = catalogue.model_size(model)
     timing = timing_of_each_frame(scene) if options.every_frame else None
     layout = read_layout(scene, width, height, num_frames, timing=timing)

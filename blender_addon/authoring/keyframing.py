@@ -14,6 +14,7 @@ from .. import compat
 from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, outlines, sampling
+from ..shot.model import model_of
 from . import motions
 from .motions import Body, Motion, Room, Stage
 
@@ -62,7 +63,7 @@ def animate(scene, obj, depsgraph, name: str, depth: float = 0.0, size: float = 
     _check_free(obj)
     motion = motions.MOTIONS[name]
     frames = list(range(scene.frame_start, max(scene.frame_start, scene.frame_end) + 1))
-    width, height, _ = catalogue.model_size(scene.peekaboo.model)
+    width, height, _ = catalogue.model_size(model_of(scene))
     body = body_of(obj, depsgraph)
     place = np.array(obj.evaluated_get(depsgraph).matrix_world.translation)
     stages = _stages(scene, frames, width / height)

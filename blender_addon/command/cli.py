@@ -21,7 +21,8 @@ from ..masks import painting
 from ..shot import findings, seeds
 from ..shot.job import make_job
 from ..shot.layout import Layout, mapping_in_words, read_shot
-from ..shot.mattes import write_mattes
+from ..shot.mattes import KINDS, write_mattes
+from ..shot.model import model_of
 from ..shot.subjects import colors_of
 from ..takes import folders
 from . import options, program
@@ -150,6 +151,7 @@ def mattes(asked: argparse.Namespace) -> None:
             folder,
             lambda done, total: console.say(f"frame {done}/{total}"),
             lambda done, total: console.say(f"simulation {done}/{total}"),
+            asked.smooth,
         )
         for path in written:
             console.result(f"masks {path}", "masks", scene=scene.name, path=str(path))
@@ -178,7 +180,7 @@ def check(asked: argparse.Namespace) -> None:
 
 
 def _warnings(scene, layout: Layout, console: Console) -> list[str]:
-    smallest = catalogue.smallest_subject(scene.peekaboo.model)
+    smallest = catalogue.smallest_subject(model_of(scene))
     texts = [finding.text for finding in findings.find(layout, smallest)]
     for text in texts:
         console.say(f"warning: {text}")
@@ -218,8 +220,12 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--scene", action="append", metavar="NAME", help="the scene; may be repeated")
     exporting.add_argument("--out", type=Path, metavar="DIR", required=True, help="gets the files")
     exporting.add_argument(
-        "--format", choices=("png", "exr"), default="png", help="pictures, or Cryptomattes"
+        "--format",
+        choices=tuple(KINDS),
+        default="png",
+        help="pictures of masks, Cryptomattes, depth, or a white model",
     )
+    exporting.add_argument("--smooth", action="store_true", help="smooth the edges of masks and Cryptomattes")
     options.add_json(exporting)
     exporting.set_defaults(call=mattes)
     checking = commands.add_parser("check", help="say whether the engine can run, and look at the shot")

@@ -63,11 +63,6 @@ def model_size(name: str) -> tuple[int, int, int]:
     return entry["width"], entry["height"], entry["num_frames"]
 
 
-def located(name: str) -> str:
-    """A model as an engine finds it from any current folder: a folder by its whole path, others by name."""
-    return name if name in catalogue() else str(Path(name).absolute())
-
-
 def temporal_compression(name: str) -> int:
     """Frames of the clip that one latent frame of a model stands for, after the first, which stands alone."""
     try:

@@ -25,6 +25,7 @@ from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
 from ..masks.outlines import occluders, shapes_at
 from ..shot import subjects
+from ..shot.model import model_of
 
 LINE_WIDTH = 2.0
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
@@ -113,7 +114,7 @@ def picture_corners(camera: projection.Camera) -> np.ndarray:
 def _current_outlines(context) -> Outlines | None:
     scene = context.scene
     try:
-        width, height, _ = catalogue.model_size(scene.peekaboo.model)
+        width, height, _ = catalogue.model_size(model_of(scene))
     except PeekabooError:
         return None
     depsgraph = context.evaluated_depsgraph_get()

@@ -9,6 +9,7 @@ from bl_ui.utils import PresetPanel
 from ..engine import catalogue
 from ..errors import PeekabooError
 from ..shot.layout import mapping_in_words, timing_of
+from ..shot.model import model_of
 from .operators.presets import SUBFOLDER
 from .sidebar import SidebarPanel, draw_sentence
 
@@ -39,8 +40,9 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
         layout.use_property_decorate = False
         layout.prop(settings, "model")
         try:
-            facts = " · ".join(catalogue.describe(settings.model))
-            num_frames = catalogue.model_size(settings.model)[2]
+            model = model_of(context.scene)
+            facts = " · ".join(catalogue.describe(model))
+            num_frames = catalogue.model_size(model)[2]
             mapping = mapping_in_words(timing_of(context.scene, num_frames), num_frames)
         except PeekabooError as error:
             draw_sentence(layout, context, str(error), "ERROR")

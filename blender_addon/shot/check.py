@@ -29,6 +29,7 @@ from ..masks.geometry import Hulls
 from . import findings, prompt, stating, subjects
 from .dependencies import dependencies_of
 from .layout import Frame, Layout, check_in_view, put_together, read_frame, read_layout, timing_of
+from .model import model_of
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def read_shot(scene) -> Layout:
 def _read(scene) -> Layout:
     """Read a layout, which is a check too."""
     with changes.updates_ignored():
-        layout = read_layout(scene, *catalogue.model_size(scene.peekaboo.model))
+        layout = read_layout(scene, *catalogue.model_size(model_of(scene)))
         _reports[scene.session_uid] = changes.count(), _report(scene, layout)
         _remember(scene, dependencies_of(scene), layout)
     return layout
@@ -146,7 +147,7 @@ def is_pending(scene) -> bool:
 
 
 def _report(scene, layout: Layout) -> Report:
-    return Report(findings=tuple(findings.find(layout, catalogue.smallest_subject(scene.peekaboo.model))))
+    return Report(findings=tuple(findings.find(layout, catalogue.smallest_subject(model_of(scene)))))
 
 
 def _request_check(scene: int) -> None:
@@ -216,7 +217,7 @@ def _mark_heavy(uid: int) -> None:
 
 def _read_some_frames(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
-    width, height, num_frames = catalogue.model_size(scene.peekaboo.model)
+    width, height, num_frames = catalogue.model_size(model_of(scene))
     timing = timing_of(scene, num_frames)
     roles = subjects.roles_of(scene)
     made_by = stating.of_masks(scene.peekaboo)

@@ -19,6 +19,7 @@ from ..masks import cameras, sampling, simulations
 from ..masks.cast import Cast
 from . import stating, subjects
 from .layout import timing_of
+from .model import model_of
 
 MOST_KEYFRAMES = 20_000
 """Of a file with more, it takes too long to tell whether one has changed."""
@@ -47,7 +48,7 @@ def dependencies_of(scene) -> tuple | None:
     if layer is None or keyframes is None:
         return None
     try:
-        width, height, num_frames = catalogue.model_size(scene.peekaboo.model)
+        width, height, num_frames = catalogue.model_size(model_of(scene))
         timing = timing_of(scene, num_frames)
         cast = Cast(scene, subjects.roles_of(scene))
         seen_by = [cameras.camera_at(scene, time) for time in timing.scene_frames]

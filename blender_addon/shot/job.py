@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..borders import places
-from ..engine import catalogue
 from ..errors import PeekabooError
 from . import settings, stating
 from .layout import Layout
+from .model import model_of
 
 SCHEMA_VERSION = 2
 
@@ -30,7 +30,7 @@ def make_job(scene, layout: Layout, seed: int) -> dict:
     return {
         "schema_version": SCHEMA_VERSION,
         **stating.stated(scene.peekaboo, settings.SHOT),
-        "model": catalogue.located(scene.peekaboo.model),
+        "model": model_of(scene),
         "seed": seed,
         "subjects": _subjects_of_job(layout),
         "width": width,

@@ -13,8 +13,9 @@ import numpy as np
 from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, projection, sampling
-from ..masks.cast import Role
+from ..masks.cast import Role, names_of
 from . import prompt, settings, shots, stating, subjects
+from .model import model_of
 
 Frame: TypeAlias = tuple[projection.Labelled, list[float]]
 """Of one time: what the camera sees, and the strength of each subject."""
@@ -44,7 +45,7 @@ class Subject:
     """A subject as a layout has it.
 
     Attributes:
-        name: of its object.
+        name: of its object, see :func:`names_of`.
         stated: what a job says of its settings, see :data:`.settings.SUBJECT`.
     """
 
@@ -175,7 +176,8 @@ def put_together(scene, roles: Sequence[Role], timing: Timing, frames: list[Fram
     seen, strengths = zip(*frames, strict=True)
     labels, extents, _ = zip(*seen, strict=True)
     named = tuple(
-        Subject(role.name, stating.stated(role.objects[0].peekaboo, settings.SUBJECT)) for role in roles
+        Subject(name, stating.stated(role.objects[0].peekaboo, settings.SUBJECT))
+        for name, role in zip(names_of(roles), roles, strict=True)
     )
     cuts = cameras.cuts(scene, timing.frame_start, timing.frame_start + timing.frame_count - 1)
     return Layout(named, np.stack(labels), timing, np.array(strengths).T, np.array(extents).T, cuts)
@@ -209,6 +211,6 @@ def read_shot(
         PeekabooError: what keeps the shot from being made.
     """
     prompt.check_prompt(scene)
-    layout = read_layout(scene, *catalogue.model_size(scene.peekaboo.model), on_frame, on_play=on_play)
+    layout = read_layout(scene, *catalogue.model_size(model_of(scene)), on_frame, on_play=on_play)
     check_in_view(scene, layout)
     return layout

@@ -2,6 +2,7 @@
 """Nothing that lies beside a .blend, in the current folder, or on a PYTHON variable's path runs."""
 
 import ensurepip
+import os
 import subprocess
 import sys
 
@@ -10,9 +11,10 @@ import pytest
 from house import inside_blender
 from strangers import Traps
 
-from blender_addon.engine import catalogue, environment, process
+from blender_addon.engine import environment, process
 from blender_addon.errors import PeekabooError
 from blender_addon.making import engine_choice
+from blender_addon.shot.model import model_of
 
 
 @pytest.fixture
@@ -78,8 +80,26 @@ def test_an_existing_python_beside_the_blend_is_refused(scene, traps, monkeypatc
 
 def test_a_model_is_told_to_the_engine_by_its_whole_path(scene, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert catalogue.located("tiny") == str(tmp_path / "tiny")
-    assert catalogue.located("shapes") == "shapes"
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "model_index.json").touch()
+    for stated, meant in (("tiny", str(tmp_path / "tiny")), ("shapes", "shapes"), ("nothing", "nothing")):
+        scene.peekaboo.model = stated
+        assert model_of(scene) == meant
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, paths of Windows are paths")
+def test_a_models_folder_may_lie_beside_the_blend_and_be_written_as_on_windows(scene, tmp_path):
+    scene.peekaboo.model = r"//models\tiny"
+    with pytest.raises(PeekabooError, match="never saved"):
+        model_of(scene)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    for stated, meant in (
+        ("//models/tiny", str(tmp_path / "models" / "tiny")),
+        (r"//models\tiny", str(tmp_path / "models" / "tiny")),
+        (r"C:\models\tiny", "/c/models/tiny"),
+    ):
+        scene.peekaboo.model = stated
+        assert model_of(scene) == meant
 
 
 def test_a_blend_that_a_script_opens_runs_nothing(scene, tmp_path):

@@ -42,6 +42,8 @@ def scramble(data, scene, subjects):
     """Give all settings that a job holds, and those that decide what it holds, some value each."""
     for name in [*of_jobs(settings.SHOT), "seed_mode"]:
         setattr(scene.peekaboo, name, data.draw(values(scene.peekaboo, name), name))
+    if scene.peekaboo.model.replace("\\", "/").startswith("//"):  # beside a .blend that is not there
+        scene.peekaboo.model = "shapes"
     for obj in subjects:
         for name in of_jobs(settings.SUBJECT):
             setattr(obj.peekaboo, name, data.draw(values(obj.peekaboo, name), name))
