@@ -124,13 +124,28 @@ def folder_options() -> set[Any]:
     return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 
 
-def set_layered_output(render):
-    """Let a render go to OpenEXR files of many layers and 32 bits; a media type of their own since 5.0."""
+def set_exr_output(render, layered: bool):
+    """Let a render go to OpenEXR files of 32 bits; those of many layers are a media type since 5.0."""
     if hasattr(render.image_settings, "media_type"):
-        render.image_settings.media_type = "MULTI_LAYER_IMAGE"
-    render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
+        render.image_settings.media_type = "MULTI_LAYER_IMAGE" if layered else "IMAGE"
+    render.image_settings.file_format = "OPEN_EXR_MULTILAYER" if layered else "OPEN_EXR"
+    render.image_settings.color_mode = "RGBA"
     render.image_settings.color_depth = "32"
     render.image_settings.exr_codec = "ZIP"
+
+
+def set_picture_output(render):
+    """Let a render go to PNGs of 8 bits without an alpha channel; see :func:`set_exr_output`."""
+    if hasattr(render.image_settings, "media_type"):
+        render.image_settings.media_type = "IMAGE"
+    render.image_settings.file_format = "PNG"
+    render.image_settings.color_mode, render.image_settings.color_depth = "RGB", "8"
+
+
+def literal_path(path) -> str:
+    """A render's path whose braces are braces: since 4.5 they stand for what Blender puts there."""
+    text = str(path)
+    return text.replace("{", "{{").replace("}", "}}") if bpy.app.version >= (4, 5, 0) else text
 
 
 def set_movie_output(render):

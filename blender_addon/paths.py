@@ -16,12 +16,17 @@ from .errors import PeekabooError
 DRIVE = re.compile(r"([A-Za-z]):(?=[\\/])")
 
 
+LONGEST = 200
+"""Bytes of a file's name before what is appended, of the 255 that disks take."""
+
+
 def file_names(names: Sequence[str]) -> list[str]:
     """Names of files or folders that stand for names of data, no two the same on any disk.
 
-    The first of those that would be the same keeps it; others get a number.
+    They have letters, digits, ``_`` and ``-`` only, so that ``.0001`` after them is a frame's number to every
+    program. The first of those that would be the same keeps it; others get a number.
     """
-    cleaned = [bpy.path.clean_name(name) for name in names]
+    cleaned = [_cut(bpy.path.clean_name(name)) for name in names]
     found: list[str] = []
     for name in cleaned:
         taken = {one.casefold() for one in found}
@@ -31,6 +36,10 @@ def file_names(names: Sequence[str]) -> list[str]:
             name = next(one for one in numbered if one.casefold() not in taken)
         found.append(name)
     return found
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:LONGEST].decode(errors="ignore")
 
 
 def absolute(stated: str | Path) -> Path:

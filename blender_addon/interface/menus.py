@@ -73,7 +73,7 @@ def _draw_import(self, _context):
 
 def _draw_export(self, _context):
     self.layout.operator_context = "INVOKE_REGION_WIN"
-    self.layout.operator("peekaboo.export_masks", text="Peekaboo Masks (.png, .exr)")
+    self.layout.operator("peekaboo.export_masks", text="Peekaboo Masks, Depth (.png, .exr)")
 
 
 def _draw_render(self, _context):

@@ -25,7 +25,13 @@ class Role:
         return self.objects[0].name
 
 
-class _Rendered(NamedTuple):
+def names_of(roles: Sequence[Role]) -> list[str]:
+    """A name for each role, no two the same: with its file, where a linked object has the name of another."""
+    names = [role.name for role in roles]
+    return [role.objects[0].name_full if names.count(role.name) > 1 else role.name for role in roles]
+
+
+class Rendered(NamedTuple):
     """What a render of a scene holds: objects that it shows, and others that only cut holes into it."""
 
     shown: set
@@ -39,16 +45,17 @@ def rendered_objects(scene, update: bool = True) -> set:
         scene: the user's; the objects of its background set are among them.
         update: see also what a script has just linked; not allowed while Blender draws.
     """
-    rendered = _rendered(scene, update)
+    rendered = render_parts(scene, update)
     return rendered.shown | rendered.held_out
 
 
 def shown_objects(scene, update: bool = True) -> set:
     """Those of :func:`rendered_objects` that are not held out of the picture."""
-    return _rendered(scene, update).shown
+    return render_parts(scene, update).shown
 
 
-def _rendered(scene, update: bool) -> _Rendered:
+def render_parts(scene, update: bool = True) -> Rendered:
+    """What a render of a scene holds; ``update`` as for :func:`rendered_objects`."""
     shown: set = set()
     held_out: set = set()
 
@@ -70,7 +77,7 @@ def _rendered(scene, update: bool) -> _Rendered:
         if update:
             layer.update()  # a collection that a script has just linked is not there before
         gather(layer.layer_collection, False)
-    return _Rendered(shown, held_out - shown)
+    return Rendered(shown, held_out - shown)
 
 
 def _background_sets(scene) -> list:

@@ -1,199 +1,192 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Masks for other programs: at the size of the scene's pictures, for each of its frames.
+"""What a camera sees, for other programs: at the size of the scene's pictures, for each of its frames.
 
-Either a black-and-white PNG sequence for each subject, or an OpenEXR sequence with the subjects' colours, the
-depth and a Cryptomatte (Friedman and Jones, "Fully automatic ID mattes with support for motion blur and
-transparency", 2015), whose file Blender itself writes. A pixel is a subject's whole or not at all, as its
-centre is.
+A pixel is a subject's whole or not at all, as its centre is, unless edges are smooth or motion blurs. Then it
+is a subject's by so much as the subject is seen in it: in all kinds of files alike.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from .. import paths
-from ..errors import PeekabooError
-from . import cameras, outlines, painting, projection, sampling
-from .cast import Cast, Role
+from . import cameras, cryptomatte, painting, sampling
+from .cast import Cast, Role, names_of
+from .geometry import Hulls
+from .sampling import Picture, Sampler
 from .stage import Stage, render_stage
 
-FAR = 1e10
-"""Depth of a pixel in which nothing is seen, as Blender has it."""
 LAYER = "Peekaboo"
 """Name of the layer in an OpenEXR file."""
 MATTE = f"{LAYER}.CryptoObject"
+DEEPEST = 65535
+"""Of a PNG of 16 bits: white."""
 
 
-def write_pngs(
-    scene,
-    roles: Sequence[Role],
-    folder: Path,
-    on_frame: Callable[[int, int], None] | None = None,
-    on_play: Callable[[int, int], None] | None = None,
-) -> list[Path]:
-    """Write ``Ball/Ball.0001.png`` for each subject and frame: white where it is seen, on black.
+class Writer(Protocol):
+    """Writes files of a scene's frames into a folder."""
 
-    Args:
-        scene: the user's.
-        roles: of its subjects.
-        folder: gets a folder for each subject.
-        on_frame: called after each frame with its number, from 1, and the number of frames.
-        on_play: likewise, for frames that are played for the sake of simulations.
+    def draw(self, frames: Sequence[int], on_frame: Callable[[], None]) -> None:
+        """Write the files of some frames; ``on_frame`` is called after each.
 
-    Returns:
-        The folders.
+        Raises:
+            PeekabooError: the scene cannot be projected.
+            OSError: a file cannot be written.
+        """
 
-    Raises:
-        PeekabooError: the scene cannot be projected, or the pictures cannot be written.
-    """
-    names = paths.file_names([role.name for role in roles])
-    frames = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
-    width, height, aspect = cameras.picture_size(scene.render)
-
-    def write(sampler: sampling.Sampler) -> None:
-        for number, frame in enumerate(frames, start=1):
-            labels = sampler.label_map(frame, width, height, aspect)
-            for label, name in enumerate(names, start=1):
-                path = draft / name / f"{name}.{frame:04}.png"
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(painting.png(255 * (labels[..., None] == label).astype(np.uint8)))
-            if on_frame is not None:
-                on_frame(number, len(frames))
-
-    with _draft(folder) as draft:
-        sampling.sample_played(scene, roles, frames, write, on_play)
-    return [folder / name for name in names]
+    def finish(self) -> list[str]:
+        """Write what needs all frames, after the last; returns names of what was written, in the folder."""
 
 
-def write_cryptomatte(
-    scene,
-    roles: Sequence[Role],
-    colors: Sequence[Sequence[float]],
-    folder: Path,
-    on_frame: Callable[[int, int], None] | None = None,
-    on_play: Callable[[int, int], None] | None = None,
-) -> list[Path]:
-    """Write ``Scene.0001.exr`` for each frame, 32 bits; arguments and errors as :func:`write_pngs`.
+class Masks:
+    """Writes ``Ball/Ball.0001.png`` for each subject and frame: grey of 8 bits, white where it is seen."""
 
-    Args beyond those:
-        colors: red, green and blue of each subject, linear.
+    def __init__(self, scene, roles: Sequence[Role], folder: Path, smooth: bool):
+        """Write the masks of a scene's subjects, with hard edges or smooth ones."""
+        self._scene, self._roles, self._folder, self._smooth = scene, roles, folder, smooth
+        self._names = paths.file_names(names_of(roles))
 
-    Returns:
-        The files.
-    """
-    (name,) = paths.file_names([scene.name])
-    frames = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
-    width, height, aspect = cameras.picture_size(scene.render)
-    ids = [matte_id(role.name) for role in roles]
-    palette = np.array([(0, 0, 0, 0), *((*color, 1) for color in colors)], np.float32)
-    matte = np.zeros((len(roles) + 1, 4), np.float32)
-    matte[1:, 0], matte[1:, 1] = [identity for _, identity in ids], 1
-    key = f"{murmur3(MATTE.encode()):08x}"[:7]
-    manifest = {role.name: f"{code:08x}" for role, (code, _) in zip(roles, ids, strict=True)}
-    fields = {
-        "name": MATTE,
-        "hash": "MurmurHash3_32",
-        "conversion": "uint32_to_float32",
-        "manifest": json.dumps(manifest, ensure_ascii=False),  # as Blender reads it
-    }
-    cast, done = Cast(scene, roles), 0
+    def draw(self, frames: Sequence[int], on_frame: Callable[[], None]) -> None:
+        """See :class:`Writer`."""
+        width, height, aspect = cameras.picture_size(self._scene.render)
 
-    def paint(stage: Stage, frame: int) -> None:
-        nonlocal done
-        stage.go_to(frame)
-        depsgraph = stage.depsgraph
-        camera = depsgraph.scene.camera
-        view = cameras.view(camera.evaluated_get(depsgraph), depsgraph, scene.render, aspect)
-        hides = scene.peekaboo.occluded_by_scene
-        hiders = outlines.occluders(depsgraph, cast) if hides else ()
-        seen = projection.labelled(view, outlines.shapes_at(cast, depsgraph), width, height, hiders)
-        stage.show(
-            {
-                "Combined": palette[seen.labels],
-                "Depth": _depths(seen.nearest, camera.data.type == "ORTHO")[..., None],
-                "CryptoObject00": matte[seen.labels],
-            },
-            {f"cryptomatte/{key}/{field}": value for field, value in fields.items()},
+        def write(sampler: Sampler) -> None:
+            for frame in frames:
+                picture = sampler.picture(frame, width, height, aspect, self._smooth)
+                for label, name in enumerate(self._names, start=1):
+                    path = self._folder / name / f"{name}.{frame:04}.png"
+                    path.parent.mkdir(exist_ok=True)
+                    share = (picture.samples == label).mean(axis=0, dtype=np.float32)
+                    path.write_bytes(painting.png(np.rint(255 * share[..., None]).astype(np.uint8)))
+                on_frame()
+
+        sampling.sample(self._scene, self._roles, frames, write)
+
+    def finish(self) -> list[str]:
+        """See :class:`Writer`."""
+        return self._names
+
+
+class _Exrs:
+    """Writes OpenEXR files of 32 bits, which Blender itself makes of what they show."""
+
+    layer: str | None
+
+    def __init__(self, scene, roles: Sequence[Role], folder: Path, smooth: bool, hides: bool, name: str):
+        self._scene, self._roles, self._folder = scene, roles, folder
+        self._smooth, self._hides, self._name = smooth, hides, name
+        self._files: list[str] = []
+
+    def draw(self, frames: Sequence[int], on_frame: Callable[[], None]) -> None:
+        """See :class:`Writer`."""
+        scene = self._scene
+        width, height, aspect = cameras.picture_size(scene.render)
+        cast, hulls = Cast(scene, self._roles), Hulls()
+
+        def paint(stage: Stage, frame: int) -> None:
+            sampler = Sampler(scene, cast, stage, hulls, self._hides)
+            picture = sampler.picture(frame, width, height, aspect, self._smooth)
+            stage.show(*self._shown(picture, frame))
+            on_frame()
+
+        seen_by = [cameras.camera_at(scene, frame) for frame in frames]
+        sampling.sample(scene, self._roles, frames, lambda _: None, hides=self._hides)  # is all known?
+        files = {frame: self._folder / f"{self._name}.{frame:04}.exr" for frame in frames}
+        staged = sampling.staged_objects(scene, cast, seen_by, self._hides)
+        render_stage(scene, staged, seen_by[0], paint, files, (width, height), self.layer)
+        self._files += [path.name for path in files.values()]
+
+    def finish(self) -> list[str]:
+        """See :class:`Writer`."""
+        return self._files
+
+    def _shown(self, picture: Picture, frame: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        """The passes of a file, and what it says beside them: see :meth:`Stage.show`."""
+        raise NotImplementedError
+
+
+class Cryptomattes(_Exrs):
+    """Writes ``Scene.0001.exr`` for each frame: subjects' colours, the depth, and a Cryptomatte."""
+
+    layer = LAYER
+
+    def __init__(
+        self, scene, roles: Sequence[Role], folder: Path, smooth: bool, colors: Sequence[Sequence[float]]
+    ):
+        """Write Cryptomattes of a scene's subjects, whose ``colors`` are red, green and blue, linear."""
+        super().__init__(
+            scene,
+            roles,
+            folder,
+            smooth,
+            scene.peekaboo.occluded_by_scene,
+            paths.file_names([scene.name])[0],
         )
-        done += 1
-        if on_frame is not None:
-            on_frame(done, len(frames))
+        codes = {name: cryptomatte.matte_id(name) for name in names_of(roles)}
+        self._numbers = [number for _, number in codes.values()]
+        self._fields = cryptomatte.fields(MATTE, {name: code for name, (code, _) in codes.items()})
+        self._palette = np.array([(0, 0, 0, 0), *((*color, 1) for color in colors)], np.float32)
 
-    seen_by = [cameras.camera_at(scene, frame) for frame in frames]
-    with _draft(folder) as draft, sampling.known(scene, roles, frames, on_play):
-        staged = sampling.staged_objects(scene, cast, seen_by)
-        files = {frame: draft / f"{name}.{frame:04}.exr" for frame in frames}
-        render_stage(scene, staged, seen_by[0], paint, files, (width, height), LAYER)
-    return [folder / file.name for file in files.values()]
-
-
-def _depths(keys: np.ndarray, orthographic: bool) -> np.ndarray:
-    """Distances along the line of sight: float32 (height, width), from depth keys; see :mod:`.projection`."""
-    with np.errstate(divide="ignore"):
-        depths = keys if orthographic else -1 / keys
-    return np.where(np.isfinite(keys), depths, FAR).astype(np.float32)
+    def _shown(self, picture: Picture, frame: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        colored = np.zeros((*picture.depths.shape, 4), np.float32)
+        for sample in picture.samples:
+            colored += self._palette[sample] / len(picture.samples)
+        passes = {"Combined": colored, "Depth": picture.depths[..., None]}
+        for number, layer in enumerate(cryptomatte.layers(picture.samples, self._numbers)):
+            passes[f"CryptoObject{number:02}"] = layer
+        return passes, self._fields
 
 
-def matte_id(name: str) -> tuple[int, float]:
-    """The code of a name in a Cryptomatte, and the number that stands for it in the pixels.
+class Depths(_Exrs):
+    """Writes the depth of all that a render shows, ``Scene_depth/Scene_depth.0001.exr`` and ``.png``.
 
-    The specification takes the 32 bits of a hash for a number's, and has the exponent make it an ordinary
-    one.
+    In an OpenEXR file it is in the scene's units, in a PNG of 16 bits the nearest of all frames is white, and
+    what is furthest, or nothing, black: by the inverse of the distance, as depth estimators state it.
     """
-    code = murmur3(name.encode())
-    if (code >> 23) & 255 in (0, 255):
-        code ^= 1 << 23
-    return code, float(np.array(code, np.uint32).view(np.float32))
+
+    layer = None
+
+    def __init__(self, scene, roles: Sequence[Role], folder: Path):
+        """Write the depth of a scene; subjects have that of their outlines."""
+        self._title = f"{paths.file_names([scene.name])[0]}_depth"
+        super().__init__(scene, roles, folder / self._title, False, True, self._title)
+        self._folder.mkdir()
+        self._kept = folder / "depths"  # until the nearest and the furthest of all frames are known
+        self._kept.mkdir()
+
+    def _shown(self, picture: Picture, frame: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        np.save(self._kept / f"{frame:04}.npy", picture.depths)
+        depth = picture.depths[..., None]
+        colored = np.concatenate([depth, depth, depth, depth < sampling.FAR], axis=-1).astype(np.float32)
+        return {"Combined": colored}, {}
+
+    def finish(self) -> list[str]:
+        """See :class:`Writer`."""
+        kept = sorted(self._kept.iterdir())
+        ranges = [_range_of(np.load(path)) for path in kept]
+        found = [one for one in ranges if one is not None]
+        near, far = (min(one[0] for one in found), max(one[1] for one in found)) if found else (1.0, 1.0)
+        for path in kept:
+            depths = np.load(path)
+            bright = np.where(depths < sampling.FAR, _brightness(depths, near, far), 0)
+            pixels = np.rint(DEEPEST * bright[..., None]).astype(np.uint16)
+            (self._folder / f"{self._title}.{path.stem}.png").write_bytes(painting.png(pixels))
+            path.unlink()
+        self._kept.rmdir()
+        return [self._title]
 
 
-def murmur3(text: bytes) -> int:
-    """MurmurHash3 of 32 bits with seed 0 (Austin Appleby)."""
-    whole = 0xFFFFFFFF
-    padded = text + bytes(-len(text) % 4)
-    code = 0
-    for start in range(0, len(padded), 4):
-        block = int.from_bytes(padded[start : start + 4], "little") * 0xCC9E2D51 & whole
-        block = (block << 15 | block >> 17) & whole
-        code ^= block * 0x1B873593 & whole
-        if start + 4 <= len(text):  # the last bytes, fewer than four, go in without this
-            code = (code << 13 | code >> 19) & whole
-            code = code * 5 + 0xE6546B64 & whole
-    code ^= len(text)
-    code = (code ^ code >> 16) * 0x85EBCA6B & whole
-    code = (code ^ code >> 13) * 0xC2B2AE35 & whole
-    return code ^ code >> 16
+def _range_of(depths: np.ndarray) -> tuple[float, float] | None:
+    seen = depths[depths < sampling.FAR]
+    return (float(seen.min()), float(seen.max())) if seen.size else None
 
 
-@contextmanager
-def _draft(folder: Path):
-    """A folder whose files go to another one when the block has succeeded."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".peekaboo-", dir=folder))
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-    try:
-        yield draft
-        for path in sorted(draft.rglob("*")):
-            if path.is_file():
-                place = folder / path.relative_to(draft)
-                place.parent.mkdir(exist_ok=True)
-                path.replace(place)
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _unwritable(folder: Path, error: OSError) -> PeekabooError:
-    return PeekabooError(
-        f'The masks cannot be written to "{folder}" ({error.strerror or error}): choose another folder, or '
-        "free some space."
-    )
+def _brightness(depths: np.ndarray, near: float, far: float) -> np.ndarray:
+    """1 at the nearest, 0 at the furthest, as the inverse of the distance; 1 where all is as far."""
+    if near == far:
+        return np.ones_like(depths)
+    return np.clip((1 / depths - 1 / far) / (1 / near - 1 / far), 0, 1)

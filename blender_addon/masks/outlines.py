@@ -54,7 +54,7 @@ def _shapes(obj, parts: list[Triangles], cast: Cast, depsgraph, hulls: Hulls) ->
         shown = empty.evaluated_get(depsgraph)
         matrix = None if shown.hide_render else _solid_matrix(shown)
         if matrix is not None:
-            yield _empty_shape(shown, matrix)
+            yield empty_shape(shown, matrix, shown.empty_display_size)
     if obj in cast.drawn and not parts:
         return
     if parts and evaluated.peekaboo.outline == "SURFACE":
@@ -168,12 +168,16 @@ def _in_world(surface: Triangles, matrix: np.ndarray) -> Triangles:
     return Triangles(_transform(surface.vertices, matrix), surface.triangles)
 
 
-def _empty_shape(obj, matrix: np.ndarray) -> Shape:
+def empty_shape(obj, matrix: np.ndarray, size: float) -> solids.Solid | solids.Plate:
     """The extent of what Blender draws for an empty, which has no geometry of its own.
 
     See docs/reference/empties.png.
+
+    Args:
+        obj: the empty.
+        matrix: from its own space, (4, 4).
+        size: that it is drawn at.
     """
-    size = obj.empty_display_size
     match obj.empty_display_type:
         case "SPHERE":
             return solids.ellipsoid(matrix, size)
@@ -182,7 +186,7 @@ def _empty_shape(obj, matrix: np.ndarray) -> Shape:
         case "CONE":
             return solids.pyramid(matrix, size, 2 * size)
         case "IMAGE":
-            width, height = _image_size(obj)
+            width, height = _image_size(obj, size)
             left, bottom = obj.empty_image_offset[0] * width, obj.empty_image_offset[1] * height
             return solids.rectangle(matrix, left, bottom, left + width, bottom + height)
         case "ARROWS":
@@ -193,9 +197,8 @@ def _empty_shape(obj, matrix: np.ndarray) -> Shape:
             return solids.box(matrix, (-size, -size, -size), (size, size, size))
 
 
-def _image_size(obj) -> tuple[float, float]:
+def _image_size(obj, size: float) -> tuple[float, float]:
     """Width and height of an image empty: the longer side has the display size."""
-    size = obj.empty_display_size
     if obj.data is None or not all(obj.data.size):
         return size, size
     width = obj.data.size[0] * obj.data.display_aspect[0]

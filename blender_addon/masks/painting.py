@@ -68,12 +68,14 @@ def write(pictures: Iterable[np.ndarray], folder: Path) -> list[Path]:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """Encode a picture of 8 bits in sRGB: uint8 (height, width, 1, 3 or 4), row 0 at the top."""
+    """Encode a picture of 8 or 16 bits: uint8 or uint16 (height, width, 1, 3 or 4), row 0 at the top."""
     height, width, channels = pixels.shape
-    rows = np.zeros((height, 1 + channels * width), np.uint8)  # a row begins with its filter: 0 is none
-    rows[:, 1:] = pixels.reshape(height, channels * width)
+    size = pixels.dtype.itemsize
+    # A row begins with its filter: 0 is none
+    rows = np.zeros((height, 1 + size * channels * width), np.uint8)
+    rows[:, 1:] = pixels.astype(f">u{size}").reshape(height, -1).view(np.uint8)
     kind_of_color = {1: 0, 3: 2, 4: 6}[channels]
-    header = struct.pack(">IIBBBBB", width, height, 8, kind_of_color, 0, 0, 0)  # 8 bits, not interlaced
+    header = struct.pack(">IIBBBBB", width, height, 8 * size, kind_of_color, 0, 0, 0)  # not interlaced
     data = b"\x89PNG\r\n\x1a\n"
     for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), level=1)), (b"IEND", b"")):
         data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

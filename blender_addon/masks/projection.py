@@ -18,7 +18,7 @@ conditioned:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple, Protocol
@@ -45,6 +45,12 @@ class Camera:
     def clip_to_world(self) -> np.ndarray:
         """float64 (4, 4), the inverse of :attr:`world_to_clip`."""
         return np.linalg.inv(self.world_to_clip)
+
+    def moved(self, x: float, y: float) -> Camera:
+        """The same view with its picture moved to the right and up, in units of half its width and height."""
+        move = np.eye(4)
+        move[:2, 3] = x, y
+        return replace(self, world_to_clip=move @ self.world_to_clip)
 
 
 def perspective_camera(world_to_camera, projection_rows, clip_start: float, clip_end: float) -> Camera:

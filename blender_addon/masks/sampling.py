@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
 
+import bpy
 import numpy as np
 
+from ..errors import PeekabooError
 from . import cameras, outlines, projection, simulations
 from .cast import Cast, Role, rendered_objects
 from .geometry import Hulls
@@ -18,6 +22,11 @@ T = TypeVar("T")
 
 SHUTTER_SAMPLES = 8
 """How many moments of the open shutter are looked at for motion blur."""
+EDGE_SAMPLES = 4
+"""How many places of a pixel are looked at for smooth edges, along its width and its height."""
+STRIDE = 7
+FAR = 1e10
+"""Depth of a pixel in which nothing is seen, as Blender has it."""
 
 
 def sample(
@@ -26,7 +35,7 @@ def sample(
     times: Sequence[float],
     work: Callable[[Sampler], T],
     hulls: Hulls | None = None,
-    played: bool = False,
+    hides: bool | None = None,
 ) -> T:
     """Let ``work`` sample a scene.
 
@@ -36,7 +45,7 @@ def sample(
         times: scene times that will be asked for, which decide what cameras are needed.
         work: gets the sampler, and must not keep it.
         hulls: remembers convex hulls from one time that a scene is sampled to the next.
-        played: whether the scene has been played, see :func:`simulations.played`.
+        hides: whether other objects hide subjects; as the scene's settings say by default.
 
     Returns:
         What ``work`` returns, and it raises what that raises.
@@ -47,13 +56,13 @@ def sample(
     """
 
     def work_on(stage: Stage) -> T:
-        if not played and (found := simulations.unbaked(scene, stage.objects)):
+        if not simulations.is_played(scene) and (found := simulations.unbaked(scene, stage.objects)):
             raise simulations.UnbakedError(found)
-        return work(Sampler(scene, cast, stage, hulls or Hulls()))
+        return work(Sampler(scene, cast, stage, hulls or Hulls(), hides))
 
     seen_by = [cameras.camera_at(scene, time) for time in times]
     cast = Cast(scene, roles)
-    staged = staged_objects(scene, cast, seen_by)
+    staged = staged_objects(scene, cast, seen_by, hides)
     simulations.check_bodies(scene, staged)
     return on_stage(
         scene,
@@ -79,7 +88,7 @@ def sample_played(
         return sample(scene, roles, times, work)
     except simulations.UnbakedError as unbaked:
         with simulations.played(scene, unbaked.start, max(times), on_play):
-            return sample(scene, roles, times, work, played=True)
+            return sample(scene, roles, times, work)
 
 
 @contextmanager
@@ -88,33 +97,67 @@ def known(
     roles: Sequence[Role],
     times: Sequence[float],
     on_play: Callable[[int, int], None] | None = None,
+    hides: bool | None = None,
 ) -> Iterator[None]:
     """Let all simulations be known within a block; arguments and errors as :func:`sample_played`."""
     with ExitStack() as stack:
         try:
-            sample(scene, roles, times, lambda _: None)
+            sample(scene, roles, times, lambda _: None, hides=hides)
         except simulations.UnbakedError as unbaked:
             stack.enter_context(simulations.played(scene, unbaked.start, max(times), on_play))
         yield
 
 
-def staged_objects(scene, cast: Cast, seen_by: Iterable) -> dict:
+def frames_to_play(
+    scene, roles: Sequence[Role], times: Sequence[float], hides: bool | None = None
+) -> tuple[int, float] | None:
+    """First and last of what has to be shown for simulations to be known; None where all of them are.
+
+    Arguments are those of :func:`sample`; whatever keeps the scene from being sampled is told by that.
+    """
+    if not simulations.unbaked(scene, bpy.data.objects):
+        return None
+    try:
+        sample(scene, roles, times, lambda _: None, hides=hides)
+    except simulations.UnbakedError as unbaked:
+        return unbaked.start, max(times)
+    except PeekabooError:
+        pass
+    return None
+
+
+def staged_objects(scene, cast: Cast, seen_by: Iterable, hides: bool | None = None) -> dict:
     """The objects that a scene is sampled with, as keys: subjects, what may hide them, and cameras."""
     objects = cast.objects | dict.fromkeys(seen_by)
-    if scene.peekaboo.occluded_by_scene:
+    if scene.peekaboo.occluded_by_scene if hides is None else hides:
         objects |= dict.fromkeys(rendered_objects(scene))
     return objects
+
+
+class Picture(NamedTuple):
+    """A frame as other programs get it.
+
+    Attributes:
+        samples: uint8 (samples, height, width), labels at places and moments that count the same; row 0 is
+            the top.
+        depths: float32 (height, width), of what the pixels' centres show at the frame itself, along the
+            camera's axis; :data:`FAR` where that is nothing.
+    """
+
+    samples: np.ndarray
+    depths: np.ndarray
 
 
 class Sampler:
     """Makes label maps of a scene at any time; see :func:`sample`."""
 
-    def __init__(self, scene, cast: Cast, stage: Stage, hulls: Hulls):
+    def __init__(self, scene, cast: Cast, stage: Stage, hulls: Hulls, hides: bool | None = None):
         """Sample the subjects of a cast, which the stage holds."""
         self._scene = scene
         self._cast = cast
         self._stage = stage
         self._hulls = hulls
+        self._hides = scene.peekaboo.occluded_by_scene if hides is None else hides
         self._time: float | None = None  # that the stage is at
 
     def label_map(self, time: float, width: int, height: int, aspect: float | None = None) -> np.ndarray:
@@ -145,7 +188,7 @@ class Sampler:
         extents, nearest = np.zeros(len(self._cast.roles), int), np.full((height, width), np.inf)
         seen = np.zeros((len(self._cast.roles) + 1, height, width), np.uint8)
         rows, columns = np.indices((height, width), sparse=True)
-        for moment in self._shutter(time):
+        for moment in self._shutter(time, SHUTTER_SAMPLES):
             found = self._label_moment(moment, camera, (width, height), aspect)
             seen[found.labels, rows, columns] += 1
             extents = np.maximum(extents, found.extents)
@@ -153,6 +196,50 @@ class Sampler:
         longest = seen[1:].argmax(axis=0) + 1
         labels = np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
         return projection.Labelled(labels, extents, nearest)
+
+    def picture(self, time: float, width: int, height: int, aspect: float, smooth: bool) -> Picture:
+        """See a frame as a renderer does, which looks at several moments of an open shutter.
+
+        Args:
+            time: in scene frames.
+            width: in pixels.
+            height: in pixels.
+            aspect: of the picture.
+            smooth: look at places all over each pixel, not at its centre alone.
+
+        Raises:
+            PeekabooError: as :meth:`labelled`.
+        """
+        camera, size = cameras.camera_at(self._scene, time), (width, height)
+        centre = self._label_moment(time, camera, size, aspect)
+        depths = depths_of(centre.nearest, self._view(time, camera, aspect))
+        looks = self._looks(time, smooth)
+        if not looks:
+            return Picture(centre.labels[None], depths)
+        samples = []
+        for moment, places in groupby(looks, key=itemgetter(0)):
+            view, shapes, hiders = self._look(moment, camera, aspect)
+            hiders = list(hiders)
+            for _, x, y in places:
+                moved = view.moved(2 * x / width, 2 * y / height)
+                samples.append(projection.label_map(moved, shapes, *size, hiders))
+        return Picture(np.stack(samples), depths)
+
+    def _looks(self, time: float, smooth: bool) -> list[tuple[float, float, float]]:
+        """Moments, and how far the picture is moved to the right and up for them, in pixels.
+
+        None where the pixels' centres are looked at, and the frame itself.
+        """
+        blurred = self._scene.peekaboo.motion_blur
+        if not smooth:
+            return [(moment, 0, 0) for moment in self._shutter(time, SHUTTER_SAMPLES)] if blurred else []
+        steps = (np.arange(EDGE_SAMPLES) + 0.5) / EDGE_SAMPLES - 0.5
+        places = [(x, y) for y in steps for x in steps]
+        if not blurred:
+            return [(time, x, y) for x, y in places]
+        # A step that has no factor with their number goes through all places, never along a row
+        moments = self._shutter(time, len(places))
+        return [(moment, *places[k * STRIDE % len(places)]) for k, moment in enumerate(moments)]
 
     def strengths(self, time: float) -> list[float]:
         """The strength of each subject at a time, with its keyframes and drivers.
@@ -169,22 +256,26 @@ class Sampler:
         """What the scene's camera sees at a time; see :func:`cameras.view`."""
         return self._view(time, cameras.camera_at(self._scene, time), aspect)
 
-    def _shutter(self, time: float) -> np.ndarray:
+    def _shutter(self, time: float, count: int) -> np.ndarray:
         """Moments spread evenly over the time that the shutter is open around a frame."""
         length = self._scene.render.motion_blur_shutter
         opening = {"START": 0, "CENTER": -0.5, "END": -1}[self._scene.render.motion_blur_position] * length
-        return time + opening + (np.arange(SHUTTER_SAMPLES) + 0.5) / SHUTTER_SAMPLES * length
+        return time + opening + (np.arange(count) + 0.5) / count * length
 
     def _label_moment(
         self, time: float, camera, size: tuple[int, int], aspect: float | None
     ) -> projection.Labelled:
-        view = self._view(time, camera, aspect or size[0] / size[1])
+        view, shapes, hiders = self._look(time, camera, aspect or size[0] / size[1])
+        return projection.labelled(view, shapes, *size, hiders)
+
+    def _look(
+        self, time: float, camera, aspect: float
+    ) -> tuple[projection.Camera, list[list[projection.Shape]], Iterable[projection.Shape]]:
+        """What looks at a time, the shapes of each subject, and what hides them."""
+        view = self._view(time, camera, aspect)
         depsgraph = self._stage.depsgraph
         shapes = outlines.shapes_at(self._cast, depsgraph, self._hulls)
-        hiders: Iterable[projection.Shape] = ()
-        if self._scene.peekaboo.occluded_by_scene:
-            hiders = outlines.occluders(depsgraph, self._cast)
-        return projection.labelled(view, shapes, *size, hiders)
+        return view, shapes, outlines.occluders(depsgraph, self._cast) if self._hides else ()
 
     def _view(self, time: float, camera, aspect: float) -> projection.Camera:
         """Evaluate the stage at a time, seen through one of the cameras."""
@@ -196,3 +287,11 @@ class Sampler:
         if time != self._time:
             self._stage.go_to(time)
             self._time = time
+
+
+def depths_of(nearest: np.ndarray, view: projection.Camera) -> np.ndarray:
+    """Distances along a camera's axis, float32, from depth keys; :data:`FAR` where nothing is seen."""
+    perspective = view.near < 0  # the key is -1 / depth then
+    with np.errstate(divide="ignore"):
+        found = -1 / nearest if perspective else nearest
+    return np.where(np.isfinite(nearest), found, FAR).astype(np.float32)

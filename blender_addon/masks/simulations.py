@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import bpy
@@ -159,14 +159,61 @@ def _zone_start(scene, modifier) -> int:
     return min([scene.frame_start, *ranges])
 
 
+class Playing:
+    """Shows a scene's frames one after the other, so that its simulations are known until it is left.
+
+    Then the scene goes back to its frame, and what is animated and has been changed without a keyframe is put
+    back. Not before, since Blender forgets the simulations of what is changed.
+
+    Attributes:
+        frames: that are shown.
+        done: how many have been.
+    """
+
+    def __init__(self, scene, first: int, last: float):
+        """Begin to show a scene of the user's from a frame on, until a time that has to be known."""
+        self.frames = range(first, math.ceil(last) + 1)
+        self.done = 0
+        self._scene = scene
+        self._kept = ExitStack()  # what was entered last is left first
+        self._kept.enter_context(_unkeyed_kept(scene))
+        self._kept.callback(scene.frame_set, scene.frame_current, subframe=scene.frame_subframe)
+        self._kept.callback(_played.discard, scene.session_uid)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all frames have been shown."""
+        return self.done == len(self.frames)
+
+    def show_next(self) -> None:
+        """Show the next frame."""
+        scene = self._scene
+        with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
+            scene.frame_set(self.frames[self.done])
+            bpy.context.evaluated_depsgraph_get()
+        self.done += 1
+        if self.is_done:
+            _played.add(scene.session_uid)
+
+    def leave(self) -> None:
+        """Put the scene back; its simulations are not known any more."""
+        self._kept.close()
+
+
+_played: set[int] = set()
+"""``session_uid`` of scenes whose simulations are known."""
+
+
+def is_played(scene) -> bool:
+    """Whether a scene's simulations are known, since it was shown frame by frame and not left."""
+    return scene.session_uid in _played
+
+
 @contextmanager
 def played(
     scene, first: int, last: float, on_frame: Callable[[int, int], None] | None = None
 ) -> Iterator[None]:
-    """Show a scene's frames one after the other, so that its simulations are known within a block.
-
-    Afterwards the scene goes back to its frame, and what is animated and has been changed without a keyframe
-    is put back. Not before, since Blender forgets the simulations of what is changed.
+    """Let a scene's simulations be known within a block: see :class:`Playing`.
 
     Args:
         scene: the user's.
@@ -174,19 +221,15 @@ def played(
         last: time that has to be known.
         on_frame: called after each frame with its number, from 1, and the number of frames.
     """
-    frames = range(first, math.ceil(last) + 1)
-    before, within = scene.frame_current, scene.frame_subframe
-    with _unkeyed_kept(scene):
-        try:
-            with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-                for number, frame in enumerate(frames, start=1):
-                    scene.frame_set(frame)
-                    bpy.context.evaluated_depsgraph_get()
-                    if on_frame is not None:
-                        on_frame(number, len(frames))
-            yield
-        finally:
-            scene.frame_set(before, subframe=within)
+    playing = Playing(scene, first, last)
+    try:
+        while not playing.is_done:
+            playing.show_next()
+            if on_frame is not None:
+                on_frame(playing.done, len(playing.frames))
+        yield
+    finally:
+        playing.leave()
 
 
 @contextmanager

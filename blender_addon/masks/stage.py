@@ -30,6 +30,8 @@ from ..errors import PeekabooError
 
 T = TypeVar("T")
 
+PACKAGE = __name__.removesuffix(".masks.stage")
+
 ABOUT_RENDERS = tuple(
     f"render_{name}" for name in ("init", "pre", "post", "write", "stats", "complete", "cancel")
 )
@@ -123,7 +125,7 @@ def on_stage(scene, objects: Iterable, camera, work: Callable[[Stage], T]) -> T:
         PeekabooError: Blender is rendering.
     """
     results: list[T] = []
-    with _copied(scene, objects, camera, lambda stage: results.append(work(stage))) as copy:
+    with _copied(scene, objects, camera, lambda stage: results.append(work(stage))) as (copy, _):
         bpy.ops.render.render(scene=copy.name, layer=copy.view_layers[0].name)
     return results[0]
 
@@ -135,7 +137,7 @@ def render_stage(
     paint: Callable[[Stage, int], None],
     files: Mapping[int, Path],
     size: tuple[int, int],
-    layer: str,
+    layer: str | None,
 ) -> None:
     """Render a stage to OpenEXR files.
 
@@ -146,23 +148,55 @@ def render_stage(
         paint: gets the stage, and a frame to go to and show.
         files: by their frames.
         size: width and height in pixels.
-        layer: name of the layer in the files.
+        layer: name of the layer in the files; None for files of the combined picture alone.
     """
-    with _copied(scene, objects, camera, lambda stage: paint(stage, frame)) as copy:
-        copy.view_layers[0].name = layer
+    with _copied(scene, objects, camera, lambda stage: paint(stage, frame)) as (copy, _):
+        copy.view_layers[0].name = layer or copy.view_layers[0].name
         render = copy.render
         render.resolution_x, render.resolution_y = size
-        compat.set_layered_output(render)
+        compat.set_exr_output(render, layered=layer is not None)
         for frame, path in files.items():
-            render.filepath = str(path)
+            render.filepath = compat.literal_path(path)
             bpy.context.scene.frame_current = frame  # which Blender renders, of whatever scene
-            bpy.ops.render.render(write_still=True, scene=copy.name, layer=layer)
+            bpy.ops.render.render(write_still=True, scene=copy.name, layer=copy.view_layers[0].name)
             if PEEKABOO_RE_stage.errors:
                 break
 
 
+def render_copy(
+    scene,
+    objects: Iterable,
+    seen_by: Mapping[int, Any],
+    prepare: Callable[[Any], None],
+    files: Mapping[int, Path],
+    on_frame: Callable[[], None],
+) -> None:
+    """Render a copy of a scene with an engine of Blender's own.
+
+    Args:
+        scene: as ``objects``: see :func:`on_stage`, which raises the same.
+        objects: see there.
+        seen_by: the camera at each frame.
+        prepare: gets the copy, and chooses engine, size and format.
+        files: by their frames.
+        on_frame: called after each.
+    """
+    first = next(iter(seen_by.values()))
+    with _copied(scene, objects, first, lambda _: None) as (copy, handlers):
+        prepare(copy)
+        for frame, path in files.items():
+            copy.camera = seen_by[frame]
+            copy.render.filepath = compat.literal_path(path)
+            bpy.context.scene.frame_current = frame  # see above
+            with handlers.told():
+                bpy.ops.render.render(write_still=True, scene=copy.name, layer=copy.view_layers[0].name)
+            on_frame()
+
+
 @contextmanager
-def _copied(scene, objects: Iterable, camera, work: Callable[[Stage], None]) -> Iterator:
+def _copied(
+    scene, objects: Iterable, camera, work: Callable[[Stage], None]
+) -> Iterator[tuple[Any, _Handlers]]:
     """A copy of a scene, of which any render within the block does the work; raises what that raises."""
     if windows.is_rendering():
         raise PeekabooError("Blender is rendering, and masks have to wait: try again when that is done.")
@@ -192,7 +226,7 @@ def _copied(scene, objects: Iterable, camera, work: Callable[[Stage], None]) -> 
         PEEKABOO_RE_stage.work = guarded
         stack.callback(setattr, PEEKABOO_RE_stage, "work", None)
         try:
-            yield copy
+            yield copy, handlers
         except RuntimeError as error:  # which Blender makes of what it reports, such as a full disk
             if not errors:
                 raise PeekabooError(
@@ -281,17 +315,20 @@ def _slots_kept() -> Iterator[None]:
 class _Handlers:
     """Keeps other add-ons' handlers from being told of what is no render; entered as a context.
 
-    Those of frames may write to objects of the user's, so that they are told the user's frame in the end.
+    Those of frames may write to objects of the user's, so that they are told the user's frame in the end. Our
+    own write to nothing, and are told nothing.
     """
 
     def __init__(self, scene):
         self._scene = scene
+        self._own: dict[str, list] = {}
         self._kept: dict[str, list] = {}
 
     def __enter__(self) -> _Handlers:
         for name in (*ABOUT_RENDERS, *ABOUT_FRAMES):
             handlers = getattr(bpy.app.handlers, name)
-            self._kept[name] = list(handlers)
+            self._own[name] = [handler for handler in handlers if _is_ours(handler)]
+            self._kept[name] = [handler for handler in handlers if not _is_ours(handler)]
             handlers.clear()
         return self
 
@@ -310,7 +347,7 @@ class _Handlers:
 
     def __exit__(self, *_) -> None:
         for name, kept in self._kept.items():
-            getattr(bpy.app.handlers, name).extend(kept)
+            getattr(bpy.app.handlers, name).extend([*self._own[name], *kept])
         moving = [handler for name in ABOUT_FRAMES for handler in self._kept[name]]
         depsgraph = bpy.context.evaluated_depsgraph_get() if moving else None
         for handler in moving:
@@ -320,6 +357,11 @@ class _Handlers:
                 handler(*arguments[: 1 if code and code.co_argcount == 1 else 2])
             except Exception:  # as Blender does
                 traceback.print_exc()
+
+
+def _is_ours(handler) -> bool:
+    module = getattr(handler, "__module__", None) or ""
+    return module.startswith(f"{PACKAGE}.")
 
 
 @contextmanager

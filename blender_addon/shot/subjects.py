@@ -30,7 +30,7 @@ FIRST_HUE = 0.07
 
 def marked(scene) -> list:
     """List the objects of a scene that are subjects, enabled or not, by name."""
-    return sorted((obj for obj in scene.objects if obj.peekaboo.is_subject), key=lambda obj: obj.name)
+    return sorted((obj for obj in scene.objects if obj.peekaboo.is_subject), key=_by_name)
 
 
 def roles_of(scene) -> list[Role]:
@@ -64,9 +64,13 @@ def used(scene, update: bool = True) -> list[Role]:
     """
     shown = shown_objects(scene, update)
     enabled = [obj for obj in shown if obj.peekaboo.is_subject and obj.peekaboo.enabled]
-    enabled.sort(key=lambda obj: obj.name)
+    enabled.sort(key=_by_name)
     groups = phrases.groups(scene.peekaboo.prompt, [obj.peekaboo.phrase for obj in enabled])
     return [Role(tuple(enabled[index] for index in group)) for group in groups]
+
+
+def _by_name(obj) -> tuple[str, str]:
+    return obj.name, obj.name_full  # which alone tells a linked one from another of its name
 
 
 def new_color(number: int) -> Color:
@@ -76,7 +80,9 @@ def new_color(number: int) -> Color:
 
 def colors_of(scene, names: Iterable[str]) -> list[Color]:
     """Colours of subjects by the names of their objects, no two alike; of objects that are gone, new ones."""
-    objects = [scene.objects.get(name) or bpy.data.objects.get(name) for name in names]
+    known = {obj.name_full: obj for blocks in (bpy.data.objects, scene.objects) for obj in blocks}
+    known |= {obj.name: obj for obj in scene.objects if obj.name not in known}
+    objects = [known.get(name) for name in names]
     return apart([tuple(obj.peekaboo.color) if obj else new_color(k) for k, obj in enumerate(objects)])
 
 

@@ -2,16 +2,15 @@
 """Operator that writes masks for other programs."""
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ... import paths
 from ...errors import PeekabooError
-from ...shot import subjects
-from ...shot.mattes import write_mattes
+from ...shot import mattes, subjects
 
 
 class PEEKABOO_OT_export_masks(bpy.types.Operator):
-    """Write the masks of all frames at the scene's size, for compositing and other programs"""
+    """Write what the camera sees in all frames, at the scene's size, for compositing and other programs"""
 
     bl_idname = "peekaboo.export_masks"
     bl_label = "Export Masks"
@@ -21,10 +20,11 @@ class PEEKABOO_OT_export_masks(bpy.types.Operator):
     kind: EnumProperty(
         name="Format",
         description="What is written",
-        items=[
-            ("png", "PNG per Subject", "A black-and-white picture of each subject and frame"),
-            ("exr", "Cryptomatte", "An OpenEXR file of each frame, with colors, depth and Cryptomatte"),
-        ],
+        items=[(kind, label, about) for kind, (label, about) in mattes.KINDS.items()],
+    )
+    smooth: BoolProperty(
+        name="Smooth Edges",
+        description="Let pixels at edges be a subject's in part. Only for masks and Cryptomattes",
     )
 
     @classmethod
@@ -43,20 +43,22 @@ class PEEKABOO_OT_export_masks(bpy.types.Operator):
     def execute(self, context):
         """Write, with the progress at the cursor."""
         manager = context.window_manager
+
+        def progress(done: int, total: int) -> None:
+            manager.progress_update(done / total)
+
         manager.progress_begin(0, 1)
         try:
-            written = write_mattes(
-                context.scene,
-                self.kind,
-                paths.absolute(self.directory),
-                lambda done, total: manager.progress_update(done / total),
-            )
+            if not self.directory:
+                raise PeekabooError("No folder was chosen for the masks: choose one.")
+            folder = paths.absolute(self.directory)
+            written = mattes.write_mattes(context.scene, self.kind, folder, progress, progress, self.smooth)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         finally:
             manager.progress_end()
-        what = "folders of pictures" if self.kind == "png" else "files"
+        what = "files" if self.kind == "exr" else "folders of pictures"
         self.report({"INFO"}, f"Wrote {len(written)} {what} to {self.directory}")
         return {"FINISHED"}
 

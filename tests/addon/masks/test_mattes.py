@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Masks for other programs: black-and-white pictures, and Cryptomattes that Blender's compositor reads."""
+"""What other programs get: masks, Cryptomattes that Blender's compositor reads, depth, and white models."""
 
 import bpy
 import numpy as np
 import pytest
-from scenes import add_empty, small_shot
+from scenes import add_empty, add_mesh, small_shot
 
+from blender_addon import changes
 from blender_addon.errors import PeekabooError
-from blender_addon.masks import mattes
+from blender_addon.masks import cryptomatte
 from blender_addon.shot import subjects
 from blender_addon.shot.layout import read_layout, timing_of_each_frame
+from blender_addon.shot.mattes import KINDS, write_mattes
 
 WIDTH, HEIGHT = 72, 48
 
@@ -40,7 +42,7 @@ def pixels(path):
 
 
 def test_each_subject_gets_a_black_and_white_picture_of_each_frame(moving, tmp_path):
-    folders = mattes.write_pngs(moving, subjects.roles_of(moving), tmp_path)
+    folders = write_mattes(moving, "png", tmp_path)
     labels = expected(moving)
     assert [folder.name for folder in folders] == [bpy.path.clean_name(name) for name in ("Ball 1", "Würfel")]
     for label, folder in enumerate(folders, start=1):
@@ -58,28 +60,31 @@ def test_the_scenes_step_and_crop_count(moving, tmp_path):
     render.use_border = render.use_crop_to_border = True
     render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.25, 0.75, 0, 1
     told = []
-    folder, _ = mattes.write_pngs(
-        moving, subjects.roles_of(moving), tmp_path, lambda *numbers: told.append(numbers)
-    )
+    folder, _ = write_mattes(moving, "png", tmp_path, lambda *numbers: told.append(numbers))
     assert [path.name[-8:] for path in sorted(folder.iterdir())] == ["0001.png", "0004.png"]
     assert told == [(1, 2), (2, 2)]
     assert pixels(folder / f"{folder.name}.0004.png").shape == (HEIGHT, WIDTH // 2)
 
 
-def matte_from_compositor(scene, path, name, tmp_path):
+def composited(scene, path, name, tmp_path):
     """What Blender's own Cryptomatte node takes out of a file for a name: float (height, width)."""
-    scene.use_nodes = True
-    tree = scene.node_tree
-    tree.nodes.clear()
+    if hasattr(scene, "compositing_node_group"):  # since 5.0
+        tree = scene.compositing_node_group = bpy.data.node_groups.new("Matte", "CompositorNodeTree")
+        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        out = tree.nodes.new("NodeGroupOutput")
+    else:
+        scene.use_nodes = True
+        tree = scene.node_tree
+        tree.nodes.clear()
+        out = tree.nodes.new("CompositorNodeComposite")
     node = tree.nodes.new("CompositorNodeCryptomatteV2")
     node.source = "IMAGE"
     node.image = bpy.data.images.load(str(path))
     node.matte_id = name
-    out = tree.nodes.new("CompositorNodeComposite")
-    tree.links.new(node.outputs["Matte"], out.inputs["Image"])
+    tree.links.new(node.outputs["Matte"], out.inputs[0])
     render = scene.render
     render.engine, render.resolution_percentage = "CYCLES", 50
-    scene.cycles.samples = 1
+    render.use_compositing, scene.cycles.samples = True, 1
     scene.view_settings.view_transform = "Raw"
     render.image_settings.file_format, render.image_settings.color_depth = "OPEN_EXR", "32"
     render.filepath = str(tmp_path / "matte.exr")
@@ -87,41 +92,120 @@ def matte_from_compositor(scene, path, name, tmp_path):
     return pixels(tmp_path / "matte.exr")
 
 
-@pytest.mark.skipif(bpy.app.version >= (5, 0, 0), reason="the compositor is built by other calls there")
-def test_blenders_compositor_reads_the_cryptomatte(moving, tmp_path):
-    roles = subjects.roles_of(moving)
-    labels = expected(moving)
-    files = mattes.write_cryptomatte(moving, roles, [(1, 0, 0), (0, 0, 1)], tmp_path / "out")
+@pytest.mark.parametrize(("smooth", "blurred"), [(False, False), (True, False), (False, True), (True, True)])
+def test_blenders_compositor_finds_the_pictures_masks_in_the_cryptomatte(moving, tmp_path, smooth, blurred):
+    roles, labels = subjects.roles_of(moving), expected(moving)
+    moving.peekaboo.motion_blur = blurred
+    moving.render.motion_blur_shutter = 1
+    files = write_mattes(moving, "exr", tmp_path / "{out}", smooth=smooth)
     assert [path.name for path in files] == [f"Scene.000{n}.exr" for n in range(1, 5)]
-    assert sorted(files) == sorted((tmp_path / "out").iterdir())
-    for label, role in enumerate(roles, start=1):
-        found = matte_from_compositor(moving, files[2], role.name, tmp_path)
-        assert np.count_nonzero(found) == np.count_nonzero(labels[2] == label), role.name
-        assert np.array_equal(found == 1, labels[2] == label)
+    assert sorted(files) == sorted((tmp_path / "{out}").iterdir())
+    pictures = write_mattes(moving, "png", tmp_path / "png", smooth=smooth)
+    for label, (role, folder) in enumerate(zip(roles, pictures, strict=True), start=1):
+        found = composited(moving, files[2], role.name, tmp_path)
+        picture = pixels(folder / f"{folder.name}.0003.png")
+        assert np.abs(found - picture).max() < 1 / 255, role.name
+        whole = (labels[2] == label).astype(float)
+        if not (smooth or blurred):
+            assert np.array_equal(found, whole)
+        elif smooth or role.name == "Ball 1":  # the other one stands still
+            assert np.count_nonzero((found > 0) & (found < 1)) > 10 and abs(found - whole).mean() < 0.05
 
 
 def test_what_is_shown_is_told_in_the_file(moving, tmp_path):
-    files = mattes.write_cryptomatte(moving, subjects.roles_of(moving), [(1, 0, 0)] * 2, tmp_path)
+    files = write_mattes(moving, "exr", tmp_path)
     content = files[0].read_bytes()
     for part in (b"Peekaboo.CryptoObject00.R", b"Peekaboo.Depth.Z", b"MurmurHash3_32", "Würfel".encode()):
         assert part in content
     assert len(bpy.data.scenes) == 1
 
 
-def write_white(scene, roles, folder):
-    return mattes.write_cryptomatte(scene, roles, [(1, 1, 1)] * len(roles), folder)
+def test_subjects_of_one_name_are_told_apart(moving, tmp_path):
+    """One of them is linked, so that Blender lets it have the name of another."""
+    library = tmp_path / "library.blend"
+    bpy.data.libraries.write(str(library), {bpy.data.objects["Ball 1"]})
+    bpy.data.objects["Ball 1"].peekaboo.phrase = "another ball"
+    with bpy.data.libraries.load(str(library), link=True) as (_, linked):
+        linked.objects = ["Ball 1"]
+    moving.collection.objects.link(linked.objects[0])
+    bpy.context.view_layer.update()
+    names = ["Ball 1", "Ball 1 [library.blend]", "Würfel"]
+    read = read_layout(moving, WIDTH, HEIGHT, 2)
+    assert sorted(subject.name for subject in read.subjects)[1:] == names[1:]
+    assert len(write_mattes(moving, "png", tmp_path / "png")) == 3
+    content = write_mattes(moving, "exr", tmp_path / "exr")[0].read_bytes()
+    assert all(name.encode() in content for name in names)
 
 
-@pytest.mark.parametrize("write", [mattes.write_pngs, write_white])
-def test_what_fails_leaves_nothing(moving, tmp_path, write):
+def test_depth_is_that_of_all_that_a_render_shows(moving, tmp_path):
+    add_mesh(moving, [(-9, 6, -9), (9, 6, -9), (9, 2, 9), (-9, 2, 9)], [(0, 1, 2, 3)])
+    labels = expected(moving)
+    (folder,) = write_mattes(moving, "depth", tmp_path)
+    assert len(list(folder.glob("*.exr"))) == len(list(folder.glob("*.png"))) == 4
+    depths = pixels(folder / f"{folder.name}.0002.exr")
+    camera = moving.camera.matrix_world.translation
+    assert (depths < 1e10).all() and depths[labels[1] > 0].max() < depths[labels[1] == 0].min()
+    wall = depths[:, 0] + camera.y  # which leans by 4 in 18
+    rows = (0.5 - (np.arange(HEIGHT) + 0.5) / HEIGHT) * HEIGHT / WIDTH * 36 / moving.camera.data.lens
+    height = camera.z + rows * depths[:, 0]
+    assert np.allclose(wall, 6 - (height + 9) * 4 / 18, atol=1e-3)
+    bright = [pixels(folder / f"{folder.name}.{frame:04}.png") for frame in range(1, 5)]
+    assert np.max(bright) == 1 and np.min(bright) == 0
+    near, far = bright[1][labels[1] > 0], bright[1][labels[1] == 0]
+    assert near.min() > far.max()
+    assert (np.abs(255 * far - np.rint(255 * far)) > 0.1).any()  # more than 8 bits
+
+
+def test_a_white_model_shows_empties_as_solids_and_the_scene_around(moving, tmp_path):
+    labels = expected(moving) > 0
+    known = {name: len(getattr(bpy.data, name)) for name in ("objects", "materials", "meshes", "collections")}
+    (folder,) = write_mattes(moving, "white", tmp_path)
+    found = pixels(folder / f"{folder.name}.0003.png")
+    shifted = [np.roll(labels[2], (x, y), (0, 1)) for x in (-1, 0, 1) for y in (-1, 0, 1)]
+    edges = np.any(shifted, axis=0) != np.all(shifted, axis=0)
+    assert np.array_equal(found[~edges] > 0.02, labels[2][~edges])
+    assert {name: len(getattr(bpy.data, name)) for name in known} == known
+    wall = add_mesh(moving, [(-9, 5, -9), (9, 5, -9), (9, 5, 9), (-9, 5, 9)], [(0, 1, 2, 3)])
+    bpy.data.objects["Ball 1"].hide_render = True
+    (folder,) = write_mattes(moving, "white", tmp_path)
+    assert (pixels(folder / f"{folder.name}.0003.png") > 0).all()
+    wall.is_holdout = True
+    (folder,) = write_mattes(moving, "white", tmp_path)
+    found = pixels(folder / f"{folder.name}.0003.png") > 0
+    assert found.any() and not found[:, : WIDTH // 8].any()
+
+
+def test_our_own_handlers_are_told_nothing_of_what_is_sampled(moving, tmp_path):
+    told = []
+
+    def ours(*_):
+        told.append(1)
+
+    ours.__module__ = changes.__name__
+    handlers = bpy.app.handlers.frame_change_post
+    handlers.append(ours)
+    before = sorted(map(repr, handlers))
+    try:
+        write_mattes(moving, "png", tmp_path)
+        assert not told and sorted(map(repr, handlers)) == before
+    finally:
+        handlers.remove(ours)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_fails_leaves_nothing(moving, tmp_path, kind):
     add_empty(moving).location.x = float("nan")
     bpy.context.view_layer.update()
     with pytest.raises(PeekabooError, match="not a number"):
-        write(moving, subjects.roles_of(moving), tmp_path / "out")
+        write_mattes(moving, kind, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir()) and len(bpy.data.scenes) == 1
     (tmp_path / "file").touch()
     with pytest.raises(PeekabooError, match="cannot be written"):
-        write(moving, subjects.roles_of(moving), tmp_path / "file" / "out")
+        write_mattes(moving, kind, tmp_path / "file" / "out")
+    moving.frame_start, moving.frame_end = 5, 4
+    if moving.frame_end < moving.frame_start:
+        with pytest.raises(PeekabooError, match="set its frame range"):
+            write_mattes(moving, kind, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -129,13 +213,16 @@ def test_what_fails_leaves_nothing(moving, tmp_path, write):
     [(b"", 0), (b"a", 0x3C2569B2), (b"hello", 0x248BFA47), (b"hello, world", 0x149BBB7F)],
 )
 def test_names_are_hashed_as_the_specification_says(text, code):
-    assert mattes.murmur3(text) == code
+    assert cryptomatte.murmur3(text) == code
 
 
-@pytest.mark.parametrize("kind", ["png", "exr"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_operator_writes_masks_or_says_why_not(moving, tmp_path, kind):
     assert bpy.ops.peekaboo.export_masks(directory=str(tmp_path), kind=kind) == {"FINISHED"}
-    assert len(list(tmp_path.rglob(f"*.{kind}"))) == (8 if kind == "png" else 4)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == {"png": 8, "exr": 4, "depth": 8, "white": 4}[kind]
+    with pytest.raises(RuntimeError, match="No folder was chosen"):
+        bpy.ops.peekaboo.export_masks(directory="", kind=kind)
     moving.camera = None
     with pytest.raises(RuntimeError, match="has no camera"):
         bpy.ops.peekaboo.export_masks(directory=str(tmp_path), kind=kind)
