@@ -14,7 +14,7 @@ from . import settings, stating, subjects
 
 STRENGTH = "peekaboo.strength"
 """Data path of a subject's strength, from its object."""
-SAME_STRENGTH = 1e-4
+SAME_STRENGTH = 6e-5
 """Up to so much strengths are the same: a job has them with four digits."""
 
 
