@@ -111,7 +111,7 @@ def is_downloaded(name: str) -> bool:
 def describe(name: str) -> list[str]:
     """List what one wants to know of a model before choosing it; see :func:`model_size`."""
     width, height, num_frames = model_size(name)
-    facts = [f"{width} × {height}", f"{num_frames} frames"]
+    facts = [f"{width} × {height}", f"{num_frames} frames" if num_frames > 1 else "a picture"]
     if entry := catalogue().get(name):
         facts += [_memory(entry), entry["licence"]]
         if not entry["embedded"]:

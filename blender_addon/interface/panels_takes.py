@@ -31,7 +31,7 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
         elif icon := _thumbnail(item):
             thumbnail.template_icon(icon, scale=THUMBNAIL_SCALE)
         else:
-            thumbnail.label(icon="FILE_MOVIE")
+            thumbnail.label(icon="FILE_MOVIE" if item.type == "MOVIE" else "FILE_IMAGE")
         beside = row.row(align=True)
         beside.scale_y = THUMBNAIL_SCALE  # so that the name is in the middle of the picture's height
         beside.prop(item, "name", text="", emboss=False)

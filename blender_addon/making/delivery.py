@@ -110,8 +110,9 @@ def deliver(order: Order) -> Outcome:
         strip = strips.add_clip(scene, clip, order.job, order.frame_start)
     start, end = compat.strip_range(strip)
     owner = f' of "{scene.name}"' if len(bpy.data.scenes) > 1 else ""
+    what = "picture" if strip.type == "IMAGE" else "clip"
     return Outcome(
-        f"The clip is in channel {strip.channel} of the sequencer{owner}, frames {start} to {end - 1}, "
+        f"The {what} is in channel {strip.channel} of the sequencer{owner}, frames {start} to {end - 1}, "
         f"after {duration(order.seconds)}.",
         folder=order.folder,
     )

@@ -87,14 +87,18 @@ def timing_of(scene, num_frames: int) -> Timing:
     Scene frame ``f`` of ``D`` shows model frame ``f * N // D`` of ``N``. A time is in a scene frame until the
     next one begins, as for markers and keyed visibility, so that no model frame is seen through the camera
     of a shot that it is not shown in. Where a range has fewer frames than the model, those that no scene
-    frame shows lie between the ones before and after.
+    frame shows lie between the ones before and after. A picture, one model frame for all, shows the scene's
+    current frame, as *Render Image* does, or the end of the range that is nearest to it.
 
     Raises:
         PeekabooError: that range is empty.
     """
     start, end = shots.range_of(scene)
     count = end - start + 1
-    times = tuple(start + _sampled_at(i, count, num_frames) for i in range(num_frames))
+    if num_frames == 1:
+        times = (float(min(max(scene.frame_current, start), end)),)
+    else:
+        times = tuple(start + _sampled_at(i, count, num_frames) for i in range(num_frames))
     return Timing(start, count, scene.render.fps, scene.render.fps_base, times)
 
 
@@ -118,6 +122,9 @@ def timing_of_each_frame(scene) -> Timing:
 def mapping_in_words(timing: Timing, num_frames: int) -> str:
     """Say how frames map: ``48 scene frames at 24 fps → 16 model frames, each held 3``."""
     count, rate = timing.frame_count, f"{timing.fps / timing.fps_base:.4g}"
+    if num_frames == 1:
+        held = f", held for {count} scene frames" if count > 1 else ""
+        return f"scene frame {timing.scene_frames[0]:g} → a picture{held}"
     least, most = count // num_frames, -(-count // num_frames)
     if least == 0:
         held = f"of which {count} are used"

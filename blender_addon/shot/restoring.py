@@ -30,8 +30,8 @@ def restore(scene, job: Mapping) -> list[str]:
     """Set a scene as it was for a job, as far as its objects still exist; where they are is left alone.
 
     Prompt, model, seed, sampling, control, what makes the masks, phrases, outlines and strengths of the
-    subjects, frame range and frame rate are brought back; what a job of version 1 does not tell stays as it
-    is. Subjects that the take did not have are disabled, not removed.
+    subjects, frame range (of a picture, its frame too) and frame rate are brought back; what a job of version
+    1 does not tell stays as it is. Subjects that the take did not have are disabled, not removed.
 
     Args:
         scene: that gets the settings.
@@ -66,10 +66,12 @@ def restore(scene, job: Mapping) -> list[str]:
 
 def _of_shot(scene, job: Mapping) -> list[_Change]:
     timing = job["timing"]
+    times = timing["scene_frames"]
     return [
         *_changes(scene.peekaboo, job, settings.SHOT),
         _Change(scene.peekaboo, "seed_mode", "FIXED"),
         *_of_range(scene, timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1),
+        *([_Change(scene, "frame_current", round(times[0]))] if len(times) == 1 else []),  # a picture of it
         _Change(scene.render, "fps", timing["fps"]),
         _Change(scene.render, "fps_base", timing["fps_base"]),
     ]

@@ -14,8 +14,8 @@ from ..engine import job_schema
 from ..errors import PeekabooError
 from . import strips
 
-CLIP = "clip.mp4"
-"""The movie in the folder of a take, as the engine calls it."""
+CLIP, PICTURE = "clip.mp4", "clip.png"
+"""The movie in the folder of a take, as the engine calls it, and what it makes of one frame."""
 
 
 def new_folder(scene) -> Path:
@@ -75,7 +75,7 @@ def has_take(scene, job: dict, labels: np.ndarray) -> bool:
 def import_take(scene, folder: Path):
     """Make a clip a take of a scene again from its folder, whoever has made that; returns its strip.
 
-    Only what is needed is read: the job, checked as any, and the movie, by Blender.
+    Only what is needed is read: the job, checked as any, and the clip, by Blender.
 
     Raises:
         PeekabooError: it is no folder of a take, or there is no room for it.
@@ -84,18 +84,20 @@ def import_take(scene, folder: Path):
         if places.is_link(folder / "job"):
             raise places.NotPlain("its job is a link")
         job = job_schema.read(folder / "job" / "job.json")
-        with places.open_file(folder / CLIP):
+        clip = folder / (PICTURE if job["num_frames"] == 1 else CLIP)
+        with places.open_file(clip):
             pass
     except FileNotFoundError:
         raise PeekabooError(
-            f'"{folder}" is not the folder of a take, which has a {CLIP} and a job folder: choose one.'
+            f'"{folder}" is not the folder of a take, which has a {CLIP} or {PICTURE} and a job folder: '
+            "choose one."
         ) from None
     except OSError as error:
         problem = f"{error.strerror or error}"
     except job_schema.Damaged as error:
         problem = documents.shown(str(error))
     else:
-        return strips.add_clip(scene, folder / CLIP, job)
+        return strips.add_clip(scene, clip, job)
     raise PeekabooError(f'The take in "{folder}" cannot be used ({problem}): choose another folder.')
 
 

@@ -12,7 +12,7 @@ from ..shot import subjects
 from . import folders, strips
 
 OF_PROPERTY = "peekaboo_masks_of"
-"""Custom property of a strip of masks: the movie of the take that they belong to."""
+"""Custom property of a strip of masks: the file of the take that they belong to."""
 MUTED_PROPERTY = "peekaboo_muted"
 """Custom property of a strip of masks: JSON, names of takes that are hidden as long as it is there."""
 SCALE = 3
@@ -24,7 +24,7 @@ MOST_PIXELS = 2**26
 def shown_over(scene, strip):
     """The strip that shows the masks of a take; None where there is none."""
     for other in compat.strips(scene.sequence_editor):
-        if other.get(OF_PROPERTY) == strip.filepath:
+        if other.get(OF_PROPERTY) == strips.file_of(strip):
             return other
     return None
 
@@ -58,7 +58,7 @@ def show(scene, strip):
         masks.elements.append(picture.name)
     compat.set_strip_length(masks, count)
     masks.blend_type = "ALPHA_OVER"
-    masks[OF_PROPERTY] = strip.filepath
+    masks[OF_PROPERTY] = strips.file_of(strip)
     covering = [take for take in strips.covering(scene, strip) if not take.mute]
     for take in covering:
         take.mute = True

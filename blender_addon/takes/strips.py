@@ -16,6 +16,8 @@ from ..errors import PeekabooError
 CHANNELS = 128
 """Blender's number of channels; they count from 1."""
 
+PICTURE = ".png"
+"""What the name of a clip ends with that is a picture."""
 JOB_PROPERTY = "peekaboo_job"
 """Custom property of a strip: the job that made it, as JSON."""
 FOLDER_PROPERTY = "peekaboo_folder"
@@ -23,11 +25,11 @@ FOLDER_PROPERTY = "peekaboo_folder"
 
 
 def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
-    """Add a clip as a movie strip where its job says, on a channel that is free there; returns the strip.
+    """Add a clip as a strip where its job says, on a channel that is free there; returns the strip.
 
     Args:
         scene: whose sequencer gets it.
-        clip: the movie, at the scene's frame rate.
+        clip: the movie, at the scene's frame rate, or a picture, which is held for the whole shot.
         job: that made it, as ``job.json`` states it.
         frame_start: where it is to begin, if not where the job says.
 
@@ -40,7 +42,8 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
     start = start if frame_start is None else frame_start
     editor = scene.sequence_editor or scene.sequence_editor_create()
     opened = editor.meta_stack[-1] if editor.meta_stack else editor  # where the user looks
-    strip = compat.strips(opened).new_movie(
+    add = compat.strips(opened).new_image if clip.suffix == PICTURE else compat.strips(opened).new_movie
+    strip = add(
         name=f"Peekaboo {job['seed']}",
         filepath=path_in_file(clip),
         channel=free_channel(opened, start, start + count),
@@ -81,7 +84,12 @@ def active_take(scene):
 
 def is_take(strip) -> bool:
     """Whether the engine has made a strip."""
-    return strip.type == "MOVIE" and JOB_PROPERTY in strip
+    return strip.type in {"MOVIE", "IMAGE"} and JOB_PROPERTY in strip
+
+
+def file_of(strip) -> str:
+    """The file that a take shows, as its strip states it."""
+    return strip.filepath if strip.type == "MOVIE" else strip.directory + strip.elements[0].filename
 
 
 def job_of(strip) -> dict:
@@ -118,11 +126,11 @@ def _parse(text: str) -> dict | str:
 
 
 def folder_of(strip) -> Path:
-    """The folder of a take: where its movie lies, or where it lay when it was made."""
-    movie = paths.absolute(strip.filepath).parent
+    """The folder of a take: where its clip lies, or where it lay when it was made."""
+    folder = paths.absolute(file_of(strip)).parent
     stated = strip.get(FOLDER_PROPERTY)
-    if not isinstance(stated, str) or not stated or places.is_folder(movie / "job"):
-        return movie
+    if not isinstance(stated, str) or not stated or places.is_folder(folder / "job"):
+        return folder
     return paths.absolute(stated)
 
 

@@ -11,17 +11,25 @@ SIZE = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 ENGINE_TESTS = Path(__file__).resolve().parent.parent / "engine"
 
 
-def save(folder: Path) -> Path:
-    """Save the engine tests' pipeline as a diffusers folder of a stated size."""
+def save(folder: Path, tiny: str = "unet3d", **stated) -> Path:
+    """Save one of the engine tests' pipelines as a diffusers folder of a stated size.
+
+    Args:
+        folder: to make.
+        tiny: module of ``tests/engine/tiny``.
+        stated: what its ``peekaboo.json`` has otherwise.
+    """
     subprocess.run(
         [
             process.find_python(),
             "-c",
-            "import sys; from tiny import unet3d; unet3d.pipeline().save_pretrained(sys.argv[1])",
+            "import sys; from importlib import import_module as module\n"
+            "module(f'tiny.{sys.argv[2]}').pipeline().save_pretrained(sys.argv[1])",
             folder,
+            tiny,
         ],
         cwd=ENGINE_TESTS,
         check=True,
     )
-    (folder / "peekaboo.json").write_text(json.dumps(SIZE))
+    (folder / "peekaboo.json").write_text(json.dumps(SIZE | stated))
     return folder

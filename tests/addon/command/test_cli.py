@@ -88,6 +88,20 @@ def test_a_clip_for_each_seed(blend, model, tmp_path, capfd):
     assert all(json.loads((folder / "clip.json").read_text()) for folder in folders)
 
 
+@pytest.mark.slow
+def test_a_picture_of_the_current_frame(blend, tmp_path, capfd):
+    model = tiny_model.save(tmp_path / "pictures", "stable_diffusion", num_frames=1)
+    asked = ["generate", "--scene", "Scene", "--seed", "3", "--model", str(model), "--save", "--json"]
+    assert cli.run([*asked, "--out", str(tmp_path / "out")]) == 0
+    clip, _ = lines(capfd.readouterr().out)
+    assert clip["clip"] == str(tmp_path / "out" / "clip.png")
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    (strip,) = compat.strips(bpy.data.scenes["Scene"].sequence_editor)
+    assert strip.type == "IMAGE" and strip.elements[0].filename == "clip.png"
+    picture = bpy.data.images.load(clip["clip"])
+    assert tuple(picture.size) == (tiny_model.SIZE["width"], tiny_model.SIZE["height"])
+
+
 def strips():
     """Names of strips, by the names of the scenes that have some."""
     found = {
@@ -195,7 +209,12 @@ def test_the_set_up_is_waited_for(capsys):
     assert "Downloading torch" in capsys.readouterr().out
 
 
-@given(st.integers(1, 200), st.integers(1, 40))
+@pytest.mark.parametrize(("count", "held"), [(1, ""), (48, ", held for 48 scene frames")])
+def test_the_mapping_says_which_frame_a_picture_shows(count, held):
+    assert mapping_in_words(Timing(1, count, 24, 1.0, (7.0,)), 1) == f"scene frame 7 → a picture{held}"
+
+
+@given(st.integers(1, 200), st.integers(2, 40))
 def test_the_mapping_of_frames_says_how_long_each_is_held(count, num_frames):
     timing = Timing(1, count, 24, 1.0, ())
     text = mapping_in_words(timing, num_frames)

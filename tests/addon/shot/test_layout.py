@@ -22,7 +22,7 @@ def shows(timing, num_frames):
     return np.arange(timing.frame_count) * num_frames // timing.frame_count
 
 
-@given(st.integers(1, 300), st.integers(1, 60), st.integers(0, 100))
+@given(st.integers(1, 300), st.integers(2, 60), st.integers(0, 100))
 def test_each_model_frame_is_sampled_amid_the_scene_frames_that_show_it(count, num_frames, start):
     scene = bpy.context.scene
     scene.use_preview_range = False
@@ -41,8 +41,28 @@ def test_each_model_frame_is_sampled_amid_the_scene_frames_that_show_it(count, n
         assert list(times) == list(range(start, start + count))
 
 
+@pytest.mark.parametrize(("current", "shown"), [(7, 7), (1, 5), (40, 12)])
+def test_a_picture_shows_the_current_frame_or_the_nearest_of_the_range(scene, current, shown):
+    scene.frame_start, scene.frame_end = 5, 12
+    scene.frame_set(current)
+    timing = timing_of(scene, 1)
+    assert (timing.frame_start, timing.frame_count, timing.scene_frames) == (5, 8, (shown,))
+    assert timing_of_each_frame(scene).scene_frames == tuple(range(5, 13))
+
+
+def test_the_mask_of_a_picture_follows_the_current_frame(scene):
+    ball, _ = small_shot(scene, frames=8)
+    for frame, x in ((1, -3), (8, 3)):
+        ball.location.x = x
+        ball.keyframe_insert("location", frame=frame)
+    every = read_layout(scene, 24, 16, 8, timing=timing_of_each_frame(scene)).labels
+    for frame in (2, 7):
+        scene.frame_set(frame)
+        assert np.array_equal(read_layout(scene, 24, 16, 1).labels, every[frame - 1 : frame])
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 12), st.integers(1, 30), st.data())
+@given(st.integers(1, 12), st.integers(2, 30), st.data())
 def test_each_scene_frame_shows_a_mask_of_its_own_shot(count, num_frames, data):
     """Cameras are cut by markers, visibility is keyed: what a frame shows is of a time in that frame."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
