@@ -9,6 +9,7 @@ def _modules() -> list:
     from .interface import (
         icons,
         menus,
+        model_choice,
         operators,
         overlay,
         panels_generate,
@@ -17,7 +18,7 @@ def _modules() -> list:
         panels_takes,
         preferences,
     )
-    from .making import generation, set_up
+    from .making import downloading, generation, set_up
     from .masks import stage
     from .shot import check
 
@@ -29,10 +30,12 @@ def _modules() -> list:
         check,
         generation,
         set_up,
+        downloading,
         preferences,
         icons,
         operators,
         menus,
+        model_choice,
         panels_subjects,
         panels_generate,
         panels_shot,

@@ -15,7 +15,7 @@ from ..borders import places
 from ..engine import catalogue, environment, process, torch_builds
 from ..engine.orders import Order
 from ..errors import PeekabooError
-from ..making import batch, delivery, engine_choice
+from ..making import batch, delivery, downloading, engine_choice
 from ..making.set_up import installation, wait
 from ..masks import painting
 from ..shot import findings, seeds
@@ -199,6 +199,24 @@ def set_up(asked: argparse.Namespace) -> None:
     console.result(ready, "engine", text=ready)
 
 
+def download(asked: argparse.Namespace) -> None:
+    """Download a model of the catalogue whose licence is accepted, or the rest of it.
+
+    Raises:
+        PeekabooError: it is not there whole.
+    """
+    console, models = Console(asked.json), catalogue.catalogue()
+    if asked.model not in models or models[asked.model]["embedded"]:
+        names = ", ".join(name for name, entry in models.items() if not entry["embedded"])
+        raise PeekabooError(f'There is no model "{asked.model}" to download: choose one of {names}.')
+    if not asked.accept_licence:
+        licence, address, limits = catalogue.licence(asked.model)
+        conditions = " ".join([f"{models[asked.model]['title']} is under {licence} ({address}).", *limits])
+        raise PeekabooError(f"{conditions} If you accept that, add --accept-licence.")
+    text = downloading.fetch(asked.model, console.say)
+    console.result(text, "model", model=asked.model, text=text)
+
+
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """Add the options of :func:`generate`."""
     options.add_shot(parser)
@@ -233,6 +251,11 @@ def _parser() -> argparse.ArgumentParser:
     options.add_engine(checking)
     options.add_json(checking)
     checking.set_defaults(call=check)
+    fetching = commands.add_parser("download", help="bring a model here, once its licence is accepted")
+    fetching.add_argument("model", metavar="NAME", help="of the model")
+    fetching.add_argument("--accept-licence", action="store_true", help="you accept the model's licence")
+    options.add_json(fetching)
+    fetching.set_defaults(call=download)
     setting_up = commands.add_parser("setup", help="make the engine's own environment")
     options.add_device(setting_up)
     options.add_json(setting_up)

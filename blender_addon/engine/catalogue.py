@@ -15,6 +15,8 @@ from .process import engine_folder
 DEFAULT_MODEL = "shapes"
 
 WEIGHTS = {".safetensors", ".bin"}
+RECORD = "peekaboo.json"
+"""File in a repository's folder of the hub's cache in which the engine says what belongs to it."""
 
 
 @cache
@@ -90,17 +92,41 @@ def hub_cache() -> Path:
     return Path.home() / ".cache" / "huggingface" / "hub"
 
 
-def is_downloaded(name: str) -> bool:
-    """Whether the weights of a model of the catalogue are on this machine."""
+def state(name: str) -> str:
+    """Whether the weights of a model of the catalogue are here: ``downloaded``, ``half`` or ``missing``.
+
+    The engine writes into a repository's folder what belongs to it before it downloads that; where another
+    program has, weights of each component are looked for.
+    """
     entry = catalogue()[name]
     if entry["embedded"]:
-        return True
+        return "downloaded"
     folder = hub_cache() / f"models--{entry['source'].replace('/', '--')}"
+    if not folder.is_dir():
+        return "missing"
     try:
-        revision = entry["revision"] or (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        record = _read(folder / RECORD)
+        snapshot = folder / "snapshots" / record["commit"]
+        whole = all(_has_size(snapshot / each["path"], each["size"]) for each in record["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = _has_weights(folder, entry)
+    return "downloaded" if whole else "half"
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
     except OSError:
         return False
-    snapshot = folder / "snapshots" / revision
+
+
+def _has_weights(folder: Path, entry: dict) -> bool:
+    """Whether each component of a repository in the cache has some weights."""
+    try:
+        commit = entry["revision"] or (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        return False
+    snapshot = folder / "snapshots" / commit
     # a download that was cut short leaves links to files that are not there
     return (snapshot / "model_index.json").is_file() and all(
         any(path.is_file() for path in (snapshot / part).glob("*model*.*") if path.suffix in WEIGHTS)
@@ -108,20 +134,36 @@ def is_downloaded(name: str) -> bool:
     )
 
 
+def is_downloaded(name: str) -> bool:
+    """Whether all weights of a model of the catalogue are on this machine."""
+    return state(name) == "downloaded"
+
+
+_STATES = {"downloaded": "downloaded", "half": "downloaded in part", "missing": "not downloaded yet"}
+
+
+def licence(name: str) -> tuple[str, str, list[str]]:
+    """The name of a model's licence, the address of its text, and what it limits, in sentences."""
+    entry = catalogue()[name]
+    return entry["licence"], entry["licence_url"], list(entry["limits"])
+
+
 def describe(name: str) -> list[str]:
     """List what one wants to know of a model before choosing it; see :func:`model_size`."""
     width, height, num_frames = model_size(name)
     facts = [f"{width} × {height}", f"{num_frames} frames" if num_frames > 1 else "a picture"]
     if entry := catalogue().get(name):
-        facts += [_memory(entry), entry["licence"]]
+        facts += [memory(name), entry["licence"]]
         if not entry["embedded"]:
-            missing = f"not downloaded yet (up to {entry['download_gb']:g} GB)"
-            facts.append("downloaded" if is_downloaded(name) else missing)
+            here = state(name)
+            size = "" if here == "downloaded" else f" (up to {entry['download_gb']:g} GB)"
+            facts.append(_STATES[here] + size)
     return facts
 
 
-def _memory(entry: dict) -> str:
-    """What a model takes on the device that it runs on, in words."""
+def memory(name: str) -> str:
+    """What a model of the catalogue takes on the device that it runs on, in words."""
+    entry = catalogue()[name]
     if measured := entry.get("measured_gb"):
         return f"{measured:g} GB of memory"
     weights = entry["weights_gb"]

@@ -46,6 +46,7 @@ from .messages import (
 _log = logging.getLogger(__name__)
 
 __all__ = [
+    "Downloader",
     "EngineProcess",
     "EngineSettings",
     "Event",
@@ -163,6 +164,9 @@ class EngineSettings:
 
 class EngineProcess:
     """A process of the engine: started, read, and ended in the end."""
+
+    aim = "clip"
+    """What is wanted of it, in sentences about its end."""
 
     def __init__(self, arguments: list[str], python: Path, log: Path, online: bool, steps_back: bool = True):
         """Start it.
@@ -336,7 +340,9 @@ class EngineProcess:
         """Say how an engine ended that closed its stdout without a result."""
         code = self.process.poll()
         if code is None:
-            return Failure("silent", f'The engine closed its output without a clip; its log is "{self.log}".')
+            return Failure(
+                "silent", f'The engine closed its output without a {self.aim}; its log is "{self.log}".'
+            )
         if code == -9:  # SIGKILL, a name that Windows does not know
             return Failure(
                 "killed",
@@ -352,8 +358,19 @@ class EngineProcess:
             )
         return Failure(
             "died" if code else "left",
-            f'The engine {how} before the clip was done; its log is "{self.log}".',
+            f'The engine {how} before the {self.aim} was done; its log is "{self.log}".',
         )
+
+
+class Downloader(EngineProcess):
+    """An engine that downloads a model of the catalogue, or the rest of it, and ends."""
+
+    aim = "download"
+
+    def __init__(self, model: str, python: Path, log: Path):
+        """Start it; raises as :class:`EngineProcess`. The model's licence has to be accepted before."""
+        arguments = ["models", "download", model, "--accept-licence", "--events"]
+        super().__init__(arguments, python, log, online=True)
 
 
 class WarmEngine(EngineProcess):

@@ -10,6 +10,7 @@ from ..engine import catalogue
 from ..errors import PeekabooError
 from ..shot.layout import mapping_in_words, timing_of
 from ..shot.model import model_of
+from .model_choice import draw_model
 from .operators.presets import SUBFOLDER
 from .sidebar import SidebarPanel, draw_sentence
 
@@ -38,16 +39,13 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
         layout, settings = self.layout, context.scene.peekaboo
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.prop(settings, "model")
+        draw_model(layout, context)
         try:
-            model = model_of(context.scene)
-            facts = " · ".join(catalogue.describe(model))
-            num_frames = catalogue.model_size(model)[2]
+            num_frames = catalogue.model_size(model_of(context.scene))[2]
             mapping = mapping_in_words(timing_of(context.scene, num_frames), num_frames)
         except PeekabooError as error:
             draw_sentence(layout, context, str(error), "ERROR")
         else:
-            draw_sentence(layout, context, facts, "INFO")
             draw_sentence(layout, context, mapping, "TIME")
         layout.row().prop(settings, "seed_mode", expand=True)
         row = layout.row()

@@ -35,10 +35,19 @@ def draw_set_up(layout, context) -> None:
         draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
 
 
-def draw_sentence(layout, context, text: str, icon: str) -> None:
-    """Draw a text in as many lines as the width of the region asks for."""
-    scale = context.preferences.system.ui_scale
-    letters = max(16, int((context.region.width / scale - PANEL_MARGIN) / LETTER_WIDTH))
+def draw_sentence(layout, context, text: str, icon: str, width: float | None = None) -> None:
+    """Draw a text in as many lines as the width asks for.
+
+    Args:
+        layout: to draw in.
+        context: of the region.
+        text: what to say.
+        icon: before the first line.
+        width: in pixels at scale 1, of a dialog; the region's without it.
+    """
+    if width is None:
+        width = context.region.width / context.preferences.system.ui_scale
+    letters = max(16, int((width - PANEL_MARGIN) / LETTER_WIDTH))
     column = layout.column(align=True)
     column.scale_y = 0.75
     for number, line in enumerate(textwrap.wrap(shown(text), letters)):

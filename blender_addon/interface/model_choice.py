@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The model of a shot in the panel: the list to choose from, what there is to know of it, its download."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..engine import catalogue
+from ..errors import PeekabooError
+from ..making import downloading
+from ..shot.model import model_of
+from .sidebar import draw_sentence
+
+_ICONS: dict[str, Any] = {"downloaded": "CHECKMARK", "half": "TIME", "missing": "IMPORT"}
+
+
+class PEEKABOO_MT_models(bpy.types.Menu):
+    """The models that clips can be made with: what they take, their licence, and whether they are here"""
+
+    bl_label = "Models"
+
+    def draw(self, _context):
+        """Draw a line for each."""
+        for name, entry in catalogue.choosable().items():
+            limited = " (limits)" if entry["limits"] else ""
+            text = f"{entry['title']}: {catalogue.memory(name)}, {entry['licence']}{limited}"
+            line = self.layout.operator(
+                "peekaboo.choose_model", text=text, icon=_ICONS[catalogue.state(name)]
+            )
+            line.model = name
+
+
+def draw_model(layout, context) -> None:
+    """Draw the choice of the model, and what there is to know of the one that is chosen."""
+    row = layout.row(align=True)
+    row.prop(context.scene.peekaboo, "model")
+    row.menu("PEEKABOO_MT_models", text="", icon="DOWNARROW_HLT")
+    try:
+        name = model_of(context.scene)
+        facts = " · ".join(catalogue.describe(name))
+    except PeekabooError:  # whoever draws the frames says so
+        return
+    draw_sentence(layout, context, facts, "INFO")
+    if name in catalogue.catalogue():
+        _draw_download(layout, context, name)
+
+
+def _draw_download(layout, context, name: str) -> None:
+    running, ended, here = downloading.current(), downloading.outcome(name), catalogue.state(name)
+    for limit in catalogue.licence(name)[2] if here != "downloaded" else ():
+        draw_sentence(layout, context, limit, "ERROR")
+    if running is not None:
+        if running.model != name:
+            layout.label(text=catalogue.catalogue()[running.model]["title"])
+        row = layout.row(align=True)
+        row.progress(factor=running.factor, text=running.text)
+        row.operator("peekaboo.cancel_download", text="", icon="CANCEL")
+    elif here != "downloaded":
+        text = "Resume Download" if here == "half" else "Download"
+        layout.operator("peekaboo.download_model", text=text, icon="IMPORT").model = name
+    if ended is not None:
+        draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
+
+
+register, unregister = bpy.utils.register_classes_factory((PEEKABOO_MT_models,))
