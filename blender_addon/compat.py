@@ -148,6 +148,18 @@ def literal_path(path) -> str:
     return text.replace("{", "{{").replace("}", "}}") if bpy.app.version >= (4, 5, 0) else text
 
 
+def own_compositor(copy):
+    """The compositor's nodes of a copied scene, for itself alone; None without.
+
+    Since 5.0 they are a node group, which the copy has in common with the scene.
+    """
+    if not hasattr(copy, "compositing_node_group"):
+        return copy.node_tree if copy.use_nodes else None
+    if copy.compositing_node_group is not None:
+        copy.compositing_node_group = copy.compositing_node_group.copy()
+    return copy.compositing_node_group
+
+
 def set_movie_output(render):
     """Let a render go to an H.264 movie; movies became a media type of their own in 5.0."""
     if hasattr(render.image_settings, "media_type"):

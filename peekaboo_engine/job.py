@@ -115,7 +115,7 @@ class Masks(_Strict):
     motion_blur: bool = False
 
 
-StartFrom = Literal["TEXT", "RENDERED", "PICTURE"]
+StartFrom = Literal["text", "rendered", "picture"]
 """Where a first frame comes from."""
 
 

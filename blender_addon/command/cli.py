@@ -18,7 +18,7 @@ from ..errors import PeekabooError
 from ..making import batch, delivery, downloading, engine_choice
 from ..making.set_up import installation, wait
 from ..masks import painting
-from ..shot import findings, seeds
+from ..shot import findings, first_frame, seeds
 from ..shot.job import make_job
 from ..shot.layout import Layout, mapping_in_words, read_shot
 from ..shot.mattes import KINDS, write_mattes
@@ -73,17 +73,26 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
 def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterator[tuple[Order, Layout]]:
     """What is to be made; folders come into being one by one, as their clips are begun."""
     layouts = [_read(scene, console) for scene in scenes]  # what is wrong shows before all work
+    pictures = [_picture(scene, layout, console) for scene, layout in zip(scenes, layouts, strict=True)]
     shots = [
-        (scene, layout, seed)
-        for scene, layout in zip(scenes, layouts, strict=True)
+        (scene, layout, picture, seed)
+        for scene, layout, picture in zip(scenes, layouts, pictures, strict=True)
         for seed in asked.seeds or seeds.seeds(scene)
     ]
-    for scene, layout, seed in shots:
+    for scene, layout, picture, seed in shots:
         folder = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
-        yield delivery.order(scene, make_job(scene, layout, seed), layout.labels, folder), layout
+        job = make_job(scene, layout, seed, picture)
+        yield delivery.order(scene, job, layout.labels, folder, picture=picture), layout
+
+
+def _picture(scene, layout: Layout, console: Console) -> first_frame.Picture | None:
+    if scene.peekaboo.start_from == "rendered":
+        console.say("first frame")
+    return first_frame.of(scene, layout.timing.scene_frames[0])
 
 
 def _read(scene, console: Console) -> Layout:
+    first_frame.check(scene)
     return read_shot(
         scene,
         lambda done, total: console.say(f"masks {done}/{total}"),

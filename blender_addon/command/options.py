@@ -136,6 +136,8 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
     """
     overriding = [name for name, setting in settings.SHOT.items() if setting.option is not None]
     stated = {name: value for name in overriding if (value := getattr(options, name)) is not None}
+    if "picture" in stated:
+        stated = {"start_from": "picture", **stated}
     owners = [scene.peekaboo for scene in scenes]
     before = [{name: getattr(owner, name) for name in stated} for owner in owners]
     try:

@@ -74,6 +74,22 @@ def temporal_compression(name: str) -> int:
     return stated if type(stated) is int and stated > 0 else 1
 
 
+def first_frame(name: str) -> str:
+    """Whether a model starts from a picture: ``none``, ``taken`` or ``needed``; raises as
+    :func:`model_size`."""
+    return _taken(name, "first_frame")
+
+
+def last_frame(name: str) -> str:
+    """Whether a model ends with one; see :func:`first_frame`."""
+    return _taken(name, "last_frame")
+
+
+def _taken(name: str, which: str) -> str:
+    stated = (catalogue().get(name) or _entry_of_folder(name)).get(which)
+    return stated if stated in ("taken", "needed") else "none"
+
+
 def smallest_subject(name: str) -> float:
     """What share of the picture a subject has to fill for a model to make it; 0 where nobody has measured."""
     return catalogue().get(name, {}).get("smallest_subject", 0.0)

@@ -40,6 +40,8 @@ MAX_RATE = 1000
 """Frames a second that fps and fps_base make together."""
 MAX_FRAME_SECONDS = 10_000
 """That fps and fps_base make a frame last."""
+MAX_PICTURE = 64 * 2**20
+"""Bytes of a picture that a clip starts from."""
 MAX_FILE = MAX_VOXELS + 2**20
 MAX_DIRECTORY, MAX_HEADER = 64 * 2**10, 10_000
 """Bytes of masks.npz, of its table of contents, and of what an array says of itself."""

@@ -8,6 +8,7 @@ from bl_ui.utils import PresetPanel
 
 from ..engine import catalogue
 from ..errors import PeekabooError
+from ..shot import first_frame
 from ..shot.layout import mapping_in_words, timing_of
 from ..shot.model import model_of
 from .model_choice import draw_model
@@ -47,6 +48,11 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
             draw_sentence(layout, context, str(error), "ERROR")
         else:
             draw_sentence(layout, context, mapping, "TIME")
+        layout.prop(settings, "start_from")
+        if settings.start_from == "picture":
+            layout.prop(settings, "picture")
+        if problem := first_frame.problem(context.scene):
+            draw_sentence(layout, context, problem, "ERROR")
         layout.row().prop(settings, "seed_mode", expand=True)
         row = layout.row()
         row.active = settings.seed_mode == "FIXED"

@@ -17,12 +17,14 @@ import numpy as np
 from .. import changes, compat
 from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
-from ..shot import check, seeds
+from ..shot import check, first_frame, seeds
 from ..shot.job import make_job, write_job
 from ..takes import folders, strips
 
 
-def orders_of(scene, count: int = 1, ordered: Iterable[dict] = ()) -> Iterator[Order]:
+def orders_of(
+    scene, count: int = 1, ordered: Iterable[dict] = (), picture: first_frame.Picture | None = None
+) -> Iterator[Order]:
     """Order takes of a scene as it is now, each with a seed of its own.
 
     A single one has the seed that is set, and may be the same clip again. Of several, none is one that is
@@ -32,18 +34,21 @@ def orders_of(scene, count: int = 1, ordered: Iterable[dict] = ()) -> Iterator[O
         scene: the user's.
         count: how many.
         ordered: the jobs of those that wait to be made.
+        picture: that they start from, where it was made already.
 
     Raises:
         PeekabooError: what keeps the shot from being made.
     """
+    first_frame.check(scene)  # before what takes long
     layout = check.read_shot(scene)
+    picture = picture or first_frame.of(scene, layout.timing.scene_frames[0])
     known = list(ordered) if count > 1 else []
-    jobs = (make_job(scene, layout, seed) for seed in seeds.further_seeds(scene))
+    jobs = (make_job(scene, layout, seed, picture) for seed in seeds.further_seeds(scene))
     wanted = (
         job for job in jobs if count == 1 or not (job in known or folders.has_take(scene, job, layout.labels))
     )
     for job in islice(wanted, count):
-        yield order(scene, job, layout.labels)
+        yield order(scene, job, layout.labels, picture=picture)
 
 
 def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
@@ -58,13 +63,19 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
         PeekabooError: the strip does not remember how it was made.
     """
     job, labels = folders.read(strip)
+    picture = first_frame.of_job(job, strips.folder_of(strip) / "job")
     used = [*used, *strips.seeds(scene)]
     job = job | {"seed": seeds.unused_seed(scene, used)}
-    return order(scene, job, labels, frame_start=compat.content_start(strip))
+    return order(scene, job, labels, frame_start=compat.content_start(strip), picture=picture)
 
 
 def order(
-    scene, job: dict, labels: np.ndarray, folder: Path | None = None, frame_start: int | None = None
+    scene,
+    job: dict,
+    labels: np.ndarray,
+    folder: Path | None = None,
+    frame_start: int | None = None,
+    picture: first_frame.Picture | None = None,
 ) -> Order:
     """Write what the engine is to read, and order the clip.
 
@@ -74,6 +85,7 @@ def order(
         labels: uint8 (frames, height, width).
         folder: of the take, which the user has chosen; a new one of the scene's by default.
         frame_start: where the clip goes, if not where the job says.
+        picture: that the job names.
 
     Raises:
         PeekabooError: the folder cannot be written.
@@ -81,7 +93,7 @@ def order(
     own = folder is None
     folder = folders.new_folder(scene) if folder is None else folder
     try:
-        write_job(job, labels, folder / "job")
+        write_job(job, labels, folder / "job", picture)
     except PeekabooError:
         if own:
             shutil.rmtree(folder, ignore_errors=True)

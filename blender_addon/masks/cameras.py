@@ -77,7 +77,7 @@ def picture_rows(camera, depsgraph, render, aspect: float) -> np.ndarray:
             depsgraph, x=width, y=height, scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y
         )
     )
-    return _crop(matrix, _window(render, aspect))
+    return _crop(matrix, window(render, aspect))
 
 
 def render_size(render) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def crop_pixels(render) -> tuple[int, int, int, int]:
     return left, bottom, max(right, left + 1), max(top, bottom + 1)
 
 
-def _window(render, aspect: float) -> tuple[float, float, float, float]:
+def window(render, aspect: float) -> tuple[float, float, float, float]:
     """Centre and half size, x and y, of the wanted picture, in -1..1 of the camera's frame."""
     width, height = render_size(render)
     left, bottom, right, top = crop_pixels(render)

@@ -213,16 +213,9 @@ def _copied(
             stage.show({}, {})  # Blender crashes where it is to write what no engine has made
 
     with ExitStack() as stack:
-        copy = stack.enter_context(_temporary(scene.copy()))
-        copy.name = "Peekaboo Stage"
+        copy = stack.enter_context(temporary_copy(scene, "Peekaboo Stage"))
         _prepare(copy, objects, camera)
-        # After a render, Blender evaluates the current scene at its frame: what is not keyed would be lost
-        idle = stack.enter_context(_temporary(bpy.data.scenes.new("Peekaboo Idle")))
-        stack.enter_context(_no_new_image())
-        stack.enter_context(_slots_kept())
-        handlers = stack.enter_context(_Handlers(scene))
-        stack.enter_context(_drivers_led(scene, copy))
-        stack.enter_context(bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]))
+        handlers = stack.enter_context(undisturbed(scene, copy))
         PEEKABOO_RE_stage.work = guarded
         stack.callback(setattr, PEEKABOO_RE_stage, "work", None)
         try:
@@ -235,6 +228,37 @@ def _copied(
                 ) from error
         if errors:
             raise errors[0]
+
+
+@contextmanager
+def undisturbed(scene, copy) -> Iterator[_Handlers]:
+    """Keep what is the user's as it is while a copy of a scene is rendered.
+
+    These are the results in the render slots, what is not keyed at the current frame, and other add-ons'
+    handlers; drivers that read the scene read the copy. Blender renders at the frame of the scene that is
+    current within the block.
+
+    Args:
+        scene: the user's.
+        copy: of it.
+    """
+    with ExitStack() as stack:
+        # After a render, Blender evaluates the current scene at its frame: what is not keyed would be lost
+        idle = stack.enter_context(_temporary(bpy.data.scenes.new("Peekaboo Idle")))
+        stack.enter_context(_no_new_image())
+        stack.enter_context(_slots_kept())
+        handlers = stack.enter_context(_Handlers(scene))
+        stack.enter_context(_drivers_led(scene, copy))
+        stack.enter_context(bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]))
+        yield handlers
+
+
+@contextmanager
+def temporary_copy(scene, name: str) -> Iterator:
+    """A copy of a scene with all that is in it, removed in the end."""
+    with _temporary(scene.copy()) as copy:
+        copy.name = name
+        yield copy
 
 
 def _prepare(copy, objects: Iterable, camera) -> None:

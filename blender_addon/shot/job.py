@@ -11,19 +11,21 @@ import numpy as np
 from ..borders import places
 from ..errors import PeekabooError
 from . import settings, stating
+from .first_frame import Picture
 from .layout import Layout
 from .model import model_of
 
 SCHEMA_VERSION = 2
 
 
-def make_job(scene, layout: Layout, seed: int) -> dict:
+def make_job(scene, layout: Layout, seed: int, picture: Picture | None = None) -> dict:
     """Describe the clip that a scene's settings ask for, as ``job.json`` states it.
 
     Args:
         scene: with the settings; see :data:`.settings.SHOT` for where each stands.
         layout: of the scene.
         seed: of the clip; see :mod:`.seeds`.
+        picture: that it starts from.
     """
     timing = layout.timing
     num_frames, height, width = layout.labels.shape
@@ -43,6 +45,7 @@ def make_job(scene, layout: Layout, seed: int) -> dict:
             "fps_base": timing.fps_base,
             "scene_frames": list(timing.scene_frames),
         },
+        **({"first_frame": picture.name} if picture else {}),
     }
 
 
@@ -57,19 +60,22 @@ def _subjects_of_job(layout: Layout) -> list[dict]:
     return stated
 
 
-def write_job(job: dict, labels: np.ndarray, folder: Path) -> None:
+def write_job(job: dict, labels: np.ndarray, folder: Path, picture: Picture | None = None) -> None:
     """Write a job folder, each file whole or not at all; earlier ones are replaced, links not followed.
 
     Args:
         job: as :func:`make_job` makes it.
         labels: uint8 (frames, height, width).
         folder: the job folder.
+        picture: that the job names.
 
     Raises:
         PeekabooError: the folder cannot be written.
     """
     try:
         with places.opened(folder) as files:
+            if picture is not None:
+                files.write(picture.name, lambda file: file.write(picture.data))
             files.write("masks.npz", lambda file: np.savez_compressed(file, labels=labels))
             files.write("job.json", lambda file: file.write(f"{json.dumps(job, indent=2)}\n".encode()))
     except OSError as error:

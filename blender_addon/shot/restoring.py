@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import compat
+from ..borders import places
 from ..errors import PeekabooError
 from . import settings, stating, subjects
 
@@ -26,7 +28,7 @@ class _Change(NamedTuple):
     value: Any
 
 
-def restore(scene, job: Mapping) -> list[str]:
+def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     """Set a scene as it was for a job, as far as its objects still exist; where they are is left alone.
 
     Prompt, model, seed, sampling, control, what makes the masks, phrases, outlines and strengths of the
@@ -36,6 +38,7 @@ def restore(scene, job: Mapping) -> list[str]:
     Args:
         scene: that gets the settings.
         job: as ``job.json`` states it, checked.
+        folder: of the job, where the picture is that it starts from.
 
     Returns:
         What could not be brought back, in words.
@@ -55,7 +58,8 @@ def restore(scene, job: Mapping) -> list[str]:
         setattr(change.owner, change.name, change.value)
     for obj in subjects.marked(scene):
         obj.peekaboo.enabled = obj.name in found
-    left = [f'no object "{name}" is left' for name in stated if name not in found]
+    left = _restore_picture(scene, job, folder)
+    left += [f'no object "{name}" is left' for name in stated if name not in found]
     for name, obj in found.items():
         if not obj.peekaboo.is_subject:
             subjects.mark(scene, obj)
@@ -81,6 +85,16 @@ def _of_range(scene, start: int, end: int) -> list[_Change]:
     """The range that clips are made of: see :func:`.shots.range_of`."""
     kind = "preview_" if scene.use_preview_range else ""
     return [_Change(scene, f"frame_{kind}end", end), _Change(scene, f"frame_{kind}start", start)]
+
+
+def _restore_picture(scene, job: Mapping, folder: Path | None) -> list[str]:
+    """Start from the picture of a take itself: the user's own file may be another by now."""
+    if job.get("start_from") != "picture" or not (name := job.get("first_frame")):
+        return []
+    if folder is None or not places.is_file(folder / name):
+        return ["the picture that it starts from is gone"]
+    scene.peekaboo.picture = str(folder / name)
+    return []
 
 
 def _changes(owner, job: Mapping, table: Mapping[str, settings.Setting]) -> list[_Change]:

@@ -113,6 +113,34 @@ SHOT: Mapping[str, Setting] = {
         in_presets=True,
         option=Option("--model", "name of a model, or path of a diffusers folder"),
     ),
+    "start_from": Setting(
+        EnumProperty(
+            name="Start From",
+            description="What the clip starts from",
+            items=[
+                ("text", "Text", "The prompt alone"),
+                (
+                    "rendered",
+                    "Rendered Frame",
+                    "The scene at the clip's first frame, rendered by its own engine",
+                ),
+                ("picture", "Picture", "A PNG or JPEG, which fills the frame of the clip"),
+            ],
+            options=CONSTANT,
+        ),
+        job=("start_from",),
+        in_presets=True,
+        option=Option("--start-from", "the prompt alone, a rendered frame of the scene, or a picture"),
+    ),
+    "picture": Setting(
+        StringProperty(
+            name="Picture",
+            description="The PNG or JPEG that the clip starts from",
+            subtype="FILE_PATH",
+            options=compat.folder_options(),
+        ),
+        option=Option("--picture", "start from this PNG or JPEG", "FILE"),
+    ),
     "seed_mode": Setting(
         EnumProperty(
             name="Seed",

@@ -61,11 +61,11 @@ def small_shot(scene, frames=4):
     return ball, cube
 
 
-def write_shot(scene, folder):
+def write_shot(scene, folder, picture=None):
     """Read a scene and write its job folder; returns the job."""
     layout = read_shot(scene)
-    job = make_job(scene, layout, *seeds.seeds(scene))
-    write_job(job, layout.labels, folder)
+    job = make_job(scene, layout, *seeds.seeds(scene), picture)
+    write_job(job, layout.labels, folder, picture)
     return job
 
 

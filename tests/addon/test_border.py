@@ -7,6 +7,7 @@ import pytest
 from scenes import small_shot, write_shot
 
 from blender_addon.engine import messages
+from blender_addon.shot.first_frame import Picture
 from blender_addon.shot.phrases import phrase_problem
 
 REFUSALS = {
@@ -44,15 +45,17 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
     ball, _ = small_shot(scene)
     settings = scene.peekaboo
     settings.seed_mode, settings.seed = "FIXED", 7
+    picture = None
     if kind == "set":
         settings.negative_prompt = "blurry"
         settings.num_inference_steps, settings.guidance_scale = 12, 5.5
         settings.method, settings.masked_steps = "peekaboo", 4
+        settings.start_from, picture = "rendered", Picture("first_frame_0123456789ab.png", b"")
         settings.occluded_by_scene = settings.motion_blur = True
         ball.peekaboo.outline = "SURFACE"
         scene.render.fps, scene.render.fps_base = 30, 1.001
         for frame, strength in ((1, 1.0), (4, 0.25)):
             ball.peekaboo.strength = strength
             ball.keyframe_insert("peekaboo.strength", frame=frame)
-    write_shot(scene, tmp_path / "job")
+    write_shot(scene, tmp_path / "job", picture)
     agree(f"job_{kind}", json.loads((tmp_path / "job" / "job.json").read_text("utf-8")))

@@ -34,6 +34,7 @@ def test_the_numbers_are_those_of_the_table():
     assert (numbers["MAX_VOXELS"], numbers["MAX_RATE"]) == (job_schema.MAX_VOXELS, job_schema.MAX_RATE)
     assert numbers["MAX_FRAME_SECONDS"] == job_schema.MAX_FRAME_SECONDS
     assert numbers["MAX_ARCHIVE_DIRECTORY"] == job_schema.MAX_DIRECTORY
+    assert numbers["MAX_PICTURE_BYTES"] == job_schema.MAX_PICTURE
     assert numbers["MAX_ARRAY_HEADER"] == job_schema.MAX_HEADER
     assert (numbers["MAX_JSON_BYTES"], numbers["MAX_JSON_DEPTH"]) == (
         documents.MAX_BYTES,

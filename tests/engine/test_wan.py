@@ -331,14 +331,14 @@ def test_a_job_becomes_a_clip_with_previews(job, tmp_path, monkeypatch, schedule
 
 @pytest.mark.parametrize("made_of", ["pasted in", "beside noise", "seen by CLIP", "VACE"], indirect=True)
 def test_a_job_with_a_first_frame_becomes_a_clip(job, tmp_path, made_of):
-    folder = job(first_frame="first_frame.png", start_from="PICTURE")
+    folder = job(first_frame="first_frame.png", start_from="picture")
     picture(3).save(folder / "first_frame.png")
     events = Listener()
     assert Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False), events.told
     record = json.loads((tmp_path / "out" / "clip.json").read_text())
     digest = hashlib.sha256((folder / "first_frame.png").read_bytes()).hexdigest()
     assert record["first_frame"] == {"name": "first_frame.png", "sha256": digest}
-    assert record["job"]["start_from"] == "PICTURE"
+    assert record["job"]["start_from"] == "picture"
 
 
 def test_one_loaded_model_makes_clips_from_text_and_from_a_picture(job, tmp_path):

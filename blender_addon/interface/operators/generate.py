@@ -10,7 +10,7 @@ from ... import compat
 from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
-from ...shot import prompt
+from ...shot import first_frame, prompt
 from ...takes import strips
 from .takes import OnActiveTake
 
@@ -83,7 +83,8 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
-        if problem := prompt.prompt_problem(compat.edited_scene(context)):
+        scene = compat.edited_scene(context)
+        if problem := prompt.prompt_problem(scene) or first_frame.problem(scene):
             cls.poll_message_set(problem)
             return False
         return True

@@ -46,7 +46,7 @@ class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Set the scene, and name what is gone."""
-        if left := restoring.restore(scene, strips.job_of(strip)):
+        if left := restoring.restore(scene, strips.job_of(strip), strips.folder_of(strip) / "job"):
             self.report({"WARNING"}, f"Restored, except that {', and '.join(left)}.")
 
 

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A picture of a scene at one time, by its own render engine, cut as the masks are.
+
+A copy of the scene is rendered: its size, format and path are ours, and nothing of the user's scene, render
+results and files changes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bpy
+
+from .. import compat, windows
+from ..errors import PeekabooError
+from . import cameras, simulations, stage
+
+
+def render_still(scene, time: float, size: tuple[int, int], path: Path) -> None:
+    """Render a scene to a PNG, with its view transform.
+
+    Args:
+        scene: the user's.
+        time: in scene frames; may lie between two.
+        size: width and height in pixels. The picture is the largest centred part of the camera's frame that
+            has this shape, as that of the masks is.
+        path: of the PNG.
+
+    Raises:
+        PeekabooError: Blender is rendering, or cannot render the scene.
+    """
+    with prepared(scene, time, size, path) as copy, stage.undisturbed(scene, copy) as handlers:
+        current = bpy.context.scene
+        current.frame_current, current.frame_subframe = copy.frame_current, copy.frame_subframe
+        try:
+            with handlers.told():
+                bpy.ops.render.render(write_still=True, scene=copy.name)
+        except RuntimeError as error:  # which Blender makes of what it reports
+            raise _failed(str(error).strip()) from error
+    if not path.is_file():
+        raise _failed("it was cancelled")
+
+
+@contextmanager
+def prepared(scene, time: float, size: tuple[int, int], path: Path) -> Iterator:
+    """A temporary copy of a scene that has only to be rendered; see :func:`render_still`."""
+    if windows.is_rendering():
+        raise PeekabooError("Blender is rendering, and the first frame has to wait: try again after that.")
+    camera = cameras.camera_at(scene, time)
+    objects = list(scene.objects)
+    simulations.check_bodies(scene, objects)
+    if moving := [one for one in simulations.unbaked(scene, objects) if one.start < time]:
+        raise simulations.UnbakedError(moving)
+    with stage.temporary_copy(scene, "Peekaboo First Frame") as copy:
+        copy.camera = camera
+        copy.timeline_markers.clear()  # which would choose another
+        copy.frame_current, copy.frame_subframe = math.floor(time), time % 1
+        render = copy.render
+        _frame(render, *size)
+        render.use_sequencer = False  # where clips lie that were made before
+        render.use_multiview = render.use_stamp = render.use_persistent_data = False
+        render.filepath, render.use_file_extension = compat.literal_path(path), True
+        compat.set_picture_output(render)
+        render.image_settings.color_management = "FOLLOW_SCENE"
+        _write_no_other_files(copy)
+        yield copy
+
+
+def _failed(reason: str) -> PeekabooError:
+    return PeekabooError(
+        f"The first frame was not rendered ({reason}): render the scene with F12 to see why, or start from "
+        "a picture."
+    )
+
+
+def _frame(render, width: int, height: int) -> None:
+    """Let a render make so many pixels, and these of the part of its frame that masks are made of."""
+    center_x, center_y, half_x, half_y = cameras.window(render, width / height)
+    whole = [max(pixels, round(pixels / half)) for pixels, half in ((width, half_x), (height, half_y))]
+    render.resolution_x, render.resolution_y = whole
+    render.resolution_percentage = 100
+    render.pixel_aspect_x = render.pixel_aspect_y = 1
+    first_x, first_y = (
+        min(max(0, round((center + 1) / 2 * all_ - pixels / 2)), all_ - pixels)
+        for center, all_, pixels in zip((center_x, center_y), whole, (width, height), strict=True)
+    )
+    render.use_border = render.use_crop_to_border = True
+    # Blender rounds down, in single precision
+    render.border_min_x, render.border_max_x = ((x + 0.5) / whole[0] for x in (first_x, first_x + width))
+    render.border_min_y, render.border_max_y = ((y + 0.5) / whole[1] for y in (first_y, first_y + height))
+
+
+def _write_no_other_files(copy) -> None:
+    """Mute what would write files in the compositor of a copy; that is off where it is deeper in it."""
+    tree = compat.own_compositor(copy)
+    for node in tree.nodes if tree else ():
+        if node.type == "OUTPUT_FILE":
+            node.mute = True
+        elif _holds_file_output(node):
+            copy.render.use_compositing = False
+
+
+def _holds_file_output(node) -> bool:
+    if node.type != "GROUP" or node.node_tree is None:
+        return False
+    return any(inner.type == "OUTPUT_FILE" or _holds_file_output(inner) for inner in node.node_tree.nodes)
