@@ -357,7 +357,7 @@ class Guidance:
 
         def guided(hidden_states, *args, **kwargs):
             rules = self._rules
-            if rules is None or not rules.acts(site.kind):
+            if rules is None or not rules.acts(site.kind) or not self._family.attends(kwargs):
                 return forward(hidden_states, *args, **kwargs)
             grid = self._grids[site.level]
             if gate:

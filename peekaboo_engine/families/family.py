@@ -208,6 +208,7 @@ class Family:
         single: components that stay in single precision all the same.
         presets: of each method, the fields of :class:`.Steering` that are otherwise for this family.
         blocks: patterns of the blocks that each value of ``blocks`` of :class:`.Steering` masks.
+        attends: (keywords of a call of an attention layer), whether it attends at all then.
         contrast: whether other texts can be put behind the prompt's tokens, for contrast.
         beside: (arguments of the denoiser's call by name, labels of the text's tokens) to the labels of all
             tokens that stand behind those of the clip in the row of a joint layer.
@@ -233,6 +234,7 @@ class Family:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=lambda: {"all": ""})
     left_alone: tuple[str, ...] = ()
+    attends: Callable[[Mapping[str, Any]], bool] = lambda call: True
     contrast: bool = True
     beside: Callable[[Mapping[str, Any], np.ndarray], np.ndarray] | None = None
     gate: Callable[..., torch.Tensor] | None = None

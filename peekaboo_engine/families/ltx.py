@@ -19,6 +19,11 @@ read the others, and the registers have read them all: binding holds by places o
 
 Sound is denoised beside the pictures, reads the whole prompt and the whole clip, and is read by all pixels.
 It is dropped in the end: clips are silent.
+
+A picture to start from takes the place of the first frame's latents, at noise level 0; the scheduler steps
+the others only. LTX-2 has up to three calls of its denoiser a step, two of them with the prompt alone: one in
+which a layer passes on values instead of attending (spatio-temporal guidance), one without sound in the
+pictures and the reverse (guidance by the other stream).
 """
 
 from __future__ import annotations
@@ -26,13 +31,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .family import Cells, Configs, Family, Grid, Layers, Layout, Text
+from .family import Cells, Configs, Family, Grid, Layers, Layout, Text, first_and_last
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 DECODE_TIMESTEP, DECODE_NOISE = 0.05, 0.025
 """Noise that autoencoders with a timestep remove last, as LTX-Video's own examples have it."""
+
+UNGUIDED = {
+    "stg_scale": 0.0,
+    "modality_scale": 1.0,
+    "guidance_rescale": 0.0,
+    "audio_guidance_scale": 1.0,
+    "audio_stg_scale": 0.0,
+    "audio_modality_scale": 1.0,
+    "audio_guidance_rescale": 0.0,
+}
+"""What LTX-2 is told where a job wants no guidance, as distilled models do; by default it has all kinds."""
 
 STRONG = {
     "until": 0.89,
@@ -57,8 +74,11 @@ def _cells(configs: Configs) -> Cells:
 
 
 def _unpacked(latents: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """From (batch, tokens, channels) to (batch, channels, frames, h, w); patches are of one latent."""
-    return latents.unflatten(1, grid).permute(0, 4, 1, 2, 3)
+    """From (batch, tokens, channels) to (batch, channels, frames, h, w); patches are of one latent.
+
+    Behind a picture the scheduler steps frames that are unpacked already.
+    """
+    return latents if latents.ndim == 5 else latents.unflatten(1, grid).permute(0, 4, 1, 2, 3)
 
 
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
@@ -84,8 +104,18 @@ def _arguments(pipe, usual: dict[str, Any]) -> dict[str, Any]:
 
 def _arguments_2(pipe, usual: dict[str, Any]) -> dict[str, Any]:
     # LTX-2.0 projects its prompt within the denoiser; what came after reads the other stream's noise level.
-    newer = not pipe.transformer.config.use_prompt_embeddings
-    return {**_arguments(pipe, usual), "use_cross_timestep": newer}
+    config = pipe.transformer.config
+    call = {**_arguments(pipe, usual), "use_cross_timestep": not config.use_prompt_embeddings}
+    if usual["guidance_scale"] <= 1:
+        return call | UNGUIDED
+    if not config.perturbed_attn:  # its layers cannot pass values on, so that call would be the first again
+        call |= {"stg_scale": 0.0, "audio_stg_scale": 0.0}
+    return call
+
+
+def _pictures_2(pipe, first: Image, last: Image | None, frames: int) -> dict[str, Any]:
+    # Compressing it as films are, which the models have seen in training, would need PyAV.
+    return {**first_and_last(pipe, first, last, frames), "image_crf": 0}
 
 
 def _layout_2(pipe) -> Layout:
@@ -95,7 +125,9 @@ def _layout_2(pipe) -> Layout:
 
 LTX = Family(
     name="LTX",
-    pipelines=("LTXPipeline",),
+    pipelines=("LTXPipeline", "LTXImageToVideoPipeline"),
+    given_picture=frozenset({"LTXImageToVideoPipeline"}),
+    from_picture={"LTXPipeline": "LTXImageToVideoPipeline"},
     denoisers=("transformer",),
     layers=(
         Layers(r"transformer_blocks\.\d+\.attn1", "full", "clip"),
@@ -119,7 +151,10 @@ LTX = Family(
 
 LTX2 = Family(
     name="LTX2",
-    pipelines=("LTX2Pipeline",),
+    pipelines=("LTX2Pipeline", "LTX2ImageToVideoPipeline"),
+    given_picture=frozenset({"LTX2ImageToVideoPipeline"}),
+    from_picture={"LTX2Pipeline": "LTX2ImageToVideoPipeline"},
+    pictures=_pictures_2,
     denoisers=("transformer",),
     layers=LTX.layers,
     left_alone=(r"transformer_blocks\.\d+\.(audio_attn[12]|audio_to_video_attn|video_to_audio_attn)$",),
@@ -137,5 +172,6 @@ LTX2 = Family(
     unpacked=_unpacked,
     half="bfloat16",
     presets={"strong": STRONG},
+    attends=lambda call: not call.get("all_perturbed"),
     contrast=False,  # what stands behind the text would have to go through the connectors
 )

@@ -7,6 +7,7 @@ import json
 import imageio.v2 as imageio
 import numpy as np
 import pytest
+from tiny.wan import picture_of
 
 from peekaboo_engine import previews
 from peekaboo_engine.models import Placement
@@ -77,6 +78,23 @@ def test_a_job_becomes_a_clip_with_previews(job, tiny, tmp_path, monkeypatch):
     assert record["settings"]["method"] == "strong" and record["settings"]["guidance_scale"] == 5.0
     clip = imageio.mimread(out / "clip.mp4", memtest=False)
     assert (len(clip), *clip[0].shape) == (tiny.FRAMES, tiny.HEIGHT, tiny.WIDTH, 3)
+
+
+def test_a_job_with_a_first_frame_becomes_a_clip_or_is_refused(job, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(previews, "SECONDS", 0.0)
+    monkeypatch.setattr(previews, "SHARE", 1e9)
+    picture_of(tiny.WIDTH, tiny.HEIGHT).save(job / "first.png")
+    told = json.loads((job / "job.json").read_text())
+    (job / "job.json").write_text(json.dumps({**told, "first_frame": "first.png", "start_from": "PICTURE"}))
+    events, out = Listener(), tmp_path / "out"
+    made = Worker(Placement(device="cpu"), previews=True).run(job, out, events, lambda: False)
+    if not hasattr(tiny, "started"):
+        assert not made and events.told[-1][1][0] == "no_picture_taken"
+        return
+    assert made, events.told
+    assert len(events.pictures) == STEPS - 1
+    assert {picture.shape for picture in events.pictures} == {(tiny.HEIGHT, tiny.WIDTH, 3)}
+    assert json.loads((out / "clip.json").read_text())["first_frame"]["name"] == "first.png"
 
 
 def test_a_cancel_between_two_steps_leaves_nothing(job, tmp_path):

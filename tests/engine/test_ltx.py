@@ -152,6 +152,44 @@ def test_what_cannot_stand_behind_the_text_is_refused(sounding, labels, option):
     assert caught.value.code == "bad_option"
 
 
-def test_the_newer_models_are_called_as_they_were_trained(sounding):
-    usual = {"guidance_scale": 3.0}
-    assert LTX2.arguments(sounding, usual) == {**usual, "use_cross_timestep": False}
+@pytest.mark.parametrize(("newer", "calls"), [(False, 2), (True, 3)])
+def test_every_kind_of_guidance_is_masked_where_it_attends(labels, newer, calls):
+    """Also where a layer passes on values, which nothing has to mask."""
+    pipe, batches = ltx2.pipeline(newer=newer), []
+    call = LTX2.arguments(pipe, {"guidance_scale": 3.0})
+    assert call.pop("use_cross_timestep") is False  # of LTX-2.0
+    free = ltx2.latents(pipe, spatio_temporal_guidance_blocks=[1], **call)
+    with peekaboo(pipe, labels, PHRASES, masked_steps=3):
+        handle = pipe.transformer.register_forward_pre_hook(
+            lambda module, args, kwargs: batches.append(len(kwargs["hidden_states"])), with_kwargs=True
+        )
+        try:
+            masked = ltx2.latents(pipe, spatio_temporal_guidance_blocks=[1], **call)
+        finally:
+            handle.remove()
+    assert batches == [2, 1, 1][:calls] * 3
+    assert torch.isfinite(masked).all() and difference(masked, free) > 1e-4
+
+
+def test_a_job_without_guidance_has_none_of_any_kind(sounding):
+    batches = []
+    handle = sounding.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: batches.append(len(kwargs["hidden_states"])), with_kwargs=True
+    )
+    try:
+        ltx2.latents(sounding, **LTX2.arguments(sounding, {"guidance_scale": 1.0}))
+    finally:
+        handle.remove()
+    assert batches == [1, 1, 1]
+
+
+@pytest.mark.parametrize("module", [ltx, ltx2])
+def test_a_first_frame_is_given_and_seen_by_all(module, labels):
+    """Its labels say nothing: what is in it is known."""
+    pipe = module.started()
+    masked = run(module, pipe, labels)
+    other = labels.copy()
+    other[0] = 1
+    assert torch.equal(run(module, pipe, other), masked)
+    other[1:] = labels[::-1][:-1, ::-1]
+    assert difference(run(module, pipe, other), masked) > 1e-5

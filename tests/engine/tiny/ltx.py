@@ -5,13 +5,14 @@ import torch
 from diffusers import (
     AutoencoderKLLTXVideo,
     FlowMatchEulerDiscreteScheduler,
+    LTXImageToVideoPipeline,
     LTXPipeline,
     LTXVideoTransformer3DModel,
 )
 from transformers import T5Config, T5EncoderModel
 
 from .unet3d import PROMPT
-from .wan import tokenizer
+from .wan import picture_of, tokenizer
 
 FRAMES, HEIGHT, WIDTH = 17, 128, 192
 """Tokens of 3 x 4 x 6."""
@@ -57,11 +58,24 @@ def pipeline(seed: int = 0) -> LTXPipeline:
     return pipe
 
 
+def started(seed: int = 0) -> LTXImageToVideoPipeline:
+    """One that starts from a picture, of the same parts."""
+    pipe = LTXImageToVideoPipeline(**pipeline(seed).components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+VARIANTS = {"": pipeline, "from a picture": started}
+"""Pipelines of the family that are called otherwise."""
+
+
 def latents(pipe: LTXPipeline, prompt: str = PROMPT, steps: int = 3, **options) -> torch.Tensor:
     """The latents of a short run from a fixed seed: (1, tokens, channels)."""
     settings = {"num_frames": FRAMES, "height": HEIGHT, "width": WIDTH, "guidance_scale": 5.0}
+    if isinstance(pipe, LTXImageToVideoPipeline):
+        settings["image"] = picture_of(WIDTH, HEIGHT)
     return pipe(
-        prompt,
+        prompt=prompt,
         num_inference_steps=steps,
         output_type="latent",
         max_sequence_length=TEXT_LENGTH,

@@ -6,6 +6,7 @@ from diffusers import (
     AutoencoderKLLTX2Audio,
     AutoencoderKLLTX2Video,
     FlowMatchEulerDiscreteScheduler,
+    LTX2ImageToVideoPipeline,
     LTX2Pipeline,
     LTX2VideoTransformer3DModel,
 )
@@ -20,6 +21,7 @@ from transformers import (
 
 from .ltx import FRAMES, HEIGHT, WIDTH
 from .unet3d import PROMPT, WORDS
+from .wan import picture_of
 
 __all__ = ["FRAMES", "HEIGHT", "WIDTH"]
 
@@ -43,12 +45,13 @@ def tokenizer() -> GemmaTokenizer:
     return GemmaTokenizer(vocab=vocabulary, merges=merges, model_max_length=64)
 
 
-def pipeline(seed: int = 0, registers: int | None = 8) -> LTX2Pipeline:
+def pipeline(seed: int = 0, registers: int | None = 8, newer: bool = False) -> LTX2Pipeline:
     """Random weights from a seed.
 
     Args:
         seed: of the weights.
         registers: that stand in the place of padding; None leaves it masked.
+        newer: whether layers can pass on values instead of attending, as in LTX-2.3.
     """
     torch.manual_seed(seed)
     tokens = tokenizer()
@@ -96,6 +99,7 @@ def pipeline(seed: int = 0, registers: int | None = 8) -> LTX2Pipeline:
         audio_cross_attention_dim=16,
         num_layers=2,
         caption_channels=16,
+        perturbed_attn=newer,
     )
     vae = AutoencoderKLLTX2Video(
         latent_channels=CHANNELS,
@@ -131,6 +135,17 @@ def pipeline(seed: int = 0, registers: int | None = 8) -> LTX2Pipeline:
     return pipe
 
 
+def started(seed: int = 0) -> LTX2ImageToVideoPipeline:
+    """One that starts from a picture, of the same parts."""
+    pipe = LTX2ImageToVideoPipeline(**pipeline(seed).components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+VARIANTS = {"": pipeline, "from a picture": started}
+"""Pipelines of the family that are called otherwise."""
+
+
 def latents(pipe: LTX2Pipeline, prompt: str = PROMPT, steps: int = 3, **options) -> torch.Tensor:
     """The latents of a short run from a fixed seed: (1, channels, latent frames, h, w)."""
     return both(pipe, prompt, steps, **options)[0]
@@ -139,8 +154,10 @@ def latents(pipe: LTX2Pipeline, prompt: str = PROMPT, steps: int = 3, **options)
 def both(pipe: LTX2Pipeline, prompt: str = PROMPT, steps: int = 3, **options) -> tuple:
     """The latents of the pictures and of the sound."""
     settings = {"num_frames": FRAMES, "height": HEIGHT, "width": WIDTH, "guidance_scale": 5.0}
+    if isinstance(pipe, LTX2ImageToVideoPipeline):
+        settings |= {"image": picture_of(WIDTH, HEIGHT), "image_crf": 0}
     return pipe(
-        prompt,
+        prompt=prompt,
         num_inference_steps=steps,
         output_type="latent",
         max_sequence_length=TEXT_LENGTH,

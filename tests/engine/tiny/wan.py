@@ -142,8 +142,13 @@ VARIANTS = {
 
 def picture(seed: int = 0) -> Image.Image:
     """A smooth picture of random colours, of the size of a clip."""
+    return picture_of(WIDTH, HEIGHT, seed)
+
+
+def picture_of(width: int, height: int, seed: int = 0) -> Image.Image:
+    """The same, of any size."""
     few = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), np.uint8)
-    return Image.fromarray(few).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    return Image.fromarray(few).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def text_length(pipe) -> int:
