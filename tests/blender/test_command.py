@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 
+import imageio.v2 as imageio
 import pytest
+import tiny_model
 from house.environments import ENGINE
 from strangers import Traps
 
@@ -47,6 +49,29 @@ def test_clips_are_made_beside_the_file_and_saved_in_it(profile, shot, model):
     names = "[s.name for s in getattr(E, 'strips' if hasattr(E, 'strips') else 'sequences')]"
     wanted = ["Peekaboo 4", "Peekaboo 6"]
     profile.python(f"import bpy; E = bpy.context.scene.sequence_editor; assert {names} == {wanted}", shot)
+
+
+def test_a_picture_becomes_an_image_strip(profile, shot, tmp_path):
+    model = tiny_model.save(tmp_path / "pictures", "stable_diffusion", num_frames=1)
+    size = "import bpy; render = bpy.context.scene.render; render.resolution_x, render.resolution_y = 96, 64"
+    profile.python(f"{size}; bpy.ops.wm.save_mainfile()", shot)
+    run = command(profile, shot, "generate", "--model", model, "--seed", "4", "--save", "--json")
+    clip, _ = found(run)
+    assert run.returncode == 0 and clip["clip"] == str(shot.parent / "peekaboo" / "Scene_001" / "clip.png")
+    code = """
+import bpy
+editor = bpy.context.scene.sequence_editor
+(strip,) = getattr(editor, "strips" if hasattr(editor, "strips") else "sequences")
+assert (strip.type, strip.frame_final_start, strip.frame_final_end) == ("IMAGE", 1, 9), strip.type
+render = bpy.context.scene.render
+render.filepath = {path!r}
+bpy.context.scene.view_settings.view_transform = "Standard"
+bpy.context.scene.frame_set(6)
+bpy.ops.render.render(write_still=True)
+"""
+    profile.python(code.format(path=str(tmp_path / "seen.png")), shot)
+    seen, made = (imageio.imread(path)[..., :3].astype(int) for path in (tmp_path / "seen.png", clip["clip"]))
+    assert seen.shape == made.shape and abs(seen - made).max() <= 1  # what the sequencer shows is the picture
 
 
 def test_an_interrupt_stops_the_engine_and_leaves_no_clip(profile, shot, model, tmp_path):
