@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the user sets: a subject on an object, a shot on a scene; the settings are those of the table."""
+"""What the user sets: a subject on an object, a shot on a scene, or what it has for itself on a marker.
+
+The settings are those of the table.
+"""
 
 import bpy
 from bpy.props import IntProperty, PointerProperty
 
-from .shot import settings, subjects
+from .errors import PeekabooError
+from .shot import settings, shots, subjects
 
 
 def _active_index(shot):
@@ -19,10 +23,33 @@ def _select_by_index(shot, index):
         subjects.select_only(bpy.context.view_layer, obj)
 
 
+def _shot_at_frame(shot):
+    """Index of the marker whose shot has the current frame, so that the list and the playhead are at one."""
+    scene = shot.id_data
+    try:
+        marker = shots.shot_at(scene, scene.frame_current).marker
+    except PeekabooError:
+        return -1
+    return -1 if marker is None else marker
+
+
+def _go_to_shot(shot, index):
+    scene = shot.id_data
+    found = next((one for one in shots.shots_of(scene) if one.marker == index), None)
+    if found is not None:
+        scene.frame_current = found.first
+
+
 class PEEKABOO_PG_subject(bpy.types.PropertyGroup):
     """What an object stands for in the clip."""
 
     __annotations__ = settings.properties(settings.SUBJECT)
+
+
+class PEEKABOO_PG_cut(bpy.types.PropertyGroup):
+    """What the shot that a marker begins has for itself."""
+
+    __annotations__ = settings.properties(settings.CUT)
 
 
 class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
@@ -36,24 +63,33 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
             set=_select_by_index,
             options={"SKIP_SAVE"},
         ),
+        "active_shot": IntProperty(
+            name="Active Shot",
+            description="The shot at the current frame, as an index of the scene's markers",
+            get=_shot_at_frame,
+            set=_go_to_shot,
+            options={"SKIP_SAVE"},
+        ),
         **settings.properties(settings.SHOT),
     }
 
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
-    (PEEKABOO_PG_subject, PEEKABOO_PG_shot)
+    (PEEKABOO_PG_subject, PEEKABOO_PG_cut, PEEKABOO_PG_shot)
 )
 
 
 def register():
-    """Give objects and scenes their ``peekaboo`` settings."""
+    """Give objects, scenes and markers their ``peekaboo`` settings."""
     _register_classes()
     bpy.types.Object.peekaboo = PointerProperty(type=PEEKABOO_PG_subject, override=settings.IN_OVERRIDES)
     bpy.types.Scene.peekaboo = PointerProperty(type=PEEKABOO_PG_shot)
+    bpy.types.TimelineMarker.peekaboo = PointerProperty(type=PEEKABOO_PG_cut)
 
 
 def unregister():
     """Take the settings away; what a file has stored stays in it."""
+    del bpy.types.TimelineMarker.peekaboo
     del bpy.types.Scene.peekaboo
     del bpy.types.Object.peekaboo
     _unregister_classes()

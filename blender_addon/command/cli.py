@@ -18,11 +18,12 @@ from ..errors import PeekabooError
 from ..making import batch, delivery, downloading, engine_choice
 from ..making.set_up import installation, wait
 from ..masks import painting
-from ..shot import findings, first_frame, seeds
+from ..shot import findings, first_frame, seeds, shots
 from ..shot.job import make_job
 from ..shot.layout import Layout, mapping_in_words, read_shot
 from ..shot.mattes import KINDS, write_mattes
 from ..shot.model import model_of
+from ..shot.shots import Shot
 from ..shot.subjects import colors_of
 from ..takes import folders
 from . import options, program
@@ -33,7 +34,7 @@ IDLE_SECONDS = 3600.0
 
 
 def generate(asked: argparse.Namespace, online: bool = False) -> None:
-    """Make a clip of each scene with each seed.
+    """Make a clip of each shot of each scene with each seed.
 
     Args:
         asked: as :func:`add_generate` describes it; what is left out stays as the scene has it.
@@ -59,6 +60,7 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
                     f"clip {order.clip.clip}",
                     "clip",
                     scene=delivery.scene_of(order).name,
+                    shot=order.shot,
                     seed=order.job["seed"],
                     clip=str(order.clip.clip),
                     info=str(order.clip.info),
@@ -72,17 +74,19 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
 
 def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterator[tuple[Order, Layout]]:
     """What is to be made; folders come into being one by one, as their clips are begun."""
-    layouts = [_read(scene, console) for scene in scenes]  # what is wrong shows before all work
-    pictures = [_picture(scene, layout, console) for scene, layout in zip(scenes, layouts, strict=True)]
-    shots = [
-        (scene, layout, picture, seed)
-        for scene, layout, picture in zip(scenes, layouts, pictures, strict=True)
-        for seed in asked.seeds or seeds.seeds(scene)
+    chosen = [(scene, shot) for scene in scenes for shot in options.chosen_shots(scene, asked)]
+    layouts = [_read(*each, console) for each in chosen]  # what is wrong shows before all work
+    pictures = [_picture(scene, each, console) for (scene, _), each in zip(chosen, layouts, strict=True)]
+    clips = [
+        (scene, shot, layout, picture, seed)
+        for (scene, shot), layout, picture in zip(chosen, layouts, pictures, strict=True)
+        for seed in asked.seeds or seeds.seeds(scene, shot=shot)
     ]
-    for scene, layout, picture, seed in shots:
-        folder = _clip_folder(asked.out, scene, seed, several=len(shots) > 1)
-        job = make_job(scene, layout, seed, picture)
-        yield delivery.order(scene, job, layout.labels, folder, picture=picture), layout
+    for scene, shot, layout, picture, seed in clips:
+        folder = _clip_folder(asked.out, scene, shot, seed, several=len(clips) > 1)
+        job = make_job(scene, layout, seed, picture, shot)
+        made = delivery.order(scene, job, layout.labels, folder, picture=picture, title=shot.title)
+        yield made, layout
 
 
 def _picture(scene, layout: Layout, console: Console) -> first_frame.Picture | None:
@@ -91,12 +95,13 @@ def _picture(scene, layout: Layout, console: Console) -> first_frame.Picture | N
     return first_frame.of(scene, layout.timing.scene_frames[0])
 
 
-def _read(scene, console: Console) -> Layout:
+def _read(scene, shot: Shot, console: Console) -> Layout:
     first_frame.check(scene)
     return read_shot(
         scene,
         lambda done, total: console.say(f"masks {done}/{total}"),
         lambda done, total: console.say(f"simulation {done}/{total}"),
+        shot,
     )
 
 
@@ -108,11 +113,11 @@ def _device(asked: argparse.Namespace) -> str:
     return asked.device or engine_choice.device()
 
 
-def _clip_folder(out: Path | None, scene, seed: int, several: bool) -> Path | None:
+def _clip_folder(out: Path | None, scene, shot: Shot, seed: int, several: bool) -> Path | None:
     if out is None:
         return None
     folder = paths.absolute(out)
-    return folder / f"{folders.name_of(scene)}_seed_{seed}" if several else folder
+    return folder / f"{folders.name_of(scene, shot.title)}_seed_{seed}" if several else folder
 
 
 def masks(asked: argparse.Namespace) -> None:
@@ -137,6 +142,7 @@ def masks(asked: argparse.Namespace) -> None:
                 f"job {job}",
                 "job",
                 scene=scene.name,
+                shot=order.shot,
                 seed=order.job["seed"],
                 job=str(job),
                 pictures=list(map(str, drawn)),
@@ -177,15 +183,18 @@ def check(asked: argparse.Namespace) -> None:
     console.result(ready, "engine", text=ready)
     for scene in scenes:
         if asked.scene or any(obj.peekaboo.is_subject for obj in scene.objects):
-            layout = read_shot(scene)
-            mapping = mapping_in_words(layout.timing, len(layout.labels))
-            console.result(
-                f'scene "{scene.name}": {mapping}',
-                "scene",
-                scene=scene.name,
-                frames=mapping,
-                warnings=_warnings(scene, layout, console),
-            )
+            for shot in shots.enabled(scene):
+                layout = read_shot(scene, shot=shot)
+                mapping = mapping_in_words(layout.timing, len(layout.labels))
+                of = f', shot "{shot.title}"' if shot.title else ""
+                console.result(
+                    f'scene "{scene.name}"{of}: {mapping}',
+                    "scene",
+                    scene=scene.name,
+                    shot=shot.title,
+                    frames=mapping,
+                    warnings=_warnings(scene, layout, console),
+                )
 
 
 def _warnings(scene, layout: Layout, console: Console) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,9 +15,12 @@ import bpy
 
 from ..engine import torch_builds
 from ..errors import PeekabooError, UsageError
-from ..shot import settings, stating
+from ..shot import settings, shots, stating
 from ..shot.seeds import SEED_LIMIT
+from ..shot.shots import Shot
 
+ALL_SHOTS = "all"
+"""Stands for all shots, also those that are turned off."""
 MOST_SEEDS = 1000
 """At once: a slip of the finger must not ask for millions."""
 
@@ -33,6 +37,12 @@ def add_shot(parser: argparse.ArgumentParser) -> None:
     """Add which scenes are meant, where the result goes, and what overrides their settings."""
     parser.add_argument(
         "--scene", action="append", metavar="NAME", help="the file's active one by default; may be repeated"
+    )
+    parser.add_argument(
+        "--shots",
+        action="append",
+        metavar="NAME",
+        help="by their markers' names; may be repeated, or all; those that are enabled by default",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="a new folder in the scene's by default")
     for name, setting in settings.SHOT.items():
@@ -115,6 +125,21 @@ def chosen_scenes(names: list[str] | None) -> list:
             known = ", ".join(f'"{scene.name}"' for scene in bpy.data.scenes)
             raise PeekabooError(f'The file has no scene "{name}": choose one of {known}.')
     return [bpy.data.scenes[name] for name in dict.fromkeys(names)]
+
+
+def chosen_shots(scene, asked: argparse.Namespace) -> list[Shot]:
+    """The shots of a scene that the command line asks for, with its prompt where it states one.
+
+    Raises:
+        PeekabooError: there is no such shot, or one is too short.
+    """
+    if not asked.shots:
+        chosen = shots.enabled(scene)
+    else:
+        chosen = shots.named(scene, None if ALL_SHOTS in asked.shots else asked.shots)
+    if asked.prompt is None:
+        return chosen
+    return [dataclasses.replace(shot, prompt=asked.prompt, is_own_prompt=False) for shot in chosen]
 
 
 def _check_opened() -> None:

@@ -40,6 +40,7 @@ class Order:
         job: what is asked for, as ``job.json`` states it.
         folder: of the take; ``job/`` in it is there already.
         frame_start: where the clip goes, if not where the job says.
+        shot: title of the shot that it is a take of; empty for the scene's.
         keeps_folder: whether the folder stays if there will be no clip: the user has chosen it.
         id: its name in the conversation with the engine.
         phase: a key of :data:`PHASES`.
@@ -63,6 +64,7 @@ class Order:
     folder: Path
     frame_start: int | None = None
     keeps_folder: bool = False
+    shot: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     phase: str = "start"
     step: int = 0

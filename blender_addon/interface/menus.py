@@ -32,6 +32,7 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout.operator("peekaboo.make_subjects", text="Make Selected One Subject").together = True
         layout.operator_menu_enum("peekaboo.animate_subject", "motion", icon="ANIM")
         layout.separator()
+        layout.operator("peekaboo.add_shot", icon="VIEW_CAMERA")
         layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         layout.operator("peekaboo.import_layout", icon="IMPORT")
         layout.operator("peekaboo.export_masks", icon="EXPORT")

@@ -24,7 +24,7 @@ from ..masks import cameras, projection
 from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
 from ..masks.outlines import occluders, shapes_at
-from ..shot import subjects
+from ..shot import shots, subjects
 from ..shot.model import model_of
 
 LINE_WIDTH = 2.0
@@ -55,7 +55,9 @@ _hulls = Hulls()
 _handle: Any = None
 
 
-def outlines(scene, view_layer, depsgraph, size: tuple[int, int]) -> Outlines | None:
+def outlines(
+    scene, view_layer, depsgraph, size: tuple[int, int], shot: shots.Shot | None = None
+) -> Outlines | None:
     """Make the outlines of a scene's enabled subjects as they are evaluated; None where they cannot be seen.
 
     Args:
@@ -63,10 +65,11 @@ def outlines(scene, view_layer, depsgraph, size: tuple[int, int]) -> Outlines | 
         view_layer: whose subjects are meant.
         depsgraph: that has evaluated it.
         size: width and height of the model's video.
+        shot: of the scene, which is one by default.
     """
     roles = [
         Role(here)
-        for role in subjects.used(scene, update=False)
+        for role in subjects.used(scene, False, shot)
         if (here := tuple(obj for obj in role.objects if view_layer.objects.get(obj.name) == obj))
     ]
     cast = Cast(scene, roles, update=False)
@@ -115,13 +118,14 @@ def _current_outlines(context) -> Outlines | None:
     scene = context.scene
     try:
         width, height, _ = catalogue.model_size(model_of(scene))
+        shot = shots.shot_at(scene, scene.frame_current)
     except PeekabooError:
         return None
     depsgraph = context.evaluated_depsgraph_get()
-    key = (changes.count_of_views(), scene.frame_current_final, width, height, context.view_layer.name)
+    key = (changes.count_of_views(), scene.frame_current_final, width, height, context.view_layer.name, shot)
     if scene.session_uid not in _cache or _cache[scene.session_uid][0] != key:
         _cache.clear()
-        made = outlines(scene, context.view_layer, depsgraph, (width, height))
+        made = outlines(scene, context.view_layer, depsgraph, (width, height), shot)
         _cache[scene.session_uid] = key, made
     return _cache[scene.session_uid][1]
 

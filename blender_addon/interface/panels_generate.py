@@ -10,6 +10,7 @@ from .. import compat
 from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import engine_choice, generation, set_up
+from ..shot import shots
 from ..takes import strips
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence, draw_set_up
@@ -20,6 +21,7 @@ PREVIEW_SCALE = 7.0
 
 class _GeneratePanel:
     bl_label = "Generate"
+    bl_order = 4
 
     def draw(self, context):
         """Draw the button, the queue, how the last clips ended, and the engine."""
@@ -53,11 +55,21 @@ def _draw_button(layout, context, queues: bool) -> None:
     row.scale_y = 1.5
     count = context.window_manager.peekaboo_takes
     verb = "Add to Queue" if queues else "Generate"
-    text = f"{verb}: {count} Takes" if count > 1 else verb
+    made = _number_of_shots(compat.edited_scene(context))
+    what = [f"{made} Shots"] * (made > 1) + [f"{count} Takes"] * (count > 1)
+    text = f"{verb}: {' × '.join(what)}" if what else verb
     row.operator("peekaboo.generate", text=text, icon="RENDER_ANIMATION").count = count
     number = row.row(align=True)
     number.ui_units_x = 3.5
     number.prop(context.window_manager, "peekaboo_takes", text="")
+
+
+def _number_of_shots(scene) -> int:
+    """How many shots are made; 1 where there is something wrong with them, which the button says."""
+    try:
+        return len(shots.enabled(scene))
+    except PeekabooError:
+        return 1
 
 
 def _draw_queue(layout, context, orders: list[Order]) -> None:

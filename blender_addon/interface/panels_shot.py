@@ -8,7 +8,7 @@ from bl_ui.utils import PresetPanel
 
 from ..engine import catalogue
 from ..errors import PeekabooError
-from ..shot import first_frame
+from ..shot import first_frame, shots
 from ..shot.layout import mapping_in_words, timing_of
 from ..shot.model import model_of
 from .model_choice import draw_model
@@ -28,8 +28,9 @@ class PEEKABOO_PT_shot_presets(PresetPanel, bpy.types.Panel):
 class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
     """How the clip is made."""
 
-    bl_label = "Shot"
-    bl_order = 1  # below Generate
+    bl_label = "Model"
+    bl_order = 6
+    bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, _context):
         """Draw the button that opens the presets."""
@@ -37,13 +38,14 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
 
     def draw(self, context):
         """Draw the model with what there is to know of it, the frames, the seed, and where clips go."""
-        layout, settings = self.layout, context.scene.peekaboo
+        layout, scene, settings = self.layout, context.scene, context.scene.peekaboo
         layout.use_property_split = True
         layout.use_property_decorate = False
         draw_model(layout, context)
         try:
-            num_frames = catalogue.model_size(model_of(context.scene))[2]
-            mapping = mapping_in_words(timing_of(context.scene, num_frames), num_frames)
+            num_frames = catalogue.model_size(model_of(scene))[2]
+            timing = timing_of(scene, num_frames, shots.shot_at(scene, scene.frame_current))
+            mapping = mapping_in_words(timing, num_frames)
         except PeekabooError as error:
             draw_sentence(layout, context, str(error), "ERROR")
         else:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
+from ..errors import PeekabooError
 from ..masks.cast import SURFACED
-from ..shot import check, subjects
+from ..shot import check, shots, subjects
 from ..shot.prompt import faulty_subjects, prompt_problem
-from .sidebar import SidebarPanel, draw_sentence
+from .sidebar import SidebarPanel, draw_sentence, letters_in_line
 
 _faulty: set[str] = set()
 """Names of the objects in the list whose phrases have a problem, their own or with one another."""
@@ -40,82 +43,129 @@ class PEEKABOO_UL_subjects(bpy.types.UIList):
         return flags, bpy.types.UI_UL_list.sort_items_by_name(objects)
 
 
-class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
-    """What is to be where."""
-
-    bl_label = "Subjects"
-
-    def draw(self, context):
-        """Draw the list, and the details of the active subject."""
-        layout, scene = self.layout, context.scene
-        row = layout.row()
-        row.template_list(
-            "PEEKABOO_UL_subjects", "", scene, "objects", scene.peekaboo, "active_subject", rows=3
-        )
-        buttons = row.column(align=True)
-        buttons.operator("peekaboo.add_subject", text="", icon="ADD")
-        buttons.operator("peekaboo.remove_subject", text="", icon="REMOVE")
-        buttons.separator()
-        buttons.menu("PEEKABOO_MT_subjects", text="", icon="DOWNARROW_HLT")
-        layout.operator("peekaboo.make_subjects")
-        layout.prop(scene.peekaboo, "show_outlines")
-        obj = context.object
-        if obj is not None and obj.peekaboo.is_subject:
-            _draw_subject(layout, obj)
-
-
-def _draw_subject(layout, obj) -> None:
-    column = layout.column()
-    column.use_property_split = True
-    column.use_property_decorate = False
-    column.prop(obj, "name", text="Object")
-    column.prop(obj.peekaboo, "phrase")
-    column.prop(obj.peekaboo, "color")
-    has_parts = obj.instance_type == "COLLECTION" or any(child.type in SURFACED for child in obj.children)
-    if obj.type == "EMPTY" and not has_parts:
-        column.prop(obj, "empty_display_type", text="Shape")
-        column.prop(obj, "empty_display_size", text="Size")
-    else:
-        column.prop(obj.peekaboo, "outline")
-    column.use_property_decorate = True  # these can be keyframed
-    column.prop(obj.peekaboo, "strength", slider=True)
-    column.prop(obj, "hide_render", text="In the Clip", invert_checkbox=True, toggle=False)
-    layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate", icon="ANIM")
-
-
 class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
     """What the clip shows."""
 
     bl_label = "Prompt"
+    bl_order = 0
+
+    def draw_header_preset(self, _context):
+        """Draw the button that opens the texts in a wide dialog."""
+        self.layout.operator("peekaboo.edit_prompt", text="", icon="GREASEPENCIL", emboss=False)
 
     def draw(self, context):
-        """Draw the prompt, and what is wrong with it and the phrases."""
+        """Draw the prompt, whole where its line is too short, and what is wrong with it and the phrases."""
         layout, shot = self.layout, context.scene.peekaboo
         layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
+        if len(shot.prompt) > letters_in_line(context):
+            draw_sentence(layout, context, shot.prompt, "BLANK1")
         if problem := prompt_problem(context.scene):
             draw_sentence(layout, context, problem, "ERROR")
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
+
+
+class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
+    """What is to be where."""
+
+    bl_label = "Subjects"
+    bl_order = 1
+
+    def draw(self, context):
+        """Draw the list, and of the active subject what is set most often."""
+        layout, scene = self.layout, context.scene
+        row = layout.row()
+        row.template_list(
+            "PEEKABOO_UL_subjects", "", scene, "objects", scene.peekaboo, "active_subject", rows=4
+        )
+        buttons = row.column(align=True)
+        buttons.operator("peekaboo.add_subject", text="", icon="ADD")
+        buttons.operator("peekaboo.remove_subject", text="", icon="REMOVE")
+        buttons.menu("PEEKABOO_MT_subjects", text="", icon="DOWNARROW_HLT")
+        buttons.prop(scene.peekaboo, "show_outlines", text="", icon="OVERLAY")
+        if bpy.ops.peekaboo.make_subjects.poll():
+            layout.operator("peekaboo.make_subjects")
+        obj = context.object
+        if obj is not None and obj.peekaboo.is_subject:
+            row = layout.row(align=True)
+            row.prop(obj.peekaboo, "phrase", text="", placeholder=f"phrase of {obj.name}")
+            row.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate", icon="ANIM")
+
+
+class PEEKABOO_PT_subject(SidebarPanel, bpy.types.Panel):
+    """What else there is to set of the active subject."""
+
+    bl_label = "Active Subject"
+    bl_parent_id = "PEEKABOO_PT_subjects"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        """The active object is a subject."""
+        return context.object is not None and context.object.peekaboo.is_subject
+
+    def draw(self, context):
+        """Draw its object, colour and outline, and what can be keyframed."""
+        obj = context.object
+        column = self.layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(obj, "name", text="Object")
+        column.prop(obj.peekaboo, "color")
+        has_parts = obj.instance_type == "COLLECTION" or any(child.type in SURFACED for child in obj.children)
+        if obj.type == "EMPTY" and not has_parts:
+            column.prop(obj, "empty_display_type", text="Shape")
+            column.prop(obj, "empty_display_size", text="Size")
+        else:
+            column.prop(obj.peekaboo, "outline")
+        column.use_property_decorate = True  # these can be keyframed
+        column.prop(obj.peekaboo, "strength", slider=True)
+        column.prop(obj, "hide_render", text="In the Clip", invert_checkbox=True, toggle=False)
 
 
 class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
     """What the shot may disappoint with."""
 
     bl_label = "Shot Check"
+    bl_order = 2
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context):
+        """There is a subject to look at."""
+        return bool(subjects.marked(context.scene))
+
+    def draw_header_preset(self, context):
+        """Draw how many things there are to say, and ask for another check after a change."""
+        try:
+            shot = _current_shot(context)
+        except PeekabooError:
+            self.layout.label(icon="ERROR")
+            return
+        report = check.report_of(context.scene, shot)
+        if report is not None:
+            serious = [finding for finding in report.findings if finding.kind != "CUT"]
+            icon: Any = "ERROR" if report.problem or serious else "INFO" if report.findings else "CHECKMARK"
+            count = len(report.findings) + bool(report.problem)
+            self.layout.label(text=f"{count}" if count else "", icon=icon)
 
     def draw(self, context):
-        """Draw what the last check has found, and ask for another one after a change."""
+        """Draw what the last check of the shot at the current frame has found."""
         layout, scene = self.layout, context.scene
-        if not subjects.marked(scene):
-            layout.label(text="Add a subject first", icon="INFO")
+        try:
+            shot = _current_shot(context)
+        except PeekabooError as error:
+            draw_sentence(layout, context, str(error), "ERROR")
             return
-        report, heavy = check.report_of(scene), check.is_heavy(scene)
-        if heavy and check.is_pending(scene):
+        report, heavy = check.report_of(scene, shot), check.is_heavy(scene)
+        if heavy and check.is_pending(scene, shot):
             layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         column = layout.column()
+        if shot.marker is not None:
+            column.label(text=f"{shot.title}: {shot.first}–{shot.last}", icon="VIEW_CAMERA")
         if report is None:
             column.label(text="Too heavy to be checked in passing" if heavy else "Looking at the shot…")
             return
-        column.active = not check.is_pending(scene)
+        column.active = not check.is_pending(scene, shot)
         if report.problem:
             draw_sentence(column, context, report.problem, "ERROR")
         for finding in report.findings:
@@ -124,11 +174,16 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
             column.label(text="All subjects are in view", icon="CHECKMARK")
 
 
+def _current_shot(context) -> shots.Shot:
+    return shots.shot_at(context.scene, context.scene.frame_current)
+
+
 register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_UL_subjects,
-        PEEKABOO_PT_subjects,
         PEEKABOO_PT_prompt,
+        PEEKABOO_PT_subjects,
+        PEEKABOO_PT_subject,
         PEEKABOO_PT_check,
     )
 )

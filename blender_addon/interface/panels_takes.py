@@ -51,7 +51,7 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
 
 class _TakesPanel:
     bl_label = "Takes"
-    bl_order = 2
+    bl_order = 5
 
     @classmethod
     def poll(cls, context):

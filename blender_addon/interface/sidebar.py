@@ -35,6 +35,18 @@ def draw_set_up(layout, context) -> None:
         draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
 
 
+def letters_in_line(context, width: float | None = None) -> int:
+    """How many letters a line has room for, beside an icon.
+
+    Args:
+        context: of the region.
+        width: in pixels at scale 1, of a dialog; the region's without it.
+    """
+    if width is None:
+        width = context.region.width / context.preferences.system.ui_scale
+    return max(16, int((width - PANEL_MARGIN) / LETTER_WIDTH))
+
+
 def draw_sentence(layout, context, text: str, icon: str, width: float | None = None) -> None:
     """Draw a text in as many lines as the width asks for.
 
@@ -43,12 +55,9 @@ def draw_sentence(layout, context, text: str, icon: str, width: float | None = N
         context: of the region.
         text: what to say.
         icon: before the first line.
-        width: in pixels at scale 1, of a dialog; the region's without it.
+        width: see :func:`letters_in_line`.
     """
-    if width is None:
-        width = context.region.width / context.preferences.system.ui_scale
-    letters = max(16, int((width - PANEL_MARGIN) / LETTER_WIDTH))
     column = layout.column(align=True)
     column.scale_y = 0.75
-    for number, line in enumerate(textwrap.wrap(shown(text), letters)):
+    for number, line in enumerate(textwrap.wrap(shown(text), letters_in_line(context, width))):
         column.label(text=line, icon=icon if number == 0 else "BLANK1")

@@ -7,7 +7,7 @@ The same steps, whether a timer looks after the engine or a command waits for it
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -17,38 +17,45 @@ import numpy as np
 from .. import changes, compat
 from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
-from ..shot import check, first_frame, seeds
+from ..shot import check, first_frame, seeds, shots
 from ..shot.job import make_job, write_job
+from ..shot.shots import Shot
 from ..takes import folders, strips
 
 
 def orders_of(
-    scene, count: int = 1, ordered: Iterable[dict] = (), picture: first_frame.Picture | None = None
+    scene, count: int = 1, ordered: Iterable[dict] = (), chosen: Sequence[Shot] | None = None
 ) -> Iterator[Order]:
-    """Order takes of a scene as it is now, each with a seed of its own.
+    """Order takes of a scene's shots as they are now, each with a seed of its own.
+
+    What is wrong with any of them shows before the first is ordered.
 
     A single one has the seed that is set, and may be the same clip again. Of several, none is one that is
     there or ordered already.
 
     Args:
         scene: the user's.
-        count: how many.
+        count: how many of each shot.
         ordered: the jobs of those that wait to be made.
-        picture: that they start from, where it was made already.
+        chosen: the shots; those that are enabled by default.
 
     Raises:
-        PeekabooError: what keeps the shot from being made.
+        PeekabooError: what keeps a shot from being made.
     """
     first_frame.check(scene)  # before what takes long
-    layout = check.read_shot(scene)
-    picture = picture or first_frame.of(scene, layout.timing.scene_frames[0])
+    chosen = shots.enabled(scene) if chosen is None else chosen
+    layouts = [check.read_shot(scene, shot) for shot in chosen]
+    pictures = [first_frame.of(scene, layout.timing.scene_frames[0]) for layout in layouts]
     known = list(ordered) if count > 1 else []
-    jobs = (make_job(scene, layout, seed, picture) for seed in seeds.further_seeds(scene))
-    wanted = (
-        job for job in jobs if count == 1 or not (job in known or folders.has_take(scene, job, layout.labels))
-    )
-    for job in islice(wanted, count):
-        yield order(scene, job, layout.labels, picture=picture)
+    for shot, layout, picture in zip(chosen, layouts, pictures, strict=True):
+        jobs = (make_job(scene, layout, seed, picture, shot) for seed in seeds.further_seeds(scene, shot))
+        wanted = (
+            job
+            for job in jobs
+            if count == 1 or not (job in known or folders.has_take(scene, job, layout.labels))
+        )
+        for job in islice(wanted, count):
+            yield order(scene, job, layout.labels, picture=picture, title=shot.title)
 
 
 def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
@@ -64,9 +71,11 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
     """
     job, labels = folders.read(strip)
     picture = first_frame.of_job(job, strips.folder_of(strip) / "job")
+    start, end = compat.strip_range(strip)
+    title = shots.title_at(scene, start, end - 1)
     used = [*used, *strips.seeds(scene)]
     job = job | {"seed": seeds.unused_seed(scene, used)}
-    return order(scene, job, labels, frame_start=compat.content_start(strip), picture=picture)
+    return order(scene, job, labels, frame_start=compat.content_start(strip), picture=picture, title=title)
 
 
 def order(
@@ -76,6 +85,7 @@ def order(
     folder: Path | None = None,
     frame_start: int | None = None,
     picture: first_frame.Picture | None = None,
+    title: str = "",
 ) -> Order:
     """Write what the engine is to read, and order the clip.
 
@@ -86,20 +96,21 @@ def order(
         folder: of the take, which the user has chosen; a new one of the scene's by default.
         frame_start: where the clip goes, if not where the job says.
         picture: that the job names.
+        title: of the shot, where the scene has several.
 
     Raises:
         PeekabooError: the folder cannot be written.
     """
     own = folder is None
-    folder = folders.new_folder(scene) if folder is None else folder
+    folder = folders.new_folder(scene, title) if folder is None else folder
     try:
         write_job(job, labels, folder / "job", picture)
     except PeekabooError:
         if own:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    title = f"{scene.name}, seed {job['seed']}"
-    return Order(scene.session_uid, title, job, folder, frame_start, keeps_folder=not own)
+    shown = f"{title or scene.name}, seed {job['seed']}"
+    return Order(scene.session_uid, shown, job, folder, frame_start, keeps_folder=not own, shot=title)
 
 
 def scene_of(order: Order):
@@ -119,7 +130,7 @@ def deliver(order: Order) -> Outcome:
     if scene is None:
         raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
     with changes.updates_ignored():
-        strip = strips.add_clip(scene, clip, order.job, order.frame_start)
+        strip = strips.add_clip(scene, clip, order.job, order.frame_start, order.shot)
     start, end = compat.strip_range(strip)
     owner = f' of "{scene.name}"' if len(bpy.data.scenes) > 1 else ""
     what = "picture" if strip.type == "IMAGE" else "clip"

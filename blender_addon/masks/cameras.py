@@ -18,7 +18,7 @@ def camera_at(scene, frame: float):
     Raises:
         PeekabooError: the scene has no camera.
     """
-    bound = [marker for marker in scene.timeline_markers if marker.camera and not marker.camera.hide_render]
+    bound = bound_markers(scene)
     past = [marker for marker in bound if marker.frame <= math.floor(frame)]
     if past:
         return max(past, key=lambda marker: marker.frame).camera
@@ -27,6 +27,11 @@ def camera_at(scene, frame: float):
     if scene.camera is None:
         raise PeekabooError(f'The scene "{scene.name}" has no camera: add one and make it the active camera.')
     return scene.camera
+
+
+def bound_markers(scene) -> list:
+    """The markers of a scene that cut to a camera, as Blender keeps them."""
+    return [marker for marker in scene.timeline_markers if marker.camera and not marker.camera.hide_render]
 
 
 def cuts(scene, first: int, last: int) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The check of a shot while the user works: in short turns of a timer, after each pause.
 
-The panel asks for it whenever it is drawn. A check begins once the scene has been left alone for a moment,
-and begins anew when the scene changes meanwhile. Nothing of Blender's is held between two turns, since an
-undo or a deletion may free it; scenes are known by their ``session_uid``.
+The panel asks for it whenever it is drawn, for the shot that it shows. A check begins once the scene has been
+left alone for a moment, and begins anew when the scene changes meanwhile. Nothing of Blender's is held
+between two turns, since an undo or a deletion may free it; scenes are known by their ``session_uid``.
 
 A scene whose subjects are too heavy for that is checked when the user says so, and only then.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import bpy
 from bpy.app.handlers import persistent
@@ -30,6 +31,7 @@ from . import findings, prompt, stating, subjects
 from .dependencies import dependencies_of
 from .layout import Frame, Layout, check_in_view, put_together, read_frame, read_layout, timing_of
 from .model import model_of
+from .shots import Shot
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +42,14 @@ TURN_SECONDS = 0.012
 BETWEEN_SECONDS = 0.02
 LONGEST_SECONDS = 0.06
 """A scene with a frame that takes longer is heavy."""
+MOST_REPORTS = 64
+"""Of so many shots it is known what was found; a shot that is changed is another one."""
 MOST_VERTICES = 12_000
 """A scene whose subjects have more is heavy, which is known before the first frame."""
+
+
+Of: TypeAlias = tuple[int, Shot | None]
+"""What is checked: the ``session_uid`` of a scene, and its shot, None for the scene as one."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,9 @@ class Report:
 
 @dataclass
 class _Check:
-    """A check that is going on: of which scene, at which number of changes, what it reads and has read."""
+    """A check that is going on: of what, at which number of changes, what it reads and has read."""
 
-    scene: int
+    of: Of
     began: int
     plan: tuple | None = None
     dependencies: tuple | None = None
@@ -72,27 +80,35 @@ class _Check:
 class _Known:
     """A layout that was read before, and what it depends on."""
 
-    scene: int
+    of: Of
     changes: int
     dependencies: tuple
     layout: Layout
 
 
-_reports: dict[int, tuple[int, Report]] = {}
-"""By the ``session_uid`` of the scene: the number of changes that there had been, and the report."""
+_reports: dict[Of, tuple[int, Report]] = {}
+"""The number of changes that there had been, and the report; of the shots that were looked at last."""
 _heavy: set[int] = set()
 """``session_uid`` of scenes that are not checked in passing."""
 _check: _Check | None = None
-_wanted: int | None = None
+_wanted: Of | None = None
 _known: _Known | None = None
 _hulls = Hulls()
 
 
-def report_of(scene) -> Report | None:
-    """What the last check of a scene has found, if there was one; asks for a new one after a change."""
-    made_at, report = _reports.get(scene.session_uid, (-1, None))
+def _of(scene, shot: Shot | None) -> Of:
+    """A shot of a scene, which is the scene as one where no marker begins it."""
+    return scene.session_uid, None if shot is None or shot.marker is None else shot
+
+
+def report_of(scene, shot: Shot | None = None) -> Report | None:
+    """What the last check of a shot has found, if there was one; asks for a new one after a change.
+
+    Without a shot, the scene is one; so for all functions here.
+    """
+    made_at, report = _reports.get(_of(scene, shot), (-1, None))
     if made_at != changes.count() and not is_heavy(scene):
-        _request_check(scene.session_uid)
+        _request_check(_of(scene, shot))
     return report
 
 
@@ -101,58 +117,68 @@ def is_heavy(scene) -> bool:
     return scene.session_uid in _heavy
 
 
-def check_now(scene) -> Report:
-    """Check a scene at once, however long that takes; one that turns out to be light is no longer heavy."""
+def check_now(scene, shot: Shot | None = None) -> Report:
+    """Check a shot at once, however long that takes; one that turns out to be light is no longer heavy."""
     if windows.is_rendering():  # which says nothing of the shot
         return Report("Blender is rendering: check the shot when that is done.")
     begun = time.monotonic()
     try:
-        layout = _read(scene)
+        layout = _read(scene, shot)
         if (time.monotonic() - begun) / len(layout.labels) < LONGEST_SECONDS:
             _heavy.discard(scene.session_uid)
     except PeekabooError as error:
-        _reports[scene.session_uid] = changes.count(), Report(str(error))
-    return _reports[scene.session_uid][1]
+        _keep(_of(scene, shot), changes.count(), Report(str(error)))
+    return _reports[_of(scene, shot)][1]
 
 
-def read_shot(scene) -> Layout:
+def read_shot(scene, shot: Shot | None = None) -> Layout:
     """Read a shot as :func:`.layout.read_shot` does, or take what a check has read since the last change."""
-    prompt.check_prompt(scene)
+    prompt.check_prompt(scene, shot)
     with changes.updates_ignored():
-        known = _known
-        holds = known is not None and (known.scene, known.changes) == (scene.session_uid, changes.count())
-        layout = known.layout if known and holds and known.dependencies == dependencies_of(scene) else None
-    layout = layout or _read(scene)
+        known, of = _known, _of(scene, shot)
+        holds = known is not None and (known.of, known.changes) == (of, changes.count())
+        same = known is not None and holds and known.dependencies == dependencies_of(scene, shot)
+        layout = known.layout if known is not None and same else None
+    layout = layout or _read(scene, shot)
     check_in_view(scene, layout)
     return layout
 
 
-def _read(scene) -> Layout:
+def _read(scene, shot: Shot | None) -> Layout:
     """Read a layout, which is a check too."""
+    of = _of(scene, shot)
     with changes.updates_ignored():
-        layout = read_layout(scene, *catalogue.model_size(model_of(scene)))
-        _reports[scene.session_uid] = changes.count(), _report(scene, layout)
-        _remember(scene, dependencies_of(scene), layout)
+        layout = read_layout(scene, *catalogue.model_size(model_of(scene)), shot=shot)
+        _keep(of, changes.count(), _report(scene, layout))
+        _remember(of, dependencies_of(scene, shot), layout)
     return layout
 
 
-def _remember(scene, dependencies: tuple | None, layout: Layout) -> None:
+def _keep(of: Of, made_at: int, report: Report) -> None:
+    """Keep a report, and those of the shots that were looked at last."""
+    _reports.pop(of, None)
+    _reports[of] = made_at, report
+    while len(_reports) > MOST_REPORTS:
+        del _reports[next(iter(_reports))]
+
+
+def _remember(of: Of, dependencies: tuple | None, layout: Layout) -> None:
     global _known
-    _known = dependencies and _Known(scene.session_uid, changes.count(), dependencies, layout)
+    _known = dependencies and _Known(of, changes.count(), dependencies, layout)
 
 
-def is_pending(scene) -> bool:
-    """Whether a scene has changed since its last check."""
-    return _reports.get(scene.session_uid, (-1, None))[0] != changes.count()
+def is_pending(scene, shot: Shot | None = None) -> bool:
+    """Whether a scene has changed since the last check of a shot."""
+    return _reports.get(_of(scene, shot), (-1, None))[0] != changes.count()
 
 
 def _report(scene, layout: Layout) -> Report:
     return Report(findings=tuple(findings.find(layout, catalogue.smallest_subject(model_of(scene)))))
 
 
-def _request_check(scene: int) -> None:
+def _request_check(of: Of) -> None:
     global _wanted
-    _wanted = scene
+    _wanted = of
     if not bpy.app.timers.is_registered(advance):
         bpy.app.timers.register(advance, first_interval=PAUSE_SECONDS)
 
@@ -160,8 +186,9 @@ def _request_check(scene: int) -> None:
 def advance() -> float | None:
     """Do a part of the check; returns when to go on, or None when there is nothing left to do."""
     global _check, _wanted
-    scene = next((scene for scene in bpy.data.scenes if scene.session_uid == _wanted), None)
-    if scene is None:
+    wanted = _wanted
+    scene = next((scene for scene in bpy.data.scenes if wanted and scene.session_uid == wanted[0]), None)
+    if scene is None or wanted is None:
         _check = _wanted = None
         return None
     quiet = changes.quiet_seconds()
@@ -175,8 +202,8 @@ def advance() -> float | None:
     took = 0.0
     try:
         with changes.updates_ignored():
-            if _check is None or (_check.scene, _check.began) != (uid, changes.count()):
-                _check = _Check(uid, changes.count())
+            if _check is None or (_check.of, _check.began) != (wanted, changes.count()):
+                _check = _Check(wanted, changes.count())
             begun = time.thread_time()  # other programs make no scene heavy
             report = _read_some_frames(scene, _check)
             took = time.thread_time() - begun
@@ -192,7 +219,7 @@ def advance() -> float | None:
         return None
     if report is None:
         return BETWEEN_SECONDS
-    _reports[uid] = (_check.began if _check else changes.count()), report
+    _keep(wanted, _check.began if _check else changes.count(), report)
     _check = _wanted = None
     windows.redraw()
     return None
@@ -218,12 +245,13 @@ def _mark_heavy(uid: int) -> None:
 def _read_some_frames(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
     width, height, num_frames = catalogue.model_size(model_of(scene))
-    timing = timing_of(scene, num_frames)
-    roles = subjects.roles_of(scene)
+    shot = check.of[1]
+    timing = timing_of(scene, num_frames, shot)
+    roles = subjects.roles_of(scene, shot)
     made_by = stating.of_masks(scene.peekaboo)
     plan = (width, height, timing, [obj.session_uid for role in roles for obj in role.objects], made_by)
     if check.plan != plan:  # at the first turn, and where a script or an operator has changed settings
-        check.plan, check.dependencies = plan, dependencies_of(scene)
+        check.plan, check.dependencies = plan, dependencies_of(scene, shot)
         check.frames.clear()
 
     def read(sampler: sampling.Sampler) -> None:
@@ -238,8 +266,8 @@ def _read_some_frames(scene, check: _Check) -> Report | None:
     if len(check.frames) < num_frames:
         return None
     layout = put_together(scene, roles, timing, check.frames)
-    if check.dependencies == dependencies_of(scene):
-        _remember(scene, check.dependencies, layout)
+    if check.dependencies == dependencies_of(scene, shot):
+        _remember(check.of, check.dependencies, layout)
     return _report(scene, layout)
 
 

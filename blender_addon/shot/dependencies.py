@@ -20,6 +20,7 @@ from ..masks.cast import Cast
 from . import stating, subjects
 from .layout import timing_of
 from .model import model_of
+from .shots import Shot
 
 MOST_KEYFRAMES = 20_000
 """Of a file with more, it takes too long to tell whether one has changed."""
@@ -35,8 +36,8 @@ OWN = ("phrase", "outline", "strength")
 """Settings of a subject's: Blender tells when the sidebar changes them, not when a script does."""
 
 
-def dependencies_of(scene) -> tuple | None:
-    """State what a scene's layout depends on beyond what Blender tells changes of.
+def dependencies_of(scene, shot: Shot | None) -> tuple | None:
+    """State what the layout of a shot depends on beyond what Blender tells changes of.
 
     Two that are equal, with no change told between them, stand for the same layout.
 
@@ -49,8 +50,8 @@ def dependencies_of(scene) -> tuple | None:
         return None
     try:
         width, height, num_frames = catalogue.model_size(model_of(scene))
-        timing = timing_of(scene, num_frames)
-        cast = Cast(scene, subjects.roles_of(scene))
+        timing = timing_of(scene, num_frames, shot)
+        cast = Cast(scene, subjects.roles_of(scene, shot))
         seen_by = [cameras.camera_at(scene, time) for time in timing.scene_frames]
     except PeekabooError:
         return None

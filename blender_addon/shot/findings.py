@@ -20,7 +20,7 @@ MOSTLY_HIDDEN = 0.25
 """A subject of which less than this is seen is mostly hidden."""
 
 TEXTS = {
-    "CAMERA": "The camera cuts at {frames}, but a clip is one take: give each shot a range of its own",
+    "CAMERA": "The camera cuts at {frames}, but this clip is one take: turn on Shots by Markers",
     "UNSEEN": "is not seen at {frames}: it is out of view, hidden, or behind something",
     "HIDDEN": "is mostly hidden behind something at {frames}",
     "CUT": "is cut by the edge of the picture at {frames}",

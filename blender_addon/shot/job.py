@@ -14,11 +14,14 @@ from . import settings, stating
 from .first_frame import Picture
 from .layout import Layout
 from .model import model_of
+from .shots import Shot
 
 SCHEMA_VERSION = 2
 
 
-def make_job(scene, layout: Layout, seed: int, picture: Picture | None = None) -> dict:
+def make_job(
+    scene, layout: Layout, seed: int, picture: Picture | None = None, shot: Shot | None = None
+) -> dict:
     """Describe the clip that a scene's settings ask for, as ``job.json`` states it.
 
     Args:
@@ -26,12 +29,14 @@ def make_job(scene, layout: Layout, seed: int, picture: Picture | None = None) -
         layout: of the scene.
         seed: of the clip; see :mod:`.seeds`.
         picture: that it starts from.
+        shot: of the scene, which is one by default.
     """
     timing = layout.timing
     num_frames, height, width = layout.labels.shape
     return {
         "schema_version": SCHEMA_VERSION,
         **stating.stated(scene.peekaboo, settings.SHOT),
+        "prompt": scene.peekaboo.prompt if shot is None else shot.prompt,
         "model": model_of(scene),
         "seed": seed,
         "subjects": _subjects_of_job(layout),

@@ -16,6 +16,7 @@ from ..masks import cameras, projection, sampling
 from ..masks.cast import Role, names_of
 from . import prompt, settings, shots, stating, subjects
 from .model import model_of
+from .shots import Shot
 
 Frame: TypeAlias = tuple[projection.Labelled, list[float]]
 """Of one time: what the camera sees, and the strength of each subject."""
@@ -81,8 +82,10 @@ class Layout:
     cuts: tuple[int, ...] = ()
 
 
-def timing_of(scene, num_frames: int) -> Timing:
-    """Spread a model's frames over a scene's range, each sampled amid the scene frames that will show it.
+def timing_of(scene, num_frames: int, shot: Shot | None = None) -> Timing:
+    """Spread a model's frames over a shot, each sampled amid the scene frames that will show it.
+
+    Without a shot it is the scene's whole range.
 
     Scene frame ``f`` of ``D`` shows model frame ``f * N // D`` of ``N``. A time is in a scene frame until the
     next one begins, as for markers and keyed visibility, so that no model frame is seen through the camera
@@ -93,7 +96,7 @@ def timing_of(scene, num_frames: int) -> Timing:
     Raises:
         PeekabooError: that range is empty.
     """
-    start, end = shots.range_of(scene)
+    start, end = (shot.first, shot.last) if shot is not None else shots.range_of(scene)
     count = end - start + 1
     if num_frames == 1:
         times = (float(min(max(scene.frame_current, start), end)),)
@@ -142,6 +145,7 @@ def read_layout(
     on_frame: Callable[[int, int], None] | None = None,
     timing: Timing | None = None,
     on_play: Callable[[int, int], None] | None = None,
+    shot: Shot | None = None,
 ) -> Layout:
     """Project a scene's subjects through its camera, for each frame of a model.
 
@@ -153,13 +157,14 @@ def read_layout(
         on_frame: called after each frame with its number, from 1, and the number of frames.
         timing: the times to sample, instead of ``num_frames`` spread over the scene's range.
         on_play: called likewise for each frame that is played for the sake of simulations, before all others.
+        shot: of the scene, which is one by default.
 
     Raises:
         PeekabooError: what keeps the scene from being projected.
     """
-    timing = timing or timing_of(scene, num_frames)
+    timing = timing or timing_of(scene, num_frames, shot)
     times = timing.scene_frames
-    roles = subjects.roles_of(scene)
+    roles = subjects.roles_of(scene, shot)
 
     def read(sampler: sampling.Sampler) -> list[Frame]:
         frames = []
@@ -201,9 +206,10 @@ def check_in_view(scene, layout: Layout) -> None:
     for subject, seen in zip(layout.subjects, present[1:], strict=True):
         if not seen:
             hidden = ", turn off Occluded by Scene" if scene.peekaboo.occluded_by_scene else ""
+            others = ", give the shot a prompt without it" if cameras.bound_markers(scene) else ""
             raise PeekabooError(
                 f'The subject "{subject.name}" is never in view of the camera between frames {first} and '
-                f"{last}: move it into view, give it a size{hidden}, or disable it."
+                f"{last}: move it into view, give it a size{hidden}{others}, or disable it."
             )
 
 
@@ -211,13 +217,15 @@ def read_shot(
     scene,
     on_frame: Callable[[int, int], None] | None = None,
     on_play: Callable[[int, int], None] | None = None,
+    shot: Shot | None = None,
 ) -> Layout:
-    """Project a scene at the size of its model, after checking its prompt; see :func:`read_layout`.
+    """Project a shot at the size of its model, after checking its prompt; see :func:`read_layout`.
 
     Raises:
         PeekabooError: what keeps the shot from being made.
     """
-    prompt.check_prompt(scene)
-    layout = read_layout(scene, *catalogue.model_size(model_of(scene)), on_frame, on_play=on_play)
+    prompt.check_prompt(scene, shot)
+    size = catalogue.model_size(model_of(scene))
+    layout = read_layout(scene, *size, on_frame, on_play=on_play, shot=shot)
     check_in_view(scene, layout)
     return layout

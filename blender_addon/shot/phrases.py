@@ -71,6 +71,11 @@ def _problems(prompt: str, subjects: Sequence[tuple[str, str]]) -> Iterator[tupl
     yield from _overlaps(sorted(claims), subjects)
 
 
+def occurs(prompt: str, phrase: str) -> bool:
+    """Whether a prompt has a phrase."""
+    return bool(_key(phrase)) and bool(_places(prompt, phrase))
+
+
 def groups(prompt: str, texts: Sequence[str]) -> list[list[int]]:
     """Tell which phrases are one thing: those that are the same, where the prompt has them once.
 

@@ -6,24 +6,37 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import PeekabooError
-from . import phrases, subjects
+from . import phrases, shots, subjects
+from .shots import Shot
 
 
-def prompt_problem(scene, update: bool = False) -> str | None:
-    """Say in one sentence why a scene's prompt does not fit its subjects; None while there is nothing to say.
+def prompt_problem(scene, update: bool = False, shot: Shot | None = None) -> str | None:
+    """Say in one sentence why a shot's prompt does not fit its subjects; None while there is nothing to say.
 
     Args:
         scene: with a prompt and subjects.
         update: see also what a script has just linked; not allowed while Blender draws.
+        shot: of the scene, which is one by default.
     """
-    prompt = scene.peekaboo.prompt
+    prompt = scene.peekaboo.prompt if shot is None else shot.prompt
     if not prompt.strip():
         return (
             f'The scene "{scene.name}" has no prompt: say what the clip shows, with the phrase of '
             "each subject in it."
         )
-    named = [(role.name, role.objects[0].peekaboo.phrase) for role in subjects.used(scene, update)]
+    named = [(role.name, role.objects[0].peekaboo.phrase) for role in subjects.used(scene, update, shot)]
+    if not named and shot is not None and shot.is_own_prompt:
+        return subjects.names_nobody(shot)
     return phrases.phrase_problem(prompt, named)
+
+
+def problem_of_shots(scene) -> str | None:
+    """Say why one of a scene's enabled shots cannot be made; None while there is nothing to say."""
+    try:
+        chosen = shots.enabled(scene)
+    except PeekabooError as error:
+        return str(error)
+    return next((problem for shot in chosen if (problem := prompt_problem(scene, shot=shot))), None)
 
 
 def faulty_subjects(scene, objects: Iterable) -> set[str]:
@@ -38,12 +51,12 @@ def faulty_subjects(scene, objects: Iterable) -> set[str]:
     return {enabled[index].name for group in phrases.faulty(prompt, named) for index in groups[group]}
 
 
-def check_prompt(scene) -> None:
-    """Make sure that a scene's prompt names each of its subjects.
+def check_prompt(scene, shot: Shot | None = None) -> None:
+    """Make sure that a shot's prompt names each of its subjects.
 
     Raises:
         PeekabooError: the prompt is empty, a phrase is not in it, phrases overlap, or there is no subject.
     """
-    if problem := prompt_problem(scene, update=True):
+    if problem := prompt_problem(scene, update=True, shot=shot):
         raise PeekabooError(problem)
-    subjects.roles_of(scene)
+    subjects.roles_of(scene, shot)

@@ -12,10 +12,12 @@ import numpy as np
 from .. import compat
 from ..borders import places
 from ..errors import PeekabooError
-from . import settings, stating, subjects
+from . import settings, shots, stating, subjects
 
 STRENGTH = "peekaboo.strength"
 """Data path of a subject's strength, from its object."""
+OWN = ("prompt", "seed")
+"""Settings that a shot between markers may have for itself."""
 SAME_STRENGTH = 6e-5
 """Up to so much strengths are the same: a job has them with four digits."""
 
@@ -32,8 +34,9 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     """Set a scene as it was for a job, as far as its objects still exist; where they are is left alone.
 
     Prompt, model, seed, sampling, control, what makes the masks, phrases, outlines and strengths of the
-    subjects, frame range (of a picture, its frame too) and frame rate are brought back; what a job of version
-    1 does not tell stays as it is. Subjects that the take did not have are disabled, not removed.
+    subjects, frame range (of a picture, its frame too) and frame rate are brought back; where a shot between
+    markers has just those frames, it gets prompt and seed, and all frames stay. What a job of version 1 does
+    not tell stays as it is. Subjects that the take did not have are disabled, not removed.
 
     Args:
         scene: that gets the settings.
@@ -71,14 +74,18 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
 def _of_shot(scene, job: Mapping) -> list[_Change]:
     timing = job["timing"]
     times = timing["scene_frames"]
-    return [
-        *_changes(scene.peekaboo, job, settings.SHOT),
-        _Change(scene.peekaboo, "seed_mode", "FIXED"),
-        *_of_range(scene, timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1),
-        *([_Change(scene, "frame_current", round(times[0]))] if len(times) == 1 else []),  # a picture of it
-        _Change(scene.render, "fps", timing["fps"]),
-        _Change(scene.render, "fps_base", timing["fps_base"]),
-    ]
+    first, last = timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1
+    changes = _changes(scene.peekaboo, job, settings.SHOT)
+    changes += [_Change(scene.render, name, timing[name]) for name in ("fps", "fps_base")]
+    if len(times) == 1:  # a picture of it
+        changes.append(_Change(scene, "frame_current", round(times[0])))
+    shot = shots.with_range(scene, first, last)
+    if shot is not None:
+        own = scene.timeline_markers[shot.marker].peekaboo
+        prompt = "" if job["prompt"] == scene.peekaboo.prompt else job["prompt"]
+        changes = [change for change in changes if change.name not in OWN]
+        return [*changes, _Change(own, "prompt", prompt), _Change(own, "seed", job["seed"])]
+    return [*changes, _Change(scene.peekaboo, "seed_mode", "FIXED"), *_of_range(scene, first, last)]
 
 
 def _of_range(scene, start: int, end: int) -> list[_Change]:

@@ -85,6 +85,15 @@ SHOT: Mapping[str, Setting] = {
             options=CONSTANT,
         )
     ),
+    "use_markers": Setting(
+        BoolProperty(
+            name="Shots by Markers",
+            description="Each marker with a camera begins a shot, which becomes a clip of its own; otherwise "
+            "the scene is one clip, through all cuts",
+            default=True,
+            options=CONSTANT,
+        )
+    ),
     "prompt": Setting(
         StringProperty(
             name="Prompt",
@@ -308,6 +317,37 @@ SHOT: Mapping[str, Setting] = {
     ),
 }
 """By the names of the properties of ``Scene.peekaboo``."""
+
+
+CUT: Mapping[str, Setting] = {
+    "enabled": Setting(
+        BoolProperty(
+            name="Enabled",
+            description="Make this shot with the others",
+            default=True,
+            options=CONSTANT,
+        )
+    ),
+    "prompt": Setting(
+        StringProperty(
+            name="Prompt",
+            description="What this shot shows; empty for the scene's prompt. Subjects that it does not name "
+            "are not in the shot",
+            options=AS_TYPED,
+        )
+    ),
+    "seed": Setting(
+        IntProperty(
+            name="Seed",
+            description="Of this shot, -1 for the scene's",
+            default=-1,
+            min=-1,
+            options=CONSTANT,
+        )
+    ),
+}
+"""What a shot between markers has for itself: by the names of the properties of ``TimelineMarker.peekaboo``.
+"""
 
 
 def _phrase_set(subject, context) -> None:

@@ -14,6 +14,7 @@ from .. import compat
 from ..errors import PeekabooError
 from ..masks.cast import Role, shown_objects
 from . import phrases
+from .shots import Shot
 
 MAX_SUBJECTS = 255
 """A label map has 8 bits, and 0 is the background."""
@@ -33,13 +34,15 @@ def marked(scene) -> list:
     return sorted((obj for obj in scene.objects if obj.peekaboo.is_subject), key=_by_name)
 
 
-def roles_of(scene) -> list[Role]:
-    """What a scene's labels show, in their order: see :func:`used`.
+def roles_of(scene, shot: Shot | None = None) -> list[Role]:
+    """What a scene's labels show in a shot, in their order: see :func:`used`.
 
     Raises:
         PeekabooError: there is nothing, or more than a label map can tell apart.
     """
-    roles = used(scene)
+    roles = used(scene, shot=shot)
+    if not roles and shot is not None and shot.is_own_prompt:
+        raise PeekabooError(names_nobody(shot))
     if not roles:
         raise PeekabooError(
             f'The scene "{scene.name}" has no subject: mark an object as one and give it a phrase of the '
@@ -53,7 +56,12 @@ def roles_of(scene) -> list[Role]:
     return roles
 
 
-def used(scene, update: bool = True) -> list[Role]:
+def names_nobody(shot: Shot) -> str:
+    """The sentence about a shot whose own prompt has no subject in it."""
+    return f'The prompt of the shot "{shot.title}" names no subject: write the phrase of one in it.'
+
+
+def used(scene, update: bool = True, shot: Shot | None = None) -> list[Role]:
     """The enabled subjects that a scene would render, by name.
 
     Objects with one phrase are one subject where the prompt has it once.
@@ -61,11 +69,15 @@ def used(scene, update: bool = True) -> list[Role]:
     Args:
         scene: the user's.
         update: see also what a script has just linked; not allowed while Blender draws.
+        shot: whose prompt counts; one of its own says who is in the shot. The scene as one by default.
     """
+    prompt = scene.peekaboo.prompt if shot is None else shot.prompt
     shown = shown_objects(scene, update)
     enabled = [obj for obj in shown if obj.peekaboo.is_subject and obj.peekaboo.enabled]
     enabled.sort(key=_by_name)
-    groups = phrases.groups(scene.peekaboo.prompt, [obj.peekaboo.phrase for obj in enabled])
+    if shot is not None and shot.is_own_prompt:
+        enabled = [obj for obj in enabled if phrases.occurs(prompt, obj.peekaboo.phrase)]
+    groups = phrases.groups(prompt, [obj.peekaboo.phrase for obj in enabled])
     return [Role(tuple(enabled[index] for index in group)) for group in groups]
 
 

@@ -18,8 +18,8 @@ CLIP, PICTURE = "clip.mp4", "clip.png"
 """The movie in the folder of a take, as the engine calls it, and what it makes of one frame."""
 
 
-def new_folder(scene) -> Path:
-    """Make the folder of a scene's next clip: its name and a number, in its output folder.
+def new_folder(scene, shot: str = "") -> Path:
+    """Make the folder of a scene's next clip: its name, that of the shot and a number, in its output folder.
 
     So no clip ever replaces another that a strip shows.
 
@@ -31,7 +31,7 @@ def new_folder(scene) -> Path:
         raise PeekabooError(
             "Clips go beside the .blend, which was never saved: save it first, or choose an output folder."
         )
-    base, name = paths.absolute(stated), name_of(scene)
+    base, name = paths.absolute(stated), name_of(scene, shot)
     try:
         base.mkdir(parents=True, exist_ok=True)
         number = 1 + max((_number(path.name, name) for path in base.iterdir()), default=0)
@@ -49,13 +49,14 @@ def new_folder(scene) -> Path:
         ) from None
 
 
-def name_of(scene) -> str:
-    """A scene's name as that of a folder, which no other scene of the file has.
+def name_of(scene, shot: str = "") -> str:
+    """A scene's name, and that of a shot, as that of a folder; no other scene of the file has its part of it.
 
     The first scene of those whose names would be the same keeps it; others get a number.
     """
     scenes = list(bpy.data.scenes)
-    return paths.file_names([other.name for other in scenes])[scenes.index(scene)]
+    name = paths.file_names([other.name for other in scenes])[scenes.index(scene)]
+    return f"{name}_{bpy.path.clean_name(shot)}" if shot else name
 
 
 def _number(folder: str, name: str) -> int:

@@ -24,7 +24,7 @@ FOLDER_PROPERTY = "peekaboo_folder"
 """Custom property of a strip: the folder of its take, relative to the .blend where that can be."""
 
 
-def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
+def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot: str = ""):
     """Add a clip as a strip where its job says, on a channel that is free there; returns the strip.
 
     Args:
@@ -32,6 +32,7 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
         clip: the movie, at the scene's frame rate, or a picture, which is held for the whole shot.
         job: that made it, as ``job.json`` states it.
         frame_start: where it is to begin, if not where the job says.
+        shot: title of the shot that it is a take of, where the scene has several.
 
     Raises:
         PeekabooError: the clip is not there, or all channels are taken.
@@ -44,7 +45,7 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None):
     opened = editor.meta_stack[-1] if editor.meta_stack else editor  # where the user looks
     add = compat.strips(opened).new_image if clip.suffix == PICTURE else compat.strips(opened).new_movie
     strip = add(
-        name=f"Peekaboo {job['seed']}",
+        name=f"{shot or 'Peekaboo'} {job['seed']}",
         filepath=path_in_file(clip),
         channel=free_channel(opened, start, start + count),
         frame_start=start,
@@ -62,6 +63,11 @@ def takes(scene) -> list:
     """The strips of a scene that the engine has made, also those in meta strips."""
     editor = scene.sequence_editor
     return [strip for strip in compat.all_strips(editor) if is_take(strip)] if editor else []
+
+
+def ranges(scene) -> list[tuple[int, int]]:
+    """First frame of each take of a scene, and the one after its last."""
+    return [compat.strip_range(strip) for strip in takes(scene)]
 
 
 def covering(scene, strip) -> list:

@@ -105,6 +105,13 @@ def test_two_seeds_of_two_scenes_are_queued_and_each_scene_gets_its_own(play, tm
     assert opened.read_text().strip() == str(tmp_path / "scenes" / "peekaboo" / "Scene_002")
 
 
+def test_shots_by_markers_are_made_with_one_press_and_lie_in_their_places(play):
+    facts = play("shots", steps=6).facts(seconds=400)
+    assert facts["queued"] == [f"{title}, seed 0" for title in ("Close", "Wide", "Close", "High")]
+    assert facts["strips"] == ["Close 0", "Close 0.001", "High 0", "Wide 0"]
+    assert facts["outcomes"] == [False] * 4
+
+
 def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(play):
     facts = play("outlines").facts(seconds=200)
     assert min(facts["on"]) > 20 and max(facts["off"]) == 0, facts

@@ -4,13 +4,14 @@
 from collections.abc import Callable, Iterable
 
 import bpy
-from bpy.props import IntProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from ... import compat
 from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
-from ...shot import first_frame, prompt
+from ...masks.cameras import bound_markers
+from ...shot import first_frame, prompt, shots
 from ...takes import strips
 from .takes import OnActiveTake
 
@@ -80,11 +81,21 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
         options={"SKIP_SAVE"},
     )
 
+    shots: EnumProperty(
+        name="Shots",
+        description="Which shots of the scene, where markers cut it",
+        items=[
+            ("ENABLED", "Enabled", "All that are ticked"),
+            ("CURRENT", "Current", "The one at the current frame"),
+        ],
+        options={"SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
         scene = compat.edited_scene(context)
-        if problem := prompt.prompt_problem(scene) or first_frame.problem(scene):
+        if problem := prompt.problem_of_shots(scene) or first_frame.problem(scene):
             cls.poll_message_set(problem)
             return False
         return True
@@ -92,7 +103,8 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
     def orders(self, context):
         """Takes of the scene as it is: in the sequencer, of the one that it shows."""
         scene = compat.edited_scene(context)
-        return delivery.orders_of(scene, self.count, generation.jobs_of(scene))
+        chosen = [shots.shot_at(scene, scene.frame_current)] if self.shots == "CURRENT" else None
+        return delivery.orders_of(scene, self.count, generation.jobs_of(scene), chosen)
 
 
 class PEEKABOO_OT_retake(_MakesClips, OnActiveTake, bpy.types.Operator):
@@ -107,6 +119,38 @@ class PEEKABOO_OT_retake(_MakesClips, OnActiveTake, bpy.types.Operator):
         scene = compat.edited_scene(context)
         used = [job["seed"] for job in generation.jobs_of(scene)]
         return [delivery.order_again(scene, strips.active_take(scene), used)]
+
+
+class PEEKABOO_OT_add_shot(bpy.types.Operator):
+    """Begin a shot at the current frame: add a marker that cuts to the selected camera, or the scene's"""
+
+    bl_idname = "peekaboo.add_shot"
+    bl_label = "Add Shot"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """There is a camera, and no shot begins here yet."""
+        scene = context.scene
+        if _camera_for_shot(context) is None:
+            cls.poll_message_set("Add a camera to the scene first")
+        elif any(marker.frame == scene.frame_current for marker in bound_markers(scene)):
+            cls.poll_message_set("A shot begins at this frame already: go to another one")
+        else:
+            return True
+        return False
+
+    def execute(self, context):
+        """Add the marker."""
+        scene, camera = context.scene, _camera_for_shot(context)
+        scene.timeline_markers.new(camera.name, frame=scene.frame_current).camera = camera
+        return {"FINISHED"}
+
+
+def _camera_for_shot(context):
+    active = context.object
+    chosen = active is not None and active.type == "CAMERA" and active.select_get()
+    return active if chosen else context.scene.camera
 
 
 class PEEKABOO_OT_cancel(bpy.types.Operator):
@@ -150,5 +194,11 @@ class PEEKABOO_OT_cancel_all(bpy.types.Operator):
 
 
 register, unregister = bpy.utils.register_classes_factory(
-    (PEEKABOO_OT_generate, PEEKABOO_OT_retake, PEEKABOO_OT_cancel, PEEKABOO_OT_cancel_all)
+    (
+        PEEKABOO_OT_generate,
+        PEEKABOO_OT_retake,
+        PEEKABOO_OT_add_shot,
+        PEEKABOO_OT_cancel,
+        PEEKABOO_OT_cancel_all,
+    )
 )

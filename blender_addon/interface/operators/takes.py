@@ -94,7 +94,7 @@ class PEEKABOO_OT_import_take(bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     directory: StringProperty(name="Folder", description="Of the take", subtype="DIR_PATH")
-    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
+    filter_folder: BoolProperty(name="Folders", description="Show folders", default=True, options={"HIDDEN"})
 
     def invoke(self, context, _event):
         """Ask for the folder, among those of the scene's takes."""

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -11,7 +12,7 @@ import stand_in
 import tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
-from scenes import small_shot
+from scenes import PROMPT, small_shot
 
 from blender_addon import compat
 from blender_addon.command import cli, options, program
@@ -117,6 +118,7 @@ def test_clips_that_are_done_are_saved_when_a_later_one_fails(blend, tmp_path, c
         tmp_path,
         f"""{stand_in.HELLO}
 import json
+from pathlib import Path
 for line in sys.stdin:
     request = json.loads(line)
     if request["job"].count("Scene_") == 0:
@@ -152,6 +154,54 @@ def test_masks_need_no_engine_and_warn(blend, tmp_path, capsys, monkeypatch):
         '"a blue cube" is too small for the model at frames 1–8: bring it nearer, or make it larger.'
     ]
     assert sorted(path.name for path in out.iterdir()) == ["job", "masks"]
+
+
+@pytest.fixture
+def cuts(blend):
+    """The scene of the file, of 8 frames, cut into the shots "Wide", which is turned off, and "Close"."""
+    scene = bpy.context.scene
+    for frame, title in ((1, "Wide"), (5, "Close")):
+        scene.timeline_markers.new(title, frame=frame).camera = scene.camera
+    scene.timeline_markers["Wide"].peekaboo.enabled = False
+    scene.timeline_markers["Close"].peekaboo.prompt = "a blue cube"
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("asked", "titles"),
+    [
+        ([], ["Close"]),
+        (["--shots", "all"], ["Wide", "Close"]),
+        (["--shots", "Wide"], ["Wide"]),
+        (["--shots", "Close", "--shots", "Wide"], ["Wide", "Close"]),
+    ],
+)
+def test_shots_are_asked_for_by_name(cuts, tmp_path, capsys, asked, titles):
+    assert cli.run(["masks", "--out", str(tmp_path / "out"), *asked, "--json"]) == 0
+    found = lines(capsys.readouterr().out)
+    assert [each["shot"] for each in found] == titles
+    prompts = {"Wide": PROMPT, "Close": "a blue cube"}
+    for each in found:
+        job = json.loads((Path(each["job"]) / "job.json").read_text())
+        assert job["prompt"] == prompts[each["shot"]] and job["timing"]["frame_count"] == 4
+    if len(titles) > 1:
+        assert [Path(each["job"]).parent.name for each in found] == [
+            f"Scene_{title}_seed_0" for title in titles
+        ]
+
+
+def test_a_prompt_of_the_command_line_is_that_of_all_shots(cuts, tmp_path, capsys):
+    asked = ["--prompt", f"{PROMPT} at night", "--shots", "all"]
+    assert cli.run(["masks", "--out", str(tmp_path / "out"), *asked, "--json"]) == 0
+    for each in lines(capsys.readouterr().out):
+        job = json.loads((Path(each["job"]) / "job.json").read_text())
+        assert job["prompt"] == f"{PROMPT} at night" and len(job["subjects"]) == 2
+
+
+def test_an_unknown_shot_is_refused_with_those_that_there_are(cuts, tmp_path, capsys):
+    assert cli.run(["masks", "--out", str(tmp_path / "out"), "--shots", "Night"]) == 1
+    assert 'has no shot "Night": choose of "Wide", "Close".' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_a_camera_cut_is_told_before_all_else():
     shot_of_two = dataclasses.replace(layout([(0, 8, 20, 20)] * 4), cuts=(2, 4))
     told, _ = findings.find(shot_of_two)
     assert told.text == (
-        "The camera cuts at frames 2 and 4, but a clip is one take: give each shot a range of its own."
+        "The camera cuts at frames 2 and 4, but this clip is one take: turn on Shots by Markers."
     )
 
 

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scenarios of a scene that markers cut into shots: run inside Blender."""
+
+import bpy
+from hands import PAUSE, Hands
+from shooting import addon, all_done, generate, save, strip_names, until
+
+CUTS = ((1, "Wide", (0, -12, 2)), (9, "Close", (0, -7, 1)), (17, "High", (0, -10, 4)))
+
+
+def three_shots(hands: Hands):
+    """A ball that crosses the view of three cameras, cut by markers."""
+    scene = bpy.context.scene
+    scene.frame_end = 24
+    for obj in list(scene.objects):
+        bpy.data.objects.remove(obj)
+    with hands.context():
+        for frame, name, location in CUTS:
+            tilt = 1.25 if name == "High" else 1.5
+            bpy.ops.object.camera_add(location=location, rotation=(tilt, 0, 0))
+            bpy.context.object.name = name
+            scene.timeline_markers.new(name, frame=frame).camera = bpy.context.object
+        scene.camera = bpy.data.objects["Wide"]
+        bpy.ops.peekaboo.add_subject(phrase="a red ball", placement="CURSOR")
+    ball = hands.window.view_layer.objects.active
+    for frame, side in ((1, -1.5), (24, 1.5)):
+        ball.location.x = side
+        ball.keyframe_insert("location", frame=frame)
+    scene.peekaboo.prompt = "a red ball on grass"
+    scene.timeline_markers["Close"].peekaboo.prompt = "a red ball, close, on sand"
+    scene.frame_set(12)
+    yield from save(hands)
+    return scene
+
+
+def scenario_shots(hands: Hands):
+    """Generate the shot at the playhead, and all three, while the marker of one is removed."""
+    generation = addon("making.generation")
+    yield from hands.open_tab()
+    scene = yield from three_shots(hands)
+    yield from hands.look_through_camera()
+    yield from hands.picture("1-shots")
+    yield from hands.press("peekaboo.generate")
+    yield from until(generation.unfinished)
+    yield from generate(hands)
+    facts: dict = {"queued": [order.title for order in generation.unfinished()]}
+    yield from until(lambda: generation.current() and generation.current().previews)
+    yield from hands.picture("2-making")
+    scene.timeline_markers.remove(scene.timeline_markers["High"])
+    yield from all_done()
+    facts["strips"] = sorted(strip_names())
+    facts["outcomes"] = [outcome.failed for outcome in generation.outcomes()]
+    yield PAUSE
+    yield from hands.picture("3-made")
+    yield from hands.show_sequencer()
+    yield from hands.picture("4-strips")
+    return facts
