@@ -31,7 +31,7 @@ from pydantic import ValidationError
 
 from .documents import read_json
 from .errors import EngineError, one_line
-from .repositories import RECORD, File, Record, Repository, is_right, needed
+from .repositories import RECORD, File, Record, Repository, is_right
 
 _SPARE = 64 * 2**20
 """Bytes that stay free on the disk."""
@@ -75,9 +75,11 @@ def plan(repository: Repository) -> Plan:
     with _in_sentences(repository):
         info = HfApi().model_info(repository.name, revision=repository.revision, files_metadata=True)
         listed = {each.rfilename: each for each in info.siblings or []}
-        index_file = hf_hub_download(repository.name, "model_index.json", revision=info.sha)
+        index = None
+        if not repository.only:
+            index = Path(hf_hub_download(repository.name, "model_index.json", revision=info.sha))
         try:
-            paths = needed(listed, read_json(Path(index_file), follow=True), repository.variant)
+            paths = repository.needed(listed, index and read_json(index, follow=True))
             files = tuple(_file(listed[path]) for path in paths)
             record = Record(commit=info.sha or "", files=files)
         except (ValueError, ValidationError, KeyError, AttributeError, TypeError) as error:
@@ -144,6 +146,11 @@ def fetch(repository: Repository, planned: Plan, progress: Progress) -> Path:
 
 
 def _write(repository: Repository, record: Record) -> None:
+    """Write down what the download is to bring, beside what others brought of the same commit."""
+    old = repository.record()
+    if old is not None and old.commit == record.commit:
+        files = {file.path: file for file in (*old.files, *record.files)}
+        record = record.model_copy(update={"files": tuple(files.values())})
     draft = repository.cache / f"{RECORD}.draft"
     draft.write_text(record.model_dump_json(exclude_none=True), encoding="utf-8")
     draft.replace(repository.cache / RECORD)

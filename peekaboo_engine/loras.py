@@ -118,19 +118,25 @@ def _on_this_machine(lora: Lora) -> Path | None:
             return path
     except (OSError, ValueError) as error:
         raise _bad(lora.source, one_line(error), "give another file") from None
-    if _IN_REPOSITORY.fullmatch(lora.source):
+    if in_repository(lora.source):
         return None
     raise _bad(
         lora.source, "there is no such file", "give a .safetensors file, or owner/name/file.safetensors"
     )
 
 
+def in_repository(source: str) -> tuple[str, str] | None:
+    """The repository and the file in it that a source names; None for a path."""
+    match = _IN_REPOSITORY.fullmatch(source)
+    return None if match is None or Path(source).exists() else (match[1], match[2])
+
+
 def _downloaded(source: str) -> tuple[Path, dict[str, str]]:
     from huggingface_hub import constants, hf_hub_download
 
-    match = _IN_REPOSITORY.fullmatch(source)
-    assert match
-    repository, name = match.groups()
+    named = in_repository(source)
+    assert named
+    repository, name = named
     try:
         path = Path(hf_hub_download(repository, name))
     except Exception as error:  # of the hub and of httpx, each their own

@@ -18,7 +18,7 @@ from .errors import EngineError
 from .events import Events, JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .models import ModelEntry, catalogue, known_model
-from .repositories import Fault, Record
+from .repositories import Fault
 from .worker import reporting
 
 app = typer.Typer(help="What models there are, and bring them here.", no_args_is_help=True)
@@ -97,10 +97,10 @@ def download(
                 "--accept-licence.",
             )
         told = _Told(report, cancelled)
-        planned = downloads.plan(entry.repository)
-        downloads.check_space(entry.repository, planned.missing)
-        folder = downloads.fetch(entry.repository, planned, told)
-        report.model(model, entry.state(), f"{entry.title} is in {folder}.")
+        plans = [(repository, downloads.plan(repository)) for repository in entry.repositories]
+        downloads.check_space(entry.repositories[0], sum(planned.missing for _, planned in plans))
+        folders = [downloads.fetch(repository, planned, told) for repository, planned in plans]
+        report.model(model, entry.state(), f"{entry.title} is in {' and '.join(map(str, folders))}.")
 
     _run(events, run)
 
@@ -111,16 +111,19 @@ def verify(model: Name, events: EventLines = False) -> None:
 
     def run(report: Events, cancelled: Callable[[], bool]) -> None:
         entry = _on_hub(model)
-        repository = entry.repository
         if entry.state() == "missing":
             raise EngineError("not_downloaded", f"{entry.title} is not on this machine: nothing to verify.")
-        record = repository.record() or downloads.plan(repository).record
         told = _Told(report, cancelled)
-        told.phase("verify", sum(file.size for file in record.files))
-        faults = list(repository.faults(record, told.advance))
+        faults: list[Fault] = []
+        count = 0
+        for repository in entry.repositories:
+            record = repository.record() or downloads.plan(repository).record
+            told.phase("verify", sum(file.size for file in record.files))
+            faults += repository.faults(record, told.advance)
+            count += len(record.files)
         if faults:
-            raise _faulty(model, entry, record, faults)
-        report.model(model, entry.state(), f"All {len(record.files)} files of {entry.title} are right.")
+            raise _faulty(model, entry, count, faults)
+        report.model(model, entry.state(), f"All {count} files of {entry.title} are right.")
 
     _run(events, run)
 
@@ -131,8 +134,14 @@ def remove(model: Name, events: EventLines = False) -> None:
 
     def run(report: Events, cancelled: Callable[[], bool]) -> None:
         entry = _on_hub(model)
-        freed = entry.repository.remove() / 1e9
-        report.model(model, entry.state(), f"{entry.title} was removed, which frees {freed:.1f} GB.")
+        if entry.state() == "missing":
+            raise EngineError("not_downloaded", f"{entry.title} is not on this machine; nothing was removed.")
+        before = [name for name, other in catalogue().items() if other.state() == "downloaded"]
+        here = [repository for repository in entry.repositories if repository.state() != "missing"]
+        freed = sum(repository.remove() for repository in here) / 1e9
+        others = [name for name in before if name != model and catalogue()[name].state() != "downloaded"]
+        shared = f" {' and '.join(others)} had the same files." if others else ""
+        report.model(model, entry.state(), f"{entry.title} was removed, which frees {freed:.1f} GB.{shared}")
 
     _run(events, run)
 
@@ -182,11 +191,11 @@ def _on_hub(model: str) -> ModelEntry:
     return entry
 
 
-def _faulty(model: str, entry: ModelEntry, record: Record, faults: list[Fault]) -> EngineError:
+def _faulty(model: str, entry: ModelEntry, count: int, faults: list[Fault]) -> EngineError:
     shown = "; ".join(str(fault) for fault in faults[:5]) + ("; …" if len(faults) > 5 else "")
     return EngineError(
         "corrupt",
-        f"{len(faults)} of {len(record.files)} files of {entry.title} are not right ({shown}): "
+        f"{len(faults)} of {count} files of {entry.title} are not right ({shown}): "
         f"python -m peekaboo_engine models download {model} --accept-licence fetches these anew.",
     )
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
 from .families import Cells, Family, family_of
-from .loras import Lora, LoraFile, find, put_on, take_off
+from .loras import Lora, LoraFile, find, in_repository, put_on, take_off
 from .model_files import check_model_folder, is_model_folder
 from .names import Method, Taken
 from .places import open_file
@@ -172,15 +172,27 @@ class ModelEntry(BaseModel):
         return {**self.model_dump(mode="json"), "family": self.family.name if self.is_driven else None}
 
     @property
-    def repository(self) -> Repository:
-        """Where it lies on the hub, and in the hub's cache."""
-        return Repository(self.source, self.revision, self.variant, tuple(self.parameters))
+    def repositories(self) -> list[Repository]:
+        """Where all of it lies on the hub, and in the hub's cache: its own repository first."""
+        if self.folder:
+            return []
+        found = [Repository(self.source, self.revision, self.variant, tuple(self.parameters))]
+        if self.motion_adapter:
+            found.append(adapter_repository(self.motion_adapter))
+        loras: dict[str, list[str]] = {}
+        for lora in self.own_loras:
+            if named := in_repository(lora.source):
+                loras.setdefault(named[0], []).append(named[1])
+        return found + [Repository(name, only=tuple(files)) for name, files in loras.items()]
 
     def state(self) -> State:
         """Whether its weights are on this machine."""
-        if self.embedded:
-            return "downloaded" if self.folder else "missing"
-        return "downloaded" if self.folder else self.repository.state()
+        if self.embedded and not self.folder:
+            return "missing"
+        states = {repository.state() for repository in self.repositories}
+        if states <= {"downloaded"}:
+            return "downloaded"
+        return "missing" if states == {"missing"} else "half"
 
     @property
     def folder(self) -> Path | None:
@@ -198,6 +210,11 @@ class ModelEntry(BaseModel):
             else lora
             for lora in self.loras
         ]
+
+
+def adapter_repository(name: str) -> Repository:
+    """The repository of a motion adapter, as diffusers' ``MotionAdapter`` is saved."""
+    return Repository(name, only=("config.json", "diffusion_pytorch_model.safetensors"))
 
 
 _DENOISERS = {"transformer", "transformer_2", "unet"}
@@ -534,10 +551,7 @@ def _adapted(entry: ModelEntry, folder: Path, dtype) -> tuple[dict[str, Any], di
     if (adapter := Path(named)).is_dir():
         told = {"motion_adapter": adapter.name, "motion_adapter_sha256": hash_weights(adapter)}
     else:
-        from huggingface_hub import snapshot_download
-
-        files = ["config.json", "diffusion_pytorch_model.safetensors"]
-        adapter = Path(snapshot_download(named, allow_patterns=files))
+        adapter = adapter_repository(named).folder() or adapter  # it is here: _snapshot has looked
         told = {"motion_adapter": named, "motion_adapter_commit": adapter.name}
     return make(folder, adapter, dtype), told
 
@@ -548,7 +562,7 @@ def _snapshot(entry: ModelEntry) -> Path:
     Raises:
         EngineError: ``not_downloaded``, ``half_downloaded``, with the command that mends it.
     """
-    state, folder = entry.state(), entry.repository.folder()
+    state, folder = entry.state(), entry.repositories[0].folder()
     if state == "downloaded" and folder is not None:
         return folder
     name = next((name for name, known in catalogue().items() if known == entry), entry.source)

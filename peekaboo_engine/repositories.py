@@ -85,19 +85,21 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository that holds a pipeline as diffusers saves it.
+    """A repository that holds a pipeline as diffusers saves it, or single files that are wanted.
 
     Args:
         name: ``owner/name``.
         revision: commit; None follows the main branch.
-        variant: of the weight files.
-        parts: components that have weights.
+        variant: of the weight files of a pipeline.
+        parts: its components that have weights.
+        only: the files that are wanted, in the place of a pipeline's.
     """
 
     name: str
-    revision: str | None
-    variant: str | None
-    parts: tuple[str, ...]
+    revision: str | None = None
+    variant: str | None = None
+    parts: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     @property
     def cache(self) -> Path:
@@ -128,12 +130,23 @@ class Repository:
             return None
         return self.snapshot(commit) if _PART.fullmatch(commit) else None
 
+    def needed(self, paths: Iterable[str], index: Any) -> list[str]:
+        """Those of all its files that are wanted; see :func:`needed`."""
+        paths = list(paths)
+        if not self.only:
+            return needed(paths, index, self.variant)
+        if absent := [path for path in self.only if path not in paths]:
+            raise ValueError(f"it has no {absent[0]}")
+        return list(self.only)
+
     def state(self) -> State:
         """Whether all that the model needs is there, by names and sizes."""
         folder, record = self.folder(), self.record()
         if folder is None or not self.cache.is_dir():
             return "missing"
-        if record is not None:
+        if self.only:
+            whole = all((folder / path).is_file() for path in self.only)
+        elif record is not None:
             whole = all(_has_size(folder / file.path, file.size) for file in record.files)
         else:
             whole = (folder / "model_index.json").is_file() and all(

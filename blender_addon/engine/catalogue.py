@@ -117,7 +117,30 @@ def state(name: str) -> str:
     entry = catalogue()[name]
     if entry["embedded"]:
         return "downloaded"
-    folder = hub_cache() / f"models--{entry['source'].replace('/', '--')}"
+    states = {_state_of_pipeline(entry), *(_state_of_files(*each) for each in _beside(entry))}
+    return states.pop() if len(states) == 1 else "half"
+
+
+def _folder_of(repository: str) -> Path:
+    return hub_cache() / f"models--{repository.replace('/', '--')}"
+
+
+def _beside(entry: dict) -> list[tuple[str, str]]:
+    """Files that a model needs from other repositories: each its repository, and its path there."""
+    files = [lora["source"] for lora in entry.get("loras", [])]
+    if adapter := entry.get("motion_adapter"):
+        files += [f"{adapter}/{name}" for name in ("config.json", "diffusion_pytorch_model.safetensors")]
+    return [("/".join(parts[:2]), "/".join(parts[2:])) for parts in (file.split("/") for file in files)]
+
+
+def _state_of_files(repository: str, path: str) -> str:
+    """Whether a single file of a repository is here; it takes its place only once it is whole."""
+    snapshots = _folder_of(repository) / "snapshots"
+    return "downloaded" if any(each.is_file() for each in snapshots.glob(f"*/{path}")) else "missing"
+
+
+def _state_of_pipeline(entry: dict) -> str:
+    folder = _folder_of(entry["source"])
     if not folder.is_dir():
         return "missing"
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
 from hypothesis import given
 from hypothesis import strategies as st
 from local_hub import COMMIT, LocalHub, serving
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from peekaboo_engine import downloads
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.loras import Lora
 from peekaboo_engine.models import Placement, find_model, load_model
 from peekaboo_engine.repositories import RECORD, File, Repository, needed
 
@@ -349,6 +350,31 @@ def test_removing_frees_the_cache(hub, tiny):
     assert tiny.state() == "missing" and not tiny.cache.exists()
     with pytest.raises(EngineError, match="nothing was removed"):
         tiny.remove()
+
+
+def test_of_a_lora_or_an_adapter_its_files_come_alone(hub):
+    first = Repository("someone/tiny", only=("unet/config.json", UNET))
+    other = Repository("someone/tiny", only=(UNET.replace("unet", "vae"),))
+    folder = download(first)
+    assert (first.state(), other.state()) == ("downloaded", "half")
+    assert not (folder / "model_index.json").exists()
+    download(other)
+    assert {first.state(), other.state()} == {"downloaded"}
+    assert {file.path for file in first.record().files} == {*first.only, *other.only}
+    assert hf_hub_download("someone/tiny", UNET, local_files_only=True) == str(folder / UNET)
+    gone = Repository("someone/tiny", only=("nothing.safetensors",))
+    assert "it has no nothing.safetensors" in refused(gone).message
+
+
+def test_a_model_that_takes_more_than_one_repository_is_here_with_all(hub, model_folder, tiny):
+    entry = entry_of(model_folder, tiny)
+    assert entry.state() == "missing"
+    download(tiny)
+    assert entry.state() == "downloaded"
+    more = {"motion_adapter": "someone/adapter", "loras": (Lora(source="someone/loras/a.safetensors"),)}
+    entry = entry.model_copy(update=more)
+    assert [each.name for each in entry.repositories] == ["someone/tiny", "someone/adapter", "someone/loras"]
+    assert entry.state() == "half"
 
 
 INDEX = {

@@ -46,6 +46,10 @@ def test_an_entry_of_the_catalogue_is_whole(name):
     bytes_each = 0 if entry.embedded else 2 if entry.variant else 4
     assert entry.download_gb == pytest.approx(bytes_each * sum(entry.parameters.values()), abs=0.06)
     entry.cells.check(entry.num_frames, entry.height, entry.width)
+    usual = json.loads((ROOT / "peekaboo_engine" / "model_folders.json").read_text()).get(entry.pipeline)
+    for key, value in (usual or {"entry": {}})["entry"].items():
+        if key in {"first_frame", "last_frame", "most_frames", "size_multiple", "temporal_compression"}:
+            assert isinstance(value, dict) or value == getattr(entry, key), key
     if entry.measured:
         assert (ROOT / entry.measured).is_file()
     if entry.embedded:
