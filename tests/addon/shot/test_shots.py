@@ -85,7 +85,7 @@ def test_a_prompt_of_its_own_says_who_is_in_a_shot(cuts):
     assert len(read_shot(cuts, shot=wide).subjects) == 2
     layout = read_shot(cuts, shot=close)
     assert [subject.phrase for subject in layout.subjects] == ["a blue cube"]
-    assert make_job(cuts, layout, 0, close)["prompt"] == "a blue cube, close"
+    assert make_job(cuts, layout, 0, shot=close)["prompt"] == "a blue cube, close"
     cuts.timeline_markers["Close"].peekaboo.prompt = "grass"
     assert 'prompt of the shot "Close" names no subject' in prompt.problem_of_shots(cuts)
     cuts.timeline_markers["Close"].peekaboo.enabled = False
@@ -158,7 +158,7 @@ def test_every_enabled_shot_is_ordered_and_lies_in_its_place(cuts, tmp_path):
 def test_restoring_a_take_of_a_shot_leaves_the_other_shots_alone(cuts):
     cuts.timeline_markers["Close"].peekaboo.prompt = "a blue cube"
     close = shots.shots_of(cuts)[1]
-    job = make_job(cuts, read_shot(cuts, shot=close), 5, close)
+    job = make_job(cuts, read_shot(cuts, shot=close), 5, shot=close)
     cuts.timeline_markers["Close"].peekaboo.prompt = "a red ball"
     restoring.restore(cuts, job)
     assert (cuts.frame_start, cuts.frame_end, cuts.peekaboo.prompt) == (1, 12, PROMPT)
