@@ -9,9 +9,10 @@ frames, as they do after the user has played it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 import bpy
 
@@ -22,6 +23,13 @@ SOLID_PARTICLES = {"OBJECT", "COLLECTION"}
 """How particles have to be rendered to have a surface."""
 SHAPING_PAINT = {"DISPLACE", "WAVE", "WEIGHT"}
 """What dynamic paint has to do to change a surface."""
+
+
+Turn = tuple[str, int, int]
+"""What work is at, how much of that is done, and how much there is."""
+T = TypeVar("T")
+Turns: TypeAlias = Generator[Turn, None, T]
+"""Work that is done a turn at a time, and left where it is closed."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +203,16 @@ class Playing:
         if self.is_done:
             _played.add(scene.session_uid)
 
-    def leave(self) -> None:
+    def in_turns(self) -> Turns[None]:
+        """Show all frames, one a turn."""
+        while not self.is_done:
+            self.show_next()
+            yield "Simulation", self.done, len(self.frames)
+
+    def __enter__(self) -> Playing:
+        return self
+
+    def __exit__(self, *_) -> None:
         """Put the scene back; its simulations are not known any more."""
         self._kept.close()
 
@@ -221,15 +238,11 @@ def played(
         last: time that has to be known.
         on_frame: called after each frame with its number, from 1, and the number of frames.
     """
-    playing = Playing(scene, first, last)
-    try:
-        while not playing.is_done:
-            playing.show_next()
+    with Playing(scene, first, last) as playing:
+        for _, done, total in playing.in_turns():
             if on_frame is not None:
-                on_frame(playing.done, len(playing.frames))
+                on_frame(done, total)
         yield
-    finally:
-        playing.leave()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -174,6 +175,46 @@ def is_pending(scene, shot: Shot | None = None) -> bool:
 
 def _report(scene, layout: Layout) -> Report:
     return Report(findings=tuple(findings.find(layout, catalogue.smallest_subject(model_of(scene)))))
+
+
+def span_to_play(scene, chosen: Sequence[Shot]) -> tuple[int, float] | None:
+    """First and last of what has to be shown before shots of a scene are read; None where nothing has."""
+    spans = []
+    for shot in chosen:
+        try:
+            *_, num_frames = catalogue.model_size(model_of(scene))
+            times = timing_of(scene, num_frames, shot).scene_frames
+            spans.append(sampling.frames_to_play(scene, subjects.roles_of(scene, shot), times))
+        except PeekabooError:  # which is said by what reads it
+            continue
+    found = [span for span in spans if span is not None]
+    return (min(first for first, _ in found), max(last for _, last in found)) if found else None
+
+
+def read_in_turns(
+    scene, chosen: Sequence[Shot], span: tuple[int, float], then: Callable[[], object]
+) -> simulations.Turns[None]:
+    """Show a scene frame by frame for the sake of its simulations, and read its shot, which is a check too.
+
+    Args:
+        scene: the user's.
+        chosen: its shots; of several, none is read, as only the last would be known.
+        span: see :func:`span_to_play`.
+        then: called when all is read, while :func:`read_shot` takes what is known.
+    """
+    with simulations.Playing(scene, *span) as playing:
+        yield from playing.in_turns()
+        if len(chosen) == 1:
+            check = _Check(_of(scene, chosen[0]), changes.count())
+            while (report := _read_in_passing(scene, check)) is None:
+                yield "Masks", len(check.frames), catalogue.model_size(model_of(scene))[2]
+            _keep(check.of, changes.count(), report)
+        then()
+
+
+def _read_in_passing(scene, check: _Check) -> Report | None:
+    with changes.updates_ignored():
+        return _read_some_frames(scene, check)
 
 
 def _request_check(of: Of) -> None:

@@ -6,14 +6,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from mathutils import Color
 
 from ..errors import PeekabooError
-from ..masks import clay, mattes
-from ..masks.sampling import known
+from ..masks import clay, mattes, simulations
+from ..masks.sampling import frames_to_play, known
 from . import shots, subjects
 
 KINDS = {
@@ -132,6 +132,24 @@ def write_mattes(
 
         with known(scene, subjects.roles_of(scene), export.frames, on_play, export.hides):
             export.draw(export.frames, count)
+        return export.finish()
+
+
+def write_in_turns(scene, kind: str, folder: Path, smooth: bool = False) -> simulations.Turns[list[Path]]:
+    """Export all frames of a scene as :func:`write_mattes` does, a frame a turn, and return the same.
+
+    A scene whose simulations have no bake is shown frame by frame first. Nothing is written where the
+    iterator is closed before its end.
+    """
+    with exporting(scene, kind, folder, smooth) as export:
+        roles, frames = subjects.roles_of(scene), export.frames
+        span = frames_to_play(scene, roles, frames, export.hides)
+        with simulations.Playing(scene, *span) if span else nullcontext() as playing:
+            if playing is not None:
+                yield from playing.in_turns()
+            for number, frame in enumerate(frames, start=1):
+                export.draw([frame])
+                yield "Frame", number, len(frames)
         return export.finish()
 
 

@@ -123,6 +123,47 @@ def scenario_import(hands: Hands):
     return facts
 
 
+def scenario_turns(hands: Hands):
+    """Check a shot with a simulation that has no bake, cancel that, check it to its end, and export masks."""
+    scene = bpy.context.scene
+    with hands.context():
+        bpy.ops.mesh.primitive_grid_add(x_subdivisions=12, y_subdivisions=12, size=3, rotation=(1.57, 0, 0))
+    flag = bpy.context.object
+    flag.modifiers.new("Cloth", "CLOTH")
+    flag.peekaboo.is_subject, flag.peekaboo.phrase = True, "a flag"
+    scene.peekaboo.prompt = "a flag in the wind"
+    scene.frame_start, scene.frame_end = 1, 30
+    scene.render.resolution_x, scene.render.resolution_y = 96, 64
+    yield PAUSE
+    changed_by_hand = flag.location.x = 0.25
+    yield from hands.move(hands.area.x + hands.area.width // 3, hands.area.y + hands.area.height // 2)
+    with hands.context():
+        bpy.ops.peekaboo.check_shot("INVOKE_DEFAULT")
+    at_once = scene.frame_current
+    yield from until(lambda: scene.frame_current > 8)
+    yield from hands.picture("turns")
+    yield from hands.key("G")  # would move the flag
+    yield from hands.key("ESC")
+    yield from until(lambda: not working(hands))
+    facts = {"at_once": at_once, "cancelled": [scene.frame_current, flag.location.x == changed_by_hand]}
+    with hands.context():
+        bpy.ops.peekaboo.check_shot("INVOKE_DEFAULT")
+    yield from until(lambda: not working(hands))
+    facts["checked"] = [scene.frame_current, *texts(addon("shot.check"))]
+    folder = hands.out / "masks"
+    with hands.context():
+        bpy.ops.peekaboo.export_masks("EXEC_DEFAULT", directory=str(folder), kind="png", in_turns=True)
+    facts["written_at_once"] = len(list(folder.rglob("*.png")))
+    yield from until(lambda: not working(hands))
+    facts["written"] = len(list(folder.rglob("*.png")))
+    return facts
+
+
+def working(hands: Hands) -> bool:
+    """Whether work is done in turns."""
+    return any(one.bl_idname == "PEEKABOO_OT_work_in_turns" for one in hands.window.modal_operators)
+
+
 def search(hands: Hands, words: str):
     """Find an entry of Blender's menus by the search, and run it."""
     yield from hands.move(hands.area.x + hands.area.width // 3, hands.area.y + hands.area.height // 2)

@@ -30,6 +30,13 @@ def test_a_subject_is_found_by_the_search_animated_checked_and_taken_back(play):
     print("the check's longest turns on the main thread, in milliseconds:", facts["held"])
 
 
+def test_simulations_are_played_in_turns_that_can_be_cancelled(play):
+    facts = play("turns")
+    assert facts["at_once"] == 1 and facts["cancelled"] == [1, True]
+    assert facts["checked"][:2] == [1, ""]
+    assert (facts["written_at_once"], facts["written"]) == (0, 30)
+
+
 def test_a_layout_is_imported_through_the_file_browser_before_the_camera(play):
     facts = play("import")
     assert facts["after_cancel"] == 2  # camera and light: nothing was added

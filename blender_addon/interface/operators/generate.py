@@ -11,8 +11,9 @@ from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
 from ...masks.cameras import bound_markers
-from ...shot import first_frame, prompt, shots
+from ...shot import check, first_frame, prompt, shots
 from ...takes import strips
+from . import turns
 from .takes import OnActiveTake
 
 
@@ -100,11 +101,28 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
             return False
         return True
 
+    def invoke(self, context, event):
+        """Show the scene frame by frame first, in turns, where it has simulations without a bake."""
+        scene, count, which = compat.edited_scene(context), self.count, self.shots
+        try:
+            chosen = self._chosen(scene) or shots.enabled(scene)
+        except PeekabooError:  # which is said by what makes the orders
+            return super().invoke(context, event)
+        if span := check.span_to_play(scene, chosen):
+
+            def generate() -> None:
+                bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which)
+
+            return turns.begin(check.read_in_turns(scene, chosen, span, generate))
+        return super().invoke(context, event)
+
     def orders(self, context):
         """Takes of the scene as it is: in the sequencer, of the one that it shows."""
         scene = compat.edited_scene(context)
-        chosen = [shots.shot_at(scene, scene.frame_current)] if self.shots == "CURRENT" else None
-        return delivery.orders_of(scene, self.count, generation.jobs_of(scene), chosen)
+        return delivery.orders_of(scene, self.count, generation.jobs_of(scene), self._chosen(scene))
+
+    def _chosen(self, scene) -> list[shots.Shot] | None:
+        return [shots.shot_at(scene, scene.frame_current)] if self.shots == "CURRENT" else None
 
 
 class PEEKABOO_OT_retake(_MakesClips, OnActiveTake, bpy.types.Operator):

@@ -7,6 +7,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ... import paths
 from ...errors import PeekabooError
 from ...shot import mattes, subjects
+from . import turns
 
 
 class PEEKABOO_OT_export_masks(bpy.types.Operator):
@@ -27,6 +28,11 @@ class PEEKABOO_OT_export_masks(bpy.types.Operator):
         description="Let pixels at edges be a subject's in part. Only for masks and Cryptomattes",
     )
 
+    in_turns: BoolProperty(
+        description="Go on after each frame with what the user does, who may cancel",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+
     @classmethod
     def poll(cls, context):
         """The scene has a subject."""
@@ -37,27 +43,22 @@ class PEEKABOO_OT_export_masks(bpy.types.Operator):
 
     def invoke(self, context, _event):
         """Ask for the folder."""
+        self.in_turns = True
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context):
-        """Write, with the progress at the cursor."""
-        manager = context.window_manager
-
-        def progress(done: int, total: int) -> None:
-            manager.progress_update(done / total)
-
-        manager.progress_begin(0, 1)
+        """Write: all at once for a script, a frame a turn for a user."""
         try:
             if not self.directory:
                 raise PeekabooError("No folder was chosen for the masks: choose one.")
             folder = paths.absolute(self.directory)
-            written = mattes.write_mattes(context.scene, self.kind, folder, progress, progress, self.smooth)
+            if self.in_turns:
+                return turns.begin(mattes.write_in_turns(context.scene, self.kind, folder, self.smooth))
+            written = mattes.write_mattes(context.scene, self.kind, folder, smooth=self.smooth)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        finally:
-            manager.progress_end()
         what = "files" if self.kind == "exr" else "folders of pictures"
         self.report({"INFO"}, f"Wrote {len(written)} {what} to {self.directory}")
         return {"FINISHED"}

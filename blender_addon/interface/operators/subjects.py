@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from ...authoring import placing
 from ...errors import PeekabooError
 from ...shot import check, prompt, shots, subjects
+from . import turns
 
 DIALOG_WIDTH = 800
 """Pixels at scale 1: about a hundred letters."""
@@ -182,6 +183,17 @@ class PEEKABOO_OT_check_shot(bpy.types.Operator):
     bl_idname = "peekaboo.check_shot"
     bl_label = "Check Shot"
     bl_options = {"REGISTER"}
+
+    def invoke(self, context, _event):
+        """Show the scene frame by frame first, in turns, where it has simulations without a bake."""
+        scene = context.scene
+        try:
+            chosen = [shots.shot_at(scene, scene.frame_current)]
+        except PeekabooError:  # which is said below
+            return self.execute(context)
+        if span := check.span_to_play(scene, chosen):
+            return turns.begin(check.read_in_turns(scene, chosen, span, lambda: None))
+        return self.execute(context)
 
     def execute(self, context):
         """Look at all frames; the panel shows what was found."""

@@ -81,6 +81,7 @@ def composited(scene, path, name, tmp_path):
     node.source = "IMAGE"
     node.image = bpy.data.images.load(str(path))
     node.matte_id = name
+    _ = node.image.size[0]  # which loads it: 4.2 composites what is loaded
     tree.links.new(node.outputs["Matte"], out.inputs[0])
     render = scene.render
     render.engine, render.resolution_percentage = "CYCLES", 50

@@ -9,7 +9,9 @@ from held import HEIGHT, WIDTH, agree, layout, primitive, rendered, subject, zon
 from truth import render_seen
 
 from blender_addon.errors import PeekabooError
-from blender_addon.shot.layout import read_layout
+from blender_addon.shot import check, shots
+from blender_addon.shot.layout import read_layout, read_shot
+from blender_addon.shot.mattes import write_in_turns, write_mattes
 
 
 def cloth(stage):
@@ -86,6 +88,37 @@ def test_simulations_are_where_a_render_has_them(stage, kind, baked):
         if frame in (2, 7, 12):
             assert agree(found[frame - 1], render_seen(stage)), frame
     assert (found[1] != found[11]).any()
+
+
+def test_work_in_turns_plays_a_frame_a_turn_and_leaves_nothing_when_it_is_closed(stage, tmp_path):
+    obj, _ = cloth(stage)
+    subject(obj)
+    obj.location.z = 0.25
+    stage.frame_set(5)
+    turns = write_in_turns(stage, "png", tmp_path / "out")
+    for number in range(1, 13):
+        assert next(turns) == ("Simulation", number, 12) and stage.frame_current == number
+    assert next(turns) == ("Frame", 1, 12)
+    turns.close()
+    assert stage.frame_current == 5 and obj.location.z == 0.25
+    assert not list((tmp_path / "out").iterdir())
+    assert len(list(write_in_turns(stage, "png", tmp_path / "out"))) == 24
+    known = write_mattes(stage, "png", tmp_path / "at once")
+    for path in known[0].iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.relative_to(tmp_path / "at once")).read_bytes()
+
+
+def test_a_shot_that_was_played_in_turns_is_known_then(stage):
+    obj, _ = zone(stage)
+    subject(obj)
+    obj.peekaboo.phrase, stage.peekaboo.prompt = "a ball", "a ball"
+    chosen = shots.shots_of(stage)
+    span = check.span_to_play(stage, chosen)
+    assert span[0] == 1 and 12 <= span[1] < 13
+    read = []
+    turns = list(check.read_in_turns(stage, chosen, span, lambda: read.append(check.read_shot(stage))))
+    assert [what for what, *_ in turns[:13]] == ["Simulation"] * 13
+    assert (read[0].labels == read_shot(stage).labels).all() and check.span_to_play(stage, chosen) == span
 
 
 def test_playing_for_simulations_tells_how_far_it_is(stage):
