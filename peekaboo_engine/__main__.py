@@ -141,6 +141,9 @@ def evaluate(
     guidance_scale: Annotated[
         float | None, typer.Option(min=0, max=MAX_GUIDANCE, help="[default: the model's]")
     ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Of few steps, by name. [default: the model's]")
+    ] = None,
     part: Annotated[str, typer.Option(help="K/N: the K-th of N parts, to share the work.")] = "1/1",
     report_clips: Annotated[int, typer.Option(min=0, help="Layouts that page and sheet show.")] = 12,
     device: Device = "auto",
@@ -164,6 +167,7 @@ def evaluate(
         seed=seed,
         steps=steps,
         guidance_scale=guidance_scale,
+        schedule=schedule,
         part=part,
         report_clips=report_clips,
     )

@@ -31,6 +31,7 @@ from .names import Method
 from .pictures import shrink, write_png
 from .previews import Previews
 from .sampling import Sampling, Shot, sample
+from .schedules import NO_SCHEDULE, find_schedule, following
 from .video import replacing, write_clip, write_picture
 
 
@@ -81,30 +82,47 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
 class Settings:
     """Sampling settings of a job, with the model's defaults where it leaves them open.
 
-    ``masked_steps`` is None where the masks of the method end at a noise level instead.
+    ``masked_steps`` is None where the masks of the method end at a noise level instead; ``schedule`` where
+    the pipeline's own scheduler decides.
     """
 
     num_inference_steps: int
     guidance_scale: float
     masked_steps: int | None
     method: Method
+    schedule: str | None = None
 
 
 def settings_of(job: Job, entry: ModelEntry) -> Settings:
-    """The settings that a job runs with on a model."""
+    """The settings that a job runs with on a model.
+
+    Raises:
+        EngineError: ``bad_option`` for a schedule that the model does not go with, or that has another number
+            of steps.
+    """
 
     def chosen(value, default):
         return default if value is None else value
 
     masks_some = job.control.blocks != "all"  # which is an option of Peekaboo
     method: Method = chosen(job.control.method, "peekaboo" if masks_some else entry.method)
-    steps = chosen(job.num_inference_steps, entry.num_inference_steps)
+    name = chosen(job.schedule, entry.schedule)
+    schedule = find_schedule(name, entry.family)
+    usual = schedule or entry
+    steps = chosen(job.num_inference_steps, schedule.steps if schedule else entry.num_inference_steps)
+    if schedule and steps != schedule.steps:
+        raise EngineError(
+            "bad_option",
+            f"{schedule.title} has {schedule.steps} steps of its own, not {steps}; leave the steps open, or "
+            f'take the schedule "{NO_SCHEDULE}".',
+        )
     by_level = preset(method, entry.family).until is not None
     return Settings(
         num_inference_steps=steps,
-        guidance_scale=chosen(job.guidance_scale, entry.guidance_scale),
+        guidance_scale=chosen(job.guidance_scale, usual.guidance_scale),
         masked_steps=chosen(job.control.masked_steps, None if by_level else entry.masked_steps_of(steps)),
         method=method,
+        schedule=name if schedule else None,
     )
 
 
@@ -207,8 +225,12 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     pictures = (generation.first_frame, generation.last_frame)
     first, last = (picture.pixels if picture else None for picture in pictures)
     shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt, first, last)
-    how = Sampling(steps, settings.guidance_scale)
+    schedule = find_schedule(settings.schedule, entry.family)
+    how = Sampling(steps, settings.guidance_scale, schedule)
+    if schedule and schedule.distils == "lora" and not model.loras:
+        events.notice(f"{schedule.title} is for a LoRA that distils, and none is on: the clip may be a blur.")
     events.phase("denoise")
+    followed = following(pipe, entry.family, schedule, model.loras, job.seed)
     steered = peekaboo(
         pipe,
         generation.labels,
@@ -218,7 +240,7 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
         given=shot.given,
         notice=events.notice,
     )
-    with steered, previews, stopping_between_blocks(pipe, generation.stop_if_cancelled):
+    with followed, steered, previews, stopping_between_blocks(pipe, generation.stop_if_cancelled):
         frames = sample(model, shot, how, after_step)
     generation.clock.seconds["denoise"] = round(last_step - started, 3)
     generation.clock.seconds["decode"] = round(time.perf_counter() - last_step, 3)
@@ -256,6 +278,8 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
     with replacing(folder / "thumbnail.png") as picture:
         write_png(picture, shrink(frames[len(frames) // 2]))
     entry = model.entry
+    settings = settings_of(job, entry)
+    schedule = find_schedule(settings.schedule, entry.family)
     record = {
         "job": job.model_dump(exclude_unset=True),
         "clip_sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
@@ -265,7 +289,8 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
             if (picture := getattr(generation, name))
         },
         "labels_sha256": hashlib.sha256(generation.labels.tobytes()).hexdigest(),
-        "settings": asdict(settings_of(job, entry)),
+        "settings": asdict(settings),
+        "schedule": schedule.model_dump(mode="json") if schedule else None,
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
         "loras": model.described_loras(),
         "device": model.device,

@@ -39,6 +39,7 @@ def _without_nul(text: str) -> str:
 
 
 _Prose = Annotated[str, Field(max_length=limits.MAX_PROMPT), AfterValidator(_without_nul)]
+_Name = Annotated[str, Field(max_length=limits.MAX_NAME), AfterValidator(without_controls)]
 _SceneFrame = Annotated[float, Field(ge=-limits.MAX_SCENE_FRAME, le=limits.MAX_SCENE_FRAME)]
 _Side = Annotated[int, Field(ge=limits.MIN_SIDE, le=limits.MAX_SIDE, multiple_of=8)]
 _Steps = Annotated[int, Field(ge=1, le=limits.MAX_STEPS)]
@@ -54,7 +55,7 @@ class Subject(_Strict):
     held; None is all of them. ``outline`` is how its mask was made.
     """
 
-    name: Annotated[str, Field(max_length=limits.MAX_NAME), AfterValidator(without_controls)]
+    name: _Name
     phrase: Annotated[str, Field(min_length=1, max_length=limits.MAX_PHRASE), AfterValidator(_without_nul)]
     outline: Literal["HULL", "SURFACE"] | None = None
     strength: Annotated[list[Annotated[float, Field(ge=0, le=1)]], _OfFrames] | None = None
@@ -122,6 +123,7 @@ StartFrom = Literal["text", "rendered", "picture"]
 class Job(_Strict):
     """One generation. None means the model's own default; ``loras`` come on top of the model's own.
 
+    ``schedule`` is one of :mod:`.schedules`, by name.
     ``first_frame`` and ``last_frame`` are pictures that the clip starts from and ends with, files of the
     job's folder; ``start_from`` is kept for who makes them again, and nothing to the engine.
     """
@@ -138,6 +140,9 @@ class Job(_Strict):
     seed: Annotated[int, Field(ge=0, le=limits.MAX_SEED)]
     num_inference_steps: _Steps | None = None
     guidance_scale: Annotated[float, Field(ge=0, le=limits.MAX_GUIDANCE)] | None = None
+    schedule: Annotated[str, Field(max_length=limits.MAX_NAME), AfterValidator(without_controls)] | None = (
+        None
+    )
     loras: Annotated[list[Lora], Field(max_length=limits.MAX_LORAS, fail_fast=True)] = []
     control: Control = Control()
     masks: Masks | None = None

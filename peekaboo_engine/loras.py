@@ -42,6 +42,7 @@ class Lora(BaseModel):
         source: a file, a folder that holds one, or ``owner/name/file.safetensors`` of a repository.
         weight: how strongly it acts; 0 is not at all.
         expert: which denoiser it is for, of a model that has one for high noise levels and one for low.
+        distils: whether it is what makes few steps possible; a guided head (:mod:`.schedules`) leaves it off.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -49,6 +50,7 @@ class Lora(BaseModel):
     source: Annotated[str, Field(min_length=1, max_length=MAX_PATH), AfterValidator(without_controls)]
     weight: Annotated[float, Field(ge=-MAX_LORA_WEIGHT, le=MAX_LORA_WEIGHT)] = 1.0
     expert: Expert = "both"
+    distils: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class LoraFile:
             "sha256": self.sha256,
             "weight": self.lora.weight,
             "expert": self.lora.expert,
+            "distils": self.lora.distils,
         }
 
 
@@ -182,13 +185,11 @@ def put_on(pipe: DiffusionPipeline, family: Family, files: Sequence[LoraFile], d
     """
     import torch
 
-    files = [file for file in files if file.lora.weight]
-    if not files:
+    if not _named(files):
         return
     if importlib.util.find_spec("peft") is None:
         raise EngineError("no_peft", "LoRAs need the Python package peft: set up the engine again.")
-    for number, file in enumerate(files):
-        name = f"lora_{number}"
+    for name, file in _named(files):
         try:
             for denoiser in _targets(pipe, family, file):
                 _load(pipe, denoiser, file, name, dtype)
@@ -198,7 +199,7 @@ def put_on(pipe: DiffusionPipeline, family: Family, files: Sequence[LoraFile], d
             raise _bad(
                 file.path, f"it does not fit this model: {one_line(error)}", "take one made for it"
             ) from error
-    _activate(pipe, [file.lora.weight for file in files])
+    activate(pipe, files)
 
 
 def take_off(pipe: DiffusionPipeline) -> None:
@@ -315,12 +316,24 @@ def _acts(layer: Any, name: str) -> bool:
         return bool(layer.get_delta_weight(name).any())
 
 
-def _activate(pipe: Any, weights: Sequence[float]) -> None:
-    """Have all LoRAs of a pipeline act, each with its weight."""
+def activate(pipe: Any, files: Sequence[LoraFile], distilled: bool = True) -> None:
+    """Have the LoRAs of a pipeline act, each with its weight.
+
+    Args:
+        pipe: with LoRAs that :func:`put_on` put there.
+        files: the same as there.
+        distilled: False has those that distil not act.
+    """
     from diffusers.utils import set_weights_and_activate_adapters
 
-    strengths = {f"lora_{number}": weight for number, weight in enumerate(weights)}
+    acting = {name: file.lora.weight for name, file in _named(files) if distilled or not file.lora.distils}
     for part in pipe._lora_loadable_modules:
         module = getattr(pipe, part, None)
-        if names := [name for name in strengths if name in getattr(module, "peft_config", {})]:
-            set_weights_and_activate_adapters(module, names, [strengths[name] for name in names])
+        if held := getattr(module, "peft_config", {}):
+            names = [name for name in acting if name in held]
+            set_weights_and_activate_adapters(module, names, [acting[name] for name in names])
+
+
+def _named(files: Sequence[LoraFile]) -> list[tuple[str, LoraFile]]:
+    """LoRAs by the names that peft knows them by, without those that have no weight."""
+    return [(f"lora_{number}", file) for number, file in enumerate(files) if file.lora.weight]

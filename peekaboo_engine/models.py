@@ -81,6 +81,7 @@ class ModelEntry(BaseModel):
             repository, or a folder (relative: to the model's); None where the model has it in it.
         loras: that make this model of its source; paths inside this package where it is embedded, else of its
             folder.
+        schedule: of few steps, by name (:mod:`.schedules`); None as its scheduler has it.
         first_frame, last_frame: whether it can start from a picture and end with one, or has to.
     """
 
@@ -116,6 +117,7 @@ class ModelEntry(BaseModel):
     most_frames: int | None = None
     motion_adapter: str | None = None
     loras: tuple[Lora, ...] = ()
+    schedule: str | None = None
     first_frame: Taken = "none"
     last_frame: Taken = "none"
 

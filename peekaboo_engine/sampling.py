@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from .control.interception import wrapped_method
 from .control.steps import Steps
 from .errors import EngineError
 from .models import LoadedModel, out_of_memory
+from .schedules import Schedule, follows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,10 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a clip is denoised."""
+    """How a clip is denoised; a ``schedule`` has so many steps, and the caller has the pipeline follow it."""
 
     num_inference_steps: int
     guidance_scale: float
+    schedule: Schedule | None = None
+
+    def described(self) -> dict[str, Any]:
+        """All of it, as plain data."""
+        plain: dict[str, Any] = {
+            "num_inference_steps": self.num_inference_steps,
+            "guidance_scale": self.guidance_scale,
+        }
+        return plain | ({"schedule": self.schedule.model_dump(mode="json")} if self.schedule else {})
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ def sample(
         EngineError: ``out_of_memory``, ``not_finite``, ``held_back``, and what
             :meth:`.ModelEntry.check_pictures` and the pipeline's call raise.
     """
+    assert follows(model.pipe, sampling.schedule)
     pipe, entry = model.pipe, model.entry
     entry.check_pictures(shot.first_frame is not None, shot.last_frame is not None)
     length = entry.max_sequence_length
@@ -92,6 +104,8 @@ def sample(
             **own,
         ),
     )
+    if sampling.schedule and "sigmas" in inspect.signature(type(pipe).__call__).parameters:
+        call["sigmas"] = list(sampling.schedule.sigmas)  # for copies of its scheduler, such as that of sound
     told = StepsTold(pipe.scheduler, after_step)
     try:
         with wrapped_method(pipe.scheduler, "step", told.telling):

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import EngineError
 from ..models import LoadedModel
 from ..sampling import Sampling, Shot, sample
+from ..schedules import following
 from ..video import read_clip, replacing, write_clip
 from .controls import Control
 from .scenes import Scene
@@ -46,7 +47,8 @@ def make_clip(
     frames, height, width = scene.labels.shape
     shot = Shot(scene.prompt, frames, height, width, scene.seed)
     started = time.perf_counter()
-    with control.steering(model.pipe, scene.labels, scene.phrases):
+    followed = following(model.pipe, model.entry.family, sampling.schedule, model.loras, scene.seed)
+    with followed, control.steering(model.pipe, scene.labels, scene.phrases):
         clip = sample(model, shot, sampling, lambda _step: stop_if_asked())
     return clip, time.perf_counter() - started
 

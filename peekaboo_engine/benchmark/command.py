@@ -8,7 +8,6 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import EngineError, shown
 from ..models import ModelEntry, Placement, find_model, load_model
 from ..sampling import Sampling
+from ..schedules import find_schedule
 from ..video import replacing
 from .clips import ClipStore, Stopped
 from .comparison import Comparison, Failure, Outcome
@@ -60,10 +60,7 @@ def evaluate(request: Request, placement: Placement) -> None:
     console.print(shown(f"{found.name}: {len(scenes)} of {len(found.layouts)} layouts"), **_PLAIN)
     for finding in found.findings:
         console.print(shown(f"  {finding}"), **_PLAIN)
-    sampling = Sampling(
-        entry.num_inference_steps if request.steps is None else request.steps,
-        entry.guidance_scale if request.guidance_scale is None else request.guidance_scale,
-    )
+    sampling = _sampling(request, entry)
     model = load_model(entry, placement)
     store = ClipStore(request.json.with_suffix(".clips"))
     outcome = _run(Comparison(model, detector, sampling, store), scenes, controls)
@@ -87,6 +84,20 @@ def evaluate(request: Request, placement: Placement) -> None:
             f"{len(outcome.failures)} clips failed, the first of them {first.scene} under {first.control} "
             f"({first.error.rstrip('.')}); the same command tries them again.",
         )
+
+
+def _sampling(request: Request, entry: ModelEntry) -> Sampling:
+    name = entry.schedule if request.schedule is None else request.schedule
+    schedule = find_schedule(name, entry.family)
+    steps = schedule.steps if schedule else entry.num_inference_steps
+    if schedule and request.steps not in (None, steps):
+        raise EngineError("bad_option", f"{schedule.title} has {steps} steps of its own; leave --steps out.")
+    guidance = (schedule or entry).guidance_scale
+    return Sampling(
+        steps if request.steps is None else request.steps,
+        guidance if request.guidance_scale is None else request.guidance_scale,
+        schedule,
+    )
 
 
 def _stopped(layouts: int) -> EngineError:
@@ -223,6 +234,6 @@ def _facts(
         },
         "prompts": prompts.value,
         "detector": detector.identity(),
-        "sampling": asdict(sampling),
+        "sampling": sampling.described(),
         "seed": request.seed,
     }

@@ -8,7 +8,7 @@ import inspect
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +186,7 @@ class Comparison:
             "device": self._model.device.partition(":")[0],
             "dtype": self._model.dtype,
             "code": self._code if control.options is not None else None,
-            "sampling": asdict(self._sampling),
+            "sampling": self._sampling.described(),
             "options": None if control.options is None else dict(control.options),
             "prompt": scene.prompt,
             "phrases": scene.phrases,

@@ -33,7 +33,7 @@ class Request:
         prompts: where they come from.
         detector: name, folder or repository.
         seed: of words and noise.
-        steps, guidance_scale: of the sampling.
+        steps, guidance_scale, schedule: of the sampling.
         part: "K/N", the K-th of N parts of the layouts.
         report_clips: number of layouts that page and sheet show.
     """
@@ -52,5 +52,6 @@ class Request:
     seed: int = 0
     steps: int | None = None
     guidance_scale: float | None = None
+    schedule: str | None = None
     part: str = "1/1"
     report_clips: int = 12
