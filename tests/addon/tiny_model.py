@@ -2,6 +2,7 @@
 """A tiny random model for the real engine, made in the engine's own Python."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def save(folder: Path, tiny: str = "unet3d", **stated) -> Path:
             tiny,
         ],
         cwd=ENGINE_TESTS,
+        env={**os.environ, "PYTHONPATH": str(ENGINE_TESTS.parent.parent)},
         check=True,
     )
     (folder / "peekaboo.json").write_text(json.dumps(SIZE | stated))

@@ -46,6 +46,28 @@ def test_a_shot_becomes_a_strip(blender, model, shot, tmp_path):
     assert strip == {"type": "MOVIE", "range": [1, 9], "channel": 1, "exists": True, "seed": 3}
 
 
+@pytest.mark.parametrize(
+    ("family", "size", "options"),
+    [
+        ("ltx", {"width": 192, "height": 128, "num_frames": 9}, ["--start-from", "rendered"]),
+        ("hunyuan15", {"width": 96, "height": 64, "num_frames": 5}, []),
+    ],
+)
+def test_a_shot_becomes_a_clip_by_a_transformer(blender, shot, tmp_path, family, size, options):
+    import tiny_model
+
+    model = tiny_model.save(tmp_path / "model", family, **size)
+    done = blender(
+        shot, "-P", BATCH, "--", "--out", tmp_path / "out", "--model", model, "--seed", "3", *options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "step 3/3" in done.stdout
+    record = json.loads((tmp_path / "out" / "clip.json").read_text())
+    assert {name: record["job"][name] for name in size} == size and record["job"]["seed"] == 3
+    assert record["settings"]["method"] == "strong"
+    assert ("first_frame" in record) == bool(options)
+
+
 def test_layouts_come_back(blender, tmp_path):
     (tmp_path / "layouts.json").write_text(json.dumps([RECORD]))
     done = blender("-P", LAYOUT, "--", tmp_path / "layouts.json", "--check")
