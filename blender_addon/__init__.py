@@ -12,6 +12,7 @@ def _modules() -> list:
         model_choice,
         operators,
         overlay,
+        panels_draft,
         panels_generate,
         panels_shot,
         panels_shots,
@@ -19,7 +20,7 @@ def _modules() -> list:
         panels_takes,
         preferences,
     )
-    from .making import downloading, generation, set_up
+    from .making import downloading, drafting, generation, set_up
     from .masks import stage
     from .shot import check
 
@@ -29,6 +30,7 @@ def _modules() -> list:
         properties,
         stage,
         check,
+        drafting,
         generation,
         set_up,
         downloading,
@@ -40,6 +42,7 @@ def _modules() -> list:
         panels_subjects,
         panels_shots,
         panels_generate,
+        panels_draft,
         panels_shot,
         panels_takes,
         overlay,

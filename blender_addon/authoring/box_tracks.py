@@ -184,7 +184,7 @@ def add_subjects(scene, records: Sequence[BoxTrack], distance: float, collection
         empty.empty_display_type, empty.empty_display_size = "CUBE", 1.0
         subjects.mark(scene, empty, record.phrase)
         (collection or scene.collection).objects.link(empty)
-        _follow(empty, scene.camera)
+        follow(empty, scene.camera)
         distance += _keyframe(empty, record, times, picture, distance)
         added.append(empty)
     return added
@@ -221,7 +221,7 @@ class _Picture:
         return cls(low, high, scene.camera.data.type == "PERSP")
 
 
-def _follow(empty, camera) -> None:
+def follow(empty, camera) -> None:
     """Parent an empty to a camera, but not to its scale, which Blender does not look with."""
     empty.parent = camera
     empty.matrix_parent_inverse = Matrix.LocRotScale(

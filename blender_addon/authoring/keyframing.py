@@ -60,7 +60,7 @@ def animate(scene, obj, depsgraph, name: str, depth: float = 0.0, size: float = 
     Raises:
         PeekabooError: the subject does not fit, or something else moves it.
     """
-    _check_free(obj)
+    check_free(obj)
     motion = motions.MOTIONS[name]
     frames = list(range(scene.frame_start, max(scene.frame_start, scene.frame_end) + 1))
     width, height, _ = catalogue.model_size(model_of(scene))
@@ -83,7 +83,7 @@ def animate(scene, obj, depsgraph, name: str, depth: float = 0.0, size: float = 
     _hold_at_cuts(scene, obj, poses)
 
 
-def _check_free(obj) -> None:
+def check_free(obj) -> None:
     """Make sure that nothing but keyframes moves a subject; raises PeekabooError."""
     drivers = obj.animation_data.drivers if obj.animation_data else ()
     if obj.parent is not None:

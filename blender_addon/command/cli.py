@@ -26,7 +26,7 @@ from ..shot.model import model_of
 from ..shot.shots import Shot
 from ..shot.subjects import colors_of
 from ..takes import folders
-from . import options, program
+from . import drafting, options, program
 from .console import Console
 
 IDLE_SECONDS = 3600.0
@@ -264,6 +264,9 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--smooth", action="store_true", help="smooth the edges of masks and Cryptomattes")
     options.add_json(exporting)
     exporting.set_defaults(call=mattes)
+    planning = commands.add_parser("draft", help="make keyframed subjects of a sentence")
+    drafting.add_draft(planning)
+    planning.set_defaults(call=drafting.draft)
     checking = commands.add_parser("check", help="say whether the engine can run, and look at the shot")
     checking.add_argument("--scene", action="append", metavar="NAME", help="the scene to look at")
     options.add_engine(checking)

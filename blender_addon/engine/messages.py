@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..borders.documents import parse_json, shown
+from .plans import Plan, read_plan
 
 PROTOCOL = 1
 
@@ -17,6 +18,8 @@ MAX_LINE = 64 * 2**10
 """Bytes of a line, either way."""
 MAX_ID, MAX_PATH = 200, 4096
 """Characters of a job's id and of a path."""
+MOST_NOTES = 20
+"""Of a plan."""
 MAX_COUNT = 10**9
 """Of steps and of seconds: beyond all reason."""
 
@@ -116,7 +119,15 @@ class Failure:
     job: str | None = None
 
 
-Event = Start | Hello | Phase | Progress | Preview | Notice | Result | Model | Failure
+@dataclass(frozen=True)
+class Planned:
+    """A text is planned; notes are sentences about what of the plan may not be as it says."""
+
+    plan: Plan
+    notes: tuple[str, ...]
+
+
+Event = Start | Hello | Phase | Progress | Preview | Notice | Result | Model | Planned | Failure
 
 
 def parse(line: bytes) -> Event | None:
@@ -157,6 +168,11 @@ def parse(line: bytes) -> Event | None:
             return Result(_path(data["clip"]), _path(data["info"]), _seconds(data["seconds"]), job)
         case "model":
             return Model(_sentence(data["name"]), _sentence(data["state"]), _sentence(data["message"]), job)
+        case "plan":
+            notes = data["notes"]
+            if not isinstance(notes, list):
+                raise TypeError("no list")
+            return Planned(read_plan(data["plan"]), tuple(_sentence(note) for note in notes[:MOST_NOTES]))
         case "error":
             return Failure(_sentence(data["code"]), _sentence(data["message"]), job)
     return None

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import faults
 from ..borders import places
@@ -36,6 +37,7 @@ from .messages import (
     Model,
     Notice,
     Phase,
+    Planned,
     Preview,
     Progress,
     Result,
@@ -238,6 +240,12 @@ class EngineProcess:
             else:
                 yield self._handle(message)
 
+    def ask(self, **request: Any) -> None:
+        """Send a request: one JSON object on a line."""
+        with suppress(OSError, ValueError):  # it is gone, or was told to end: the next event says so
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+
     def cancel(self) -> None:
         """End the engine and wait for it: ask, then terminate, then kill.
 
@@ -323,7 +331,9 @@ class EngineProcess:
                 f'The engine left no clip at "{message.clip}"; its log is "{self.log}".',
                 message.job,
             )
-        is_last = isinstance(message, Result | Model | Failure) and message.job is None
+        is_last = isinstance(message, Planned) or (
+            isinstance(message, Result | Model | Failure) and message.job is None
+        )
         return self._end(message) if is_last else message
 
     def _end(self, event: Event) -> Event:
@@ -384,16 +394,11 @@ class WarmEngine(EngineProcess):
     def generate(self, job: str, job_folder: Path, out_folder: Path) -> None:
         """Ask for a clip; the events about it carry ``job``."""
         # absolute, since the engine's current folder is another one
-        self._ask(request="generate", id=job, job=str(job_folder.absolute()), out=str(out_folder.absolute()))
+        self.ask(request="generate", id=job, job=str(job_folder.absolute()), out=str(out_folder.absolute()))
 
     def cancel_job(self, job: str) -> None:
         """Ask for the end of a job; answered with a :class:`Failure` of code ``cancelled``."""
-        self._ask(request="cancel", id=job)
-
-    def _ask(self, **request: str) -> None:
-        with suppress(OSError, ValueError):  # it is gone, or was told to end: the next event says so
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
+        self.ask(request="cancel", id=job)
 
 
 def _signal_name(number: int) -> str:

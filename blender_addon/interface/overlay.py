@@ -130,26 +130,53 @@ def _current_outlines(context) -> Outlines | None:
     return _cache[scene.session_uid][1]
 
 
+def _on_screen(context, points: np.ndarray) -> np.ndarray | None:
+    """World points (n, 3) in pixels of the region: (n, 2); None where one is behind whoever looks."""
+    region = context.space_data.region_3d
+    found = [location_3d_to_region_2d(context.region, region, point) for point in points]
+    return None if None in found else np.array(found)
+
+
+def looks_through_camera(context) -> bool:
+    """Whether a viewport looks through its scene's camera and shows overlays."""
+    space, camera = context.space_data, context.scene.camera
+    through = space.region_3d.view_perspective == "CAMERA" and space.camera == camera
+    return through and camera is not None and space.overlay.show_overlays
+
+
+def picture_on_screen(context) -> tuple[np.ndarray, np.ndarray] | None:
+    """Lower left corner of the clip's picture in pixels of the region, (2,), and its sides, (2, 2).
+
+    None where the viewport does not show it.
+    """
+    scene = context.scene
+    if not looks_through_camera(context):
+        return None
+    depsgraph = context.evaluated_depsgraph_get()
+    try:
+        width, height, _ = catalogue.model_size(scene.peekaboo.model)
+        camera = cameras.view(scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, width / height)
+    except PeekabooError:
+        return None
+    corners = _on_screen(context, picture_corners(camera))
+    return None if corners is None else (corners[0], corners[[1, 3]] - corners[0])
+
+
 def _draw() -> None:
     """Draw over a viewport that looks through its scene's camera."""
     context: Any = bpy.context
-    space, scene = context.space_data, context.scene
-    through_camera = space.region_3d.view_perspective == "CAMERA" and space.camera == scene.camera
-    if not (through_camera and scene.camera and scene.peekaboo.show_outlines and space.overlay.show_overlays):
+    if not (looks_through_camera(context) and context.scene.peekaboo.show_outlines):
         return
     seen = _current_outlines(context)
-    if seen is None:
+    corners = _on_screen(context, seen.corners) if seen is not None else None
+    if corners is None:
         return
-    corners = [location_3d_to_region_2d(context.region, space.region_3d, c) for c in seen.corners]
-    if None in corners:
-        return
-    origin = np.array(corners[0])
-    axes = np.array([corners[1], corners[3]]) - origin
+    origin, axes = corners[0], corners[[1, 3]] - corners[0]
     gpu.state.blend_set("ALPHA")
-    _draw_bars(bars_around(np.array([corners[0], corners[2]]), _camera_frame(context)))
-    _draw_lines(np.array([corners, corners[1:] + corners[:1]]).swapaxes(0, 1), EDGE_COLOR, 1.0)
+    _draw_bars(bars_around(corners[[0, 2]], _camera_frame(context)))
+    draw_lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), EDGE_COLOR, 1.0)
     for color, edges in seen.lines:
-        _draw_lines(origin + edges @ axes, (*color, 1.0), LINE_WIDTH)
+        draw_lines(origin + edges @ axes, (*color, 1.0), LINE_WIDTH)
     gpu.state.blend_set("NONE")
 
 
@@ -195,7 +222,7 @@ def _draw_bars(bars: np.ndarray) -> None:
     batch_for_shader(shader, "TRIS", {"pos": points}).draw(shader)
 
 
-def _draw_lines(segments: np.ndarray, color: tuple[float, ...], width: float) -> None:
+def draw_lines(segments: np.ndarray, color: tuple[float, ...], width: float) -> None:
     """Draw line segments (n, 2, 2), in pixels of the region."""
     if not len(segments):
         return

@@ -49,6 +49,19 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         soft_max=240,
     )
 
+    language_server: StringProperty(
+        name="Language Model's Server",
+        description="OpenAI-compatible address that plans drafts, such as http://localhost:11434/v1; "
+        "addresses "
+        "beyond your own network need online access",
+    )
+    language_model: StringProperty(name="Language Model", description="Its name on that server")
+    language_key: StringProperty(
+        name="Key",
+        description="Of a service; kept with Blender's preferences, in no .blend and no job",
+        subtype="PASSWORD",
+    )
+
     def draw(self, context):
         """Draw where the engine's Python is, how to get one, and whether it is complete."""
         layout = self.layout
@@ -61,6 +74,9 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
             split.label()
             split.label(text=f"{torch_builds.TITLES[torch_builds.found()]} on this machine")
         column.prop(self, "idle_minutes")
+        column.prop(self, "language_server", placeholder="http://localhost:11434/v1")
+        column.prop(self, "language_model")
+        column.prop(self, "language_key")
         draw_set_up(layout, context)
         layout.operator("peekaboo.free_memory")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
@@ -81,6 +82,29 @@ def device() -> str:
     """What the engine is to compute on: a key of :data:`torch_builds.TITLES`."""
     stated = _get()
     return stated.device if stated else torch_builds.AUTO
+
+
+@dataclass(frozen=True)
+class LanguageServer:
+    """An OpenAI-compatible server, its language model, and the key to it, which is secret."""
+
+    url: str
+    model: str
+    key: str = field(default="", repr=False)
+
+
+def language_server() -> LanguageServer:
+    """The server that plans drafts.
+
+    Raises:
+        PeekabooError: the preferences name none.
+    """
+    stated = _get()
+    if stated is None or not (stated.language_server and stated.language_model):
+        raise PeekabooError(
+            "No language model is chosen: give its server and its name in the add-on's preferences."
+        )
+    return LanguageServer(stated.language_server, stated.language_model, stated.language_key)
 
 
 def names_python() -> bool:

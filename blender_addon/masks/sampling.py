@@ -256,6 +256,11 @@ class Sampler:
         """What the scene's camera sees at a time; see :func:`cameras.view`."""
         return self._view(time, cameras.camera_at(self._scene, time), aspect)
 
+    def matrix(self, obj, time: float) -> np.ndarray:
+        """Local to world space of a camera, or another object of the scene, at a time: float64 (4, 4)."""
+        self._go_to(time)
+        return np.array(obj.evaluated_get(self._stage.depsgraph).matrix_world, float)
+
     def _shutter(self, time: float, count: int) -> np.ndarray:
         """Moments spread evenly over the time that the shutter is open around a frame."""
         length = self._scene.render.motion_blur_shutter

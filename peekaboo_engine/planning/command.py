@@ -21,7 +21,7 @@ from ..places import replacing
 from .checks import check
 from .edits import edit_plan
 from .endpoint import Endpoint, plan_with_model
-from .plan import Plan
+from .plan import Plan, rounded
 from .planner import plan_text
 
 KEY = "PEEKABOO_ENDPOINT_KEY"
@@ -89,7 +89,8 @@ def answer(requests: BinaryIO, lines: Lines) -> None:
     if server is not None:
         endpoint = Endpoint(server.url, server.model, server.key, _online(), server.timeout)
     plan, notes = make(request.text, request.aspect, request.plan, endpoint)
-    lines.plan(plan.model_dump(mode="json"), notes)
+    # to a hundredth of a pixel: an answer has to fit into a line
+    lines.plan(rounded(plan.model_dump(mode="json"), 4), notes)
 
 
 def make(text: str, aspect: float, plan: Plan | None, endpoint: Endpoint | None) -> tuple[Plan, list[str]]:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..errors import EngineError, one_line
 from .answers import BadAnswerError, answer_schema, read_answer
 from .checks import Finding, check, repair
-from .plan import Plan
+from .plan import Plan, rounded
 from .planner import plan_text
 
 MAX_ANSWER = 2 * 2**20
@@ -138,24 +138,16 @@ def _messages(text: str, plan: Plan | None) -> list[dict[str, str]]:
     messages = [{"role": "system", "content": _SYSTEM}]
     for example in _EXAMPLES:
         shots = plan_text(example).model_dump(mode="json")["shots"]
-        answer = {"reasoning": "Each has its own place; who is behind is deeper.", "shots": _rounded(shots)}
+        answer = {"reasoning": "Each has its own place; who is behind is deeper.", "shots": rounded(shots, 3)}
         messages += [
             {"role": "user", "content": example},
             {"role": "assistant", "content": json.dumps(answer)},
         ]
     if plan is not None:
-        shots = _rounded(plan.model_dump(mode="json")["shots"])
+        shots = rounded(plan.model_dump(mode="json")["shots"], 3)
         text = f"Change this layout and leave the rest as it is:\n{json.dumps({'shots': shots})}\nThe "
         f"change: {text}"
     return [*messages, {"role": "user", "content": text}]
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 3)
-    if isinstance(value, list):
-        return [_rounded(one) for one in value]
-    return {name: _rounded(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 # --- one request ------------------------------------------------------------------------------------------

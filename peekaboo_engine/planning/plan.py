@@ -9,7 +9,7 @@ as that camera sees them at the start of its move.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -110,3 +110,12 @@ class Plan(_Strict):
     version: Literal[1] = 1
     aspect: Annotated[float, Field(gt=0.1, lt=10, description="of the picture: width / height")] = 16 / 9
     shots: Annotated[list[Shot], Field(min_length=1, max_length=MAX_SHOTS)]
+
+
+def rounded(value: Any, places: int) -> Any:
+    """All numbers of a JSON value to some places."""
+    if isinstance(value, float):
+        return round(value, places)
+    if isinstance(value, list):
+        return [rounded(one, places) for one in value]
+    return {name: rounded(one, places) for name, one in value.items()} if isinstance(value, dict) else value

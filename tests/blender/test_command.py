@@ -143,3 +143,23 @@ def test_what_lies_beside_a_blend_never_runs(profile, shot, model, tmp_path, mon
     )
     assert "Making the environment" in setting_up.stdout and "No matching distribution" in setting_up.stdout
     assert traps.sprung() == []
+
+
+def test_a_sentence_becomes_keyframes_of_the_file_and_is_changed(profile, tmp_path):
+    path = tmp_path / "draft.blend"
+    profile.python(f"import bpy; bpy.ops.wm.save_as_mainfile(filepath={str(path)!r})")
+    made = command(profile, path, "draft", "a red ball rolls from left to right behind a blue cube", "--json")
+    assert made.returncode == 0, made.stdout
+    assert found(made)[-1]["subjects"] == ["Red ball", "Blue cube"]
+    changed = command(profile, path, "draft", "make the ball wait until the middle", "--change", "--json")
+    assert changed.returncode == 0, changed.stdout
+    look = (
+        "import bpy; scene = bpy.context.scene; ball = bpy.data.objects['Red ball']; places = []\n"
+        "for frame in (scene.frame_start, scene.frame_start + 100, scene.frame_end):\n"
+        "    scene.frame_set(frame); places.append(ball.matrix_world.translation.copy())\n"
+        "assert (places[1] - places[0]).length < 1e-4 < (places[2] - places[0]).length, places\n"
+        "assert scene.peekaboo.prompt == 'a red ball rolls from left to right behind a blue cube'\n"
+    )
+    profile.python(look, path)
+    refused = command(profile, path, "draft", "a dog gallumphs")
+    assert refused.returncode == 1 and "gallumphs" in refused.stdout
