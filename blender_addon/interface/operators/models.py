@@ -19,7 +19,7 @@ class PEEKABOO_OT_choose_model(bpy.types.Operator):
     bl_label = "Choose Model"
     bl_options = {"INTERNAL", "UNDO"}
 
-    model: StringProperty(name="Model", options={"SKIP_SAVE"})
+    model: StringProperty(name="Model", description="Its name in the catalogue", options={"SKIP_SAVE"})
 
     def execute(self, context):
         """Set it."""
@@ -34,9 +34,9 @@ class PEEKABOO_OT_download_model(bpy.types.Operator):
     bl_label = "Download Model"
     bl_options = {"INTERNAL"}
 
-    model: StringProperty(name="Model", options={"SKIP_SAVE"})
+    model: StringProperty(name="Model", description="Its name in the catalogue", options={"SKIP_SAVE"})
     accept_licence: BoolProperty(
-        name="I accept the licence and its limits",
+        name="I Accept the Licence and Its Limits",
         description="The weights are their makers' and not Peekaboo's",
         default=False,
         options={"SKIP_SAVE"},
@@ -99,7 +99,10 @@ class PEEKABOO_OT_cancel_download(bpy.types.Operator):
     @classmethod
     def poll(cls, _context):
         """There is one."""
-        return downloading.current() is not None
+        if downloading.current() is None:
+            cls.poll_message_set("Nothing is being downloaded")
+            return False
+        return True
 
     def execute(self, _context):
         """Tell it to end."""
