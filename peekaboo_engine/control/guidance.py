@@ -25,11 +25,14 @@ from .rules import Rules, Subjects
 from .runs import Reading, Run
 from .settings import PEEKABOO, Steering, check_contexts, check_for_family, check_option
 from .sites import Site, attention_sites
-from .spans import PADDING, label_tokens
+from .spans import PADDING, cut_off, label_tokens
 from .steps import Turns
 from .words import encode_contexts, without_phrases
 
 _log = logging.getLogger(__name__)
+
+SHOWN = 40
+"""Characters that are shown of a prompt that is cut, before its end."""
 
 
 @contextlib.contextmanager
@@ -262,6 +265,7 @@ class Guidance:
         label = partial(self._label_tokens, length=length, layout=layout)
         cleaned = [text.clean(pipe, phrase) for phrase in phrases]
         tokens = label(text.clean(pipe, prompt), cleaned, special_tokens)
+        self._tell_what_is_cut_off(text.clean(pipe, prompt), length, layout)
         rules = partial(Rules, self.steering, self._subjects, tokens, free_negative=layout.pads != "read")
         if not (self.steering.contrast or self.steering.push) or not phrases:
             return rules([]), None
@@ -288,6 +292,17 @@ class Guidance:
                 "told apart; take a model whose tokenizers have one vocabulary.",
             )
         return first
+
+    def _tell_what_is_cut_off(self, text: str, length: int, layout: Layout) -> None:
+        tokenizer = next(
+            held for name in self._family.text.tokenizers if (held := getattr(self._pipe, name, None))
+        )
+        if (cut := cut_off(tokenizer, text, length, layout)) is not None:
+            count, end = cut
+            self._notice(
+                f"The prompt is cut: of its {count} tokens the text encoder reads {length}, up to "
+                f'"…{text[max(0, end - SHOWN) : end].lstrip()}"; shorten it.'
+            )
 
     def before_denoiser(self, signature: inspect.Signature, denoiser, args, kwargs):
         """Find out where the sampling is, from the denoiser's own call.

@@ -6,6 +6,7 @@ foreground phrase "a cat" also claims every other "a" of the prompt. Offsets can
 """
 
 import itertools
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..names import NOBODY, PADDING, SHARED, SpecialTokens
 from .labels import BACKGROUND
 from .wording import key_of, occurrences
 
-__all__ = ["NOBODY", "PADDING", "SHARED", "find_phrases", "label_tokens"]
+__all__ = ["NOBODY", "PADDING", "SHARED", "cut_off", "find_phrases", "label_tokens"]
 
 
 def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]:
@@ -57,6 +58,32 @@ def find_phrases(prompt: str, phrases: list[str]) -> list[list[tuple[int, int]]]
         found.append(places)
     _refuse_overlaps(phrases, found)
     return found
+
+
+def cut_off(
+    tokenizer,
+    prompt: str,
+    length: int,
+    layout: Layout = Layout(),  # noqa: B008 - frozen
+) -> tuple[int, int] | None:
+    """Find where a text encoder stops reading a prompt; arguments as :func:`label_tokens`.
+
+    Returns:
+        How many tokens it would take, and up to which character the prompt is read; None where that is all.
+    """
+    encode = partial(
+        tokenizer,
+        layout.before + prompt + layout.behind,
+        add_special_tokens=not layout.templated,
+        return_offsets_mapping=True,
+    )
+    whole = encode()["offset_mapping"]
+    if len(whole) <= layout.skipped + length:
+        return None
+    kept = encode(max_length=layout.skipped + length, truncation=True)["offset_mapping"]
+    written = len(layout.before)
+    read = [end - written for start, end in kept if written <= start < end]
+    return len(whole) - layout.skipped, min(max(read, default=0), len(prompt))
 
 
 def _refuse_overlaps(phrases: list[str], found: list[list[tuple[int, int]]]) -> None:

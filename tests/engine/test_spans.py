@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tiny.unet3d import PROMPT, WORDS, tokenizer
 from transformers import T5Tokenizer
 
-from peekaboo_engine.control.spans import NOBODY, SHARED, find_phrases, label_tokens
+from peekaboo_engine.control.spans import NOBODY, SHARED, cut_off, find_phrases, label_tokens
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.families import Layout
 
 RANDOM_CASES = 150
 
@@ -99,6 +100,24 @@ def test_a_phrase_that_ends_within_what_is_read_and_comes_again_beyond_is_accept
     prompt = "a red ball " + "grass " * 80 + "and a red ball"
     labels = label_tokens(tokenizer(), prompt, ["a red ball"], "background", 77)
     assert np.count_nonzero(labels == 1) == 3
+
+
+def test_where_a_long_prompt_is_cut_is_known():
+    short, long = "a red ball on grass", "a red ball " + "on grass " * 80
+    assert cut_off(tokenizer(), short, 77) is None
+    count, end = cut_off(tokenizer(), long, 77)
+    read = tokenizer()(long[:end])["input_ids"]
+    assert len(read) == 77 and count == len(tokenizer()(long)["input_ids"]) > 77
+    assert long[:end].split() == long.split()[: len(long[:end].split())]
+
+
+@pytest.mark.parametrize("side", [None, "left"])
+def test_what_a_template_writes_around_a_prompt_is_no_part_of_it(side):
+    layout = Layout(before="grass on grass ", behind=" grass", skipped=3, side=side)
+    words = "red ball " * 20
+    count, end = cut_off(tokenizer(), words, 10, layout)
+    assert words[:end] == ("red ball " * 5).strip() and count == 41
+    assert cut_off(tokenizer(), "red ball", 10, layout) is None
 
 
 def cases():

@@ -162,6 +162,16 @@ def test_contrast_without_guidance_is_said_not_lost(pipe, labels):
     assert len(said) == 1 and "no contrast" in said[0]
 
 
+def test_a_prompt_that_is_cut_is_said_with_where_it_ends(pipe, labels):
+    said = []
+    with peekaboo(pipe, labels, PHRASES, notice=said.append):
+        latents(pipe)
+        assert not said
+        latents(pipe, prompt=f"{PROMPT}, {'grass and ' * 80} a late word")
+    assert len(said) == 1 and "prompt is cut" in said[0] and "late" not in said[0]
+    assert "grass and" in said[0] or "grass" in said[0]
+
+
 def test_a_half_that_cannot_be_told_is_refused(pipe, labels):
     prompt, negative = wan.texts(pipe)
     with (
