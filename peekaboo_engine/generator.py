@@ -23,10 +23,11 @@ from .control.spans import find_phrases
 from .drafts import clip_name
 from .errors import EngineError
 from .events import Events
+from .given_clips import GivenClip
 from .given_pictures import GivenPicture
 from .job import Job
 from .loras import check_source
-from .models import LoadedModel, ModelEntry, starting_from_picture
+from .models import LoadedModel, ModelEntry, starting_from_clip, starting_from_picture
 from .names import Method
 from .pictures import shrink, write_png
 from .previews import Previews
@@ -72,6 +73,13 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
     check_for_family(steering, entry.family)
     entry.cells.check(job.num_frames, job.height, job.width)
     entry.check_pictures(job.first_frame is not None, job.last_frame is not None)
+    entry.check_source(job.source_clip is not None)
+    if not steps_of(job, entry):
+        raise EngineError(
+            "bad_option",
+            f"A source_strength of {job.source_strength:g} is no step of the sampling; take "
+            f"{1 / settings_of(job, entry).num_inference_steps:.2f} or more.",
+        )
     for lora in job.loras:
         check_source(lora)
     find_phrases(job.prompt, job.phrases)
@@ -126,6 +134,12 @@ def settings_of(job: Job, entry: ModelEntry) -> Settings:
     )
 
 
+def steps_of(job: Job, entry: ModelEntry) -> int:
+    """How many steps of denoising a job is made in: from a clip, the last of them alone."""
+    steps = settings_of(job, entry).num_inference_steps
+    return steps if job.source_clip is None else int(steps * job.source_strength)
+
+
 def steering_of(job: Job, entry: ModelEntry) -> Steering:
     """The job's preset with what the job itself says.
 
@@ -168,6 +182,7 @@ class Generation:
         clock: takes the seconds of each phase.
         preview: where to show what is being denoised, now and then; nowhere when left out.
         first_frame, last_frame: the pictures that the job names.
+        source_clip: the clip that it names.
     """
 
     job: Job
@@ -179,6 +194,7 @@ class Generation:
     preview: Path | None = None
     first_frame: GivenPicture | None = None
     last_frame: GivenPicture | None = None
+    source_clip: GivenClip | None = None
 
     def stop_if_cancelled(self) -> None:
         """End the generation if it was cancelled.
@@ -203,9 +219,11 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     job, events = generation.job, generation.events
     if generation.first_frame:
         model = starting_from_picture(model)
+    if generation.source_clip:
+        model = starting_from_clip(model)
     entry, pipe = model.entry, model.pipe
     settings = settings_of(job, entry)
-    steps = settings.num_inference_steps
+    steps = steps_of(job, entry)
     grid = entry.cells.grid(job.num_frames, job.height, job.width)
     previews = Previews(model, grid, generation.preview, events)
     started = time.perf_counter()
@@ -225,8 +243,10 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     pictures = (generation.first_frame, generation.last_frame)
     first, last = (picture.pixels if picture else None for picture in pictures)
     shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt, first, last)
+    if generation.source_clip:
+        shot = replace(shot, source=generation.source_clip.frames, source_strength=job.source_strength)
     schedule = find_schedule(settings.schedule, entry.family)
-    how = Sampling(steps, settings.guidance_scale, schedule)
+    how = Sampling(settings.num_inference_steps, settings.guidance_scale, schedule)
     if schedule and schedule.distils == "lora" and not model.loras:
         events.notice(f"{schedule.title} is for a LoRA that distils, and none is on: the clip may be a blur.")
     events.phase("denoise")
@@ -285,9 +305,10 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
         "clip_sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
         **{
             name: {"name": picture.name, "sha256": picture.sha256}
-            for name in ("first_frame", "last_frame")
+            for name in ("first_frame", "last_frame", "source_clip")
             if (picture := getattr(generation, name))
         },
+        **({"source_strength": job.source_strength} if generation.source_clip else {}),
         "labels_sha256": hashlib.sha256(generation.labels.tobytes()).hexdigest(),
         "settings": asdict(settings),
         "schedule": schedule.model_dump(mode="json") if schedule else None,

@@ -45,6 +45,8 @@ _Side = Annotated[int, Field(ge=limits.MIN_SIDE, le=limits.MAX_SIDE, multiple_of
 _Steps = Annotated[int, Field(ge=1, le=limits.MAX_STEPS)]
 _Picture = Annotated[str, Field(max_length=limits.MAX_NAME, pattern=r"^[A-Za-z0-9_-]+\.(png|jpg|jpeg)$")]
 """A PNG or a JPEG in the job's folder, by its plain name."""
+_Movie = Annotated[str, Field(max_length=limits.MAX_NAME, pattern=r"^[A-Za-z0-9_-]+\.mp4$")]
+"""An MP4 in the job's folder, by its plain name."""
 _OfFrames = Field(max_length=limits.MAX_FRAMES, fail_fast=True)
 
 
@@ -125,7 +127,9 @@ class Job(_Strict):
 
     ``schedule`` is one of :mod:`.schedules`, by name.
     ``first_frame`` and ``last_frame`` are pictures that the clip starts from and ends with, files of the
-    job's folder; ``start_from`` is kept for who makes them again, and nothing to the engine.
+    job's folder; ``start_from`` is kept for who makes them again, and nothing to the engine. ``source_clip``
+    is a clip, another file of it, that is made anew: ``source_strength`` is the share of the sampling that is
+    done to it, from its noise level down.
     """
 
     schema_version: Literal[1, 2]
@@ -149,6 +153,8 @@ class Job(_Strict):
     first_frame: _Picture | None = None
     last_frame: _Picture | None = None
     start_from: StartFrom | None = None
+    source_clip: _Movie | None = None
+    source_strength: Annotated[float, Field(gt=0, le=1)] = 0.6
 
     @model_validator(mode="after")
     def _in_proportion(self) -> "Job":

@@ -7,7 +7,7 @@ The catalogue itself is ``models.json``: data that Blender's side reads too.
 import hashlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -167,6 +167,19 @@ class ModelEntry(BaseModel):
             raise EngineError(
                 "picture_needed",
                 "A clip that ends with a picture needs a first frame, too; give one, or leave the last out.",
+            )
+
+    def check_source(self, there: bool) -> None:
+        """Refuse a clip to start from where the model takes none.
+
+        Raises:
+            EngineError: ``no_clip_taken``.
+        """
+        if there and self.pipeline not in self.family.from_clip:
+            raise EngineError(
+                "no_clip_taken",
+                f"{self.title} makes no clip from another; leave the source clip out, or choose a model that "
+                "does.",
             )
 
     def described(self) -> dict[str, Any]:
@@ -515,8 +528,17 @@ def with_loras(model: LoadedModel, loras: Sequence[Lora]) -> LoadedModel:
 
 def starting_from_picture(model: LoadedModel) -> LoadedModel:
     """A loaded model as the pipeline that starts from a picture, made of the same components."""
+    return _as_pipeline(model, model.entry.family.from_picture)
+
+
+def starting_from_clip(model: LoadedModel) -> LoadedModel:
+    """A loaded model as the pipeline that starts from a clip, made of the same components."""
+    return _as_pipeline(model, model.entry.family.from_clip)
+
+
+def _as_pipeline(model: LoadedModel, classes: Mapping[str, str]) -> LoadedModel:
     pipe = model.pipe
-    name = model.entry.family.from_picture.get(type(pipe).__name__)
+    name = classes.get(type(pipe).__name__)
     if name is None:
         return model
     cls = _pipeline_class(name)

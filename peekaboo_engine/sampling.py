@@ -47,6 +47,8 @@ class Shot:
         num_frames, height, width: its size, in frames and pixels.
         seed: of the noise.
         first_frame, last_frame: pictures of that size to start from and to end with.
+        source: frames of that size, as many, of a clip to make anew.
+        source_strength: share of the sampling that is done to it.
     """
 
     prompt: str
@@ -57,6 +59,8 @@ class Shot:
     negative_prompt: str | None = None
     first_frame: Image | None = None
     last_frame: Image | None = None
+    source: tuple[Image, ...] = ()
+    source_strength: float = 1.0
 
     @property
     def given(self) -> tuple[int, ...]:
@@ -89,6 +93,8 @@ def sample(
     own: dict[str, Any] = {} if length is None else {"max_sequence_length": length}
     if shot.first_frame is not None:
         own |= entry.family.pictures(pipe, shot.first_frame, shot.last_frame, shot.num_frames)
+    if shot.source:
+        own |= {"video": list(shot.source), "strength": shot.source_strength}
     call = entry.family.arguments(
         pipe,
         dict(

@@ -79,6 +79,7 @@ class Worker:
 
     def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
         from .generator import Clock, Generation, check_request, needed_bytes, peak_memory_mb, stop_if
+        from .given_clips import read_source
         from .given_pictures import read_picture
 
         started = time.perf_counter()
@@ -92,10 +93,18 @@ class Worker:
             for which in ("first_frame", "last_frame")
             if (name := getattr(job, which))
         }
+        size = job.num_frames, job.width, job.height
+        source = (
+            read_source(folder / job.source_clip, *size, lambda: stop_if(cancelled))
+            if job.source_clip
+            else None
+        )
         with drafting(out) as draft:
             check_place(draft, needed_bytes(job))
             preview = draft.path.resolve() / "preview.png" if self._previews else None
-            asked = Generation(job, labels, entry, events, cancelled, Clock(), preview, **pictures)
+            asked = Generation(
+                job, labels, entry, events, cancelled, Clock(), preview, **pictures, source_clip=source
+            )
             self._make(asked, draft)
         events.result(
             clip=out.resolve() / clip_name(job.num_frames),

@@ -184,6 +184,8 @@ class Family:
         given_picture: of those, the ones that always start from a picture.
         from_picture: of a class that makes clips from text, the one that starts from a picture and is made
             of the same components; none where a class does both, or where no picture is taken.
+        from_clip: the same for the class that makes a clip anew from another, which it takes as ``video`` and
+            how much of it is made anew as ``strength``.
         pictures: (pipe, first frame, last frame or None, number of frames), pictures of the size of the clip,
             to the keywords by which a pipeline is given them.
         reads_contexts: whether the denoiser reads a text with more tokens behind the prompt, as contrast has
@@ -240,6 +242,7 @@ class Family:
     gate: Callable[..., torch.Tensor] | None = None
     given_picture: frozenset[str] = frozenset()
     from_picture: Mapping[str, str] = field(default_factory=dict)
+    from_clip: Mapping[str, str] = field(default_factory=dict)
     pictures: Callable[[DiffusionPipeline, Image, Image | None, int], dict[str, Any]] = first_and_last
     reads_contexts: Callable[[Configs], bool] = lambda configs: True
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .family import Cells, Family, Grid
-from .unets import OF_FRAMES, clip_text, decoded, pixels_of
+from .unets import OF_FRAMES, clip_text, decoded, pixels_of, taken_arguments
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 def _grid(denoiser, call: Mapping[str, Any]) -> Grid:
     return Grid(1, *call["sample"].shape[2:])  # (batch, channels, h, w)
-
-
-def _arguments(pipe, usual: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in usual.items() if name != "num_frames"}
 
 
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
@@ -47,7 +43,7 @@ STABLE_DIFFUSION = Family(
     cells=lambda configs: Cells(pixels=pixels_of(configs), most=1),
     text=clip_text(tokenizers=("tokenizer", "tokenizer_2"), alike=("prompt_2",)),
     halves="one batch",
-    arguments=_arguments,
+    arguments=taken_arguments,
     picture=_picture,
     blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},
 )

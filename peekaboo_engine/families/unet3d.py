@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .family import Cells, Family, Grid, Layers
-from .unets import OF_FRAMES, clip_text, decode_frame_by_frame, decoded, pixels_of
+from .unets import OF_FRAMES, clip_text, decode_frame_by_frame, decoded, pixels_of, taken_arguments
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +62,8 @@ UNET3D = Family(
     cells=lambda configs: Cells(pixels=pixels_of(configs)),
     text=clip_text(),
     halves="one batch",
+    arguments=taken_arguments,
+    from_clip={"TextToVideoSDPipeline": "VideoToVideoSDPipeline"},
     picture=_picture,
     prepare=decode_frame_by_frame,
     blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},

@@ -7,7 +7,8 @@ The transformers of a level (diffusers, models/transformers/transformer_2d.py) a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
 from .family import Configs, Layers, Text
 
@@ -52,6 +53,12 @@ def decoded(pipe, latents: torch.Tensor) -> torch.Tensor:
     finally:
         if half:
             vae.to(torch.float16)
+
+
+def taken_arguments(pipe, usual: dict[str, Any]) -> dict[str, Any]:
+    """Of the usual keywords those that a pipeline has: one of pictures asks for no number of frames."""
+    taken = inspect.signature(pipe.__call__).parameters
+    return {name: value for name, value in usual.items() if name in taken}
 
 
 def decode_frame_by_frame(pipe) -> None:
