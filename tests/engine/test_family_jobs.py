@@ -85,7 +85,7 @@ def test_a_job_with_a_first_frame_becomes_a_clip_or_is_refused(job, tiny, tmp_pa
     monkeypatch.setattr(previews, "SHARE", 1e9)
     picture_of(tiny.WIDTH, tiny.HEIGHT).save(job / "first.png")
     told = json.loads((job / "job.json").read_text())
-    (job / "job.json").write_text(json.dumps({**told, "first_frame": "first.png", "start_from": "PICTURE"}))
+    (job / "job.json").write_text(json.dumps({**told, "first_frame": "first.png", "start_from": "picture"}))
     events, out = Listener(), tmp_path / "out"
     made = Worker(Placement(device="cpu"), previews=True).run(job, out, events, lambda: False)
     if not hasattr(tiny, "started"):
