@@ -159,6 +159,7 @@ def _facts(entry: ModelEntry) -> list[str]:
         entry.title,
         f"from {entry.source} ({entry.revision or 'its main branch'}), {entry.pipeline}",
         f"licence: {licence_of(entry)}",
+        *([f"nobody has a licence in: {', '.join(entry.excluded)}"] if entry.excluded else []),
         f"{entry.width} x {entry.height} (multiples of {entry.size_multiple}), {frames} frames"
         + (f", {entry.fps:g} a second" if entry.fps else ""),
         f"{entry.num_inference_steps} steps, guidance {entry.guidance_scale:g}, method {entry.method}",

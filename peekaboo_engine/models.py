@@ -67,6 +67,7 @@ class ModelEntry(BaseModel):
             (docs/reference/shapes.md).
         licence: SPDX identifier of the weights, or the licence's name.
         licence_url: where its text is.
+        excluded: territories in which nobody has a licence.
         limits: what it forbids or asks for, territories and revenue first; a sentence each, shown before a
             download.
         parameters: of each component that has weights, in billions.
@@ -107,6 +108,7 @@ class ModelEntry(BaseModel):
     smallest_subject: float = 0
     licence: str
     licence_url: str | None = None
+    excluded: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     parameters: dict[str, float] = {}
     weights_gb: Tiers | None = None

@@ -181,6 +181,13 @@ def is_downloaded(name: str) -> bool:
 _STATES = {"downloaded": "downloaded", "half": "downloaded in part", "missing": "not downloaded yet"}
 
 
+def conditions(name: str) -> str:
+    """A model's licence in a few words: where nobody has one, and whether it has limits."""
+    entry = catalogue()[name]
+    excluded = f", not in {', '.join(entry['excluded'])}" if entry.get("excluded") else ""
+    return entry["licence"] + (excluded or (" with limits" if entry["limits"] else ""))
+
+
 def licence(name: str) -> tuple[str, str, list[str]]:
     """The name of a model's licence, the address of its text, and what it limits, in sentences."""
     entry = catalogue()[name]
@@ -192,7 +199,7 @@ def describe(name: str) -> list[str]:
     width, height, num_frames = model_size(name)
     facts = [f"{width} × {height}", f"{num_frames} frames" if num_frames > 1 else "a picture"]
     if entry := catalogue().get(name):
-        facts += [memory(name), entry["licence"]]
+        facts += [memory(name), conditions(name)]
         if not entry["embedded"]:
             here = state(name)
             size = "" if here == "downloaded" else f" (up to {entry['download_gb']:g} GB)"

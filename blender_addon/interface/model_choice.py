@@ -24,8 +24,8 @@ class PEEKABOO_MT_models(bpy.types.Menu):
     def draw(self, _context):
         """Draw a line for each."""
         for name, entry in catalogue.choosable().items():
-            limited = " (limits)" if entry["limits"] else ""
-            text = f"{entry['title']}: {catalogue.memory(name)}, {entry['licence']}{limited}"
+            size = f"{entry['width']} × {entry['height']}"
+            text = f"{entry['title']}: {size}, {catalogue.memory(name)}, {catalogue.conditions(name)}"
             line = self.layout.operator(
                 "peekaboo.choose_model", text=text, icon=_ICONS[catalogue.state(name)]
             )

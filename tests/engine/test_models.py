@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet3DConditionModel
+from house import models_page
 from tiny.unet3d import latents
 
 from peekaboo_engine.control import peekaboo
@@ -57,9 +58,16 @@ def test_an_entry_of_the_catalogue_is_whole(name):
         assert (entry.cells, entry.pipeline, entry.width) == (told.cells, told.pipeline, told.width)
 
 
+def test_the_page_of_models_says_what_the_catalogue_says():
+    assert models_page.PAGE.read_text(encoding="utf-8") == models_page.text(), (
+        "run python scripts/house/models_page.py"
+    )
+
+
 def test_limits_of_territory_and_revenue_are_told():
     models = catalogue()
     territory = models["hunyuan1.5-t2v-480p"].limits[0]
+    assert models["hunyuan1.5-t2v-480p"].excluded == ("EU", "UK", "South Korea")
     assert "European Union" in territory and "United Kingdom" in territory and "South Korea" in territory
     assert "US$ 10 million" in models["ltx-2"].limits[0]
     assert models["wan2.1-t2v-1.3b"].licence == "Apache-2.0" and not models["wan2.1-t2v-1.3b"].limits

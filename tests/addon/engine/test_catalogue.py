@@ -61,6 +61,12 @@ def test_the_embedded_model_needs_no_download(cache):
     assert catalogue.describe("modelscope")[2] == "weights of 3.7 GB, 2.8 offloaded"
 
 
+def test_the_territory_is_said_with_the_licence(cache):
+    assert "not in EU, UK, South Korea" in catalogue.describe("hunyuan1.5-t2v-480p")[3]
+    assert catalogue.describe("zeroscope")[3] == "CC-BY-NC-4.0 with limits"
+    assert catalogue.describe("wan2.1-t2v-1.3b")[3] == "Apache-2.0"
+
+
 def test_models_without_masks_or_weights_are_not_offered():
     offered = catalogue.choosable()
     assert {"shapes", "solids", "zeroscope", "wan2.1-t2v-1.3b"} <= set(offered)
