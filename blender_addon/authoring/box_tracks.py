@@ -24,7 +24,7 @@ from ..errors import PeekabooError
 from ..masks import cameras
 from ..shot import subjects
 from ..shot.layout import Layout, timing_of
-from ..shot.model import model_of
+from ..shot.size import picture_of
 
 MAX_BYTES = 64 * 2**20
 """Of a file of records; the benchmark's largest has 20 MB."""
@@ -175,7 +175,7 @@ def add_subjects(scene, records: Sequence[BoxTrack], distance: float, collection
     Raises:
         PeekabooError: the camera cannot be projected.
     """
-    width, height, _ = catalogue.model_size(model_of(scene))
+    width, height = picture_of(scene)
     picture = _Picture.of(scene, width / height)
     times = timing_of(scene, len(records[0].boxes)).scene_frames
     added = []

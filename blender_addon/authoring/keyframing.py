@@ -11,10 +11,9 @@ from itertools import pairwise
 import numpy as np
 
 from .. import compat
-from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, outlines, sampling
-from ..shot.model import model_of
+from ..shot.size import picture_of
 from . import motions
 from .motions import Body, Motion, Room, Stage
 
@@ -63,7 +62,7 @@ def animate(scene, obj, depsgraph, name: str, depth: float = 0.0, size: float = 
     check_free(obj)
     motion = motions.MOTIONS[name]
     frames = list(range(scene.frame_start, max(scene.frame_start, scene.frame_end) + 1))
-    width, height, _ = catalogue.model_size(model_of(scene))
+    width, height = picture_of(scene)
     body = body_of(obj, depsgraph)
     place = np.array(obj.evaluated_get(depsgraph).matrix_world.translation)
     stages = _stages(scene, frames, width / height)

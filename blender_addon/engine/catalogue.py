@@ -2,6 +2,7 @@
 """What the engine's catalogue says about its models, read without importing the engine."""
 
 import os
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,45 @@ def model_size(name: str) -> tuple[int, int, int]:
     return entry["width"], entry["height"], entry["num_frames"]
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """What sizes a model can make beside its own.
+
+    Attributes:
+        multiple: width and height are multiples of so many pixels.
+        compression: frames that one latent frame stands for, after the first, which stands alone.
+        most_frames: of a clip; 0 where that is not known.
+        rate: pictures a second that it was trained on; 0 where that is not known.
+    """
+
+    multiple: int
+    compression: int
+    most_frames: int
+    rate: int
+
+
+def abilities(name: str) -> Abilities:
+    """Find what a model can make; raises as :func:`model_size`."""
+    entry = catalogue().get(name) or _entry_of_folder(name)
+
+    def number(key: str, default: int) -> int:
+        stated = entry.get(key)
+        return stated if type(stated) is int and stated > 0 else default
+
+    return Abilities(
+        number("size_multiple", 8),
+        number("temporal_compression", 1),
+        number("most_frames", 0),
+        number("fps", 0),
+    )
+
+
 def temporal_compression(name: str) -> int:
-    """Frames of the clip that one latent frame of a model stands for, after the first, which stands alone."""
+    """Frames of the clip that one latent frame of a model stands for; 1 where there is no such model."""
     try:
-        stated = (catalogue().get(name) or _entry_of_folder(name)).get("temporal_compression", 1)
+        return abilities(name).compression
     except PeekabooError:
-        stated = 1  # whoever asks for the size is told
-    return stated if type(stated) is int and stated > 0 else 1
+        return 1  # whoever asks for the size is told
 
 
 def first_frame(name: str) -> str:

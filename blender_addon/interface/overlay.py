@@ -18,14 +18,13 @@ from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
 from .. import changes
-from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, projection
 from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
 from ..masks.outlines import occluders, shapes_at
 from ..shot import shots, subjects
-from ..shot.model import model_of
+from ..shot.size import picture_of
 
 LINE_WIDTH = 2.0
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
@@ -117,7 +116,7 @@ def picture_corners(camera: projection.Camera) -> np.ndarray:
 def _current_outlines(context) -> Outlines | None:
     scene = context.scene
     try:
-        width, height, _ = catalogue.model_size(model_of(scene))
+        width, height = picture_of(scene)
         shot = shots.shot_at(scene, scene.frame_current)
     except PeekabooError:
         return None
@@ -154,7 +153,7 @@ def picture_on_screen(context) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     depsgraph = context.evaluated_depsgraph_get()
     try:
-        width, height, _ = catalogue.model_size(scene.peekaboo.model)
+        width, height = picture_of(scene)
         camera = cameras.view(scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, width / height)
     except PeekabooError:
         return None

@@ -6,11 +6,9 @@ from __future__ import annotations
 import bpy
 from bl_ui.utils import PresetPanel
 
-from ..engine import catalogue
 from ..errors import PeekabooError
-from ..shot import first_frame, shots
+from ..shot import first_frame, shots, size
 from ..shot.layout import mapping_in_words, timing_of
-from ..shot.model import model_of
 from .model_choice import draw_model
 from .operators.presets import SUBFOLDER
 from .sidebar import SidebarPanel, draw_sentence
@@ -43,13 +41,20 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
         layout.use_property_decorate = False
         draw_model(layout, context)
         try:
-            num_frames = catalogue.model_size(model_of(scene))[2]
-            timing = timing_of(scene, num_frames, shots.shot_at(scene, scene.frame_current))
-            mapping = mapping_in_words(timing, num_frames)
+            shot = shots.shot_at(scene, scene.frame_current)
+            clip, num_frames = size.in_words(scene, shot), size.frames_of(scene, shot)
+            mapping = mapping_in_words(timing_of(scene, num_frames, shot), num_frames)
         except PeekabooError as error:
             draw_sentence(layout, context, str(error), "ERROR")
         else:
+            draw_sentence(layout, context, clip, "INFO")
             draw_sentence(layout, context, mapping, "TIME")
+        layout.prop(settings, "size")
+        if settings.size == "custom":
+            column = layout.column(align=True)
+            column.prop(settings, "width")
+            column.prop(settings, "height")
+        layout.prop(settings, "frames")
         layout.prop(settings, "start_from")
         if settings.start_from == "picture":
             layout.prop(settings, "picture")

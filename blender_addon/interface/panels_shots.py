@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import bpy
 
-from ..engine import catalogue
 from ..errors import PeekabooError
 from ..making import generation
 from ..masks.cameras import bound_markers
 from ..shot import shots
 from ..shot.layout import mapping_in_words, timing_of
-from ..shot.model import model_of
 from ..shot.prompt import prompt_problem
 from ..shot.shots import Shot
+from ..shot.size import frames_of
 from ..takes import strips
 from .sidebar import SidebarPanel, draw_sentence
 
@@ -125,7 +124,7 @@ def _draw_facts(layout, context, shot: Shot) -> None:
         shots.check_length(shot)
         if problem := prompt_problem(scene, shot=shot):
             raise PeekabooError(problem)
-        num_frames = catalogue.model_size(model_of(scene))[2]
+        num_frames = frames_of(scene, shot)
     except PeekabooError as error:
         draw_sentence(layout, context, str(error), "ERROR")
         return

@@ -33,6 +33,7 @@ from .dependencies import dependencies_of
 from .layout import Frame, Layout, check_in_view, put_together, read_frame, read_layout, timing_of
 from .model import model_of
 from .shots import Shot
+from .size import frames_of, size_of
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ def _read(scene, shot: Shot | None) -> Layout:
     """Read a layout, which is a check too."""
     of = _of(scene, shot)
     with changes.updates_ignored():
-        layout = read_layout(scene, *catalogue.model_size(model_of(scene)), shot=shot)
+        layout = read_layout(scene, *size_of(scene, shot), shot=shot)
         _keep(of, changes.count(), _report(scene, layout))
         _remember(of, dependencies_of(scene, shot), layout)
     return layout
@@ -182,8 +183,7 @@ def span_to_play(scene, chosen: Sequence[Shot]) -> tuple[int, float] | None:
     spans = []
     for shot in chosen:
         try:
-            *_, num_frames = catalogue.model_size(model_of(scene))
-            times = timing_of(scene, num_frames, shot).scene_frames
+            times = timing_of(scene, frames_of(scene, shot), shot).scene_frames
             spans.append(sampling.frames_to_play(scene, subjects.roles_of(scene, shot), times))
         except PeekabooError:  # which is said by what reads it
             continue
@@ -207,7 +207,7 @@ def read_in_turns(
         if len(chosen) == 1:
             check = _Check(_of(scene, chosen[0]), changes.count())
             while (report := _read_in_passing(scene, check)) is None:
-                yield "Masks", len(check.frames), catalogue.model_size(model_of(scene))[2]
+                yield "Masks", len(check.frames), frames_of(scene, chosen[0])
             _keep(check.of, changes.count(), report)
         then()
 
@@ -285,8 +285,8 @@ def _mark_heavy(uid: int) -> None:
 
 def _read_some_frames(scene, check: _Check) -> Report | None:
     """Label some frames; returns the report after the last one."""
-    width, height, num_frames = catalogue.model_size(model_of(scene))
     shot = check.of[1]
+    width, height, num_frames = size_of(scene, shot)
     timing = timing_of(scene, num_frames, shot)
     roles = subjects.roles_of(scene, shot)
     made_by = stating.of_masks(scene.peekaboo)

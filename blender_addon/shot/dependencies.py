@@ -13,14 +13,13 @@ import bpy
 import numpy as np
 
 from .. import compat
-from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, sampling, simulations
 from ..masks.cast import Cast
 from . import stating, subjects
 from .layout import timing_of
-from .model import model_of
 from .shots import Shot
+from .size import size_of
 
 MOST_KEYFRAMES = 20_000
 """Of a file with more, it takes too long to tell whether one has changed."""
@@ -49,7 +48,7 @@ def dependencies_of(scene, shot: Shot | None) -> tuple | None:
     if layer is None or keyframes is None:
         return None
     try:
-        width, height, num_frames = catalogue.model_size(model_of(scene))
+        width, height, num_frames = size_of(scene, shot)
         timing = timing_of(scene, num_frames, shot)
         cast = Cast(scene, subjects.roles_of(scene, shot))
         seen_by = [cameras.camera_at(scene, time) for time in timing.scene_frames]

@@ -15,6 +15,7 @@ from ..borders import places
 from ..engine import catalogue, job_schema
 from ..errors import PeekabooError
 from ..masks import still
+from .size import picture_of as picture_of_shot
 
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
 """How the files begin that an engine takes."""
@@ -78,7 +79,7 @@ def of(scene, time: float) -> Picture | None:
         return read(paths.absolute(scene.peekaboo.picture))
     with tempfile.TemporaryDirectory(dir=bpy.app.tempdir or None, prefix="peekaboo-") as folder:
         path = Path(folder) / "first_frame.png"
-        still.render_still(scene, time, catalogue.model_size(scene.peekaboo.model)[:2], path)
+        still.render_still(scene, time, picture_of_shot(scene), path)
         return read(path)
 
 

@@ -10,13 +10,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..engine import catalogue
 from ..errors import PeekabooError
 from ..masks import cameras, projection, sampling
 from ..masks.cast import Role, names_of
 from . import prompt, settings, shots, stating, subjects
-from .model import model_of
 from .shots import Shot
+from .size import size_of
 
 Frame: TypeAlias = tuple[projection.Labelled, list[float]]
 """Of one time: what the camera sees, and the strength of each subject."""
@@ -225,7 +224,6 @@ def read_shot(
         PeekabooError: what keeps the shot from being made.
     """
     prompt.check_prompt(scene, shot)
-    size = catalogue.model_size(model_of(scene))
-    layout = read_layout(scene, *size, on_frame, on_play=on_play, shot=shot)
+    layout = read_layout(scene, *size_of(scene, shot), on_frame, on_play=on_play, shot=shot)
     check_in_view(scene, layout)
     return layout

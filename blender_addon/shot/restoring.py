@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import compat
 from ..borders import places
+from ..engine import catalogue
 from ..errors import PeekabooError
 from . import settings, shots, stating, subjects
 
@@ -79,6 +80,7 @@ def _of_shot(scene, job: Mapping) -> list[_Change]:
     changes += [_Change(scene.render, name, timing[name]) for name in ("fps", "fps_base")]
     if len(times) == 1:  # a picture of it
         changes.append(_Change(scene, "frame_current", round(times[0])))
+    changes += _of_size(scene, job)
     shot = shots.with_range(scene, first, last)
     if shot is not None:
         own = scene.timeline_markers[shot.marker].peekaboo
@@ -86,6 +88,22 @@ def _of_shot(scene, job: Mapping) -> list[_Change]:
         changes = [change for change in changes if change.name not in OWN]
         return [*changes, _Change(own, "prompt", prompt), _Change(own, "seed", job["seed"])]
     return [*changes, _Change(scene.peekaboo, "seed_mode", "FIXED"), *_of_range(scene, first, last)]
+
+
+def _of_size(scene, job: Mapping) -> list[_Change]:
+    """The size of a job's clip: the model's own where it is that."""
+    width, height, num_frames = job["width"], job["height"], job["num_frames"]
+    try:
+        own = catalogue.model_size(job["model"])
+    except PeekabooError:
+        own = width, height, num_frames  # of a model that is gone
+    settings, is_own = scene.peekaboo, own[:2] == (width, height)
+    custom = [_Change(settings, "width", width), _Change(settings, "height", height)]
+    return [
+        _Change(settings, "size", "model" if is_own else "custom"),
+        *([] if is_own else custom),
+        _Change(settings, "frames", "model" if own[2] == num_frames else "shot"),
+    ]
 
 
 def _of_range(scene, start: int, end: int) -> list[_Change]:

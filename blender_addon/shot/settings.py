@@ -150,6 +150,63 @@ SHOT: Mapping[str, Setting] = {
         ),
         option=Option("--picture", "start from this PNG or JPEG", "FILE"),
     ),
+    "size": Setting(
+        EnumProperty(
+            name="Size",
+            description="How large the clip's pictures are",
+            items=[
+                ("model", "Model's", "As the model was trained"),
+                ("aspect", "Scene's Aspect", "As many pixels in the shape of the scene's picture"),
+                ("custom", "Custom", "Width and height as they are set"),
+            ],
+            options=CONSTANT,
+        ),
+        in_presets=True,
+        option=Option("--size", "of the pictures"),
+    ),
+    "width": Setting(
+        IntProperty(
+            name="Width",
+            description="Of the clip's pictures, in pixels, where their size is Custom",
+            default=832,
+            min=8,
+            max=2048,
+            subtype="PIXEL",
+            options=CONSTANT,
+        ),
+        in_presets=True,
+        option=Option("--width", "in pixels, with --size custom", "N"),
+    ),
+    "height": Setting(
+        IntProperty(
+            name="Height",
+            description="Of the clip's pictures, in pixels, where their size is Custom",
+            default=480,
+            min=8,
+            max=2048,
+            subtype="PIXEL",
+            options=CONSTANT,
+        ),
+        in_presets=True,
+        option=Option("--height", "in pixels, with --size custom", "N"),
+    ),
+    "frames": Setting(
+        EnumProperty(
+            name="Frames",
+            description="How many pictures the model makes of a shot",
+            items=[
+                ("model", "Model's Number", "As it was trained, spread over the shot"),
+                (
+                    "shot",
+                    "As the Shot Needs",
+                    "As many as the shot lasts at the model's own rate, up to the most that it makes",
+                ),
+            ],
+            options=CONSTANT,
+        ),
+        in_presets=True,
+        option=Option("--frames", "how many the model makes of a shot"),
+    ),
     "seed_mode": Setting(
         EnumProperty(
             name="Seed",
