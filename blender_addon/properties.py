@@ -5,10 +5,19 @@ The settings are those of the table.
 """
 
 import bpy
-from bpy.props import IntProperty, PointerProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
+from . import compat
 from .errors import PeekabooError
-from .shot import settings, shots, subjects
+from .shot import loras, settings, shots, subjects
 
 
 def _active_index(shot):
@@ -52,6 +61,46 @@ class PEEKABOO_PG_cut(bpy.types.PropertyGroup):
     __annotations__ = settings.properties(settings.CUT)
 
 
+class PEEKABOO_PG_lora(bpy.types.PropertyGroup):
+    """A LoRA in the list of a shot."""
+
+    enabled: BoolProperty(
+        name="Enabled", description="Use this LoRA", default=True, options=settings.CONSTANT
+    )
+    source: StringProperty(
+        name="File",
+        description="A .safetensors file, or owner/name/file.safetensors of a repository",
+        subtype="FILE_PATH",
+        options=compat.folder_options(),
+    )
+    weight: FloatProperty(
+        name="Weight",
+        description="How strongly it acts",
+        default=1.0,
+        min=-loras.MOST_WEIGHT,
+        max=loras.MOST_WEIGHT,
+        soft_min=0.0,
+        soft_max=2.0,
+        options=settings.CONSTANT,
+    )
+    expert: EnumProperty(
+        name="Expert",
+        description="Which denoiser it is for, of a model that has two, such as Wan 2.2",
+        items=[
+            ("both", "Both", "The only denoiser, or both"),
+            ("high", "High Noise", "The one of the first steps"),
+            ("low", "Low Noise", "The one of the last steps"),
+        ],
+        options=settings.CONSTANT,
+    )
+    distils: BoolProperty(
+        name="Distils",
+        description="It is what makes few steps possible; a guided head leaves it off",
+        default=False,
+        options=settings.CONSTANT,
+    )
+
+
 class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
     """How a scene becomes a clip; where a setting has an "auto" value, the model's own default is used."""
 
@@ -70,12 +119,18 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
             set=_go_to_shot,
             options={"SKIP_SAVE"},
         ),
+        "lora_list": CollectionProperty(
+            type=PEEKABOO_PG_lora,
+            name="List of LoRAs",
+            description="Small weights on top of the model's",
+            options=settings.CONSTANT,
+        ),
         **settings.properties(settings.SHOT),
     }
 
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
-    (PEEKABOO_PG_subject, PEEKABOO_PG_cut, PEEKABOO_PG_shot)
+    (PEEKABOO_PG_subject, PEEKABOO_PG_cut, PEEKABOO_PG_lora, PEEKABOO_PG_shot)
 )
 
 

@@ -63,6 +63,7 @@ def _add_setting(parser: argparse.ArgumentParser, name: str, setting: settings.S
     choices = [item[0] for item in made["items"]] if "items" in made else None
     parser.add_argument(
         setting.option.flag,
+        action="append" if setting.option.several else "store",
         dest=name,
         type=kind,
         choices=choices,
@@ -161,6 +162,7 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
     """
     overriding = [name for name, setting in settings.SHOT.items() if setting.option is not None]
     stated = {name: value for name in overriding if (value := getattr(options, name)) is not None}
+    stated = {name: "\n".join(value) if isinstance(value, list) else value for name, value in stated.items()}
     if "picture" in stated:
         stated = {"start_from": "picture", **stated}
     owners = [scene.peekaboo for scene in scenes]

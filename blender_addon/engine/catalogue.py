@@ -35,6 +35,12 @@ def catalogue() -> dict[str, dict]:
 
 
 @cache
+def schedules() -> dict[str, dict]:
+    """Read the schedules of few steps; the keys of each are those of ``schedules.json``."""
+    return _read(engine_folder() / "schedules.json")
+
+
+@cache
 def _classes() -> dict[str, dict]:
     """Read what the engine knows of a model's folder by the class of its pipeline."""
     return _read(engine_folder() / "model_folders.json")

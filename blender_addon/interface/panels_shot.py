@@ -86,7 +86,31 @@ class PEEKABOO_PT_sampling(_Settings, bpy.types.Panel):
     """Numbers of a generation that a model has defaults for."""
 
     bl_label = "Sampling"
-    settings = ("num_inference_steps", "guidance_scale", "masked_steps")
+    settings = ("schedule", "num_inference_steps", "guidance_scale", "masked_steps")
+
+
+class PEEKABOO_PT_loras(SidebarPanel, bpy.types.Panel):
+    """Small weights on top of the model's."""
+
+    bl_label = "LoRAs"
+    bl_parent_id = "PEEKABOO_PT_shot"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """Draw a box for each, and what adds one."""
+        layout = self.layout
+        for index, item in enumerate(context.scene.peekaboo.lora_list):
+            column = layout.box().column(align=True)
+            row = column.row(align=True)
+            row.prop(item, "enabled", text="")
+            row.prop(item, "source", text="")
+            row.operator("peekaboo.remove_lora", text="", icon="X").index = index
+            row = column.row(align=True)
+            row.active = item.enabled
+            row.prop(item, "weight")
+            row.prop(item, "expert", text="")
+            row.prop(item, "distils", toggle=True)
+        layout.operator("peekaboo.add_lora", icon="ADD")
 
 
 class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
@@ -104,5 +128,5 @@ class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
 
 
 register, unregister = bpy.utils.register_classes_factory(
-    (PEEKABOO_PT_shot_presets, PEEKABOO_PT_shot, PEEKABOO_PT_sampling, PEEKABOO_PT_masks)
+    (PEEKABOO_PT_shot_presets, PEEKABOO_PT_shot, PEEKABOO_PT_sampling, PEEKABOO_PT_loras, PEEKABOO_PT_masks)
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..borders import places
 from ..errors import PeekabooError
-from . import settings, stating
+from . import loras, settings, stating
 from .first_frame import Picture
 from .layout import Layout
 from .model import model_of
@@ -38,6 +38,7 @@ def make_job(
         **stating.stated(scene.peekaboo, settings.SHOT),
         "prompt": scene.peekaboo.prompt if shot is None else shot.prompt,
         "model": model_of(scene),
+        "loras": loras.of_job(scene),
         "seed": seed,
         "subjects": _subjects_of_job(layout),
         "width": width,

@@ -13,7 +13,7 @@ from .. import compat
 from ..borders import places
 from ..engine import catalogue
 from ..errors import PeekabooError
-from . import settings, shots, stating, subjects
+from . import loras, settings, shots, stating, subjects
 
 STRENGTH = "peekaboo.strength"
 """Data path of a subject's strength, from its object."""
@@ -77,6 +77,8 @@ def _of_shot(scene, job: Mapping) -> list[_Change]:
     times = timing["scene_frames"]
     first, last = timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1
     changes = _changes(scene.peekaboo, job, settings.SHOT)
+    if "loras" in job:
+        changes.append(_Change(scene.peekaboo, "loras", loras.text_of(job["loras"])))
     changes += [_Change(scene.render, name, timing[name]) for name in ("fps", "fps_base")]
     if len(times) == 1:  # a picture of it
         changes.append(_Change(scene, "frame_current", round(times[0])))

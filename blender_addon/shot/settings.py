@@ -25,7 +25,7 @@ from bpy.props import (
 
 from .. import compat
 from ..engine import catalogue
-from . import subjects
+from . import loras, subjects
 
 CONSTANT: Any = set()
 """Options of a property that cannot be keyframed, since a clip has one value of it."""
@@ -45,11 +45,13 @@ class Option:
         flag: as it is typed.
         help: what ``--help`` says of it.
         metavar: what stands there for the value; argparse's own when empty.
+        several: whether it may be repeated; the setting is then a text with a line for each.
     """
 
     flag: str
     help: str
     metavar: str | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Setting:
 
 def _model_names(_shot, _context, _text):
     return [(name, entry["title"]) for name, entry in catalogue.choosable().items()]
+
+
+def _leave_numbers_to_schedule(shot, _context):
+    if shot.schedule not in {"auto", "none"}:
+        shot.num_inference_steps, shot.guidance_scale = 0, 0.0
 
 
 SHOT: Mapping[str, Setting] = {
@@ -228,6 +235,50 @@ SHOT: Mapping[str, Setting] = {
             options=CONSTANT,
         ),
         job=("seed",),
+    ),
+    # Before the numbers that it sets, which a preset or a job may state beside it.
+    "schedule": Setting(
+        EnumProperty(
+            name="Schedule",
+            description="For models of few steps: the noise levels that they were trained at, and what goes "
+            "with them",
+            items=[
+                ("auto", "Model's Own", "What the model is meant to be sampled with"),
+                (
+                    "none",
+                    "Scheduler's Own",
+                    "As many steps as are asked for, as the model's scheduler has them",
+                ),
+                *(
+                    (name, schedule["title"], schedule["description"])
+                    for name, schedule in catalogue.schedules().items()
+                ),
+            ],
+            update=_leave_numbers_to_schedule,
+            options=CONSTANT,
+        ),
+        job=("schedule",),
+        automatic="auto",
+        in_presets=True,
+        option=Option("--schedule", "of few steps, for distilled models and LoRAs"),
+    ),
+    # Its storage is the list in properties.py.
+    "loras": Setting(
+        StringProperty(
+            name="LoRAs",
+            description="Those of the list that are on, a line each: FILE:WEIGHT:EXPERT",
+            get=loras.as_text,
+            set=loras.set_text,
+            options={"SKIP_SAVE"},
+        ),
+        in_presets=True,
+        option=Option(
+            "--lora",
+            "a .safetensors file, or owner/name/file.safetensors of a repository, in the place of the "
+            "scene's; with :distils behind it the one that makes few steps possible; may be repeated",
+            "FILE[:WEIGHT][:high|:low]",
+            several=True,
+        ),
     ),
     "num_inference_steps": Setting(
         IntProperty(

@@ -50,6 +50,8 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
         settings.negative_prompt = "blurry"
         settings.num_inference_steps, settings.guidance_scale = 12, 5.5
         settings.method, settings.masked_steps = "peekaboo", 4
+        settings.schedule = "none"
+        settings.loras = "owner/name/style.safetensors:0.5\nowner/name/few.safetensors:1:low:distils"
         settings.start_from, picture = "rendered", Picture("first_frame_0123456789ab.png", b"")
         settings.occluded_by_scene = settings.motion_blur = True
         ball.peekaboo.outline = "SURFACE"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the user can do: each operator calls functions and holds no logic."""
 
-from . import draft, engine, generate, layouts, mattes, models, motion, presets, subjects, takes, turns
+from . import draft, engine, generate, layouts, loras, mattes, models, motion, presets, subjects, takes, turns
 
-_MODULES = (turns, draft, subjects, motion, layouts, mattes, presets, generate, takes, engine, models)
+_MODULES = (turns, draft, subjects, motion, layouts, mattes, loras, presets, generate, takes, engine, models)
 
 
 def register():

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The LoRAs of a shot: a list in the panel, and one text in presets and on the command line.
+
+A line of the text is a LoRA, ``FILE[:WEIGHT][:EXPERT][:distils]``, as ``--lora`` takes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import paths
+
+MOST_WEIGHT = 10.0
+"""As the engine has it."""
+EXPERTS = ("both", "high", "low")
+_NOTATION = re.compile(
+    r"(?P<source>.*?)(:(?P<weight>[-+]?\d+(\.\d*)?))?(:(?P<expert>both|high|low))?(?P<distils>:distils)?"
+)
+
+
+def parse(text: str) -> list[dict[str, Any]]:
+    """Read the text of some LoRAs, as jobs state them; see the top of this file."""
+    return [_parsed(line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    match = _NOTATION.fullmatch(line)
+    assert match
+    return {
+        "source": match["source"] or line,
+        "weight": round(float(match["weight"] or 1), 4) if match["source"] else 1.0,
+        "expert": (match["expert"] or "both") if match["source"] else "both",
+        "distils": bool(match["distils"]) and bool(match["source"]),
+    }
+
+
+def text_of(stated: Iterable[Mapping[str, Any]]) -> str:
+    """The text of LoRAs as jobs state them: the inverse of :func:`parse`."""
+    return "\n".join(_line(each) for each in stated)
+
+
+def _line(stated: Mapping[str, Any]) -> str:
+    weight = f"{stated.get('weight', 1.0):.4f}".rstrip("0").rstrip(".")
+    expert = stated.get("expert", "both")
+    distils = ":distils" if stated.get("distils") else ""
+    return f"{stated['source']}:{weight}:{expert}{distils}"
+
+
+def problem(text: str) -> str | None:
+    """Say in a sentence why a shot cannot have the LoRAs of a text, or None where it can."""
+    for stated in parse(text):
+        if not -MOST_WEIGHT <= stated["weight"] <= MOST_WEIGHT:
+            return (
+                f"The weight of the LoRA {stated['source']} cannot be {stated['weight']:g}: give a number "
+                f"from -{MOST_WEIGHT:g} to {MOST_WEIGHT:g}."
+            )
+    return None
+
+
+def as_text(shot) -> str:
+    """The LoRAs of a shot that are on."""
+    return text_of(_stated(shot))
+
+
+def set_text(shot, text: str) -> None:
+    """Have the LoRAs of a text on, and no others; those that the list has beside them are turned off."""
+    wanted = parse(text)
+    for item in shot.lora_list:
+        item.enabled = False
+    for stated in wanted:
+        same = (stated["source"], stated["expert"])
+        free = (each for each in shot.lora_list if not each.enabled and (each.source, each.expert) == same)
+        item = next(free, None) or shot.lora_list.add()
+        for name, value in stated.items():
+            setattr(item, name, value)
+        item.enabled = True
+
+
+def of_job(scene) -> list[dict[str, Any]]:
+    """The LoRAs that a scene's job states: files by their whole paths, so that an engine finds them.
+
+    Raises:
+        PeekabooError: a path is relative to a .blend that was never saved.
+    """
+    return [{**stated, "source": _located(stated["source"])} for stated in _stated(scene.peekaboo)]
+
+
+def _stated(shot) -> Iterator[dict[str, Any]]:
+    for item in shot.lora_list:
+        if item.enabled and item.source:
+            yield {
+                "source": item.source,
+                "weight": round(item.weight, 4),
+                "expert": item.expert,
+                "distils": item.distils,
+            }
+
+
+def _located(source: str) -> str:
+    """A file by its whole path; the name of one in a repository as it is."""
+    is_here = source.startswith("//") or Path(source).exists()
+    return str(paths.absolute(source)) if is_here else source
