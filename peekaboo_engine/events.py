@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a generation tells the world while it runs: JSON lines for a program, a progress bar for a person.
 
-Protocol 1, one JSON object a line on standard output, nothing else there:
-``start`` (before torch is imported, which takes a while), ``hello`` (protocol, engine, torch, diffusers,
-device), ``phase`` (phase: load, denoise, decode, write), ``progress`` (step, total), ``notice`` (message),
-``result`` (clip, info, seconds, peak_memory_mb), ``error`` (code, message), of ``plan`` also ``plan`` (plan,
-notes); from ``serve`` also ``preview``
-(path: a PNG of what is being denoised, replaced by later ones and gone when the job ends), ``freed``, and
-``id`` with every event of a job. From ``models`` the phases are download and verify, ``progress`` counts
-megabytes (10^6 bytes), and ``model`` (name, state: downloaded, half or missing; message) comes last. A reader
-passes over events that it does not know.
+Protocol 1, one JSON object a line on standard output, nothing else there: ``start`` (before torch is
+imported, which takes a while), ``hello`` (protocol, engine, torch, diffusers, device), ``phase`` (phase:
+load, denoise, decode, write), ``progress`` (step, total), ``notice`` (message), ``result`` (clip, info,
+seconds, peak_memory_mb), ``error`` (code, message), of ``plan`` also ``plan`` (plan, notes); from ``serve``
+also ``preview`` (path: a PNG of what is being denoised, replaced by later ones and gone when the job ends),
+``freed``, ``read`` (tokens, most, end: of a prompt, see :class:`.control.prompts.PromptRead`; all null where
+the model is not loaded), and ``id`` with every event of a job. From ``models`` the phases are download and
+verify, ``progress`` counts megabytes (10^6 bytes), and ``model`` (name, state: downloaded, half or missing;
+message) comes last. A reader passes over events that it does not know.
 """
 
 import copy
@@ -95,6 +95,10 @@ class JsonLines:
     def freed(self) -> None:
         """The loaded model is forgotten."""
         self._send("freed")
+
+    def read(self, tokens: int | None, most: int | None, end: int | None) -> None:
+        """How much of a prompt is read."""
+        self._send("read", tokens=tokens, most=most, end=end)
 
     def plan(self, plan: dict[str, Any], notes: list[str]) -> None:
         """A text is planned; notes are sentences about what may not be as it says."""

@@ -2,10 +2,10 @@
 """What the program at the other end of standard input asks for, one JSON object a line.
 
 ``generate`` (id, job, out) queues a job, ``cancel`` (id) ends it before or while it runs, ``free`` forgets
-the loaded model. A line that is none of these is said in the log and passed over; a job under the id of one
-that waits or runs is refused. Closing the input ends the engine: a parent that dies closes it too, so no
-engine outlives its Blender. One that is busy where it cannot listen, such as in a long step or in loading a
-model, is interrupted, and then ended.
+the loaded model, ``read`` (model, prompt) asks how much of a prompt the model reads. A line that is none of
+these is said in the log and passed over; a job under the id of one that waits or runs is refused. Closing the
+input ends the engine: a parent that dies closes it too, so no engine outlives its Blender. One that is busy
+where it cannot listen, such as in a long step or in loading a model, is interrupted, and then ended.
 """
 
 import _thread
@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from .documents import without_controls
 from .errors import EngineError, shown
-from .limits import MAX_ID, MAX_LINE_BYTES, MAX_PATH
+from .limits import MAX_ID, MAX_LINE_BYTES, MAX_PATH, MAX_PROMPT
 
 INTERRUPT_SECONDS = 2.5
 """How long after the input has closed the engine goes on until it listens by itself."""
@@ -69,7 +69,15 @@ class Free(_Request):
     request: Literal["free"]
 
 
-Request = Generate | Cancel | Free
+class Read(_Request):
+    """Tell how much of a prompt a model reads, if it is loaded."""
+
+    request: Literal["read"]
+    model: Annotated[str, Field(max_length=MAX_PATH)]
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT)]
+
+
+Request = Generate | Cancel | Free | Read
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="request")])
 
 
@@ -82,7 +90,7 @@ class Inbox:
 
     def __init__(self, refuse: Callable[[str, EngineError], None] = lambda *_: None):
         self._refuse = refuse
-        self._waiting: queue.SimpleQueue[Generate | Free | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Generate | Free | Read | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._known: set[str] = set()  # jobs that wait or run
         self._cancelled: set[str] = set()
@@ -90,7 +98,7 @@ class Inbox:
         self._stop = threading.Event()
         threading.Thread(target=self._read, daemon=True, name="inbox").start()
 
-    def next(self, patience: float) -> Generate | Free | None:
+    def next(self, patience: float) -> Generate | Free | Read | None:
         """The next request; None when the input has closed or nothing came for ``patience`` seconds."""
         try:
             return self._waiting.get(timeout=patience)

@@ -5,6 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from . import __version__
 from .drafts import Draft, check_place, clip_name, drafting, writing_to
 from .errors import EngineError, shown
 from .events import Events, JsonLines
-from .inbox import Generate, Inbox
+from .inbox import Generate, Inbox, Read
 from .job import load_job
 from .model_files import check_fits
 from .models import LoadedModel, Placement, find_model, load_model, with_loras
@@ -61,6 +62,17 @@ class Worker:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def read(self, model: str, prompt: str, events: JsonLines) -> None:
+        """Tell how much of a prompt a model reads; nothing of one that is not loaded."""
+        from .control.prompts import read_of
+
+        read = None
+        if self._model is not None:
+            with suppress(EngineError):  # of a model that there is no more
+                if find_model(model) == self._model.entry:
+                    read = read_of(self._model.pipe, prompt)
+        events.read(*((read.tokens, read.most, read.end) if read else (None, None, None)))
 
     def run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> bool:
         """Generate the clip of a job folder.
@@ -190,6 +202,8 @@ def serve(worker: Worker, events: JsonLines, inbox: Inbox, idle_seconds: float) 
             cancelled = partial(inbox.cancelled, request.id)
             worker.run(request.job, request.out, events.about(request.id), cancelled)
             inbox.finished(request.id)
+        elif isinstance(request, Read):
+            reporting(events.about("read"), partial(worker.read, request.model, request.prompt, events))
         else:
             worker.free()
             events.freed()

@@ -108,6 +108,21 @@ class Model:
 
 
 @dataclass(frozen=True)
+class PromptRead:
+    """How much of a prompt the model reads that is loaded; all None where that is another one.
+
+    Attributes:
+        tokens: that the prompt takes.
+        most: that are read.
+        end: up to which character; None where it is read to its end.
+    """
+
+    tokens: int | None
+    most: int | None
+    end: int | None
+
+
+@dataclass(frozen=True)
 class Failure:
     """There will be no clip; ``message`` is a sentence for the user.
 
@@ -127,7 +142,7 @@ class Planned:
     notes: tuple[str, ...]
 
 
-Event = Start | Hello | Phase | Progress | Preview | Notice | Result | Model | Planned | Failure
+Event = Start | Hello | Phase | Progress | Preview | Notice | Result | Model | Planned | PromptRead | Failure
 
 
 def parse(line: bytes) -> Event | None:
@@ -173,6 +188,11 @@ def parse(line: bytes) -> Event | None:
             if not isinstance(notes, list):
                 raise TypeError("no list")
             return Planned(read_plan(data["plan"]), tuple(_sentence(note) for note in notes[:MOST_NOTES]))
+        case "read":
+            tokens, most, end = (
+                None if data[key] is None else _count(data[key]) for key in ("tokens", "most", "end")
+            )
+            return PromptRead(tokens, most, end)
         case "error":
             return Failure(_sentence(data["code"]), _sentence(data["message"]), job)
     return None

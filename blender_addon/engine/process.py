@@ -396,6 +396,10 @@ class WarmEngine(EngineProcess):
         # absolute, since the engine's current folder is another one
         self.ask(request="generate", id=job, job=str(job_folder.absolute()), out=str(out_folder.absolute()))
 
+    def read(self, model: str, prompt: str) -> None:
+        """Ask how much of a prompt a model reads; answered with a :class:`PromptRead`."""
+        self.ask(request="read", model=model, prompt=prompt)
+
     def cancel_job(self, job: str) -> None:
         """Ask for the end of a job; answered with a :class:`Failure` of code ``cancelled``."""
         self.ask(request="cancel", id=job)

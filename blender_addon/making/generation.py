@@ -18,7 +18,7 @@ from bpy.app.handlers import persistent
 from .. import faults, windows
 from ..engine.orders import Order, Outcome, Queue
 from ..errors import PeekabooError
-from . import delivery, engine_choice
+from . import delivery, engine_choice, prompts
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +121,9 @@ def _tick() -> float | None:
 
 
 def _look() -> float | None:
-    _queue.advance(engine_choice.engine_settings, Path(bpy.app.tempdir))
+    events = _queue.advance(engine_choice.engine_settings, Path(bpy.app.tempdir))
+    if prompts.take_in(events, None if _queue.busy else _queue.keeper.engine):
+        windows.redraw()
     if _queue.arrived and not windows.is_hand_busy():
         order = _queue.arrived.pop(0)
         try:

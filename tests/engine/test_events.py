@@ -25,6 +25,9 @@ job.result(Path("take") / "clip.mp4", Path("take") / "clip.json", 41.2, 2900.0)
 job.error("unknown_model", 'There is no model "sora"; choose one of these.')
 engine.refuse("another job", EngineError("bad_job", "job.json is not a valid job; correct it."))
 engine.freed()
+engine.read(92, 77, 310)
+engine.read(12, 77, None)
+engine.read(None, None, None)
 engine.model("zeroscope", "downloaded", "ZeroScope v2 576w is in a folder.")
 """
 
@@ -36,5 +39,9 @@ def test_what_each_event_looks_like_is_agreed_with_the_addon(agree):
     assert "printed later" in run.stderr
     events = [json.loads(line) for line in lines]
     public = {name for name in vars(JsonLines) if not name.startswith("_")}
-    assert {event["event"] for event in events} == public - {"about", "refuse"}  # which send an error
+    assert {event["event"] for event in events} == public - {
+        "about",
+        "refuse",
+        "plan",
+    }  # the former send an error
     agree("events", events)

@@ -61,6 +61,10 @@ def server():
         server.close()
 
 
+def find_in(job):
+    return json.loads((Path(job) / "job.json").read_text())["model"]
+
+
 def test_a_second_job_finds_the_model_loaded_until_it_is_freed(server, make_job, tmp_path):
     job = str(make_job())
     for name in ("one", "two"):
@@ -71,8 +75,17 @@ def test_a_second_job_finds_the_model_loaded_until_it_is_freed(server, make_job,
     assert {event["id"] for event in second} == {"two"}
     phases = [[event["phase"] for event in events if "phase" in event] for events in (first, second)]
     assert phases == [["load", "denoise", "decode", "write"], ["denoise", "decode", "write"]]
+    long = "a red ball on grass " * 30
+    server.ask(request="read", model=find_in(job), prompt=long)
+    assert server.until("read")[-1] == {"event": "read", "tokens": 152, "most": 77, "end": 299}
+    server.ask(request="read", model=find_in(job), prompt="a red ball")
+    assert server.until("read")[-1] == {"event": "read", "tokens": 5, "most": 77, "end": None}
+    server.ask(request="read", model="zeroscope", prompt=long)
+    assert server.until("read")[-1]["most"] is None
     server.ask(request="free")
     server.until("freed")
+    server.ask(request="read", model=find_in(job), prompt=long)
+    assert server.until("read")[-1]["most"] is None
     server.ask(request="generate", id="three", job=job, out=str(tmp_path / "three"))
     assert "load" in [event.get("phase") for event in server.until("result")]
     assert server.close() == 0
