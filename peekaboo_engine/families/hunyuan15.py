@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HunyuanVideo 1.5, text to video: ``HunyuanVideo15Transformer3DModel``.
+"""HunyuanVideo 1.5, from text or a picture: ``HunyuanVideo15Transformer3DModel``.
 
 Layout (diffusers, models/transformers/transformer_hunyuan_video15.py; F x h x w tokens of 4 frames and
 16 x 16 pixels):
@@ -16,7 +16,11 @@ The prompt is told to Qwen2.5-VL in a chat whose beginning is cut off again. Wha
 letter by letter by ByT5 besides; those tokens belong to nobody and are seen by all. From text alone the
 tokens of a picture are not read.
 
-The pipeline has no callback, and its guidance is an object of its own.
+A picture to start from comes in twice: as channels beside the noise of the first latent frame, and as tokens
+of SigLIP, none of which stands for a place, and which are seen by all. The size of the clip follows from its
+shape. Other weights are made for it than for text alone.
+
+The pipelines have no callback, and their guidance is an object of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import EngineError
 from ..names import PADDING, SHARED
 from .family import Cells, Configs, Family, Grid, Layers, Layout, Text
 
@@ -85,7 +90,18 @@ def _beside(call: Mapping[str, Any], labels: np.ndarray) -> np.ndarray:
 
 def _arguments(pipe, usual: dict[str, Any]) -> dict[str, Any]:
     pipe.guider = pipe.guider.new(guidance_scale=usual["guidance_scale"])
-    return {name: value for name, value in usual.items() if name != "guidance_scale"}
+    told = {"guidance_scale"}
+    if "image" in usual:
+        asked = (usual["height"], usual["width"])
+        height, width = pipe.video_processor.calculate_default_height_width(*asked, pipe.target_size)
+        if (height, width) != asked:
+            raise EngineError(
+                "bad_size",
+                f"Of a picture of this shape this model makes clips of {width} x {height}, not {asked[1]} x "
+                f"{asked[0]}; take that size.",
+            )
+        told |= {"height", "width"}
+    return {name: value for name, value in usual.items() if name not in told}
 
 
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
@@ -101,7 +117,8 @@ def _prepare(pipe) -> None:
 
 HUNYUAN15 = Family(
     name="Hunyuan15",
-    pipelines=("HunyuanVideo15Pipeline",),
+    pipelines=("HunyuanVideo15Pipeline", "HunyuanVideo15ImageToVideoPipeline"),
+    given_picture=frozenset({"HunyuanVideo15ImageToVideoPipeline"}),
     denoisers=("transformer",),
     layers=(Layers(r"transformer_blocks\.\d+\.attn", "joint", "clip"),),
     left_alone=(r"context_embedder\.",),

@@ -17,7 +17,7 @@ import torch
 from peekaboo_engine.control import attention, peekaboo
 from peekaboo_engine.control.labels import pool_labels
 from peekaboo_engine.control.sites import attention_sites
-from peekaboo_engine.control.spans import PADDING, label_tokens
+from peekaboo_engine.control.spans import PADDING, SHARED, label_tokens
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
 from peekaboo_engine.models import Placement, find_model, load_model
@@ -270,7 +270,7 @@ def test_a_change_reaches_exactly_what_may_see_it(case):
             assert labels.shape == (frames, height, width)
             size = (frames, height, width)
             if site.kind == "joint":
-                check_joint(site, call, labels, tokens)
+                check_joint(case, site, call, labels, tokens)
                 continue
             if site.kind == "cross":
                 of_prompt = slice(-(call["hidden_states"].shape[0] // 2), None)
@@ -305,18 +305,32 @@ def test_a_change_reaches_exactly_what_may_see_it(case):
                 np.testing.assert_array_equal(moved.numpy(), expected, err_msg=site.path)
 
 
-def check_joint(site, call, labels, tokens):
-    """In one row, pixels and words of a label see each other, and words see all words that are read."""
-    clip = labels.flatten()
+def check_joint(case, site, call, labels, tokens):
+    """In one row, pixels and words of a label see each other, and words see all words that are read.
+
+    Tokens of a picture stand in front of the words, and are seen by all as given frames are.
+    """
+    clip, free = labels.flatten(), np.broadcast_to(case.given[:, None, None], labels.shape).flatten()
+    shown = case.tiny.PICTURE if case.given.any() else 0
     text = np.full(call["encoder_hidden_states"].shape[1], PADDING)
-    text[: (tokens != PADDING).sum()] = tokens[tokens != PADDING]
+    text[: shown + (tokens != PADDING).sum()] = [*[SHARED] * shown, *tokens[tokens != PADDING]]
+    read = text != PADDING
+
+    def reached(where, spot):
+        return [moved[0].numpy() for moved in moved_by(site, call, (0, int(spot)), where)]
+
     for label in (0, 1, 2):
-        for where, own in (("hidden_states", clip), ("encoder_hidden_states", text)):
-            spot = (0, int(np.flatnonzero(own == label)[0]))
-            pixels, words = (moved[0].numpy() for moved in moved_by(site, call, spot, where))
-            np.testing.assert_array_equal(pixels, clip == label)
-            seen = text == label if where == "hidden_states" else text != PADDING
-            np.testing.assert_array_equal(words, seen)
+        pixels, words = reached("hidden_states", np.flatnonzero((clip == label) & ~free)[0])
+        np.testing.assert_array_equal(pixels, (clip == label) | free)
+        np.testing.assert_array_equal(words, (text == label) | (text == SHARED))
+        pixels, words = reached("encoder_hidden_states", np.flatnonzero(text == label)[0])
+        np.testing.assert_array_equal(pixels, (clip == label) | free)
+        np.testing.assert_array_equal(words, read)
+    if shown:
+        for where, spot in (("hidden_states", 0), ("encoder_hidden_states", 0)):
+            pixels, words = reached(where, spot)
+            assert pixels.all()
+            np.testing.assert_array_equal(words, read)
 
 
 def test_a_layer_that_was_not_masked_raises(case):

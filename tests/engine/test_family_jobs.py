@@ -10,7 +10,7 @@ import pytest
 from tiny.wan import picture_of
 
 from peekaboo_engine import previews
-from peekaboo_engine.models import Placement
+from peekaboo_engine.models import Placement, find_model
 from peekaboo_engine.worker import Worker
 
 STEPS = 3
@@ -29,13 +29,23 @@ class Listener:
         return lambda *args, **fields: self.told.append((kind, args))
 
 
-@pytest.fixture(scope="module", params=["ltx", "ltx2", pytest.param("hunyuan15", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("ltx", "pipeline"),
+        ("ltx2", "pipeline"),
+        pytest.param(("hunyuan15", "pipeline"), marks=pytest.mark.slow),
+        pytest.param(("hunyuan15", "started"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
 def tiny(request, tmp_path_factory):
-    module = importlib.import_module(f"tiny.{request.param}")
-    folder = tmp_path_factory.mktemp(request.param) / "model"
-    module.pipeline().save_pretrained(folder)
+    name, made = request.param
+    module = importlib.import_module(f"tiny.{name}")
+    folder = tmp_path_factory.mktemp(name) / "model"
+    getattr(module, made)().save_pretrained(folder)
     stated = {"width": module.WIDTH, "height": module.HEIGHT, "num_frames": module.FRAMES}
-    if request.param != "hunyuan15":
+    if name != "hunyuan15":
         stated["max_sequence_length"] = module.TEXT_LENGTH
     (folder / "peekaboo.json").write_text(json.dumps(stated))
     module.folder = folder
@@ -65,39 +75,46 @@ def job(tiny, make_job):
     )
 
 
-def test_a_job_becomes_a_clip_with_previews(job, tiny, tmp_path, monkeypatch):
+def give_picture(job, tiny):
+    """Have a job start from a picture."""
+    picture_of(tiny.WIDTH, tiny.HEIGHT).save(job / "first.png")
+    told = json.loads((job / "job.json").read_text())
+    told |= {"first_frame": "first.png", "start_from": "picture"}
+    (job / "job.json").write_text(json.dumps(told))
+
+
+@pytest.fixture
+def often(monkeypatch):
     monkeypatch.setattr(previews, "SECONDS", 0.0)
     monkeypatch.setattr(previews, "SHARE", 1e9)
+
+
+@pytest.mark.parametrize("start_from", ["text", "picture"])
+def test_a_job_becomes_a_clip_with_previews(job, tiny, tmp_path, often, start_from):
+    taken, given = find_model(str(tiny.folder)).first_frame, start_from == "picture"
+    if given:
+        give_picture(job, tiny)
     events, out = Listener(), tmp_path / "out"
-    assert Worker(Placement(device="cpu"), previews=True).run(job, out, events, lambda: False), events.told
+    made = Worker(Placement(device="cpu"), previews=True).run(job, out, events, lambda: False)
+    if taken == ("none" if given else "needed"):
+        assert not made and not out.joinpath("clip.mp4").exists()
+        assert events.told[-1][1][0] == ("no_picture_taken" if given else "picture_needed")
+        return
+    assert made, events.told
     assert [args for kind, args in events.told if kind == "progress"] == [(n, STEPS) for n in (1, 2, 3)]
     assert len(events.pictures) == STEPS - 1
     for picture in events.pictures:
         assert picture.shape == (tiny.HEIGHT, tiny.WIDTH, 3) and picture.std() > 0
     record = json.loads((out / "clip.json").read_text())
     assert record["settings"]["method"] == "strong" and record["settings"]["guidance_scale"] == 5.0
+    assert ("first_frame" in record) == given
     clip = imageio.mimread(out / "clip.mp4", memtest=False)
     assert (len(clip), *clip[0].shape) == (tiny.FRAMES, tiny.HEIGHT, tiny.WIDTH, 3)
 
 
-def test_a_job_with_a_first_frame_becomes_a_clip_or_is_refused(job, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(previews, "SECONDS", 0.0)
-    monkeypatch.setattr(previews, "SHARE", 1e9)
-    picture_of(tiny.WIDTH, tiny.HEIGHT).save(job / "first.png")
-    told = json.loads((job / "job.json").read_text())
-    (job / "job.json").write_text(json.dumps({**told, "first_frame": "first.png", "start_from": "picture"}))
-    events, out = Listener(), tmp_path / "out"
-    made = Worker(Placement(device="cpu"), previews=True).run(job, out, events, lambda: False)
-    if not hasattr(tiny, "started"):
-        assert not made and events.told[-1][1][0] == "no_picture_taken"
-        return
-    assert made, events.told
-    assert len(events.pictures) == STEPS - 1
-    assert {picture.shape for picture in events.pictures} == {(tiny.HEIGHT, tiny.WIDTH, 3)}
-    assert json.loads((out / "clip.json").read_text())["first_frame"]["name"] == "first.png"
-
-
-def test_a_cancel_between_two_steps_leaves_nothing(job, tmp_path):
+def test_a_cancel_between_two_steps_leaves_nothing(job, tiny, tmp_path):
+    if find_model(str(tiny.folder)).first_frame == "needed":
+        give_picture(job, tiny)
     events, out = Listener(), tmp_path / "out"
 
     def cancelled():

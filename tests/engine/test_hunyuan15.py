@@ -140,6 +140,15 @@ def test_guidance_is_an_object_of_its_own(pipe):
         pipe.guider = before
 
 
+def test_the_size_follows_from_the_shape_of_the_picture():
+    pipe = hunyuan15.started()
+    call = {"guidance_scale": 2.5, "image": None, "height": HEIGHT, "width": WIDTH}
+    assert HUNYUAN15.arguments(pipe, call) == {"image": None}
+    with pytest.raises(EngineError, match=r"clips of 96 x 64, not 192 x 128; take that size\.") as caught:
+        HUNYUAN15.arguments(pipe, {**call, "height": 128, "width": 192})
+    assert caught.value.code == "bad_size"
+
+
 def test_pixels_see_all_pixels_beyond_the_share_of_layers(pipe, labels):
     none, half, all_ = (run(pipe, labels, self_share=share) for share in (0.0, 0.5, 1.0))
     assert difference(none, half) > 1e-6 and difference(half, all_) > 1e-6

@@ -6,6 +6,7 @@ from diffusers import (
     AutoencoderKLHunyuanVideo15,
     ClassifierFreeGuidance,
     FlowMatchEulerDiscreteScheduler,
+    HunyuanVideo15ImageToVideoPipeline,
     HunyuanVideo15Pipeline,
     HunyuanVideo15Transformer3DModel,
 )
@@ -14,15 +15,19 @@ from transformers import (
     Qwen2_5_VLTextConfig,
     Qwen2_5_VLTextModel,
     Qwen2Tokenizer,
+    SiglipImageProcessor,
+    SiglipVisionConfig,
+    SiglipVisionModel,
     T5Config,
     T5EncoderModel,
 )
 
 from .unet3d import PROMPT, WORDS
+from .wan import picture_of
 
 FRAMES, HEIGHT, WIDTH = 9, 64, 96
 """Tokens of 3 x 4 x 6."""
-TEXT_LENGTH, LETTERS, PICTURE = 40, 8, 5
+TEXT_LENGTH, LETTERS, PICTURE = 40, 8, 4
 CHANNELS = 4
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -90,6 +95,7 @@ def pipeline(seed: int = 0) -> HunyuanVideo15Pipeline:
         text_embed_dim=16,
         text_embed_2_dim=8,
         image_embed_dim=12,
+        target_size=78,  # of a picture of three to two, 96 x 64
         rope_axes_dim=(2, 2, 4),
     )
     vae = AutoencoderKLHunyuanVideo15(
@@ -110,6 +116,31 @@ def pipeline(seed: int = 0) -> HunyuanVideo15Pipeline:
     return pipe
 
 
+def started(seed: int = 0) -> HunyuanVideo15ImageToVideoPipeline:
+    """One that starts from a picture, which it also sees by SigLIP."""
+    parts = pipeline(seed).components
+    eye = SiglipVisionConfig(
+        hidden_size=12,
+        intermediate_size=12,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+    )
+    pipe = HunyuanVideo15ImageToVideoPipeline(
+        **parts,
+        image_encoder=SiglipVisionModel(eye).eval(),
+        feature_extractor=SiglipImageProcessor(size={"height": 28, "width": 28}),
+    )
+    shorten(pipe)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+VARIANTS = {"": pipeline, "from a picture": started}
+"""Pipelines of the family that are called otherwise."""
+
+
 def shorten(pipe: HunyuanVideo15Pipeline) -> None:
     """Lengths that suit it, which the class states and no file does."""
     pipe.system_message = "paint a red ball"
@@ -124,8 +155,10 @@ def shorten(pipe: HunyuanVideo15Pipeline) -> None:
 def latents(pipe: HunyuanVideo15Pipeline, prompt: str = PROMPT, steps: int = 3, **options) -> torch.Tensor:
     """The latents of a short run from a fixed seed: (1, channels, latent frames, h, w)."""
     settings = {"num_frames": FRAMES, "height": HEIGHT, "width": WIDTH}
+    if isinstance(pipe, HunyuanVideo15ImageToVideoPipeline):
+        settings = {"num_frames": FRAMES, "image": picture_of(WIDTH, HEIGHT)}
     return pipe(
-        prompt,
+        prompt=prompt,
         num_inference_steps=steps,
         output_type="latent",
         generator=torch.Generator().manual_seed(0),
@@ -152,5 +185,6 @@ def noise(batch: int = 1) -> torch.Tensor:
 def denoise(pipe: HunyuanVideo15Pipeline, sample: torch.Tensor, timestep, text: dict) -> torch.Tensor:
     """One call of the denoiser."""
     at = torch.as_tensor(timestep).expand(len(sample))
-    picture = torch.zeros(len(sample), PICTURE, 12)
+    given = isinstance(pipe, HunyuanVideo15ImageToVideoPipeline)
+    picture = torch.full((len(sample), PICTURE, 12), float(given))
     return pipe.transformer(hidden_states=sample, timestep=at, image_embeds=picture, **text).sample
