@@ -5,6 +5,7 @@ import json as json_library
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -126,6 +127,27 @@ def verify(model: Name, events: EventLines = False) -> None:
         report.model(model, entry.state(), f"All {count} files of {entry.title} are right.")
 
     _run(events, run)
+
+
+@app.command()
+def assemble(
+    file: Annotated[Path, typer.Argument(help="A denoiser in one .safetensors file, as ComfyUI takes it.")],
+    base: Annotated[str, typer.Option(help="The model that it was made from: downloaded, or a folder.")],
+    out: Annotated[Path, typer.Option(help="Folder that is made; it must not be there yet.")],
+    part: Annotated[
+        str | None, typer.Option(help="Of a model with two denoisers, which: transformer, transformer_2.")
+    ] = None,
+) -> None:
+    """Make a model's folder of a single file and the rest of the model that it was made from."""
+
+    def run(report: Events, cancelled: Callable[[], bool]) -> None:
+        from .assembling import assemble as make
+
+        report.phase("assemble")
+        make(file, base, part, out)
+        report.model(str(out), "downloaded", f"{out} is a model: --model {out}, or its path in Blender.")
+
+    _run(False, run)
 
 
 @app.command()

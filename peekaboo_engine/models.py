@@ -234,6 +234,7 @@ def adapter_repository(name: str) -> Repository:
     return Repository(name, only=("config.json", "diffusion_pytorch_model.safetensors"))
 
 
+_SINGLE_FILES = {".safetensors", ".gguf", ".ckpt", ".pt", ".pth"}
 _DENOISERS = {"transformer", "transformer_2", "unet"}
 
 
@@ -265,6 +266,12 @@ def known_model(name: str) -> ModelEntry:
     if is_model_folder(folder):
         check_model_folder(folder)
         return _entry_of_folder(folder)
+    if folder.suffix in _SINGLE_FILES:
+        raise EngineError(
+            "single_file",
+            f"{name} is a single file, a part of a model; make a folder of it and of the model that it "
+            f"was made from: python -m peekaboo_engine models assemble {name} --base NAME --out FOLDER.",
+        )
     raise EngineError(
         "unknown_model",
         f'There is no model "{name}"; take one of {", ".join(models)}, or a folder in diffusers\' format.',
@@ -580,6 +587,15 @@ def _adapted(entry: ModelEntry, folder: Path, dtype) -> tuple[dict[str, Any], di
         adapter = adapter_repository(named).folder() or adapter  # it is here: _snapshot has looked
         told = {"motion_adapter": named, "motion_adapter_commit": adapter.name}
     return make(folder, adapter, dtype), told
+
+
+def local_folder(entry: ModelEntry) -> Path:
+    """The folder that a model is loaded from.
+
+    Raises:
+        EngineError: ``not_downloaded``, ``half_downloaded``.
+    """
+    return entry.folder or _snapshot(entry)
 
 
 def _snapshot(entry: ModelEntry) -> Path:

@@ -258,6 +258,11 @@ def memory(name: str) -> str:
 def _entry_of_folder(path: str) -> dict[str, Any]:
     """A diffusers folder: as its ``peekaboo.json`` states, else as the engine's data has it for its class."""
     folder = Path(path)
+    if folder.suffix in {".safetensors", ".gguf", ".ckpt"}:
+        raise PeekabooError(
+            f'"{path}" is a single file, which holds a part of a model: choose the model of the list that it '
+            'was made from, or make a folder of both by "python -m peekaboo_engine models assemble".'
+        )
     if not is_file(folder / "model_index.json"):
         names = ", ".join(catalogue())
         raise PeekabooError(f'There is no model "{path}": choose one of {names}, or give a diffusers folder.')
