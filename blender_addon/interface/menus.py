@@ -31,6 +31,7 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout.operator("peekaboo.make_subjects", icon="EMPTY_AXIS")
         layout.operator("peekaboo.make_subjects", text="Make Selected One Subject").together = True
         layout.operator_menu_enum("peekaboo.animate_subject", "motion", icon="ANIM")
+        layout.operator("peekaboo.draft", icon="TEXT")
         layout.separator()
         layout.operator("peekaboo.add_shot", icon="VIEW_CAMERA")
         layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
@@ -57,6 +58,8 @@ class PEEKABOO_MT_take(bpy.types.Menu):
 
 def _draw_add(self, _context):
     self.layout.menu("PEEKABOO_MT_add_subject", icon="OUTLINER_OB_CAMERA")
+    self.layout.operator_context = "INVOKE_REGION_WIN"
+    self.layout.operator("peekaboo.draft", text="Peekaboo Draft from Text...", icon="TEXT")
 
 
 def _draw_object(self, _context):

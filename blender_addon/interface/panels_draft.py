@@ -24,6 +24,13 @@ class PEEKABOO_PT_draft(SidebarPanel, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
     bl_order = 5
 
+    def draw_header_preset(self, context):
+        """Draw what can be done with a draft, also while the panel is closed."""
+        if drafting.pending(context.scene) is not None:
+            row = self.layout.row(align=True)
+            row.operator("peekaboo.apply_draft", text="Apply")
+            row.operator("peekaboo.discard_draft", text="", icon="X")
+
     def draw(self, context):
         """Draw the button, what the planner does, and the draft that waits."""
         layout, made = self.layout, drafting.pending(context.scene)

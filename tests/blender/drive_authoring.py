@@ -159,6 +159,61 @@ def scenario_turns(hands: Hands):
     return facts
 
 
+def scenario_draft(hands: Hands):
+    """Draft a shot from a sentence, look at its boxes, apply it, take it back, and change it in words."""
+    drafting = addon("making.drafting")
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    bpy.context.scene.frame_end = 48
+    yield from hands.open_tab()
+    yield from hands.look_through_camera()
+    sentence = "a red ball rolls from left to right behind a blue cube"
+    yield from search(hands, "draft from text")
+    yield from hands.picture("1-dialog")
+    yield from hands.key("ESC")
+    with hands.context():
+        bpy.ops.peekaboo.draft("EXEC_DEFAULT", text=sentence)
+    facts: dict = {"waits": [drafting.is_busy(), len(marked())]}
+    yield from until(lambda: drafting.pending(bpy.context.scene) is not None)
+    bpy.context.scene.frame_set(20)
+    yield from hands.picture("2-boxes")
+    facts["before"] = len(marked())
+    with hands.context():
+        bpy.ops.peekaboo.apply_draft("EXEC_DEFAULT", True)
+    yield PAUSE
+    facts["applied"] = [sorted(obj.name for obj in marked()), bpy.context.scene.peekaboo.prompt]
+    bpy.context.scene.frame_set(20)
+    yield from hands.picture("3-applied")
+    with hands.context():
+        bpy.ops.ed.undo()
+    yield PAUSE
+    facts["after_undo"] = len(marked())
+    with hands.context():
+        bpy.ops.ed.redo()
+    yield PAUSE
+    with hands.context():
+        bpy.ops.peekaboo.draft("EXEC_DEFAULT", text="make the ball wait until the middle", change=True)
+    yield from until(lambda: drafting.pending(bpy.context.scene) is not None)
+    with hands.context():
+        bpy.ops.peekaboo.apply_draft("EXEC_DEFAULT", True)
+    yield PAUSE
+    ball, places = bpy.context.scene.objects["Red ball"], []
+    for frame in (1, 20, 48):
+        bpy.context.scene.frame_set(frame)
+        places.append(ball.matrix_world.translation.copy())
+    facts["moved"] = [(places[1] - places[0]).length < 1e-4, (places[2] - places[0]).length > 1]
+    with hands.context():
+        bpy.ops.peekaboo.draft("EXEC_DEFAULT", text="the dog gallumphs")
+    yield from until(lambda: not drafting.is_busy())
+    facts["refused"] = drafting.status()
+    yield from hands.picture("4-refused")
+    return facts
+
+
+def marked() -> list:
+    """The subjects of the scene."""
+    return [obj for obj in bpy.context.scene.objects if obj.peekaboo.is_subject]
+
+
 def working(hands: Hands) -> bool:
     """Whether work is done in turns."""
     return any(one.bl_idname == "PEEKABOO_OT_work_in_turns" for one in hands.window.modal_operators)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import window
+from house.environments import ENGINE
 
 pytestmark = [
     pytest.mark.window,
@@ -17,7 +18,10 @@ def play(profile, tmp_path, monkeypatch):
     """Play a scenario of drive_authoring.py to its end; returns what it has found."""
     monkeypatch.setattr(window, "DRIVER", Path(__file__).with_name("drive_authoring.py"))
     with window.display() as screen:
-        yield lambda name: window.Play(profile, screen, name, tmp_path / name).facts(seconds=200)
+        python = str(ENGINE.python)
+        yield lambda name: window.Play(profile, screen, name, tmp_path / name, PEEKABOO_PYTHON=python).facts(
+            seconds=200
+        )
 
 
 def test_a_subject_is_found_by_the_search_animated_checked_and_taken_back(play):
@@ -41,3 +45,14 @@ def test_a_layout_is_imported_through_the_file_browser_before_the_camera(play):
     facts = play("import")
     assert facts["after_cancel"] == 2  # camera and light: nothing was added
     assert facts["imported"] == ["fox", "a fox on grass"] and facts["warned"] == [""]
+
+
+def test_a_sentence_is_drafted_looked_at_applied_taken_back_and_changed(play):
+    facts = play("draft")
+    assert facts["waits"] == [True, 0] and facts["before"] == 0
+    sentence = "a red ball rolls from left to right behind a blue cube"
+    assert facts["applied"] == [["Blue cube", "Red ball"], sentence]
+    assert facts["after_undo"] == 0
+    assert facts["moved"] == [True, True]
+    text, failed = facts["refused"]
+    assert failed and "gallumphs" in text
