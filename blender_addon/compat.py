@@ -58,6 +58,12 @@ def show_in_sequencers(scene):
             workspace.sequencer_scene = scene
 
 
+def show_in_sequencers_of(workspace, scene):
+    """Let the Video Sequencers of a workspace show a scene; before 5.0 they show their window's."""
+    if hasattr(workspace, "sequencer_scene"):
+        workspace.sequencer_scene = scene
+
+
 def fcurves(datablock) -> list:
     """The F-Curves of a data-block's action."""
     return [curve for curves in _fcurve_collections(datablock) for curve in curves]

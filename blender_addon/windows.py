@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Blender's windows: what the user is doing in them, and our panels in them."""
 
+from typing import Any
+
 import bpy
 
 REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
@@ -52,6 +54,22 @@ def _say_no_more() -> float | None:
     for workspace in bpy.data.workspaces:
         workspace.status_text_set(None)
     return None
+
+
+def view_sequences() -> None:
+    """Let all sequencers and their previews show everything."""
+    views: Any = (bpy.ops.sequencer.view_all, bpy.ops.sequencer.view_all_preview)
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type != "SEQUENCE_EDITOR":
+                continue
+            for region in area.regions:
+                if region.type not in {"WINDOW", "PREVIEW"}:
+                    continue
+                with bpy.context.temp_override(window=window, area=area, region=region):
+                    for view in views:
+                        if view.poll():
+                            view()
 
 
 def redraw() -> None:

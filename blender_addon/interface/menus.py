@@ -48,12 +48,17 @@ class PEEKABOO_MT_take(bpy.types.Menu):
         """Draw what can be done with the active take."""
         layout = self.layout
         layout.operator_context = "INVOKE_REGION_WIN"
+        layout.operator("peekaboo.show_clip", icon="PLAY")
+        layout.operator("peekaboo.show_in_camera", icon="VIEW_CAMERA")
+        layout.operator("peekaboo.show_alone", icon="SOLO_OFF")
+        layout.operator("peekaboo.next_take", icon="ARROW_LEFTRIGHT")
         layout.operator("peekaboo.retake", icon="FILE_REFRESH")
         layout.operator("peekaboo.restore_settings", icon="LOOP_BACK")
         layout.operator("peekaboo.show_masks", icon="MOD_MASK")
         layout.operator("peekaboo.open_take", icon="FILE_FOLDER")
         layout.separator()
         layout.operator("peekaboo.import_take", icon="IMPORT")
+        layout.operator("peekaboo.delete_take", icon="TRASH")
 
 
 def _draw_add(self, _context):

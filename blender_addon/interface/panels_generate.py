@@ -11,7 +11,7 @@ from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import engine_choice, generation, set_up
 from ..shot import shots
-from ..takes import strips
+from ..takes import colors, strips
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence, draw_set_up
 
@@ -109,12 +109,12 @@ def _draw_missing_engine(layout, context) -> None:
 
 
 def _draw_colors(layout, context) -> None:
-    """Offer to show clips in their own colours, where the scene's view transform changes them."""
+    """Offer to show clips in their own colours, where the scene's view transform was changed since."""
     scene = compat.edited_scene(context)
-    view = scene.view_settings.view_transform
-    if view != "Standard" and strips.takes(scene):
+    if not all(colors.are_as_on_disk(scene, strip) for strip in strips.takes(scene)):
+        view = scene.view_settings.view_transform
         draw_sentence(layout, context, f"The view transform {view} changes the colors of clips.", "ERROR")
-        layout.operator("peekaboo.standard_view", text="Set to Standard")
+        layout.operator("peekaboo.match_colors", text="Match Colors")
 
 
 def _draw_engine(layout) -> None:

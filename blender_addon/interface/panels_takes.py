@@ -9,8 +9,17 @@ from bpy.props import IntProperty
 from .. import compat
 from ..borders.documents import shown
 from ..errors import PeekabooError
-from ..takes import mask_strips
-from ..takes.strips import active_take, folder_of, is_take, job_of, takes
+from ..takes import mask_strips, viewing
+from ..takes.strips import (
+    MOST_STARS,
+    NOTE_PROPERTY,
+    RATING_PROPERTY,
+    active_take,
+    folder_of,
+    is_take,
+    job_of,
+    takes,
+)
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence
 
@@ -35,7 +44,7 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
         beside = row.row(align=True)
         beside.scale_y = THUMBNAIL_SCALE  # so that the name is in the middle of the picture's height
         beside.prop(item, "name", text="", emboss=False)
-        beside.label(text=f"ch {item.channel}")
+        beside.label(text=f"{'★' * _stars(item)} ch {item.channel}".strip())
         beside.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
 
     def filter_items(self, _context, data, property_name):
@@ -75,21 +84,17 @@ class _TakesPanel:
         if strip is None:
             layout.label(text="Choose a take in the list", icon="INFO")
             return
+        _draw_views(layout, scene, strip)
         row = layout.row(align=True)
         row.operator("peekaboo.retake", icon="FILE_REFRESH")
         row.operator("peekaboo.restore_settings", icon="LOOP_BACK")
-        row = layout.row(align=True)
-        shown = mask_strips.shown_over(scene, strip) is not None
-        row.operator(
-            "peekaboo.show_masks",
-            text="Hide Masks" if shown else "Show Masks",
-            icon="MOD_MASK",
-            depress=shown,
-        )
-        row.operator("peekaboo.open_take", icon="FILE_FOLDER")
+        row.operator("peekaboo.open_take", text="", icon="FILE_FOLDER")
+        row.operator("peekaboo.delete_take", text="", icon="TRASH")
         if icon := _thumbnail(strip):
             layout.template_icon(icon, scale=PICTURE_SCALE)
         _draw_facts(layout, context, strip)
+        if scene.render.use_sequencer:
+            layout.prop(scene.render, "use_sequencer", text="F12 Renders the Takes, Not the 3D Scene")
 
 
 class PEEKABOO_PT_takes(_TakesPanel, SidebarPanel, bpy.types.Panel):
@@ -104,6 +109,29 @@ class PEEKABOO_PT_sequencer_takes(_TakesPanel, bpy.types.Panel):
     bl_category = "Peekaboo"
 
 
+def _draw_views(layout, scene, strip) -> None:
+    """Draw the ways to look at a take."""
+    row = layout.row(align=True)
+    row.operator("peekaboo.show_clip", icon="PLAY")
+    in_camera = _is_in_camera(scene, strip)
+    row.operator("peekaboo.show_in_camera", icon="VIEW_CAMERA", depress=in_camera)
+    row = layout.row(align=True)
+    shown = mask_strips.shown_over(scene, strip) is not None
+    row.operator(
+        "peekaboo.show_masks", text="Hide Masks" if shown else "Show Masks", icon="MOD_MASK", depress=shown
+    )
+    alone = viewing.is_alone(scene, strip)
+    row.operator("peekaboo.show_alone", icon="SOLO_ON" if alone else "SOLO_OFF", depress=alone)
+    row.operator("peekaboo.next_take", text="", icon="ARROW_LEFTRIGHT")
+
+
+def _is_in_camera(scene, strip) -> bool:
+    try:
+        return viewing.in_camera(scene, strip) is not None
+    except PeekabooError:  # no camera
+        return False
+
+
 def _draw_facts(layout, context, strip) -> None:
     if damage := _damage(strip):
         draw_sentence(layout, context, damage, "ERROR")
@@ -111,6 +139,10 @@ def _draw_facts(layout, context, strip) -> None:
     job = job_of(strip)
     draw_sentence(layout, context, job["prompt"], "OUTLINER_OB_FONT")
     layout.label(text=f"Seed {job['seed']} · {shown(job['model'])}", icon="BLANK1")
+    row = layout.row()
+    for name, text in ((RATING_PROPERTY, "Stars"), (NOTE_PROPERTY, "")):
+        if name in strip:  # older takes have none
+            row.prop(strip, f'["{name}"]', text=text)
 
 
 def _damage(strip) -> str | None:
@@ -120,6 +152,11 @@ def _damage(strip) -> str | None:
     except PeekabooError as error:
         return str(error)
     return None
+
+
+def _stars(strip) -> int:
+    stated = strip.get(RATING_PROPERTY)
+    return min(max(stated, 0), MOST_STARS) if isinstance(stated, int) else 0
 
 
 def _thumbnail(strip) -> int:

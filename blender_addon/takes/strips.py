@@ -12,6 +12,7 @@ from .. import compat, paths
 from ..borders import documents, places
 from ..engine import job_schema
 from ..errors import PeekabooError
+from . import colors
 
 CHANNELS = 128
 """Blender's number of channels; they count from 1."""
@@ -22,6 +23,8 @@ JOB_PROPERTY = "peekaboo_job"
 """Custom property of a strip: the job that made it, as JSON."""
 FOLDER_PROPERTY = "peekaboo_folder"
 """Custom property of a strip: the folder of its take, relative to the .blend where that can be."""
+RATING_PROPERTY, NOTE_PROPERTY, MOST_STARS = "peekaboo_rating", "peekaboo_note", 5
+"""Custom properties of a strip: what the user thinks of the take."""
 
 
 def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot: str = ""):
@@ -54,9 +57,23 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     compat.set_strip_length(strip, count)
     strip[JOB_PROPERTY] = json.dumps(job)
     strip[FOLDER_PROPERTY] = path_in_file(clip.parent)
+    strip[RATING_PROPERTY], strip[NOTE_PROPERTY] = 0, ""
+    strip.id_properties_ui(RATING_PROPERTY).update(min=0, max=MOST_STARS, description="How good the take is")
+    strip.id_properties_ui(NOTE_PROPERTY).update(description="What there is to say of the take")
+    colors.show_as_on_disk(scene, strip)
     editor.active_strip = strip  # so that the list of takes has it
     compat.show_in_sequencers(scene)
     return strip
+
+
+def remove(scene, strip) -> None:
+    """Take a strip out of a scene's sequencer, also out of a meta strip."""
+    editor = scene.sequence_editor
+    metas = (other for other in compat.all_strips(editor) if other.type == "META")
+    for holder in (editor, *metas):
+        if strip in list(compat.strips(holder)):
+            compat.strips(holder).remove(strip)
+            return
 
 
 def takes(scene) -> list:

@@ -116,9 +116,7 @@ def scenario_takes(hands: Hands):
     subject.peekaboo.phrase = "lost"
     yield from hands.press("peekaboo.restore_settings")
     facts["restored"] = [bpy.context.scene.peekaboo.prompt, bpy.data.objects["Subject"].peekaboo.phrase]
-    yield from hands.press("peekaboo.standard_view")
-    facts["view"] = bpy.context.scene.view_settings.view_transform
-    yield from hands.picture("4-standard")
+    facts["spaces"] = [strip.colorspace_settings.name for strip in addon("takes.strips").takes(scene)]
     return facts
 
 

@@ -52,6 +52,13 @@ def scenario_shots(hands: Hands):
     facts["outcomes"] = [outcome.failed for outcome in generation.outcomes()]
     yield PAUSE
     yield from hands.picture("3-made")
-    yield from hands.show_sequencer()
-    yield from hands.picture("4-strips")
+    with hands.context():
+        bpy.ops.peekaboo.show_in_camera()
+    yield from until(lambda: len(scene.camera.data.background_images))
+    yield from hands.picture("4-in-camera")
+    with hands.context():
+        bpy.ops.peekaboo.show_clip()
+    yield 1.0
+    yield from hands.picture("5-show-clip")
+    facts["workspace"] = hands.window.workspace.name
     return facts

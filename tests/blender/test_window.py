@@ -80,7 +80,10 @@ def test_takes_are_queued_made_again_shown_with_masks_and_restored(play):
     assert facts["retaken"] == [3]
     assert facts["after_retake"] == [*facts["after_queue"], "Peekaboo 3"]
     assert facts["with_masks"] == 5
-    assert facts["restored"] == ["a red ball on grass", "a red ball"] and facts["view"] == "Standard"
+    assert (
+        facts["restored"] == ["a red ball on grass", "a red ball"]
+        and facts["spaces"] == ["AgX Base sRGB"] * 4
+    )
 
 
 def test_two_seeds_of_two_scenes_are_queued_and_each_scene_gets_its_own(play, tmp_path):
@@ -109,7 +112,7 @@ def test_shots_by_markers_are_made_with_one_press_and_lie_in_their_places(play):
     facts = play("shots", steps=6).facts(seconds=400)
     assert facts["queued"] == [f"{title}, seed 0" for title in ("Close", "Wide", "Close", "High")]
     assert facts["strips"] == ["Close 0", "Close 0.001", "High 0", "Wide 0"]
-    assert facts["outcomes"] == [False] * 4
+    assert facts["outcomes"] == [False] * 4 and facts["workspace"] == "Video Editing"
 
 
 def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(play):

@@ -1,9 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the user can do: each operator calls functions and holds no logic."""
 
-from . import draft, engine, generate, layouts, loras, mattes, models, motion, presets, subjects, takes, turns
+from . import (
+    draft,
+    engine,
+    generate,
+    layouts,
+    loras,
+    mattes,
+    models,
+    motion,
+    presets,
+    subjects,
+    takes,
+    turns,
+    viewing,
+)
 
-_MODULES = (turns, draft, subjects, motion, layouts, mattes, loras, presets, generate, takes, engine, models)
+_MODULES = (
+    turns,
+    draft,
+    subjects,
+    motion,
+    layouts,
+    mattes,
+    loras,
+    presets,
+    generate,
+    takes,
+    viewing,
+    engine,
+    models,
+)
 
 
 def register():

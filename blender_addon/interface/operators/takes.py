@@ -120,25 +120,11 @@ class PEEKABOO_OT_import_take(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class PEEKABOO_OT_standard_view(bpy.types.Operator):
-    """Set the scene's view transform to Standard, which shows clips in the colors that they have on disk"""
-
-    bl_idname = "peekaboo.standard_view"
-    bl_label = "Set View Transform to Standard"
-    bl_options = {"REGISTER", "UNDO"}
-
-    def execute(self, context):
-        """Set it."""
-        compat.edited_scene(context).view_settings.view_transform = "Standard"
-        return {"FINISHED"}
-
-
 register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_OT_restore_settings,
         PEEKABOO_OT_show_masks,
         PEEKABOO_OT_open_take,
         PEEKABOO_OT_import_take,
-        PEEKABOO_OT_standard_view,
     )
 )

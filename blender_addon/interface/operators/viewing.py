@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators that let a take be seen, alone or beside others, and that remove one."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ... import compat, windows
+from ...errors import PeekabooError
+from ...takes import colors, folders, strips, viewing
+from .takes import OnActiveTake
+
+WORKSPACE = "Video Editing"
+TEMPLATE = "Video_Editing"
+VIEW_SECONDS = 0.3
+"""What a workspace that has just been opened gets to be laid out in."""
+
+
+class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
+    """Go to the Video Editing workspace, see the whole active take there, and go to its first frame"""
+
+    bl_idname = "peekaboo.show_clip"
+    bl_label = "Show Clip"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context):
+        """Open the workspace, or add it; then look at the clip when that is laid out."""
+        scene, window = compat.edited_scene(context), context.window
+        strip = strips.active_take(scene)
+        if WORKSPACE not in bpy.data.workspaces:
+            templates: Any = bpy.utils.app_template_paths(path=TEMPLATE)
+            found = next(iter(templates), "")
+            path = str(Path(found) / "startup.blend")
+            bpy.ops.workspace.append_activate(idname=WORKSPACE, filepath=path)
+        if WORKSPACE not in bpy.data.workspaces:
+            self.report({"ERROR"}, f"Blender has no workspace {WORKSPACE}: open a Video Sequencer yourself.")
+            return {"CANCELLED"}
+        workspace = bpy.data.workspaces[WORKSPACE]
+        window.workspace, window.scene = workspace, scene
+        compat.show_in_sequencers_of(workspace, scene)
+        strip.mute = False
+        scene.frame_current = compat.strip_range(strip)[0]
+        bpy.app.timers.register(windows.view_sequences, first_interval=VIEW_SECONDS)
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_show_in_camera(OnActiveTake, bpy.types.Operator):
+    """Play the active take in its camera's view, under the outlines, or take it away again"""
+
+    bl_idname = "peekaboo.show_in_camera"
+    bl_label = "In Camera View"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, scene, strip):
+        """Add the background image, or remove it."""
+        if viewing.in_camera(scene, strip) is None:
+            viewing.show_in_camera(scene, strip)
+        else:
+            viewing.hide_in_camera(scene, strip)
+
+
+class PEEKABOO_OT_show_alone(OnActiveTake, bpy.types.Operator):
+    """Hide the other takes of the same frames, or show them again"""
+
+    bl_idname = "peekaboo.show_alone"
+    bl_label = "Solo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, scene, strip):
+        """Hide them, or show them."""
+        viewing.show_alone(scene, strip)
+
+
+class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
+    """Show the next take of the same frames instead of the active one: again and again, to compare them"""
+
+    bl_idname = "peekaboo.next_take"
+    bl_label = "Compare With Next"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, scene, strip):
+        """Hide the active one, and make the next one active and seen."""
+        takes = sorted([strip, *viewing.others_in_place(scene, strip)], key=lambda take: take.channel)
+        if len(takes) == 1:
+            raise PeekabooError("There is no other take of these frames: press Retake to make one.")
+        following = takes[(takes.index(strip) + 1) % len(takes)]
+        for take in takes:
+            take.mute = take != following
+        scene.sequence_editor.active_strip = following
+
+
+class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
+    """Remove the active take from the sequencer, and its clip and masks from the disk"""
+
+    bl_idname = "peekaboo.delete_take"
+    bl_label = "Delete Take and Its Files"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def invoke(self, context, event):
+        """Ask before, since no undo brings files back."""
+        return context.window_manager.invoke_confirm(self, event)
+
+    def act(self, scene, strip):
+        """Remove it, and say what is left."""
+        if left := folders.delete(scene, strip):
+            names = ", ".join(path.name for path in left[:3])
+            self.report({"WARNING"}, f"Files that are none of ours, or in use, are left: {names}")
+
+
+class PEEKABOO_OT_match_colors(bpy.types.Operator):
+    """Show all takes in the colors that they have on disk; the scene's view transform stays as it is"""
+
+    bl_idname = "peekaboo.match_colors"
+    bl_label = "Match Colors of Takes"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        """Set the strips' colour space."""
+        scene = compat.edited_scene(context)
+        for strip in strips.takes(scene):
+            colors.show_as_on_disk(scene, strip)
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        PEEKABOO_OT_show_clip,
+        PEEKABOO_OT_show_in_camera,
+        PEEKABOO_OT_show_alone,
+        PEEKABOO_OT_next_take,
+        PEEKABOO_OT_delete_take,
+        PEEKABOO_OT_match_colors,
+    )
+)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How takes are looked at: in the camera's view, and one without the others."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import compat, paths
+from ..borders import places
+from ..errors import PeekabooError
+from ..masks import cameras
+from . import strips
+
+IN_CAMERA = "peekaboo_in_camera"
+"""Custom property of an image that a camera shows behind its view: the file of the take."""
+OPACITY = 0.6
+
+
+def others_in_place(scene, strip) -> list:
+    """The other takes of a scene that have frames of a take."""
+    start, end = compat.strip_range(strip)
+    ranges = ((take, *compat.strip_range(take)) for take in strips.takes(scene) if take != strip)
+    return [take for take, first, past in ranges if first < end and past > start]
+
+
+def is_alone(scene, strip) -> bool:
+    """Whether a take is seen and all others of its frames are not."""
+    others = others_in_place(scene, strip)
+    return not strip.mute and bool(others) and all(take.mute for take in others)
+
+
+def show_alone(scene, strip) -> None:
+    """Hide the other takes of its frames, or show them again where a take is alone."""
+    others, hide = others_in_place(scene, strip), not is_alone(scene, strip)
+    strip.mute = False
+    for take in others:
+        take.mute = hide
+
+
+def in_camera(scene, strip):
+    """What a take's camera has of it behind its view, as a background image; None without."""
+    camera = cameras.camera_at(scene, compat.content_start(strip))
+    if camera.type != "CAMERA":
+        return None
+    file = strips.file_of(strip)
+    return next((one for one in camera.data.background_images if _file_shown(one) == file), None)
+
+
+def show_in_camera(scene, strip):
+    """Let the camera of a take play it in its view, at its frames; returns the background image.
+
+    The camera keeps other pictures of its own; one of another take gives way.
+
+    Raises:
+        PeekabooError: there is no camera to show it, or the clip is gone.
+    """
+    camera = cameras.camera_at(scene, compat.content_start(strip))
+    if camera.type != "CAMERA" or not camera.data.is_editable:
+        raise PeekabooError(
+            f'"{camera.name}" cannot show the clip: it is no camera, or linked from another file.'
+        )
+    clip = paths.absolute(strips.file_of(strip))
+    if not places.is_file(clip):
+        raise PeekabooError(f'There is no clip at "{clip}": generate it again.')
+    lens = camera.data
+    for one in list(lens.background_images):
+        if _file_shown(one):
+            remove_from_camera(lens, one)
+    image = bpy.data.images.load(strips.path_in_file(clip), check_existing=False)
+    image[IN_CAMERA] = strips.file_of(strip)
+    shown = lens.background_images.new()
+    shown.image = image
+    shown.alpha, shown.display_depth, shown.frame_method = OPACITY, "FRONT", "FIT"
+    start, end = compat.strip_range(strip)
+    user = shown.image_user
+    user.frame_start, user.frame_duration = start, end - start
+    user.use_auto_refresh, user.use_cyclic = True, False
+    lens.show_background_images = True
+    return shown
+
+
+def remove_from_camera(lens, shown) -> None:
+    """Take a background image of :func:`show_in_camera` away again."""
+    image = shown.image
+    shown.image = None  # so that it is not counted as a user of it any more
+    lens.background_images.remove(shown)
+    if image is not None and image.users == 0:
+        bpy.data.images.remove(image)
+
+
+def hide_in_camera(scene, strip) -> None:
+    """Let the camera of a take show it no more."""
+    shown = in_camera(scene, strip)
+    if shown is not None:
+        remove_from_camera(cameras.camera_at(scene, compat.content_start(strip)).data, shown)
+
+
+def _file_shown(shown) -> str:
+    """The file of the take that a background image shows; empty where it is none of ours."""
+    stated = shown.image.get(IN_CAMERA) if shown.source == "IMAGE" and shown.image is not None else None
+    return stated if isinstance(stated, str) else ""

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes as they are looked at: their colours, in the camera's view, alone, compared, and removed for good."""
+
+import os
+
+import bpy
+import numpy as np
+import pytest
+
+from blender_addon import compat
+from blender_addon.errors import PeekabooError
+from blender_addon.takes import colors, folders, strips, viewing
+
+COLORS = [(220, 40, 30), (30, 160, 60), (40, 70, 200), (230, 220, 210), (40, 40, 40), (128, 128, 128)]
+
+
+def flat(path, color):
+    """A picture of one colour."""
+    image = bpy.data.images.new("flat", 32, 32)
+    image.pixels = [*(value / 255 for value in color), 1.0] * 32 * 32
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+
+
+def seen(scene, tmp_path):
+    """The colour that a render of the sequencer has, 0..255."""
+    scene.render.resolution_x = scene.render.resolution_y = 32
+    scene.render.filepath = str(tmp_path / "seen.png")
+    scene.frame_set(3)
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(scene.render.filepath)
+    found = np.array(image.pixels).reshape(-1, 4)[:, :3].mean(axis=0) * 255
+    bpy.data.images.remove(image)
+    return found
+
+
+@pytest.mark.parametrize("view", ["Standard", "AgX", "Filmic"])
+def test_a_take_is_seen_in_the_colours_of_its_file_under_each_view_transform(scene, take, tmp_path, view):
+    scene.view_settings.view_transform = view
+    strayed, without = [], []
+    for color in COLORS:
+        flat(tmp_path / "clip.png", color)
+        job = strips.job_of(take)
+        strip = strips.add_clip(scene, tmp_path / "clip.png", job)
+        assert colors.are_as_on_disk(scene, strip)
+        strayed.append(np.abs(seen(scene, tmp_path) - color).max())
+        strip.colorspace_settings.name = "sRGB"
+        without.append(np.abs(seen(scene, tmp_path) - color).max())
+        strips.remove(scene, strip)
+    print(view, "differs by at most", np.round(strayed), "without the colour space", np.round(without))
+    assert scene.view_settings.view_transform == view
+    # AgX has no way back for the purest colours
+    assert max(strayed) < 1 if view != "AgX" else sum(strayed) < sum(without) / 3 and np.median(strayed) < 3
+
+
+def test_another_view_transform_is_told_and_matched(scene, take):
+    assert colors.are_as_on_disk(scene, take)
+    scene.view_settings.view_transform = "Filmic"
+    assert not colors.are_as_on_disk(scene, take)
+    assert bpy.ops.peekaboo.match_colors() == {"FINISHED"}
+    assert colors.are_as_on_disk(scene, take) and take.colorspace_settings.name == "Filmic sRGB"
+
+
+def over(scene, take, name):
+    """Another take of the same frames, of the same folder."""
+    strip = strips.add_clip(scene, strips.folder_of(take) / "clip.mp4", strips.job_of(take))
+    strip.name = name
+    return strip
+
+
+def mutes(*takes):
+    return [take.mute for take in takes]
+
+
+def test_a_take_is_seen_alone_and_again_with_the_others(scene, take):
+    second, later = over(scene, take, "Second"), over(scene, take, "Later")
+    later.frame_start = 50
+    scene.sequence_editor.active_strip = take
+    bpy.ops.peekaboo.show_alone()
+    assert mutes(take, second, later) == [False, True, False] and viewing.is_alone(scene, take)
+    bpy.ops.peekaboo.show_alone()
+    assert mutes(take, second, later) == [False, False, False]
+
+
+def test_takes_of_the_same_frames_are_compared_one_after_the_other(scene, take):
+    with pytest.raises(RuntimeError, match="There is no other take of these frames"):
+        bpy.ops.peekaboo.next_take()
+    second = over(scene, take, "Second")
+    for muted in ([False, True], [True, False], [False, True]):
+        bpy.ops.peekaboo.next_take()
+        assert mutes(take, second) == muted
+        assert scene.sequence_editor.active_strip == [take, second][muted.index(False)]
+
+
+def test_the_camera_shows_a_take_at_its_frames_and_keeps_its_own_pictures(scene, take):
+    lens = scene.camera.data
+    own = lens.background_images.new()
+    own.image = bpy.data.images.new("mine", 4, 4)
+    take.frame_start = 21
+    scene.sequence_editor.active_strip = take
+    bpy.ops.peekaboo.show_in_camera()
+    shown = viewing.in_camera(scene, take)
+    assert lens.show_background_images and len(lens.background_images) == 2
+    user = shown.image_user
+    assert (user.frame_start, user.frame_duration, user.use_cyclic) == (21, 8, False)
+    assert (shown.frame_method, shown.display_depth) == ("FIT", "FRONT") and 0 < shown.alpha < 1
+    count = len(bpy.data.images)
+    bpy.ops.peekaboo.show_in_camera()
+    assert [one.image.name for one in lens.background_images] == ["mine"]
+    assert len(bpy.data.images) == count - 1 and viewing.in_camera(scene, take) is None
+
+
+def test_a_clip_that_is_gone_is_not_shown_in_the_camera(scene, take):
+    (strips.folder_of(take) / "clip.mp4").unlink()
+    with pytest.raises(PeekabooError, match="There is no clip at"):
+        viewing.show_in_camera(scene, take)
+    assert not len(scene.camera.data.background_images)
+
+
+def test_what_one_thinks_of_a_take_is_kept(scene, take, tmp_path):
+    take[strips.RATING_PROPERTY], take[strips.NOTE_PROPERTY] = 4, "the ball is late"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    (kept,) = strips.takes(bpy.context.scene)
+    assert (kept[strips.RATING_PROPERTY], kept[strips.NOTE_PROPERTY]) == (4, "the ball is late")
+
+
+def test_a_take_is_removed_with_its_files_and_nothing_else(scene, take):
+    folder = strips.folder_of(take)
+    (folder / "clip.json").touch()
+    (folder / "notes.txt").touch()
+    (folder / "masks").mkdir()
+    (folder / "masks" / "0001.png").touch()
+    assert folders.delete(scene, take) == [folder / "notes.txt"]
+    assert not strips.takes(scene) and sorted(folder.iterdir()) == [folder / "notes.txt"]
+
+
+def test_a_take_without_files_of_others_leaves_no_folder(scene, take):
+    folder = strips.folder_of(take)
+    assert bpy.ops.peekaboo.delete_take() == {"FINISHED"}
+    assert not folder.exists() and not strips.takes(scene)
+
+
+def test_a_take_in_a_meta_strip_is_removed(scene, take):
+    folder, job = strips.folder_of(take), strips.job_of(take)
+    strips.remove(scene, take)
+    editor = scene.sequence_editor
+    meta = compat.strips(editor).new_meta("Meta", channel=1, frame_start=1)
+    editor.display_stack(meta)
+    inside = strips.add_clip(scene, folder / "clip.mp4", job)
+    editor.display_stack(None)
+    folders.delete(scene, inside)
+    assert not strips.takes(scene) and not len(compat.strips(meta))
+
+
+def test_a_strip_that_names_a_folder_of_somebody_elses_removes_nothing(scene, take, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "job").mkdir(parents=True)
+    for name in ("clip.mp4", "clip.json", "job/job.json", "job/masks.npz"):
+        (mine / name).write_text("mine")
+    take.filepath = str(mine / "clip.mp4")
+    with pytest.raises(PeekabooError, match="damaged"):
+        folders.delete(scene, take)
+    assert strips.takes(scene) == [take] and len(list(mine.rglob("*"))) == 5
+
+
+def test_files_that_another_strip_shows_stay(scene, take):
+    over(scene, take, "Second")
+    with pytest.raises(PeekabooError, match="Another strip shows this clip"):
+        folders.delete(scene, take)
+    assert len(strips.takes(scene)) == 2 and (strips.folder_of(take) / "clip.mp4").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_links_in_a_take_are_left_with_what_they_lead_to(scene, take, tmp_path):
+    folder, outside = strips.folder_of(take), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "0001.png").touch()
+    (folder / "masks").symlink_to(outside)
+    (folder / "thumbnail.png").symlink_to(outside / "0001.png")
+    left = folders.delete(scene, take)
+    assert left == [folder / "masks", folder / "thumbnail.png"] and (outside / "0001.png").exists()
