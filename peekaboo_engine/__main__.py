@@ -14,7 +14,7 @@ from . import model_commands
 from .benchmark.request import Prompts, Request
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
-from .limits import MAX_GUIDANCE, MAX_STEPS
+from .limits import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
 from .models import Placement
 from .worker import Worker, reporting, serve
 
@@ -59,6 +59,29 @@ def generate(
         job, out or job.resolve().parent, report, cancelled
     )
     raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def refine(
+    take: Annotated[Path, typer.Argument(help="Folder of a take: clip.mp4, and what made it in job.")],
+    model: Annotated[str, typer.Option(help="That makes it anew, by name or folder; such as zeroscope-xl.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new take.")],
+    strength: Annotated[
+        float, typer.Option(min=0.01, max=1, help="How much is made anew: 1 keeps nothing of the clip.")
+    ] = 0.6,
+    seed: Annotated[int | None, typer.Option(min=0, max=MAX_SEED, help="[default: the take's]")] = None,
+    device: Device = "auto",
+    dtype: Precision = Dtype.auto,
+    offload: Offload = False,
+) -> None:
+    """Make a take anew by another model, at its size, under the same masks."""
+    from .refining import write_refined
+
+    report = Terminal()
+    job = out / "job"
+    if reporting(report, lambda: write_refined(take, out, model, strength, seed)):
+        generate(job, out, False, device, dtype, offload)
+    raise typer.Exit(1)
 
 
 @app.command("plan")

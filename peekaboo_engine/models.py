@@ -172,12 +172,19 @@ class ModelEntry(BaseModel):
             )
 
     def check_source(self, there: bool) -> None:
-        """Refuse a clip to start from where the model takes none.
+        """Refuse a clip to start from where the model takes none, or the lack of one where it needs it.
 
         Raises:
-            EngineError: ``no_clip_taken``.
+            EngineError: ``no_clip_taken``, ``clip_needed``.
         """
-        if there and self.pipeline not in self.family.from_clip:
+        classes = self.family.from_clip
+        if not there and self.pipeline in classes.values():
+            raise EngineError(
+                "clip_needed",
+                f"{self.title} makes a clip anew from another: run python -m peekaboo_engine refine on a "
+                "take, or choose a model that makes clips from text.",
+            )
+        if there and self.pipeline not in {*classes, *classes.values()}:
             raise EngineError(
                 "no_clip_taken",
                 f"{self.title} makes no clip from another; leave the source clip out, or choose a model that "

@@ -173,7 +173,7 @@ class Worker:
         return self._model
 
 
-def reporting(events: Events, action: Callable[[], None]) -> bool:
+def reporting(events: Events, action: Callable[[], object]) -> bool:
     """Do something, and report whatever it raises as one sentence; returns whether it came to its end."""
     try:
         action()

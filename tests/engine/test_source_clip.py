@@ -15,7 +15,8 @@ from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.given_clips import read_source
-from peekaboo_engine.models import Placement
+from peekaboo_engine.models import Placement, catalogue
+from peekaboo_engine.refining import recut, write_refined
 from peekaboo_engine.video import read_clip, write_clip
 from peekaboo_engine.worker import Worker
 
@@ -151,3 +152,74 @@ def test_a_model_that_makes_no_clip_from_another_says_so(tmp_path, refine):
     timing = {"frame_start": 1, "frame_count": 12, "fps": 24, "fps_base": 1.0, "scene_frames": [1.0]}
     told, _ = refine(labels=labels, model=str(tmp_path / "pictures"), num_frames=1, timing=timing)
     assert told[-1][1][0] == "no_clip_taken"
+
+
+def test_labels_are_cut_as_the_clip_is():
+    labels = np.zeros((2, 20, 40), np.uint8)
+    labels[:, 5:15, 10:30] = 1
+    assert np.array_equal(recut(labels, 20, 40), labels)
+    assert np.array_equal(recut(labels, 40, 80), labels.repeat(2, 1).repeat(2, 2))
+    square = recut(labels, 20, 20)  # the middle of it
+    assert np.array_equal(square, labels[:, :, 10:30])
+
+
+@pytest.fixture
+def take(make_job):
+    """A take: its clip, and in ``job`` what made it."""
+    folder = make_job().parent
+    movie(folder / "clip.mp4")
+    return folder
+
+
+@pytest.fixture
+def larger(tmp_path, pipe):
+    """The tiny model, which makes larger clips here."""
+    folder = tmp_path / "larger"
+    pipe.save_pretrained(folder)
+    (folder / "peekaboo.json").write_text(json.dumps({"width": 128, "height": 64, "num_inference_steps": 5}))
+    return folder
+
+
+def test_a_take_is_made_anew_at_the_size_of_another_model(take, larger, tmp_path):
+    before = json.loads((take / "job" / "job.json").read_text())
+    job = write_refined(take, tmp_path / "new", str(larger), 0.5, seed=9)
+    events = Listener()
+    assert Worker(Placement(device="cpu")).run(job, tmp_path / "new", events, lambda: False), events.told
+    assert read_clip(tmp_path / "new" / "clip.mp4").shape == (12, 64, 128, 3)
+    stated = json.loads((job / "job.json").read_text())
+    for name in ("prompt", "subjects", "timing", "num_frames"):
+        assert stated[name] == before[name]
+    assert (stated["seed"], stated["source_clip"], stated["source_strength"]) == (9, "source.mp4", 0.5)
+    assert "num_inference_steps" not in stated and "guidance_scale" not in stated
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "clip.json",
+        "clip.mp4",
+        "job",
+        "thumbnail.png",
+    }
+
+
+def test_what_cannot_be_refined_is_one_sentence_and_leaves_nothing(take, larger, tmp_path):
+    empty, taken = tmp_path / "empty", tmp_path / "taken"
+    (taken / "job").mkdir(parents=True)
+    for folder, out, model, code in (
+        (empty, tmp_path / "new", str(larger), "bad_job"),
+        (take, taken, str(larger), "not_written"),
+        (take, tmp_path / "new", "nothing", "unknown_model"),
+        (take, tmp_path / "new", "sd1.5", "no_clip_taken"),
+    ):
+        with pytest.raises(EngineError) as caught:
+            write_refined(folder, out, model, 0.5)
+        assert caught.value.code == code
+    (take / "clip.mp4").unlink()
+    with pytest.raises(EngineError, match="has no clip") as caught:
+        write_refined(take, tmp_path / "new", str(larger), 0.5)
+    assert caught.value.code == "bad_take" and not any((tmp_path / "new").iterdir())
+
+
+def test_a_model_of_the_second_pass_needs_a_clip():
+    entry = catalogue()["zeroscope-xl"]
+    entry.check_source(True)
+    with pytest.raises(EngineError, match="refine on a take") as caught:
+        entry.check_source(False)
+    assert caught.value.code == "clip_needed"
