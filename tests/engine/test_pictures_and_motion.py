@@ -14,7 +14,6 @@ from tiny.stable_diffusion import HEIGHT, WIDTH
 from peekaboo_engine import previews
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.models import Placement, find_model, load_model
-from peekaboo_engine.sampling import Sampling, Shot, sample
 from peekaboo_engine.video import count_frames
 from peekaboo_engine.worker import Worker
 
@@ -104,12 +103,21 @@ def test_several_frames_of_a_picture_are_refused_before_the_model_is_loaded(make
     assert code == "bad_size" and message == "This model makes pictures, of one frame, not 5; take 1."
 
 
-def test_a_picture_that_is_held_back_is_an_error(tmp_path):
-    model = load_model(find_model(str(saved(tmp_path, stable_diffusion))), Placement(device="cpu"))
-    model.pipe.run_safety_checker = lambda image, device, dtype: (image, [True])
-    with pytest.raises(EngineError, match="safety checker") as caught:
-        sample(model, Shot("a ball", 1, HEIGHT, WIDTH, 0), Sampling(1, 1.0), lambda step: None)
-    assert caught.value.code == "held_back"
+@pytest.mark.parametrize("holds_back", [False, True])
+def test_a_picture_that_the_safety_checker_holds_back_is_an_error(make, tmp_path, holds_back):
+    folder = saved(tmp_path, stable_diffusion)
+    stable_diffusion.with_safety_checker(holds_back).save_pretrained(folder)
+    told, out = make(folder, 1)
+    assert (out / "clip.png").exists() is not holds_back
+    if holds_back:
+        assert told[-1] == ("error", ("held_back", told[-1][1][1])) and "safety checker" in told[-1][1][1]
+
+
+def test_a_safety_checker_is_no_part_of_what_moves(make, tmp_path):
+    folder = with_adapter(tmp_path, pipeline="AnimateDiffPipeline", motion_adapter="../motion")
+    stable_diffusion.with_safety_checker(True).save_pretrained(folder)
+    told, _ = make(folder, 5)
+    assert told[-1][0] == "result", told[-1]
 
 
 def with_adapter(tmp_path, **stated):

@@ -3,7 +3,8 @@
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPTextConfig, CLIPTextModel
 
 from .unet3d import PROMPT, tokenizer
 
@@ -74,6 +75,20 @@ def pipeline(seed: int = 0) -> StableDiffusionPipeline:
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def with_safety_checker(holds_back: bool) -> StableDiffusionPipeline:
+    """The pipeline with a safety checker that finds something in every picture, or in none."""
+    pipe = pipeline()
+    vision = {"image_size": 30, "patch_size": 2, "hidden_size": 32, "intermediate_size": 32}
+    layers = {"num_hidden_layers": 1, "num_attention_heads": 4}
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision | layers, projection_dim=32))
+    with torch.no_grad():
+        checker.concept_embeds_weights.fill_(-2.0 if holds_back else 2.0)  # of cosines
+        checker.special_care_embeds_weights.fill_(2.0)
+    seen = CLIPImageProcessor(size={"shortest_edge": 30}, crop_size={"height": 30, "width": 30})
+    parts = {"safety_checker": checker.eval(), "feature_extractor": seen}
+    return StableDiffusionPipeline(**{**pipe.components, **parts})
 
 
 def latents(pipe, prompt: str = PROMPT, steps: int = 3, **options) -> torch.Tensor:
