@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,19 @@ class LocalHub:
             for each in self.listing()["siblings"]
             if each["rfilename"] == path
         )
+
+
+def lay_out(folder: Path, size: int = 3_000_000) -> Path:
+    """A repository of the class of ZeroScope whose weights are no weights: for downloads alone."""
+    index: dict[str, object] = {"_class_name": "TextToVideoSDPipeline"}
+    stem = "diffusion_pytorch_model"
+    for part, name in (("unet", stem), ("vae", stem), ("text_encoder", "model")):
+        (folder / part).mkdir(parents=True)
+        (folder / part / "config.json").write_text("{}")
+        (folder / part / f"{name}.safetensors").write_bytes(random.Random(part).randbytes(size))
+        index[part] = ["diffusers", "X"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
 
 
 def _handler(hub: LocalHub, server: str):

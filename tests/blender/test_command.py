@@ -10,6 +10,7 @@ import imageio.v2 as imageio
 import pytest
 import tiny_model
 from house.environments import ENGINE
+from local_hub import LocalHub, lay_out, serving
 from strangers import Traps
 
 SHOT = """
@@ -163,3 +164,26 @@ def test_a_sentence_becomes_keyframes_of_the_file_and_is_changed(profile, tmp_pa
     profile.python(look, path)
     refused = command(profile, path, "draft", "a dog gallumphs")
     assert refused.returncode == 1 and "gallumphs" in refused.stdout
+
+
+def test_a_model_is_downloaded_once_its_licence_is_accepted(profile, tmp_path):
+    def download(*before, accept=()):
+        arguments = (*before, "--command", "peekaboo", "download", "zeroscope", *accept, "--json")
+        return profile.blender(
+            *arguments,
+            check=False,
+            PEEKABOO_PYTHON=str(ENGINE.python),
+            HF_ENDPOINT=hub.address,
+            HF_HUB_CACHE=str(tmp_path / "cache"),
+            HF_HUB_OFFLINE="0",
+        )
+
+    with serving(LocalHub(lay_out(tmp_path / "hub"), "cerspense/zeroscope_v2_576w")) as hub:
+        asked = download("--online-mode")
+        assert asked.returncode == 1 and "CC-BY-NC-4.0" in asked.stdout
+        offline = download("--offline-mode", accept=["--accept-licence"])
+        assert offline.returncode == 1 and "Allow Online Access" in offline.stdout
+        assert hub.asked == []
+        done = download("--online-mode", accept=["--accept-licence"])
+        assert done.returncode == 0 and found(done)[-1]["model"] == "zeroscope"
+    assert len(list((tmp_path / "cache").glob("models--*/snapshots/*/*/*.safetensors"))) == 3

@@ -2,13 +2,12 @@
 """A model brought here by the real engine, from a hub of the test's own."""
 
 import json
-import random
 import threading
 import time
 
 import bpy
 import pytest
-from local_hub import LocalHub, serving
+from local_hub import LocalHub, lay_out, serving
 
 from blender_addon.command import cli
 from blender_addon.engine import catalogue
@@ -21,18 +20,7 @@ UNET = "unet/diffusion_pytorch_model.safetensors"
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """A hub that has small files by the name of a large model, and an empty cache."""
-    folder = tmp_path / "repository"
-    index = {"_class_name": "TextToVideoSDPipeline"}
-    for part, stem in (
-        ("unet", "diffusion_pytorch_model"),
-        ("vae", "diffusion_pytorch_model"),
-        ("text_encoder", "model"),
-    ):
-        (folder / part).mkdir(parents=True)
-        (folder / part / "config.json").write_text("{}")
-        (folder / part / f"{stem}.safetensors").write_bytes(random.Random(part).randbytes(3_000_000))
-        index[part] = ["diffusers", "X"]
-    (folder / "model_index.json").write_text(json.dumps(index))
+    folder = lay_out(tmp_path / "repository")
     with serving(LocalHub(folder, catalogue.catalogue()[NAME]["source"])) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
