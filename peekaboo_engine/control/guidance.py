@@ -19,6 +19,7 @@ from torch import nn
 from ..errors import EngineError
 from ..families import Family, Grid, Layout, family_of
 from ..names import Kind, SpecialTokens
+from .bypasses import check_denoiser, uncompiled
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
 from .labels import check_label_map
 from .rules import Rules, Subjects
@@ -97,7 +98,9 @@ def peekaboo(
                 handle = level.register_forward_pre_hook(guidance.before_level, with_kwargs=True)
                 stack.callback(handle.remove)
             stack.enter_context(
-                wrapped_forwards({site.attention: partial(guidance.wrap, site) for site in own})
+                wrapped_forwards(
+                    {site.attention: uncompiled(denoiser, partial(guidance.wrap, site)) for site in own}
+                )
             )
         stack.enter_context(wrapped_method(pipe, "encode_prompt", guidance.wrap_encoding))
         stack.enter_context(stand_in_for_attention())
@@ -108,20 +111,10 @@ def peekaboo(
 def _denoisers(pipe: DiffusionPipeline, family: Family) -> list[nn.Module]:
     """The denoisers of a pipeline that can be steered."""
     held = [getattr(pipe, name, None) for name in family.denoisers]
-    for denoiser in held:
-        if hasattr(denoiser, "_orig_mod"):
-            raise EngineError(
-                "compiled",
-                "The denoiser is compiled as a whole, so its attention cannot be masked; compile its blocks "
-                "with compile_repeated_blocks() where it has them, or leave it as it is.",
-            )
-        if getattr(denoiser, "is_cache_enabled", False):
-            raise EngineError(
-                "cached",
-                "The denoiser takes over what earlier steps have computed, where masks do not reach; call "
-                "disable_cache() on it first.",
-            )
-    return [denoiser for denoiser in held if denoiser is not None]
+    denoisers = [denoiser for denoiser in held if denoiser is not None]
+    for denoiser in denoisers:
+        check_denoiser(denoiser)
+    return denoisers
 
 
 def _one(prompt: str | list[str] | None) -> str:

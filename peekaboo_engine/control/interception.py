@@ -81,7 +81,7 @@ def call_under_rule(rule: Rule, path: str, forward: Callable, *args, **kwargs):
             "not_masked",
             f"The attention layer {path} did not use PyTorch's scaled_dot_product_attention on the expected "
             f"{rule.shape} rows, queries and keys, so it cannot be masked; turn off attention "
-            "slicing, xformers and split inference.",
+            "slicing, xformers, backends of attention other than native, and split inference.",
         )
     return out
 

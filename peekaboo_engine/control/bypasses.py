@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What other tools do to a denoiser that masks would not reach: refused, or kept out of the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from ..errors import EngineError
+
+_HARMLESS = {
+    "group_offloading",
+    "lazy_prefetch_group_offloading",
+    "layer_execution_tracker",
+    "layerwise_casting",
+    "peft_input_autocast_disable",
+}
+"""Hooks of diffusers that change where and in which precision weights wait, not what is computed."""
+
+
+def check_denoiser(denoiser: nn.Module) -> None:
+    """Refuse a denoiser that would run past the masks.
+
+    Raises:
+        EngineError: ``compiled``, ``cached``.
+    """
+    if hasattr(denoiser, "_orig_mod") or denoiser._compiled_call_impl is not None:
+        raise EngineError(
+            "compiled",
+            "The denoiser is compiled as a whole, so its attention cannot be masked; compile its blocks "
+            "with compile_repeated_blocks() where it has them, or leave it as it is.",
+        )
+    if getattr(denoiser, "is_cache_enabled", False):
+        raise EngineError(
+            "cached",
+            "The denoiser takes over what earlier steps have computed, where masks do not reach; call "
+            "disable_cache() on it first.",
+        )
+    for module in denoiser.modules():
+        registry: Any = getattr(module, "_diffusers_hook", None)
+        if registry is not None and (others := sorted(set(registry.hooks) - _HARMLESS)):
+            raise EngineError(
+                "cached",
+                f"A hook of diffusers ({', '.join(others)}) takes the place of what the denoiser computes, "
+                "where masks do not reach; leave caches and skipped layers out.",
+            )
+
+
+def uncompiled(denoiser: nn.Module, wrap: Callable[[Callable], Callable]) -> Callable[[Callable], Callable]:
+    """What wraps attention layers, so that compiled blocks call them as they are.
+
+    The compiler would take the rule of one step for a constant, and compile anew at each of the others.
+    """
+    if all(module._compiled_call_impl is None for module in denoiser.modules()):
+        return wrap
+    from torch import compiler
+
+    return lambda forward: compiler.disable(wrap(forward))
