@@ -7,7 +7,7 @@ The same steps, whether a timer looks after the engine or a command waits for it
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +24,11 @@ from ..takes import folders, strips
 
 
 def orders_of(
-    scene, count: int = 1, ordered: Iterable[dict] = (), chosen: Sequence[Shot] | None = None
+    scene,
+    count: int = 1,
+    ordered: Iterable[dict] = (),
+    chosen: Sequence[Shot] | None = None,
+    rendered: Mapping[float, first_frame.Picture] = {},
 ) -> Iterator[Order]:
     """Order takes of a scene's shots as they are now, each with a seed of its own.
 
@@ -38,6 +42,7 @@ def orders_of(
         count: how many of each shot.
         ordered: the jobs of those that wait to be made.
         chosen: the shots; those that are enabled by default.
+        rendered: first frames that were rendered already, by their times.
 
     Raises:
         PeekabooError: what keeps a shot from being made.
@@ -45,7 +50,7 @@ def orders_of(
     first_frame.check(scene)  # before what takes long
     chosen = shots.enabled(scene) if chosen is None else chosen
     layouts = [check.read_shot(scene, shot) for shot in chosen]
-    pictures = [first_frame.of(scene, layout.timing.scene_frames[0]) for layout in layouts]
+    pictures = [first_frame.of(scene, layout.timing.scene_frames[0], rendered) for layout in layouts]
     known = list(ordered) if count > 1 else []
     for shot, layout, picture in zip(chosen, layouts, pictures, strict=True):
         jobs = (make_job(scene, layout, seed, picture, shot) for seed in seeds.further_seeds(scene, shot))

@@ -231,25 +231,32 @@ def _copied(
 
 
 @contextmanager
-def undisturbed(scene, copy) -> Iterator[_Handlers]:
-    """Keep what is the user's as it is while a copy of a scene is rendered.
-
-    These are the results in the render slots, what is not keyed at the current frame, and other add-ons'
-    handlers; drivers that read the scene read the copy. Blender renders at the frame of the scene that is
-    current within the block.
+def kept(scene, copy) -> Iterator[_Handlers]:
+    """Keep what is the user's as it is while a copy of a scene is rendered: the results in the render slots,
+    and other add-ons' handlers. Drivers that read the scene read the copy.
 
     Args:
         scene: the user's.
         copy: of it.
     """
-    with ExitStack() as stack:
-        # After a render, Blender evaluates the current scene at its frame: what is not keyed would be lost
-        idle = stack.enter_context(_temporary(bpy.data.scenes.new("Peekaboo Idle")))
-        stack.enter_context(_no_new_image())
-        stack.enter_context(_slots_kept())
-        handlers = stack.enter_context(_Handlers(scene))
-        stack.enter_context(_drivers_led(scene, copy))
-        stack.enter_context(bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]))
+    with (
+        _no_new_image(),
+        _slots_kept(),
+        _Handlers(scene) as handlers,
+        _drivers_led(scene, copy),
+    ):
+        yield handlers
+
+
+@contextmanager
+def undisturbed(scene, copy) -> Iterator[_Handlers]:
+    """The same for a render that is waited for, after which Blender evaluates the current scene at its frame:
+    what is not keyed would be lost. So another scene is current, at whose frame Blender renders."""
+    with (
+        _temporary(bpy.data.scenes.new("Peekaboo Idle")) as idle,
+        kept(scene, copy) as handlers,
+        bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]),
+    ):
         yield handlers
 
 

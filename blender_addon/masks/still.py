@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import bpy
@@ -17,6 +17,9 @@ import bpy
 from .. import compat, windows
 from ..errors import PeekabooError
 from . import cameras, simulations, stage
+
+BETWEEN_LOOKS = 0.1
+"""Seconds after which an abandoned render is looked at again."""
 
 
 def render_still(scene, time: float, size: tuple[int, int], path: Path) -> None:
@@ -44,6 +47,47 @@ def render_still(scene, time: float, size: tuple[int, int], path: Path) -> None:
         raise _failed("it was cancelled")
 
 
+def render_in_turns(scene, time: float, size: tuple[int, int], path: Path) -> Iterator[None]:
+    """The same as Blender's own *Render Image*, which goes on beside what the window draws.
+
+    Escape ends it. Where the turns are not taken to their end, the copy is removed once Blender is done with
+    it.
+
+    Yields:
+        After each look at whether it is done.
+    """
+    with ExitStack() as stack:
+        copy = stack.enter_context(prepared(scene, time, size, path))
+        stack.enter_context(stack.enter_context(stage.kept(scene, copy)).told())
+        view = bpy.context.preferences.view
+        shown_in, view.render_display_type = view.render_display_type, "NONE"
+        try:
+            bpy.ops.render.render("INVOKE_DEFAULT", write_still=True, scene=copy.name)
+        except RuntimeError as error:
+            raise _failed(str(error).strip()) from error
+        finally:
+            view.render_display_type = shown_in
+        rest = stack.pop_all()
+    try:
+        while windows.is_rendering():
+            yield
+    finally:
+        _close_when_done(rest)
+    if not path.is_file():
+        raise PeekabooError("The render of the first frame was cancelled: nothing was made.")
+
+
+def _close_when_done(stack: ExitStack) -> None:
+    def close() -> float | None:
+        if windows.is_rendering():
+            return BETWEEN_LOOKS
+        stack.close()
+        return None
+
+    if close() is not None:
+        bpy.app.timers.register(close, first_interval=BETWEEN_LOOKS, persistent=True)
+
+
 @contextmanager
 def prepared(scene, time: float, size: tuple[int, int], path: Path) -> Iterator:
     """A temporary copy of a scene that has only to be rendered; see :func:`render_still`."""
@@ -61,7 +105,10 @@ def prepared(scene, time: float, size: tuple[int, int], path: Path) -> Iterator:
         render = copy.render
         _frame(render, *size)
         render.use_sequencer = False  # where clips lie that were made before
-        render.use_multiview = render.use_stamp = render.use_persistent_data = False
+        render.use_multiview = render.use_persistent_data = False
+        stamps = [prop.identifier for prop in render.bl_rna.properties if "use_stamp" in prop.identifier]
+        for name in stamps:  # paths and times, without which the same picture is the same file
+            setattr(render, name, False)
         render.filepath, render.use_file_extension = compat.literal_path(path), True
         compat.set_picture_output(render)
         render.image_settings.color_management = "FOLLOW_SCENE"

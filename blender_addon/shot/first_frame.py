@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from .. import paths
 from ..borders import places
 from ..engine import catalogue, job_schema
 from ..errors import PeekabooError
-from ..masks import still
+from ..masks import simulations, still
+from .model import model_of
 from .size import picture_of as picture_of_shot
 
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg"}
@@ -41,8 +44,8 @@ def problem(scene) -> str | None:
     """
     settings = scene.peekaboo
     try:
-        taken = catalogue.first_frame(settings.model)
-        last = catalogue.last_frame(settings.model)
+        taken = catalogue.first_frame(model_of(scene))
+        last = catalogue.last_frame(model_of(scene))
     except PeekabooError:
         return None
     if settings.start_from == "text" and taken == "needed":
@@ -62,12 +65,13 @@ def check(scene) -> None:
         raise PeekabooError(told)
 
 
-def of(scene, time: float) -> Picture | None:
+def of(scene, time: float, rendered: Mapping[float, Picture] = {}) -> Picture | None:
     """The picture that a scene's clip starts from; None where it starts from text.
 
     Args:
         scene: with the settings.
         time: that the first frame of the clip stands for, in scene frames.
+        rendered: pictures that were rendered already, by their times.
 
     Raises:
         PeekabooError: it cannot be rendered or read, or does not go with the model.
@@ -77,10 +81,39 @@ def of(scene, time: float) -> Picture | None:
         return None
     if scene.peekaboo.start_from == "picture":
         return read(paths.absolute(scene.peekaboo.picture))
-    with tempfile.TemporaryDirectory(dir=bpy.app.tempdir or None, prefix="peekaboo-") as folder:
-        path = Path(folder) / "first_frame.png"
+    if time in rendered:
+        return rendered[time]
+    with _place() as path:
         still.render_still(scene, time, picture_of_shot(scene), path)
         return read(path)
+
+
+def in_turns(
+    scene, times: Sequence[float], then: Callable[[dict[float, Picture]], object]
+) -> simulations.Turns[None]:
+    """Render the pictures of a scene while its window goes on drawing.
+
+    Args:
+        scene: with the settings.
+        times: of the pictures.
+        then: gets them by their times.
+
+    Raises:
+        PeekabooError: as :func:`of`.
+    """
+    size, rendered = picture_of_shot(scene), {}
+    for number, time in enumerate(times):
+        with _place() as path:
+            for _ in still.render_in_turns(scene, time, size, path):
+                yield "Rendering the first frame", number + 1, len(times)
+            rendered[time] = read(path)
+    then(rendered)
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=bpy.app.tempdir or None, prefix="peekaboo-") as folder:
+        yield Path(folder) / "first_frame.png"
 
 
 def read(path: Path) -> Picture:

@@ -172,3 +172,48 @@ def second_scene(hands: Hands):
     subject.empty_display_type, subject.peekaboo.phrase = "CUBE", "a blue cube"
     yield 2 * PAUSE
     return scene
+
+
+def scenario_first_frame(hands: Hands):
+    """Render the first frame in the window, and make the clip; what is the user's stays."""
+    generation, scene = addon("making.generation"), bpy.context.scene
+    scene.frame_end = 24
+    scene.render.engine, scene.cycles.samples, scene.cycles.use_adaptive_sampling = "CYCLES", 128, False
+    scene.view_settings.view_transform = "Standard"
+    yield from hands.open_tab()
+    yield from prepare(hands)
+    animate(bpy.context.view_layer.objects.active)
+    bpy.ops.mesh.primitive_monkey_add(location=(0.5, 0, 1))
+    monkey = bpy.context.object
+    monkey.keyframe_insert("location", frame=1)
+    monkey.location.z = 7.0  # and not keyed
+    scene.peekaboo.start_from = "rendered"
+    bpy.ops.ed.undo_push(message="Rendered Frame")
+    yield from hands.look_through_camera()
+    before = untouched(scene, monkey)
+
+    yield from hands.press("peekaboo.generate")
+    yield from until(addon("windows").is_rendering)
+    yield 4 * PAUSE
+    yield from hands.picture("1-rendering")
+    facts: dict = {"rendering": [each.name for each in bpy.data.scenes]}
+    yield from until(generation.unfinished)
+    facts["while_generating"] = untouched(scene, monkey) == before
+    yield from all_done()
+    facts["after_clip"] = [outcome(), strip_names(), untouched(scene, monkey) == before]
+    yield from hands.picture("2-clip")
+    return facts
+
+
+def untouched(scene, obj) -> list:
+    """What a render could have changed."""
+    render = scene.render
+    return [
+        [other.name for other in bpy.data.scenes],
+        [render.filepath, render.resolution_x, render.resolution_y, render.use_border, render.engine],
+        render.image_settings.file_format,
+        [scene.frame_current, list(obj.location)],
+        [len(getattr(bpy.app.handlers, name)) for name in ("render_pre", "frame_change_post")],
+        bpy.context.preferences.view.render_display_type,
+        len(bpy.context.window_manager.windows),
+    ]

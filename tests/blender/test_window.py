@@ -5,9 +5,11 @@ import json
 import os
 import time
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 import window
-from house.environments import ENGINE
+from house.environments import ENGINE, ROOT
 
 pytestmark = [
     pytest.mark.window,
@@ -181,3 +183,31 @@ def test_killing_blender_ends_the_engine(play):
         time.sleep(0.2)
     blender.kill()
     assert_engines_end(json.loads((blender.out / "facts.json").read_text())["pids"])
+
+
+@pytest.fixture
+def from_picture(tmp_path):
+    """The repository's own small model of Wan's classes, as one that is given its first frame."""
+    own, model = ROOT / "peekaboo_engine" / "assets" / "solids", tmp_path / "from_picture"
+    model.mkdir()
+    for path in own.iterdir():
+        (model / path.name).symlink_to(path)
+    index = json.loads((own / "model_index.json").read_text()) | {"expand_timesteps": True}
+    (model / "model_index.json").unlink()
+    (model / "model_index.json").write_text(json.dumps(index))
+    size = {"width": 288, "height": 160, "num_frames": 5, "max_sequence_length": 64}
+    (model / "peekaboo.json").write_text(json.dumps(size))
+    return model
+
+
+def test_a_clip_starts_from_the_frame_that_the_window_renders(play, from_picture, tmp_path):
+    facts = play("first_frame", steps=2, TEST_MODEL=str(from_picture)).facts(seconds=500)
+    assert facts["rendering"] == ["Peekaboo First Frame", "Scene"]
+    assert facts["while_generating"]
+    outcome, strips, same = facts["after_clip"]
+    assert outcome.startswith("The clip is in channel 1") and len(strips) == 1 and same
+    take = tmp_path / "first_frame" / "peekaboo" / "Scene_001"
+    record = json.loads((take / "clip.json").read_text())
+    given = iio.imread(take / "job" / record["first_frame"]["name"]).astype(float)
+    first = next(iter(iio.imiter(take / "clip.mp4"))).astype(float)
+    assert 2 * np.abs(first - given).mean() < np.abs(first - given[:, ::-1]).mean()

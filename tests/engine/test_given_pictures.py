@@ -2,17 +2,22 @@
 """Pictures of others that a clip starts from: how they are cut, and which are refused."""
 
 import io
+import json
 import struct
 import zlib
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from hypothesis import given, strategies
 from PIL import Image
+from tiny.wan import picture
 
 from peekaboo_engine import limits
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.given_pictures import filling_box, read_picture
+from peekaboo_engine.models import Placement, find_model
+from peekaboo_engine.worker import Worker
 
 SIDES = strategies.integers(1, 20_000)
 
@@ -139,3 +144,42 @@ def test_a_link_is_not_followed(tmp_path):
     with pytest.raises(EngineError, match="link") as caught:
         read(tmp_path / "first.png")
     assert caught.value.code == "bad_picture"
+
+
+class Listener:
+    """Keeps what it is told."""
+
+    def __init__(self, told):
+        self._told = told
+
+    def __getattr__(self, kind):
+        return lambda *args, **fields: self._told.append((kind, args))
+
+
+@pytest.mark.slow
+def test_the_first_frame_of_the_clip_is_the_picture(tmp_path, make_job):
+    """On the autoencoder of ``solids``, whose denoiser was trained for nothing of the kind, pasted in."""
+    own = find_model("solids")
+    model = tmp_path / "solids"
+    model.mkdir()
+    for path in own.folder.iterdir():
+        (model / path.name).symlink_to(path)
+    index = json.loads((model / "model_index.json").read_text()) | {"expand_timesteps": True}
+    (model / "model_index.json").unlink()
+    (model / "model_index.json").write_text(json.dumps(index))
+    (model / "peekaboo.json").write_text(json.dumps({"max_sequence_length": own.max_sequence_length}))
+    size = {"width": 288, "height": 160, "num_frames": 5}
+    labels = np.zeros((5, 160, 288), np.uint8)
+    labels[:, 40:90, 20:80], labels[:, 60:120, 180:240] = 1, 2
+    times = {"frame_start": 1, "frame_count": 5, "fps": 16, "fps_base": 1.0, "scene_frames": [1.0] * 5}
+    folder = make_job(
+        labels=labels, model=str(model), timing=times, first_frame="first.png", num_inference_steps=2, **size
+    )
+    wide = picture(3).resize((600, 160), Image.Resampling.BICUBIC)
+    wide.save(folder / "first.png")
+    told = []
+    assert Worker(Placement(device="cpu")).run(folder, tmp_path / "out", Listener(told), lambda: False), told
+    first = next(iter(imageio.imiter(tmp_path / "out" / "clip.mp4"))).astype(float)
+    shown = np.asarray(wide.crop((156, 0, 444, 160))).astype(float)  # the middle of it
+    assert np.abs(first - shown).mean() < 20 < np.abs(first - shown[:, ::-1]).mean() / 2
+    assert sum("cut off at the left and right" in str(each) for each in told) == 1

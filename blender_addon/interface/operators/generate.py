@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operators that make clips, and end that."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
@@ -15,6 +15,9 @@ from ...shot import check, first_frame, prompt, shots
 from ...takes import strips
 from . import turns
 from .takes import OnActiveTake
+
+_rendered: Mapping[float, first_frame.Picture] | None = None
+"""First frames of the clips that are ordered next, by their times."""
 
 
 class _MakesClips:
@@ -102,7 +105,8 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
         return True
 
     def invoke(self, context, event):
-        """Show the scene frame by frame first, in turns, where it has simulations without a bake."""
+        """First, in turns, show the scene frame by frame where it has simulations without a bake, and render
+        the first frame."""
         scene, count, which = compat.edited_scene(context), self.count, self.shots
         try:
             chosen = self._chosen(scene) or shots.enabled(scene)
@@ -114,12 +118,30 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
                 bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which)
 
             return turns.begin(check.read_in_turns(scene, chosen, span, generate))
+        if scene.peekaboo.start_from == "rendered" and _rendered is None:
+            try:
+                engine_choice.engine_settings()  # what is missing is told before all work
+                times = [check.read_shot(scene, shot).timing.scene_frames[0] for shot in chosen]
+            except PeekabooError:
+                return super().invoke(context, event)
+
+            def generate_from(pictures: Mapping[float, first_frame.Picture]) -> None:
+                global _rendered
+                _rendered = pictures
+                try:
+                    bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which)
+                finally:
+                    _rendered = None
+
+            return turns.begin(first_frame.in_turns(scene, times, generate_from))
         return super().invoke(context, event)
 
     def orders(self, context):
         """Takes of the scene as it is: in the sequencer, of the one that it shows."""
         scene = compat.edited_scene(context)
-        return delivery.orders_of(scene, self.count, generation.jobs_of(scene), self._chosen(scene))
+        return delivery.orders_of(
+            scene, self.count, generation.jobs_of(scene), self._chosen(scene), _rendered or {}
+        )
 
     def _chosen(self, scene) -> list[shots.Shot] | None:
         return [shots.shot_at(scene, scene.frame_current)] if self.shots == "CURRENT" else None
