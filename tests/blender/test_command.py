@@ -54,8 +54,14 @@ def test_clips_are_made_beside_the_file_and_saved_in_it(profile, shot, model):
 
 def test_a_picture_becomes_an_image_strip(profile, shot, tmp_path):
     model = tiny_model.save(tmp_path / "pictures", "stable_diffusion", num_frames=1)
-    size = "import bpy; render = bpy.context.scene.render; render.resolution_x, render.resolution_y = 96, 64"
-    profile.python(f"{size}; bpy.ops.wm.save_mainfile()", shot)
+    set_up = """
+import bpy
+scene = bpy.context.scene
+scene.render.resolution_x, scene.render.resolution_y = 96, 64
+scene.view_settings.view_transform = "Standard"
+bpy.ops.wm.save_mainfile()
+"""
+    profile.python(set_up, shot)
     run = command(profile, shot, "generate", "--model", model, "--seed", "4", "--save", "--json")
     clip, _ = found(run)
     assert run.returncode == 0 and clip["clip"] == str(shot.parent / "peekaboo" / "Scene_001" / "clip.png")
@@ -66,7 +72,6 @@ editor = bpy.context.scene.sequence_editor
 assert (strip.type, strip.frame_final_start, strip.frame_final_end) == ("IMAGE", 1, 9), strip.type
 render = bpy.context.scene.render
 render.filepath = {path!r}
-bpy.context.scene.view_settings.view_transform = "Standard"
 bpy.context.scene.frame_set(6)
 bpy.ops.render.render(write_still=True)
 """
