@@ -105,6 +105,16 @@ def abilities(name: str) -> Abilities:
     )
 
 
+def steps_of(name: str) -> int:
+    """Denoising steps of a model where none are asked for; 0 where that is not known.
+
+    Raises:
+        PeekabooError: see :func:`model_size`.
+    """
+    stated = (catalogue().get(name) or _entry_of_folder(name)).get("num_inference_steps")
+    return stated if type(stated) is int and stated > 0 else 0
+
+
 def temporal_compression(name: str) -> int:
     """Frames of the clip that one latent frame of a model stands for; 1 where there is no such model."""
     try:

@@ -110,6 +110,11 @@ class Order:
         return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
 
     @property
+    def steps(self) -> int:
+        """How many steps of the denoising were finished."""
+        return 0 if self.last is None else self.last[0]
+
+    @property
     def seconds_left(self) -> float | None:
         """How long the denoising will still take; None while that cannot be told."""
         if self.last is None or (each := self.seconds_of_step) is None:
@@ -127,7 +132,8 @@ class Order:
         match event:
             case Phase(phase):
                 self.phase, self.step, self.total = phase, 0, 0
-                self.first = self.last = None
+                if phase == "denoise":  # afterwards they tell how long it took
+                    self.first = self.last = None
             case Progress(step, total):
                 self._follow_step(step, total)
             case Preview(path):

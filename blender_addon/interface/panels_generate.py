@@ -7,16 +7,17 @@ import bpy
 from bpy.props import IntProperty
 
 from .. import compat
-from ..engine.orders import Order
+from ..engine.orders import Order, duration
 from ..errors import PeekabooError
-from ..making import engine_choice, generation, set_up
+from ..making import engine_choice, estimates, generation, set_up
 from ..shot import shots
+from ..shot.shots import Shot
 from ..takes import colors, strips
 from . import icons
-from .sidebar import SidebarPanel, draw_sentence, draw_set_up
+from .sidebar import SidebarPanel, draw_sentence, draw_set_up, width_in_lines
 
-PREVIEW_SCALE = 7.0
-"""Height of a preview, in lines."""
+STARTING = {"start", "load"}
+"""Phases before the denoising."""
 
 
 class _GeneratePanel:
@@ -31,6 +32,7 @@ class _GeneratePanel:
         if orders:
             _draw_queue(layout, context, orders)
         else:
+            _draw_estimate(layout, compat.edited_scene(context), context.window_manager.peekaboo_takes)
             _draw_missing_engine(layout, context)
         for ended in generation.outcomes():
             draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
@@ -55,7 +57,7 @@ def _draw_button(layout, context, queues: bool) -> None:
     row.scale_y = 1.5
     count = context.window_manager.peekaboo_takes
     verb = "Add to Queue" if queues else "Generate"
-    made = _number_of_shots(compat.edited_scene(context))
+    made = len(_shots(compat.edited_scene(context)))
     what = [f"{made} Shots"] * (made > 1) + [f"{count} Takes"] * (count > 1)
     text = f"{verb}: {' × '.join(what)}" if what else verb
     row.operator("peekaboo.generate", text=text, icon="RENDER_ANIMATION").count = count
@@ -64,12 +66,19 @@ def _draw_button(layout, context, queues: bool) -> None:
     number.prop(context.window_manager, "peekaboo_takes", text="")
 
 
-def _number_of_shots(scene) -> int:
-    """How many shots are made; 1 where there is something wrong with them, which the button says."""
+def _shots(scene) -> list[Shot]:
+    """The shots that are made; none where there is something wrong with them, which the button says."""
     try:
-        return len(shots.enabled(scene))
+        return shots.enabled(scene)
     except PeekabooError:
-        return 1
+        return []
+
+
+def _draw_estimate(layout, scene, count: int) -> None:
+    """Say how long it will take, where that is known from earlier clips."""
+    seconds = estimates.seconds_of(scene, _shots(scene), count)
+    if seconds:
+        layout.label(text=f"About {duration(seconds)}, as earlier clips took here", icon="TIME")
 
 
 def _draw_queue(layout, context, orders: list[Order]) -> None:
@@ -78,12 +87,14 @@ def _draw_queue(layout, context, orders: list[Order]) -> None:
         if len(orders) > 1:
             layout.label(text=running.title)
         layout.progress(factor=running.factor, text=running.text)
+        if running.phase in STARTING and (usual := estimates.start_of(running.job["model"])):
+            layout.label(text=f"Until the first step it took {duration(usual)} last time", icon="TIME")
         if running.notice:
             draw_sentence(layout, context, running.notice, "INFO")
         again = {"text": "End the Engine Now"} if running.cancelled is not None else {}
         layout.operator("peekaboo.cancel", icon="CANCEL", **again).job = running.id
         if running.preview is not None and (icon := icons.icon_of(running.preview, running.previews)):
-            layout.template_icon(icon, scale=PREVIEW_SCALE)
+            layout.template_icon(icon, scale=width_in_lines(context))
     waiting = [order for order in orders if order is not running]
     if waiting:
         column = layout.column(align=True)

@@ -14,6 +14,10 @@ PANEL_MARGIN = 64
 """Pixels of a sidebar's width that its icon, frame and scroll bar take at scale 1."""
 
 
+LINE, PICTURE_MARGIN, MOST_LINES = 20, 44, 20.0
+"""Pixels of a line and beside a picture, at scale 1; and the lines that a picture takes at most."""
+
+
 class SidebarPanel:
     """Where the panels are."""
 
@@ -33,6 +37,13 @@ def draw_set_up(layout, context) -> None:
     text, failed = set_up.status()
     if text:
         draw_sentence(layout, context, text, "ERROR" if failed else "INFO")
+
+
+def width_in_lines(context) -> float:
+    """The room that a picture has in the region's width, in heights of a line."""
+    return min(
+        MOST_LINES, (context.region.width / context.preferences.system.ui_scale - PICTURE_MARGIN) / LINE
+    )
 
 
 def letters_in_line(context, width: float | None = None) -> int:

@@ -18,7 +18,7 @@ from bpy.app.handlers import persistent
 from .. import faults, windows
 from ..engine.orders import Order, Outcome, Queue
 from ..errors import PeekabooError
-from . import delivery, engine_choice, prompts
+from . import delivery, engine_choice, estimates, prompts
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +141,7 @@ def _look() -> float | None:
 def _deliver(order: Order) -> Outcome:
     """Deliver an order as an undo step of its own; all windows say so for a while."""
     outcome = delivery.deliver(order)
+    estimates.learn(order)
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
         bpy.ops.ed.undo_push(message="Import Peekaboo Clip")
     windows.say(f"{outcome.text} Undo takes it out of the sequencer again.")

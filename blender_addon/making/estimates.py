@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a clip will take, from how long earlier ones of its model have taken on this machine.
+
+A step takes about as long as there are pixels in all frames, and a clip so many steps and what is done around
+them. Attention grows faster than that, so that far from what was measured nothing is said.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from ..borders import documents, places
+from ..engine import catalogue
+from ..engine.orders import Order
+from ..errors import PeekabooError
+from ..shot.model import model_of
+from ..shot.shots import Shot
+from ..shot.size import size_of
+from . import engine_choice
+
+FILE = "times.json"
+MOST_MODELS = 100
+FARTHEST = 4.0
+"""Times as many pixels, or as few, for which what was measured is said to hold."""
+
+
+class Measured(NamedTuple):
+    """How long the last clip of a model has taken.
+
+    Attributes:
+        pixels: of all its frames.
+        step: seconds of a step.
+        rest: seconds of all else, with the start of the engine.
+    """
+
+    pixels: float
+    step: float
+    rest: float
+
+
+_known: dict[str, Measured] | None = None
+
+
+def learn(order: Order) -> None:
+    """Keep how long a clip has taken, also for other sessions."""
+    step = order.seconds_of_step
+    if step is None:  # it had fewer than two steps
+        return
+    job, known = order.job, _read()
+    pixels = job["width"] * job["height"] * job["num_frames"]
+    known.pop(job["model"], None)
+    known[job["model"]] = Measured(pixels, step, max(0.0, order.seconds - step * order.steps))
+    while len(known) > MOST_MODELS:
+        del known[next(iter(known))]
+    folder = engine_choice.user_folder()
+    if folder is not None:
+        data = json.dumps(known).encode()
+        with suppress(OSError), places.opened(folder) as files:  # an estimate is not worth an error
+            files.write(FILE, lambda file: file.write(data))
+
+
+def seconds_of(scene, shots: Sequence[Shot], count: int) -> float | None:
+    """How long so many takes of shots will take, in seconds; None where nobody knows.
+
+    Args:
+        scene: of the shots.
+        shots: that are made.
+        count: of takes of each.
+    """
+    try:
+        model = model_of(scene)
+        steps = scene.peekaboo.num_inference_steps or catalogue.steps_of(model)
+        pixels = [math.prod(size_of(scene, shot)) for shot in shots]
+    except PeekabooError:
+        return None
+    known = _read().get(model)
+    if (
+        known is None
+        or not steps
+        or any(not 1 / FARTHEST <= one / known.pixels <= FARTHEST for one in pixels)
+    ):
+        return None
+    return count * sum(known.rest + steps * known.step * one / known.pixels for one in pixels)
+
+
+def start_of(model: str) -> float | None:
+    """How long a clip of a model took beside its steps the last time, most of it before the first."""
+    known = _read().get(model)
+    return None if known is None else known.rest
+
+
+def _read() -> dict[str, Measured]:
+    """What is known, from the file the first time; nothing where that is none of ours."""
+    global _known
+    if _known is None:
+        _known = {}
+        if (folder := engine_choice.user_folder()) is not None:
+            _known = _from_file(folder / FILE)
+    return _known
+
+
+def _from_file(path: Path) -> dict[str, Measured]:
+    try:
+        stated = documents.read_json(path)
+        found = {model: Measured(*map(float, numbers)) for model, numbers in stated.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+    return {
+        model: one
+        for model, one in found.items()
+        if all(map(math.isfinite, one)) and one.pixels > 0 and one.step >= 0 and one.rest >= 0
+    }
+
+
+def forget() -> None:
+    """Read the file again at the next question."""
+    global _known
+    _known = None
