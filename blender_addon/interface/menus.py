@@ -3,6 +3,9 @@
 
 import bpy
 
+from .. import compat
+from ..authoring import placing
+from ..takes import strips
 from .operators.subjects import SHAPES
 
 
@@ -74,6 +77,26 @@ def _draw_object(self, _context):
     self.layout.operator("peekaboo.check_shot", text="Check Peekaboo Shot")
 
 
+def _draw_object_context(self, context):
+    """Draw what can be made of the object that was clicked on."""
+    obj = context.object
+    if obj is None or not (obj.peekaboo.is_subject or obj.type in placing.CAN_HAVE_EXTENT):
+        return
+    self.layout.separator()
+    if obj.peekaboo.is_subject:
+        self.layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate Subject")
+        self.layout.operator("peekaboo.remove_subject", text="Make No Peekaboo Subject")
+    else:
+        self.layout.operator("peekaboo.make_subjects", text="Make Peekaboo Subjects")
+
+
+def _draw_strip_context(self, context):
+    """Draw what can be done with the take that was clicked on."""
+    if strips.active_take(compat.edited_scene(context)) is not None:
+        self.layout.separator()
+        self.layout.menu("PEEKABOO_MT_take", icon="SEQUENCE")
+
+
 def _draw_import(self, _context):
     self.layout.operator_context = "INVOKE_REGION_WIN"
     self.layout.operator("peekaboo.import_layout", text="Peekaboo Layout (.json)")
@@ -104,6 +127,8 @@ _DRAWN = (
     ("TOPBAR_MT_file_export", _draw_export),
     ("TOPBAR_MT_render", _draw_render),
     ("SEQUENCER_MT_strip", _draw_strip),
+    ("VIEW3D_MT_object_context_menu", _draw_object_context),
+    ("SEQUENCER_MT_context_menu", _draw_strip_context),
 )
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(

@@ -27,6 +27,7 @@ from ..shot import shots, subjects
 from ..shot.size import picture_of
 
 LINE_WIDTH = 2.0
+RIM_COLOR = (0.0, 0.0, 0.0, 0.5)
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
 OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
 """Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
@@ -175,7 +176,9 @@ def _draw() -> None:
     _draw_bars(bars_around(corners[[0, 2]], _camera_frame(context)))
     draw_lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), EDGE_COLOR, 1.0)
     for color, edges in seen.lines:
-        draw_lines(origin + edges @ axes, (*color, 1.0), LINE_WIDTH)
+        outline = origin + edges @ axes
+        draw_lines(outline, RIM_COLOR, LINE_WIDTH + 2)  # so that it is seen on any ground
+        draw_lines(outline, (*color, 1.0), LINE_WIDTH)
     gpu.state.blend_set("NONE")
 
 

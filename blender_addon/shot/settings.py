@@ -501,7 +501,7 @@ SUBJECT: Mapping[str, Setting] = {
             size=3,
             min=0,
             max=1,
-            default=(1.0, 0.45, 0.1),
+            default=(0.15, 0.9, 1.0),
             options=CONSTANT,
         )
     ),

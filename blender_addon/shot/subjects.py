@@ -25,8 +25,11 @@ ALIKE = 0.02
 """Colours that differ by less in each of red, green and blue are the same to the eye."""
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
-FIRST_HUE = 0.07
-"""Orange; the next hues are each a golden section further, so that neighbours differ most."""
+FIRST_HUE = 0.52
+"""Cyan, far from the orange of what is selected.
+
+The next hues are each a golden section further, so that neighbours differ most.
+"""
 
 
 def marked(scene) -> list:

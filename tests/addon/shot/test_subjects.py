@@ -95,9 +95,9 @@ def test_a_copy_keeps_its_colour_until_it_has_a_phrase_of_its_own(scene):
 
 
 def test_subjects_that_are_alike_are_shown_in_colours_of_their_own(scene):
-    orange = subjects.new_color(0)
-    shown = subjects.apart([orange, subjects.new_color(1), orange, orange])
-    assert len(set(shown)) == 4 and shown[:2] == [orange, subjects.new_color(1)]
+    first = subjects.new_color(0)
+    shown = subjects.apart([first, subjects.new_color(1), first, first])
+    assert len(set(shown)) == 4 and shown[:2] == [first, subjects.new_color(1)]
 
 
 def test_a_new_subject_has_no_colour_that_another_has(scene):
