@@ -137,6 +137,10 @@ class JsonLines:
         self._send("error", code=code, message=message)
 
 
+_UNITS = {"download": "download (MB)", "verify": "verify (MB)"}
+"""Phases that do not count steps, with what they count."""
+
+
 class Terminal:
     """Events as a progress bar."""
 
@@ -159,7 +163,7 @@ class Terminal:
         """See :class:`Events`."""
         self._finish_phase()
         self._bar.start()
-        self._task = self._bar.add_task(phase, total=None)
+        self._task = self._bar.add_task(_UNITS.get(phase, phase), total=None)
 
     def _finish_phase(self) -> None:
         if self._task is not None and self._bar.tasks[self._task].total is None:
