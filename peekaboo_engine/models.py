@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import EngineError, one_line
-from .families import Cells, Family, family_of
+from .families import FAMILIES, Cells, Family, family_of
 from .loras import Lora, LoraFile, find, in_repository, put_on, take_off
 from .model_files import check_model_folder, is_model_folder
 from .names import Method, Taken
@@ -140,8 +140,8 @@ class ModelEntry(BaseModel):
 
     @property
     def is_driven(self) -> bool:
-        """Whether clips can be made with its class."""
-        return self.pipeline in _classes()
+        """Whether clips can be made with its class, from text or from others."""
+        return any(self.pipeline in family.pipelines for family in FAMILIES)
 
     def check_pictures(self, first: bool, last: bool) -> None:
         """Refuse a first or last frame that the model does not take, or the lack of one that it needs.

@@ -63,6 +63,8 @@ def _makes(entry) -> str:
 def _start(entry) -> str:
     if not entry.is_driven:
         return "**not in this version yet**"
+    if entry.pipeline in entry.family.from_clip.values():
+        return "a clip (`refine`)"
     return {"none": "text", "taken": "text, or a picture too", "needed": "text and a picture"}[
         entry.first_frame
     ]

@@ -199,11 +199,18 @@ def test_a_repository_that_is_not_there_leads_to_its_download(tmp_path, monkeypa
     assert "\n" not in caught.value.message
 
 
-def test_a_model_without_masks_is_described_and_makes_no_clip():
-    name = next(name for name, entry in catalogue().items() if not entry.is_driven)
-    assert known_model(name).described()["family"] is None
+def test_a_model_without_masks_is_described_and_makes_no_clip(monkeypatch):
+    other = catalogue()["sd1.5"].model_copy(update={"pipeline": "CogVideoXPipeline", "title": "Cog"})
+    models = catalogue() | {"cog": other}
+    monkeypatch.setattr("peekaboo_engine.models.catalogue", lambda: models)
+    assert known_model("cog").described()["family"] is None
     with pytest.raises(EngineError, match="with which this version makes no clips yet; take one of shapes"):
-        find_model(name)
+        find_model("cog")
+
+
+def test_every_model_of_the_catalogue_can_be_asked_for():
+    for name, entry in catalogue().items():
+        assert find_model(name) == entry and entry.described()["family"]
 
 
 @pytest.mark.slow
