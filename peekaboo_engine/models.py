@@ -316,9 +316,9 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
         stated_file = folder / "peekaboo.json"
         stated = _read(stated_file) if stated_file.is_file() else {}
         pipeline = str(stated.get("pipeline") or _read(folder / "model_index.json").get("_class_name"))
-        family_of(pipeline)
         classes = _classes()
         if pipeline not in classes:
+            family_of(pipeline)
             raise EngineError(
                 "bad_model",
                 f"{folder} is a {pipeline}, which makes no clip from text or a picture; take a folder of one "

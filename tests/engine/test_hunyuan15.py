@@ -4,12 +4,15 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from tiny import hunyuan15
 from tiny.hunyuan15 import FRAMES, HEIGHT, LETTERS, PICTURE, PROMPT, TEXT_LENGTH, WIDTH, latents, texts
 
 from peekaboo_engine.control import attention, peekaboo
 from peekaboo_engine.control.joint import joint_rule
+from peekaboo_engine.control.settings import preset
 from peekaboo_engine.control.spans import PADDING, SHARED, label_tokens
+from peekaboo_engine.control.steps import Steps
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families.hunyuan15 import HUNYUAN15
 
@@ -153,6 +156,16 @@ def test_pixels_see_all_pixels_beyond_the_share_of_layers(pipe, labels):
     none, half, all_ = (run(pipe, labels, self_share=share) for share in (0.0, 0.5, 1.0))
     assert difference(none, half) > 1e-6 and difference(half, all_) > 1e-6
     assert difference(none, latents(pipe)) > 1e-5  # words are bound all the same
+
+
+@pytest.mark.parametrize(("shift", "above"), [(5.0, (20, 42)), (7.0, (24, 44))])
+def test_no_step_of_the_usual_schedule_falls_on_a_window(shift, above):
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler.set_timesteps(sigmas=np.linspace(1, 0, 51)[:-1])
+    steps, strong = Steps(scheduler), preset("strong", HUNYUAN15)
+    levels = np.array([steps.level(turn) for turn in range(50)])
+    for until, more in zip((strong.until, strong.bound_until), above, strict=True):
+        assert np.abs(levels - until).min() > 1e-5 and (levels > until).sum() == more
 
 
 @pytest.mark.parametrize("option", [{"contrast": True}, {"push": 5.0}, {"kinds": ("cross",)}])

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What LTX models have that others have not: text that is masked, packed latents, sound, registers."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.pipelines.ltx.pipeline_ltx import calculate_shift
+from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES
 from tiny import ltx, ltx2
 from tiny.ltx import FRAMES, HEIGHT, PROMPT, TEXT_LENGTH, WIDTH
 
 from peekaboo_engine.control import peekaboo
+from peekaboo_engine.control.settings import preset
 from peekaboo_engine.control.spans import NOBODY, PADDING, SHARED, label_tokens
+from peekaboo_engine.control.steps import Steps
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import Grid
 from peekaboo_engine.families.ltx import LTX, LTX2
+from peekaboo_engine.models import Placement, find_model, load_model
 
 PHRASES = ["a red ball", "a blue cube"]
 
@@ -181,6 +189,39 @@ def test_a_job_without_guidance_has_none_of_any_kind(sounding):
     finally:
         handle.remove()
     assert batches == [1, 1, 1]
+
+
+def test_a_folder_of_the_class_with_conditions_is_loaded_as_the_one_for_text(pipe, tmp_path):
+    """As the repositories of 0.9.5 and later say; the parts are the same."""
+    pipe.save_pretrained(tmp_path)
+    index = tmp_path / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "LTXConditionPipeline"}))
+    entry = find_model(str(tmp_path))
+    assert (entry.pipeline, entry.family, entry.first_frame) == ("LTXPipeline", LTX, "taken")
+    loaded = load_model(entry, Placement(device="cpu", dtype="float32"))
+    assert torch.equal(ltx.latents(loaded.pipe), ltx.latents(pipe))
+
+
+SCHEDULES = {
+    "LTX-Video": (21 * 16 * 22, np.linspace(1, 1 / 50, 50), (35, 47)),
+    "LTX-2": (16 * 16 * 24, np.linspace(1, 1 / 30, 30), (18, 28)),
+    "LTX-2, distilled": (None, DISTILLED_SIGMA_VALUES, (6, 7)),
+}
+"""Tokens of the usual clip, by which released schedulers shift; noise levels; how many are above a window."""
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_no_step_of_the_usual_schedule_falls_on_a_window(name):
+    """And most are at high noise, since the schedule of so many tokens is shifted far."""
+    tokens, sigmas, above = SCHEDULES[name]
+    shifted = {"use_dynamic_shifting": True, "shift_terminal": 0.1}
+    scheduler = FlowMatchEulerDiscreteScheduler(**(shifted if tokens else {}))
+    mu = calculate_shift(tokens, 1024, 4096, 0.95, 2.05) if tokens else None
+    scheduler.set_timesteps(sigmas=list(sigmas), mu=mu)
+    steps, strong = Steps(scheduler), preset("strong", LTX)
+    levels = np.array([steps.level(turn) for turn in range(len(sigmas))])
+    for until, more in zip((strong.until, strong.bound_until), above, strict=True):
+        assert np.abs(levels - until).min() > 1e-5 and (levels > until).sum() == more
 
 
 @pytest.mark.parametrize("module", [ltx, ltx2])
