@@ -82,11 +82,15 @@ def write_refined(take: Path, out: Path, model: str, strength: float, seed: int 
             "bad_take", f"{take} is a picture, and only clips are made anew; give another take."
         )
     new = refined(job, model, entry, strength, seed)
+    if (out / "job").exists():
+        raise EngineError(
+            "not_written",
+            f"{out} has a job already; run python -m peekaboo_engine generate {out / 'job'}, or choose "
+            "another folder.",
+        )
     draft = out / unused_name(".peekaboo-")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if (out / "job").exists():
-            raise FileExistsError(f"there is a job in {out} already")
         draft.mkdir()
         with open_file(take / clip_name(job.num_frames)) as clip, (draft / SOURCE).open("xb") as copy:
             shutil.copyfileobj(clip, copy)

@@ -15,7 +15,7 @@ from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.given_clips import read_source
-from peekaboo_engine.models import Placement, catalogue
+from peekaboo_engine.models import Placement, find_model
 from peekaboo_engine.refining import recut, write_refined
 from peekaboo_engine.video import read_clip, write_clip
 from peekaboo_engine.worker import Worker
@@ -218,7 +218,7 @@ def test_what_cannot_be_refined_is_one_sentence_and_leaves_nothing(take, larger,
 
 
 def test_a_model_of_the_second_pass_needs_a_clip():
-    entry = catalogue()["zeroscope-xl"]
+    entry = find_model("zeroscope-xl")
     entry.check_source(True)
     with pytest.raises(EngineError, match="refine on a take") as caught:
         entry.check_source(False)
