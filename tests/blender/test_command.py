@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import imageio.v2 as imageio
+import numpy as np
 import pytest
 import tiny_model
 from house.environments import ENGINE
@@ -104,6 +105,74 @@ def test_masks_are_written_without_an_engine(profile, shot, tmp_path):
     (job,) = found(run)
     assert run.returncode == 0 and job["warnings"] == []
     assert (out / "job" / "masks.npz").is_file() and len(list((out / "masks").glob("*.png"))) == 16
+
+
+WITH_COMPOSITOR = """
+import bpy
+scene = bpy.context.scene
+scene.render.engine, scene.cycles.samples = "CYCLES", 1
+if hasattr(scene, "compositing_node_group"):
+    tree = scene.compositing_node_group = bpy.data.node_groups.new("Compositor", "CompositorNodeTree")
+    tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+    end = tree.nodes.new("NodeGroupOutput")
+else:
+    scene.use_nodes = True
+    tree = scene.node_tree
+    tree.nodes.clear()
+    end = tree.nodes.new("CompositorNodeComposite")
+layers, invert = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("CompositorNodeInvert")
+writes = tree.nodes.new("CompositorNodeOutputFile")
+if hasattr(writes, "directory"):
+    writes.directory = {folder!r}
+    writes.file_output_items.new("RGBA", "Image")
+else:
+    writes.base_path = {folder!r}
+for source, target in ((layers, invert), (invert, end), (layers, writes)):
+    tree.links.new(source.outputs[0], next(one for one in target.inputs if one.type == "RGBA"))
+bpy.ops.wm.save_mainfile()
+"""
+
+
+def test_a_rendered_frame_is_composited_and_writes_nothing_else(profile, shot, tmp_path):
+    model = tmp_path / "model"
+    (model / "vae").mkdir(parents=True)
+    (model / "vae" / "config.json").write_text("{}")
+    (model / "model_index.json").write_text('{"_class_name": "WanVACEPipeline"}')
+    (model / "peekaboo.json").write_text('{"width": 96, "height": 64, "num_frames": 5}')
+    pictures = []
+    for name in ("plain", "composited"):
+        if pictures:
+            profile.python(WITH_COMPOSITOR.format(folder=str(tmp_path / "written")), shot)
+        else:
+            cycles = "import bpy; scene = bpy.context.scene; scene.render.engine = 'CYCLES'"
+            profile.python(f"{cycles}; scene.cycles.samples = 1; bpy.ops.wm.save_mainfile()", shot)
+        arguments = [
+            "--model",
+            model,
+            "--start-from",
+            "rendered",
+            "--size",
+            "model",
+            "--out",
+            tmp_path / name,
+        ]
+        run = command(profile, shot, "masks", *arguments)
+        assert run.returncode == 0, run.stdout
+        job = json.loads((tmp_path / name / "job" / "job.json").read_text())
+        pictures.append(imageio.imread(tmp_path / name / "job" / job["first_frame"]).astype(int))
+    plain, inverted = pictures
+    assert plain.shape == (64, 96, 3) and np.ptp(plain) > 50
+    assert np.corrcoef(plain.ravel(), inverted.ravel())[0, 1] < -0.5
+    assert not (tmp_path / "written").exists()
+
+
+def test_a_picture_that_is_none_is_a_sentence(profile, shot, tmp_path):
+    (tmp_path / "text.png").write_text("a text")
+    for name, part in (("text.png", "neither PNG nor JPEG"), ("missing.png", "cannot be read")):
+        run = command(profile, shot, "masks", "--model", "wan2.2-ti2v-5b", "--picture", tmp_path / name)
+        assert run.returncode == 1 and part in run.stdout and "Traceback" not in run.stdout
+    run = command(profile, shot, "masks", "--start-from", "rendered")
+    assert run.returncode == 1 and "takes no first frame" in run.stdout
 
 
 def test_what_fails_is_a_sentence_and_an_exit_code(profile, shot):

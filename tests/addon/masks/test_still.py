@@ -5,6 +5,8 @@ of the user's is any other afterwards."""
 import bpy
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, strategies
+from hypothesis import settings as hypothesis_settings
 from scenes import add_camera, add_mesh
 
 from blender_addon.errors import PeekabooError
@@ -87,6 +89,31 @@ def test_the_picture_is_cut_as_the_masks_are(lit, tmp_path, shape):
     label = read_layout(lit, *SIZE, 1, timing=timing_of(lit, 8)).labels[0] == 1
     assert 100 < label.sum() < label.size
     assert (shown & label).sum() / (shown | label).sum() > 0.95
+
+
+def sides(least, most):
+    return strategies.integers(least, most)
+
+
+@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    resolution=strategies.tuples(sides(4, 500), sides(4, 500), sides(10, 200)),
+    stretched=strategies.floats(1.0, 3.0),
+    border=strategies.none() | strategies.tuples(*[strategies.floats(0.0, 0.45)] * 4),
+    size=strategies.tuples(sides(1, 12), sides(1, 12)),
+)
+def test_the_picture_has_the_size_of_the_clip_whatever_the_frame(
+    lit, tmp_path, resolution, stretched, border, size
+):
+    render = lit.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = resolution
+    render.pixel_aspect_x = stretched
+    render.use_border = render.use_crop_to_border = border is not None
+    if border is not None:
+        left, right, bottom, top = border
+        render.border_min_x, render.border_max_x = left, 1 - right
+        render.border_min_y, render.border_max_y = bottom, 1 - top
+    rendered(lit, tmp_path, size=(8 * size[0], 8 * size[1]))  # which looks at it
 
 
 def test_colours_are_those_of_the_view(lit, tmp_path):
