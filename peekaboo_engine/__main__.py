@@ -3,15 +3,18 @@
 
 import signal
 import sys
+import time
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from . import model_commands
 from .benchmark.request import Prompts, Request
+from .errors import shown
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .limits import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
@@ -38,25 +41,42 @@ Offload = Annotated[bool, typer.Option("--offload", help="Only the component at 
 
 @app.command()
 def generate(
-    job: Annotated[Path, typer.Argument(help="Job folder: job.json and masks.npz.")],
+    jobs: Annotated[
+        list[Path], typer.Argument(help="Job folders: job.json and masks.npz.", metavar="JOB...")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder for clip.mp4 and clip.json. [default: beside JOB]")
+        Path | None,
+        typer.Option(
+            help="Folder for clip.mp4 and clip.json; of several jobs, one in it for each. "
+            "[default: beside JOB]"
+        ),
     ] = None,
+    devices: Annotated[
+        str, typer.Option(help="An engine on each, which share the jobs: cuda:0,cuda:1.")
+    ] = "",
+    report: Annotated[
+        Path | None, typer.Option(help="JSON of what became of each job; a page with clips comes beside it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make clips again that are there.")] = False,
     events: Annotated[
-        bool, typer.Option("--events", help="JSON lines on standard output, for programs.")
+        bool, typer.Option("--events", help="JSON lines on standard output, for programs; one job.")
     ] = False,
     device: Device = "auto",
     dtype: Precision = Dtype.auto,
     offload: Offload = False,
 ) -> None:
-    """Generate the clip of a job."""
-    report: JsonLines | Terminal = JsonLines() if events else Terminal()
-    if isinstance(report, JsonLines):
-        report.start()
+    """Generate the clip of a job; or those of many, of which clips that are there are kept."""
+    if len(jobs) > 1 or devices or report or force:
+        options = ["--dtype", dtype.value, *(["--offload"] if offload else [])]
+        raise typer.Exit(_batch(jobs, out, (devices or device).split(","), options, force, report))
+    told: JsonLines | Terminal = JsonLines() if events else Terminal()
+    if isinstance(told, JsonLines):
+        told.start()
     cancelled = Inbox().stopped if events and parent_listens() else lambda: False
     worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload))
-    done = reporting(report, lambda: worker.hello(report)) and worker.run(
-        job, out or job.resolve().parent, report, cancelled
+    (job,) = jobs
+    done = reporting(told, lambda: worker.hello(told)) and worker.run(
+        job, out or job.resolve().parent, told, cancelled
     )
     raise typer.Exit(0 if done else 1)
 
@@ -80,8 +100,30 @@ def refine(
     report = Terminal()
     job = out / "job"
     if reporting(report, lambda: write_refined(take, out, model, strength, seed)):
-        generate(job, out, False, device, dtype, offload)
+        generate([job], out, device=device, dtype=dtype, offload=offload)
     raise typer.Exit(1)
+
+
+def _batch(
+    jobs: list[Path], out: Path | None, devices: list[str], options: list[str], force: bool, path: Path | None
+) -> int:
+    from . import batch, batch_report
+
+    begun, tasks = time.monotonic(), batch.tasks_of(jobs, out)
+    console = Console()
+    stopped = False
+    try:
+        batch.run(tasks, devices, options, force, lambda line: console.print(shown(line), highlight=False))
+    except KeyboardInterrupt:
+        stopped = True
+    made = batch.report(tasks, begun)
+    batch_report.show(made)
+    written = path is None or reporting(Terminal(), lambda: batch_report.write(made, path))
+    return INTERRUPTED if stopped else batch.exit_code(tasks) if written else 1
+
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
 
 
 @app.command("plan")

@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from . import __version__
 from .cancelling import stopping_between_blocks
 from .control import Steering, peekaboo
 from .control.labels import check_label_map
@@ -23,6 +21,7 @@ from .control.spans import find_phrases
 from .drafts import clip_name
 from .errors import EngineError
 from .events import Events
+from .existing import versions
 from .given_clips import GivenClip
 from .given_pictures import GivenPicture
 from .job import Job
@@ -316,11 +315,7 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
         "loras": model.described_loras(),
         "device": model.device,
         "dtype": model.dtype,
-        "versions": {
-            "peekaboo_engine": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "diffusers", "transformers", "imageio")},
-        },
+        "versions": {"python": platform.python_version(), **versions()},
         "seconds": generation.clock.seconds,
         "peak_memory_mb": peak_memory_mb(),
     }

@@ -475,14 +475,8 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
         )
     files = [find(lora) for lora in (*entry.own_loras, *loras)]
     try:
-        if entry.folder:
-            folder = entry.folder
-            weights = {"folder": folder.name, "sha256": hash_weights(folder)}
-        else:
-            folder = _snapshot(entry)
-            weights = {"repository": entry.source, "commit": folder.name}  # the cache's folder is the commit
-        adapted, of_adapter = _adapted(entry, folder, dtype)
-        weights |= of_adapter
+        folder, weights = local_folder(entry), weights_of(entry)
+        adapted = _adapted(entry, folder, dtype)
         dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
         pipe = _pipeline_class(entry.pipeline).from_pretrained(
             folder,
@@ -573,8 +567,8 @@ def _pipeline_class(name: str):
     return getattr(diffusers, name)
 
 
-def _adapted(entry: ModelEntry, folder: Path, dtype) -> tuple[dict[str, Any], dict[str, str]]:
-    """The components that a motion adapter makes of a model's, and what tells its weights.
+def _adapted(entry: ModelEntry, folder: Path, dtype) -> dict[str, Any]:
+    """The components that a motion adapter makes of a model's.
 
     Raises:
         EngineError: ``bad_model`` for a model that has an adapter and no use for it, or the reverse.
@@ -587,13 +581,35 @@ def _adapted(entry: ModelEntry, folder: Path, dtype) -> tuple[dict[str, Any], di
             'state both "pipeline": "AnimateDiffPipeline" and "motion_adapter" in its peekaboo.json.',
         )
     if make is None or named is None:
-        return {}, {}
-    if (adapter := Path(named)).is_dir():
-        told = {"motion_adapter": adapter.name, "motion_adapter_sha256": hash_weights(adapter)}
+        return {}
+    return make(folder, _folder_of_adapter(named), dtype)
+
+
+def _folder_of_adapter(named: str) -> Path:
+    own = Path(named)
+    return own if own.is_dir() else adapter_repository(named).folder() or own  # _snapshot has looked for it
+
+
+def weights_of(entry: ModelEntry) -> dict[str, str]:
+    """What tells a model's weights from any others; see :class:`LoadedModel`.
+
+    Raises:
+        EngineError: ``not_downloaded``, ``half_downloaded``.
+    """
+    if entry.folder:
+        told = {"folder": entry.folder.name, "sha256": hash_weights(entry.folder)}
     else:
-        adapter = adapter_repository(named).folder() or adapter  # it is here: _snapshot has looked
-        told = {"motion_adapter": named, "motion_adapter_commit": adapter.name}
-    return make(folder, adapter, dtype), told
+        told = {
+            "repository": entry.source,
+            "commit": _snapshot(entry).name,
+        }  # the cache's folder is the commit
+    if named := entry.motion_adapter:
+        adapter = _folder_of_adapter(named)
+        if Path(named).is_dir():
+            told |= {"motion_adapter": adapter.name, "motion_adapter_sha256": hash_weights(adapter)}
+        else:
+            told |= {"motion_adapter": named, "motion_adapter_commit": adapter.name}
+    return told
 
 
 def local_folder(entry: ModelEntry) -> Path:

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many jobs: an engine a device takes them as they come, one bad job stops no other, and a report says how
+it went.
+
+A batch is never done twice: clips that are there, of the same jobs, models and versions, are kept. So a run
+that
+was killed goes on where it was, and one that had failures makes those again alone. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import EngineError, shown
+from .existing import existing_clip
+from .job import load_job
+from .models import ModelEntry, weights_of
+
+Outcome = Literal["made", "kept", "failed", "left"]
+"""Of a job: its clip was made now, or was there; it failed; or nobody came to it before the batch ended."""
+
+STOP_SECONDS = 15.0
+"""What an engine gets to end in once its input is closed."""
+MOST_TRIES = 2
+"""So often is a job tried whose engine dies: the second time in a fresh one."""
+
+
+@dataclass
+class Task:
+    """One job of a batch, and what became of it.
+
+    Attributes:
+        job: its folder.
+        out: the folder of its clip.
+        outcome: see :data:`Outcome`.
+        seconds: that its clip took.
+        device: that it was made on.
+        code, message: of the error of one that failed.
+        clip: the file, relative to ``out``.
+    """
+
+    job: Path
+    out: Path
+    outcome: Outcome = "left"
+    seconds: float = 0.0
+    device: str = ""
+    code: str = ""
+    message: str = ""
+    clip: str = ""
+    model: str = field(default="", repr=False)
+    tries: int = field(default=0, repr=False)
+
+    def fail(self, code: str, message: str) -> None:
+        """It has no clip, for this reason."""
+        self.outcome, self.code, self.message = "failed", code, shown(message)
+
+    def described(self) -> dict[str, Any]:
+        """As a report has it."""
+        facts = asdict(self) | {"job": str(self.job), "out": str(self.out)}
+        return {name: value for name, value in facts.items() if name not in {"tries", "model"}}
+
+
+def tasks_of(jobs: Sequence[Path], out: Path | None) -> list[Task]:
+    """A task for each job folder.
+
+    Args:
+        jobs: job folders.
+        out: gets a folder for each, named by the job's; beside each job where it is None.
+    """
+    if out is None:
+        return [Task(job, job.resolve().parent) for job in jobs]
+    tasks, taken = [], set()
+    for job in jobs:
+        base = job.resolve().parent.name if job.resolve().name == "job" else job.resolve().name
+        name, number = base, 2
+        while name in taken:
+            name, number = f"{base}_{number}", number + 1
+        taken.add(name)
+        tasks.append(Task(job, out / name))
+    return tasks
+
+
+def run(
+    tasks: Sequence[Task],
+    devices: Sequence[str],
+    options: Sequence[str],
+    force: bool,
+    say: Callable[[str], None],
+):
+    """Make the clips of all tasks, and note in each what became of it.
+
+    Args:
+        tasks: those of one model are made one after the other, so that it is loaded once.
+        devices: an engine each, such as ``("cuda:0", "cuda:1")``.
+        options: of the engines' command line, besides the device.
+        force: whether clips that are there are made again.
+        say: gets a line about each job.
+
+    Raises:
+        KeyboardInterrupt: the rest is left; engines are ended.
+    """
+    remembered = cache(lambda source: weights_of(_entries[source]))
+    _entries: dict[str, ModelEntry] = {}
+
+    def weights(entry: ModelEntry) -> dict[str, str]:
+        _entries[repr(entry)] = entry
+        return remembered(repr(entry))
+
+    waiting = []
+    for task in tasks:
+        try:
+            job, _ = load_job(task.job)
+        except EngineError as error:
+            task.fail(error.code, error.message)
+            say(f"failed {task.job}: {task.message}")
+            continue
+        task.model = job.model
+        clip = None if force else existing_clip(task.job, task.out, weights)
+        if clip is not None:
+            task.outcome, task.clip = "kept", clip.name
+            say(f"kept {clip}")
+        else:
+            waiting.append(task)
+    waiting.sort(key=lambda task: task.model)
+    if waiting:
+        _Crew(devices[: len(waiting)], options, waiting, say).work()
+
+
+class _Crew:
+    """Engines, one a device, that share what waits."""
+
+    def __init__(
+        self, devices: Sequence[str], options: Sequence[str], waiting: list[Task], say: Callable[[str], None]
+    ):
+        self._options, self._waiting, self._say = options, waiting, say
+        self._heard: queue.Queue[tuple[_Engine, dict[str, Any] | None]] = queue.Queue()
+        self._devices = list(devices)
+        self._engines: list[_Engine] = []
+
+    def work(self) -> None:
+        """Go on until nothing waits or nobody is left to do it."""
+        try:
+            for device in self._devices:
+                self._start(device)
+            while self._engines:
+                engine, event = self._heard.get()
+                self._handle(engine, event)
+        finally:
+            for engine in self._engines:
+                engine.stop()
+        for task in self._waiting:
+            task.fail("no_engine", "No engine is left that could make it: see the failures before it.")
+
+    def _start(self, device: str) -> None:
+        engine = _Engine(device, self._options, self._heard)
+        self._engines.append(engine)
+
+    def _handle(self, engine: _Engine, event: dict[str, Any] | None) -> None:
+        task = engine.task
+        if event is None:
+            self._lost(engine)
+            return
+        match event.get("event"):
+            case "hello":
+                self._next(engine)
+            case "result" if task:
+                task.outcome, task.seconds, task.device = "made", float(event["seconds"]), engine.device
+                task.clip = Path(event["clip"]).name
+                self._say(f"made {event['clip']} in {task.seconds:.1f} s on {engine.device}")
+                self._next(engine)
+            case "error" if task and event.get("id"):
+                task.device = engine.device
+                task.fail(str(event["code"]), str(event["message"]))
+                self._say(f"failed {task.job}: {task.message}")
+                self._next(engine)
+            case "error":
+                self._say(f"{engine.device}: {shown(str(event['message']))}")
+
+    def _next(self, engine: _Engine) -> None:
+        """Give an engine what waits; of the model that it has loaded first."""
+        if not self._waiting:
+            engine.stop()
+            return
+        own = next((task for task in self._waiting if task.model == engine.model), self._waiting[0])
+        self._waiting.remove(own)
+        own.tries += 1
+        engine.ask(own)
+
+    def _lost(self, engine: _Engine) -> None:
+        """An engine has ended: as it was told to, or with its job."""
+        self._engines.remove(engine)
+        engine.process.wait()
+        task = engine.task
+        if task is None:
+            return
+        if task.tries < MOST_TRIES:
+            self._waiting.insert(0, task)
+        else:
+            code = engine.process.returncode
+            task.device = engine.device
+            task.fail("engine_died", f"The engine ended with {code} while it made this, twice: less may "
+            f"help, such as "
+                      "a smaller size, fewer frames, or --offload.")  # fmt: skip
+            self._say(f"failed {task.job}: {task.message}")
+        if self._waiting:
+            self._start(engine.device)
+
+
+class _Engine:
+    """An engine's process: one job at a time, its events to a queue, None as the last."""
+
+    def __init__(self, device: str, options: Sequence[str], heard: queue.Queue):
+        self.device, self.model = device, ""
+        self.task: Task | None = None
+        start = Path(__file__).with_name("start.py")
+        command = [sys.executable, "-I", str(start), "serve", "--device", device, *options]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+
+    def _listen(self, heard: queue.Queue) -> None:
+        assert self.process.stdout is not None
+        with suppress(ValueError):  # what is no JSON is no event of ours: the engine is given up
+            for line in self.process.stdout:
+                heard.put((self, json.loads(line)))
+        heard.put((self, None))
+
+    def ask(self, task: Task) -> None:
+        """Give it a job."""
+        self.task, self.model = task, task.model
+        # absolute, since a name would be looked for in the engine's own folder
+        request = {
+            "request": "generate",
+            "id": task.job.name,
+            "job": str(task.job.resolve()),
+            "out": str(task.out.resolve()),
+        }
+        assert self.process.stdin is not None
+        with suppress(OSError):  # it is gone, which its last event says
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def stop(self) -> None:
+        """Tell it to end, and see to it that it does."""
+        self.task = None
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def exit_code(tasks: Iterable[Task]) -> int:
+    """0: all clips are there; 3: some; 1: none."""
+    there = [task.outcome in {"made", "kept"} for task in tasks]
+    return 0 if all(there) else 3 if any(there) else 1
+
+
+def report(tasks: Sequence[Task], begun: float) -> dict[str, Any]:
+    """What became of a batch, as plain data."""
+    counts = {
+        name: sum(task.outcome == name for task in tasks) for name in ("made", "kept", "failed", "left")
+    }
+    return {
+        **counts,
+        "seconds": round(time.monotonic() - begun, 1),
+        "jobs": [task.described() for task in tasks],
+    }

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the clip of a job is there already, so that a batch that is run again makes only what is
+missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .documents import read_json
+from .drafts import clip_name
+from .errors import EngineError
+from .job import Job, load_job
+from .loras import find as find_lora
+from .models import ModelEntry, find_model, weights_of
+from .places import open_file
+
+PACKAGES = ("torch", "diffusers", "transformers", "imageio")
+"""Whose versions a clip's record has."""
+
+
+def versions() -> dict[str, str]:
+    """Of the engine and of what decides the pixels of a clip."""
+    return {"peekaboo_engine": __version__, **{name: version(name) for name in PACKAGES}}
+
+
+def existing_clip(
+    folder: Path, out: Path, weights: Callable[[ModelEntry], dict[str, str]] = weights_of
+) -> Path | None:
+    """Find the clip of a job: made of the same job, masks, pictures, model, LoRAs and versions, and whole.
+
+    Args:
+        folder: of the job.
+        out: where its clip would be.
+        weights: what tells a model's weights; one that remembers saves reading them again and again.
+
+    Returns:
+        None where it has to be made, for whatever reason: also where the job cannot be read, which
+        generating then says.
+    """
+    try:
+        record = read_json(out / "clip.json")
+        job, labels = load_job(folder)
+        clip = out / clip_name(job.num_frames)
+        same = (
+            record["job"] == job.model_dump(exclude_unset=True)
+            and record["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
+            and all(record["versions"].get(name) == known for name, known in versions().items())
+            and _given(folder, job) == {name: record[name]["sha256"] for name in _GIVEN if name in record}
+            and _same_model(record, job, weights)
+            and _sha256(clip) == record["clip_sha256"]
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
+        return None
+    return clip if same else None
+
+
+_GIVEN = ("first_frame", "last_frame", "source_clip")
+
+
+def _given(folder: Path, job: Job) -> dict[str, str]:
+    """Hashes of the pictures and clips that a job brings along."""
+    names = {which: getattr(job, which) for which in _GIVEN}
+    return {which: _sha256(folder / name) for which, name in names.items() if name}
+
+
+def _same_model(record: dict[str, Any], job: Job, weights: Callable[[ModelEntry], dict[str, str]]) -> bool:
+    entry = find_model(job.model)
+    told = weights(entry)
+    loras = [find_lora(lora).described() for lora in (*entry.own_loras, *job.loras)]
+    return {name: record["model"].get(name) for name in told} == told and record["loras"] == loras
+
+
+def _sha256(path: Path) -> str:
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A night of jobs: all that can be made is made once, whatever becomes of the rest."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from peekaboo_engine.existing import existing_clip
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def jobs(make_job, tmp_path):
+    """Job folders that differ by their seeds; made by copying one."""
+    first = make_job()
+
+    def make(count):
+        folders = []
+        for seed in range(count):
+            folder = tmp_path / "night" / f"shot_{seed}"
+            shutil.copytree(first, folder)
+            change(folder, seed=seed)
+            folders.append(folder)
+        return folders
+
+    return make
+
+
+def change(folder, **values):
+    path = folder / "job.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def command(*arguments):
+    return [sys.executable, "-s", "-m", "peekaboo_engine", "generate", *map(str, arguments)]
+
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def run(*arguments):
+    return subprocess.run(
+        command(*arguments), env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def outcomes(report):
+    return [job["outcome"] for job in json.loads(report.read_text())["jobs"]]
+
+
+@pytest.mark.slow
+def test_a_night_goes_on_past_a_bad_job_and_the_next_makes_only_what_is_missing(jobs, tmp_path):
+    folders, out, report = jobs(4), tmp_path / "out", tmp_path / "night.json"
+    good = json.loads((folders[1] / "job.json").read_text())["prompt"]
+    change(folders[1], prompt="nothing of that")
+    (folders[2] / "masks.npz").write_bytes(b"no masks")
+    first = run(*folders, "--out", out, "--devices", "cpu,cpu", "--report", report)
+    assert first.returncode == 3, first.stdout + first.stderr
+    assert outcomes(report) == ["made", "failed", "failed", "made"]
+    failed = json.loads(report.read_text())["jobs"][1]
+    assert "a red ball" in failed["message"] and failed["code"] == "phrase_not_in_prompt"
+    page = report.with_suffix(".html").read_text()
+    assert page.count("<video") == 2 and "out/shot_0/clip.mp4" in page and "a red ball" in page
+    before = (out / "shot_0" / "clip.json").stat().st_mtime_ns
+
+    change(folders[1], prompt=good)
+    shutil.copy(folders[0] / "masks.npz", folders[2])
+    second = run(*folders, "--out", out, "--report", report)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert outcomes(report) == ["kept", "made", "made", "kept"]
+    assert (out / "shot_0" / "clip.json").stat().st_mtime_ns == before
+
+    third = run(folders[0], "--out", out / "shot_0", "--force", "--report", report)
+    assert third.returncode == 0
+    assert outcomes(report) == ["made"]
+
+
+@pytest.mark.slow
+def test_a_night_without_a_clip_is_exit_code_1(jobs, tmp_path):
+    folders = jobs(2)
+    for folder in folders:
+        change(folder, model="no_such_model")
+    done = run(*folders, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "no_such_model" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_killed_night_goes_on_where_it_was(jobs, tmp_path):
+    folders, out, report = jobs(3), tmp_path / "out", tmp_path / "night.json"
+    process = subprocess.Popen(command(*folders, "--out", out), env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list(out.glob("*/clip.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    made = len(list(out.glob("*/clip.json")))
+    assert made >= 1
+    time.sleep(0.2)
+    again = run(*folders, "--out", out, "--report", report)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert outcomes(report).count("kept") >= 1
+    assert sorted(path.name for path in out.iterdir()) == ["shot_0", "shot_1", "shot_2"]
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_the_rest_and_says_so(jobs, tmp_path):
+    folders, report = jobs(2), tmp_path / "night.json"
+    for folder in folders:
+        change(folder, num_inference_steps=300)
+    arguments = [*folders, "--out", tmp_path / "out", "--report", report]
+    process = subprocess.Popen(command(*arguments), env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert outcomes(report) == ["left", "left"], text
+    assert not list((tmp_path / "out").glob("*/clip*"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda job, out: change(job, seed=99),
+        lambda job, out: (out / "clip.mp4").write_bytes(b"short"),
+        lambda job, out: (out / "clip.mp4").unlink(),
+        lambda job, out: (out / "clip.json").write_text("[]"),
+        lambda job, out: changed_record(out, lambda record: record["versions"].update(torch="1.0")),
+        lambda job, out: changed_record(out, lambda record: record["model"].update(sha256="0" * 64)),
+        lambda job, out: changed_record(out, lambda record: record.update(labels_sha256="0" * 64)),
+        lambda job, out: changed_record(out, lambda record: record.update(loras=[{"file": "x"}])),
+    ],
+)
+def test_a_clip_is_kept_only_if_all_of_it_is_the_same(jobs, finished, tmp_path, spoil):
+    (job,) = jobs(1)
+    out = tmp_path / "finished"
+    shutil.copytree(finished(job), out)
+    assert existing_clip(job, out) == out / "clip.mp4"
+    spoil(job, out)
+    assert existing_clip(job, out) is None
+
+
+def changed_record(out, change):
+    record = json.loads((out / "clip.json").read_text())
+    change(record)
+    (out / "clip.json").write_text(json.dumps(record))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Makes the clip of a job, once for all that ask."""
+    out = tmp_path_factory.mktemp("made") / "take"
+
+    def make(job):
+        if not out.is_dir():
+            done = run(job, "--out", out)
+            assert done.returncode == 0, done.stderr
+        else:  # the model's folder has another path in each test
+            changed_record(out, lambda record: record.update(job=json.loads((job / "job.json").read_text())))
+        return out
+
+    return make
