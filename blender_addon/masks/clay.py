@@ -101,7 +101,8 @@ def _clay() -> Iterator[Any]:
     """A material that shines the more, the more it faces the camera."""
     material: Any = bpy.data.materials.new("Peekaboo Clay")
     try:
-        material.use_nodes = True
+        if material.node_tree is None:  # from 5.0 on there always is one
+            material.use_nodes = True
         nodes, links = material.node_tree.nodes, material.node_tree.links
         nodes.clear()
         facing, shade = nodes.new("ShaderNodeLayerWeight"), nodes.new("ShaderNodeMapRange")

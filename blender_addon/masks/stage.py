@@ -45,6 +45,9 @@ COSTLY = (
 )
 """What a render may use (``RenderSettings.use_...``) and a stage must not."""
 
+INSTANT = 1 / 1024
+"""Of a frame, in which nothing moves that is seen."""
+
 NOTING = ("render_init", "load_post")
 """When the slot of the last render is noted."""
 
@@ -106,7 +109,19 @@ class Stage:
     def go_to(self, time: float) -> None:
         """Evaluate everything at a time, in scene frames."""
         frame = math.floor(time)
+        if time == _second_of_bodies(self.depsgraph.scene):
+            self._engine.frame_set(frame + 1, 0)
         self._engine.frame_set(frame, time - frame)
+
+
+def _second_of_bodies(scene) -> int | None:
+    """The second frame of a scene's rigid bodies, if there are any.
+
+    Where Blender comes to it from the first, it makes their physics anew, baked or not, for the bodies of a
+    copy as for those of the user's scene, which then have what is freed with the copy: 5.2 crashes over it.
+    """
+    world = scene.rigidbody_world
+    return world.point_cache.frame_start + 1 if world is not None and world.enabled else None
 
 
 def on_stage(scene, objects: Iterable, camera, work: Callable[[Stage], T]) -> T:
@@ -157,7 +172,8 @@ def render_stage(
         compat.set_exr_output(render, layered=layer is not None)
         for frame, path in files.items():
             render.filepath = compat.literal_path(path)
-            bpy.context.scene.frame_current = frame  # which Blender renders, of whatever scene
+            # What Blender renders, of whatever scene; what is shown then goes to the frame by itself
+            bpy.context.scene.frame_current = frame + (frame == _second_of_bodies(scene))
             bpy.ops.render.render(write_still=True, scene=copy.name, layer=copy.view_layers[0].name)
             if PEEKABOO_RE_stage.errors:
                 break
@@ -187,7 +203,9 @@ def render_copy(
         for frame, path in files.items():
             copy.camera = seen_by[frame]
             copy.render.filepath = compat.literal_path(path)
-            bpy.context.scene.frame_current = frame  # see above
+            near = INSTANT if frame == _second_of_bodies(copy) else 0
+            for one in (bpy.context.scene, copy):  # of which Blender takes one or the other
+                one.frame_float = frame + near
             with handlers.told():
                 bpy.ops.render.render(write_still=True, scene=copy.name, layer=copy.view_layers[0].name)
             on_frame()

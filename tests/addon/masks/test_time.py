@@ -11,7 +11,7 @@ from truth import render_seen
 from blender_addon.errors import PeekabooError
 from blender_addon.shot import check, shots
 from blender_addon.shot.layout import read_layout, read_shot
-from blender_addon.shot.mattes import write_in_turns, write_mattes
+from blender_addon.shot.mattes import KINDS, write_in_turns, write_mattes
 
 
 def cloth(stage):
@@ -145,6 +145,19 @@ def test_rigid_bodies_whose_place_is_known_are_accepted(stage, how):
     for frame in range(1, 13):
         stage.frame_set(frame)
     assert agree(found[11], rendered(stage, ball))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_baked_rigid_bodies_stay_the_users(stage, kind, tmp_path):
+    """Blender 5.2 crashed over the bodies' physics when another file was opened."""
+    subject(primitive("uv_sphere", "Ball", radius=0.6))
+    bpy.ops.rigidbody.object_add()
+    stage.frame_end = stage.rigidbody_world.point_cache.frame_end = 3
+    bake(stage.rigidbody_world.point_cache, stage)
+    write_mattes(stage, kind, tmp_path)
+    for _ in range(2):
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+    assert len(list(tmp_path.iterdir())) == (3 if kind == "exr" else 1)
 
 
 @pytest.mark.parametrize("values", [(True, False), (False, False)])
