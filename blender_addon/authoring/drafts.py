@@ -18,6 +18,7 @@ from ..engine.plans import Key, Plan, Shot, Subject
 from ..errors import PeekabooError
 from ..masks import cameras, sampling
 from ..shot import subjects
+from ..shot.model import model_of
 from . import placing
 from .box_tracks import follow
 from .fitting import Lens, fit, unit_points
@@ -125,7 +126,7 @@ def _another_camera(scene, camera, number: int):
 
 def look(scene, first: int, last: int, frames: Iterable[int] = ()) -> View:
     """See what the scene's camera sees from the first to the last frame, and at some between."""
-    width, height, _ = catalogue.model_size(scene.peekaboo.model)
+    width, height, _ = catalogue.model_size(model_of(scene))
     times = sorted({*frames, *(first + round(part * (last - first)) for part in np.linspace(0, 1, 9))})
     camera = cameras.camera_at(scene, first)
 
