@@ -351,13 +351,14 @@ def test_a_job_with_a_first_frame_becomes_a_clip(job, tmp_path, made_of):
     assert record["job"]["start_from"] == "picture"
 
 
-def test_one_loaded_model_makes_clips_from_text_and_from_a_picture(job, tmp_path):
+@pytest.mark.parametrize("offload", [False, True])
+def test_one_loaded_model_makes_clips_from_text_and_from_a_picture(job, tmp_path, offload):
     """As TI2V-5B, whose folder is of the class that makes clips from text."""
     index = tmp_path / "model" / "model_index.json"
     folder = job()
     index.write_text(json.dumps(json.loads(index.read_text()) | {"expand_timesteps": True}))
     assert find_model(str(tmp_path / "model")).first_frame == "taken"
-    worker, events, loads = Worker(Placement(device="cpu")), Listener(), []
+    worker, events, loads = Worker(Placement(device="cpu", offload=offload)), Listener(), []
     picture(3).save(folder / "first_frame.jpg")
     stated = json.loads((folder / "job.json").read_text())
     for number, changes in enumerate(({}, {"first_frame": "first_frame.jpg"}, {})):
@@ -387,6 +388,18 @@ def test_a_picture_too_many_or_too_few_is_a_sentence_before_loading(
     assert not Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False)
     [(kind, (found, message))] = events.told
     assert (kind, found) == ("error", code) and part in message
+
+
+@pytest.mark.parametrize("made_of", ["VACE"], indirect=True)
+def test_a_file_that_is_no_picture_ends_the_job_with_a_sentence(job, tmp_path, made_of):
+    folder = job(first_frame="first.png")
+    for data, part in ((None, "is missing"), (b"a text", "no PNG or JPEG")):
+        if data:
+            (folder / "first.png").write_bytes(data)
+        events = Listener()
+        assert not Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False)
+        [(_, (code, message))] = events.told
+        assert code == "bad_picture" and part in message and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["../first.png", "/first.png", "a/b.png", "first.gif", ".png", ""])
