@@ -19,6 +19,7 @@ def _modules() -> list:
         panels_subjects,
         panels_takes,
         preferences,
+        preview_overlay,
     )
     from .making import downloading, drafting, generation, set_up
     from .masks import stage
@@ -45,6 +46,7 @@ def _modules() -> list:
         panels_draft,
         panels_shot,
         panels_takes,
+        preview_overlay,
         overlay,
         cli,
     ]

@@ -72,6 +72,17 @@ def view_sequences() -> None:
                             view()
 
 
+def redraw_camera_views() -> None:
+    """Let viewports that look through a camera draw again."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            space: Any = area.spaces.active
+            if area.type == "VIEW_3D" and space.region_3d.view_perspective == "CAMERA":
+                for region in area.regions:
+                    if region.type == "WINDOW":
+                        region.tag_redraw()
+
+
 def redraw() -> None:
     """Let our panels draw again."""
     for window in bpy.context.window_manager.windows:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import IntProperty
+from bpy.props import BoolProperty, IntProperty
 
 from .. import compat
 from ..borders.documents import shown
@@ -15,16 +15,19 @@ from ..takes.strips import (
     NOTE_PROPERTY,
     RATING_PROPERTY,
     active_take,
+    choose,
     folder_of,
     is_take,
     job_of,
     takes,
 )
 from . import icons
-from .sidebar import SidebarPanel, draw_sentence
+from .sidebar import SidebarPanel, draw_sentence, width_in_lines
 
-THUMBNAIL_SCALE, PICTURE_SCALE = 1.6, 7.0
-"""Heights of a take in the list and of the active one, in lines."""
+THUMBNAIL_SCALE, PICTURE_SCALE, GRID_SCALE = 1.6, 7.0, 4.8
+"""Heights of a take in the list, of the active one, and among pictures, in lines."""
+MOST_PICTURES = 24
+"""Of takes beside one another: each takes its time at each drawing."""
 
 
 class PEEKABOO_UL_takes(bpy.types.UIList):
@@ -62,24 +65,29 @@ class _TakesPanel:
     bl_label = "Takes"
     bl_order = 5
 
+    def draw_header_preset(self, context):
+        """Draw whether takes are pictures beside one another."""
+        self.layout.prop(
+            context.window_manager, "peekaboo_pictures", text="", icon="IMGDISPLAY", emboss=False
+        )
+
     @classmethod
     def poll(cls, context):
         """There are takes."""
         return bool(takes(compat.edited_scene(context)))
 
     def draw(self, context):
-        """Draw the list, and what can be done with the active one."""
-        layout, scene = self.layout, compat.edited_scene(context)
+        """Draw the list or the pictures, and what can be done with the active one."""
+        layout, scene, manager = self.layout, compat.edited_scene(context), context.window_manager
         editor = scene.sequence_editor
-        layout.template_list(
-            "PEEKABOO_UL_takes",
-            "",
-            editor,
-            compat.all_strips_name(editor),
-            context.window_manager,
-            "peekaboo_active_take",
-            rows=4,
-        )
+        layout.prop(scene.render, "use_sequencer", text="F12 Renders the Takes, Not the 3D Scene")
+        if manager.peekaboo_pictures:
+            _draw_pictures(layout, context, takes(scene))
+        else:
+            strips = compat.all_strips_name(editor)
+            layout.template_list(
+                "PEEKABOO_UL_takes", "", editor, strips, manager, "peekaboo_active_take", rows=4
+            )
         strip = active_take(scene)
         if strip is None:
             layout.label(text="Choose a take in the list", icon="INFO")
@@ -93,8 +101,6 @@ class _TakesPanel:
         if icon := _thumbnail(strip):
             layout.template_icon(icon, scale=PICTURE_SCALE)
         _draw_facts(layout, context, strip)
-        if scene.render.use_sequencer:
-            layout.prop(scene.render, "use_sequencer", text="F12 Renders the Takes, Not the 3D Scene")
 
 
 class PEEKABOO_PT_takes(_TakesPanel, SidebarPanel, bpy.types.Panel):
@@ -107,6 +113,24 @@ class PEEKABOO_PT_sequencer_takes(_TakesPanel, bpy.types.Panel):
     bl_space_type = "SEQUENCE_EDITOR"
     bl_region_type = "UI"
     bl_category = "Peekaboo"
+
+
+def _draw_pictures(layout, context, found: list) -> None:
+    """Draw a picture of each take, the active one pressed, as many in a row as there is room."""
+    columns = max(1, int(width_in_lines(context) // GRID_SCALE))
+    grid = layout.grid_flow(row_major=True, columns=columns, even_columns=True, align=True)
+    active = active_take(compat.edited_scene(context))
+    shown_first = sorted(found, key=lambda strip: (compat.strip_range(strip)[0], -strip.channel))
+    for strip in shown_first[:MOST_PICTURES]:
+        cell = grid.column(align=True)
+        if icon := _thumbnail(strip):
+            cell.template_icon(icon, scale=GRID_SCALE)
+        else:
+            cell.label(icon="FILE_MOVIE")
+        text = f"{strip.name} {'★' * _stars(strip)}".strip()
+        cell.operator("peekaboo.choose_take", text=text, depress=strip == active).name = strip.name
+    if len(found) > MOST_PICTURES:
+        layout.label(text=f"and {len(found) - MOST_PICTURES} more: see the list", icon="INFO")
 
 
 def _draw_views(layout, scene, strip) -> None:
@@ -176,10 +200,7 @@ def _active_index(_manager) -> int:
 
 def _select_by_index(_manager, index: int) -> None:
     editor = compat.edited_scene(bpy.context).sequence_editor
-    chosen = compat.all_strips(editor)[index]
-    for strip in compat.all_strips(editor):
-        strip.select = strip == chosen
-    editor.active_strip = chosen
+    choose(editor, compat.all_strips(editor)[index])
 
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
@@ -196,10 +217,14 @@ def register():
         set=_select_by_index,
         options={"SKIP_SAVE"},
     )
+    bpy.types.WindowManager.peekaboo_pictures = BoolProperty(
+        name="Pictures", description="Show takes as pictures beside one another", default=False
+    )
     _register_classes()
 
 
 def unregister():
     """Take them away."""
     _unregister_classes()
+    del bpy.types.WindowManager.peekaboo_pictures
     del bpy.types.WindowManager.peekaboo_active_take

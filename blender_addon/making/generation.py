@@ -32,6 +32,8 @@ LEAVE_SECONDS = 2.0
 
 _queue = Queue()
 _shown: object = None
+_previewed: tuple[str, int] | None = None
+"""Of which order which preview is seen in camera views."""
 _drawn = 0.0
 
 
@@ -149,7 +151,7 @@ def _deliver(order: Order) -> Outcome:
 
 
 def _redraw_what_changed() -> None:
-    global _shown, _drawn
+    global _shown, _drawn, _previewed
     if _queue.busy and time.monotonic() < _drawn + DRAW_SECONDS:
         return
     running, keeper = _queue.running, _queue.keeper
@@ -161,6 +163,10 @@ def _redraw_what_changed() -> None:
     )
     if shown == _shown:
         return
+    preview = (running.id, running.previews) if running and running.previews else None
+    if preview != _previewed:
+        windows.redraw_camera_views()
+    _previewed = preview
     _shown, _drawn = shown, time.monotonic()
     windows.redraw()
 

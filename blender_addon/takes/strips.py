@@ -105,6 +105,13 @@ def active_take(scene):
     return strip if strip is not None and is_take(strip) else None
 
 
+def choose(editor, chosen) -> None:
+    """Make a strip the active one of a sequence editor, and select it alone."""
+    for strip in compat.all_strips(editor):
+        strip.select = strip == chosen
+    editor.active_strip = chosen
+
+
 def is_take(strip) -> bool:
     """Whether the engine has made a strip."""
     return strip.type in {"MOVIE", "IMAGE"} and JOB_PROPERTY in strip

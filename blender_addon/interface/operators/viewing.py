@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.props import StringProperty
 
 from ... import compat, windows
 from ...errors import PeekabooError
@@ -56,6 +57,9 @@ class PEEKABOO_OT_show_in_camera(OnActiveTake, bpy.types.Operator):
         """Add the background image, or remove it."""
         if viewing.in_camera(scene, strip) is None:
             viewing.show_in_camera(scene, strip)
+            start, end = compat.strip_range(strip)
+            if not start <= scene.frame_current < end:  # there its first or last picture stays
+                scene.frame_current = start
         else:
             viewing.hide_in_camera(scene, strip)
 
@@ -88,6 +92,25 @@ class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
         for take in takes:
             take.mute = take != following
         scene.sequence_editor.active_strip = following
+
+
+class PEEKABOO_OT_choose_take(bpy.types.Operator):
+    """Make this take the active one"""
+
+    bl_idname = "peekaboo.choose_take"
+    bl_label = "Choose Take"
+    bl_options = {"INTERNAL", "UNDO"}
+
+    name: StringProperty(name="Name", description="Of its strip", options={"HIDDEN"})
+
+    def execute(self, context):
+        """Choose it; nothing where it is gone."""
+        scene = compat.edited_scene(context)
+        found = next((strip for strip in strips.takes(scene) if strip.name == self.name), None)
+        if found is None:
+            return {"CANCELLED"}
+        strips.choose(scene.sequence_editor, found)
+        return {"FINISHED"}
 
 
 class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
@@ -129,6 +152,7 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_OT_show_in_camera,
         PEEKABOO_OT_show_alone,
         PEEKABOO_OT_next_take,
+        PEEKABOO_OT_choose_take,
         PEEKABOO_OT_delete_take,
         PEEKABOO_OT_match_colors,
     )

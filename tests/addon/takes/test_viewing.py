@@ -93,6 +93,13 @@ def test_takes_of_the_same_frames_are_compared_one_after_the_other(scene, take):
         assert scene.sequence_editor.active_strip == [take, second][muted.index(False)]
 
 
+def test_a_take_is_chosen_among_the_pictures(scene, take):
+    second = over(scene, take, "Second")
+    assert bpy.ops.peekaboo.choose_take(name=take.name) == {"FINISHED"}
+    assert scene.sequence_editor.active_strip == take and take.select and not second.select
+    assert bpy.ops.peekaboo.choose_take(name="gone") == {"CANCELLED"}
+
+
 def test_the_camera_shows_a_take_at_its_frames_and_keeps_its_own_pictures(scene, take):
     lens = scene.camera.data
     own = lens.background_images.new()
@@ -101,6 +108,7 @@ def test_the_camera_shows_a_take_at_its_frames_and_keeps_its_own_pictures(scene,
     scene.sequence_editor.active_strip = take
     bpy.ops.peekaboo.show_in_camera()
     shown = viewing.in_camera(scene, take)
+    assert scene.frame_current == 21
     assert lens.show_background_images and len(lens.background_images) == 2
     user = shown.image_user
     assert (user.frame_start, user.frame_duration, user.use_cyclic) == (21, 8, False)
