@@ -53,6 +53,8 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
     )
     try:
         with options.overridden(scenes, asked):
+            for scene in scenes:
+                catalogue.check_downloaded(model_of(scene))
             orders = (order for order, _ in _orders(scenes, asked, console))
             for order in batch.make(orders, settings, console.say):
                 made += 1

@@ -227,6 +227,22 @@ def is_downloaded(name: str) -> bool:
     return state(name) == "downloaded"
 
 
+def check_downloaded(name: str) -> None:
+    """Refuse a model of the catalogue that an engine of this machine could not load.
+
+    Raises:
+        PeekabooError: its weights are not here, or in part.
+    """
+    if name in catalogue() and (here := state(name)) != "downloaded":
+        how = (
+            "is here only in part: press Resume Download" if here == "half" else "is not here: press Download"
+        )
+        raise PeekabooError(
+            f"{catalogue()[name]['title']} {how} below the model, or run blender --online-mode --command "
+            f"peekaboo download {name}."
+        )
+
+
 _STATES = {"downloaded": "downloaded", "half": "downloaded in part", "missing": "not downloaded yet"}
 
 

@@ -15,10 +15,12 @@ import bpy
 import numpy as np
 
 from .. import changes, compat
+from ..engine import catalogue
 from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
 from ..shot import check, first_frame, seeds, shots
 from ..shot.job import make_job, write_job
+from ..shot.model import model_of
 from ..shot.shots import Shot
 from ..takes import folders, strips
 
@@ -48,6 +50,7 @@ def orders_of(
         PeekabooError: what keeps a shot from being made.
     """
     first_frame.check(scene)  # before what takes long
+    catalogue.check_downloaded(model_of(scene))
     chosen = shots.enabled(scene) if chosen is None else chosen
     layouts = [check.read_shot(scene, shot) for shot in chosen]
     pictures = [first_frame.of(scene, layout.timing.scene_frames[0], rendered) for layout in layouts]
@@ -75,6 +78,7 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
         PeekabooError: the strip does not remember how it was made.
     """
     job, labels = folders.read(strip)
+    catalogue.check_downloaded(job["model"])
     picture = first_frame.of_job(job, strips.folder_of(strip) / "job")
     start, end = compat.strip_range(strip)
     title = shots.title_at(scene, start, end - 1)

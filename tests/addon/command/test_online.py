@@ -55,7 +55,7 @@ def test_a_script_downloads_nothing_by_the_way(scene, tmp_path, hub):
         done = subprocess.run([*command, *options], env=variables, capture_output=True, text=True)
         said = done.stdout + done.stderr
         assert done.returncode == 1 and "Traceback" not in said
-        assert "models download zeroscope --accept-licence" in said
+        assert "--command peekaboo download zeroscope" in said
         assert came == []
 
 

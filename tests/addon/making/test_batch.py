@@ -47,6 +47,14 @@ def test_what_cannot_be_made_is_an_error_and_leaves_no_folder(shot, tmp_path):
     assert not (tmp_path / "clips").exists()
 
 
+def test_a_model_that_is_not_here_is_an_error_before_all_work(shot, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    shot.peekaboo.model = "zeroscope"
+    with pytest.raises(RuntimeError, match="ZeroScope v2 576w is not here: press Download below the model"):
+        bpy.ops.peekaboo.generate()
+    assert not (tmp_path / "clips").exists() and not generation.engine_is_up()
+
+
 def test_what_was_said_of_another_file_is_not_said_of_this_one(shot, tmp_path):
     shot.peekaboo.model = "nothing"
     with pytest.raises(PeekabooError):
