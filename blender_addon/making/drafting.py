@@ -21,6 +21,7 @@ from ..engine import catalogue, plans
 from ..engine.messages import Failure, Planned
 from ..engine.process import EngineProcess
 from ..errors import PeekabooError
+from ..shot.model import model_of
 from . import engine_choice
 
 _log = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ def _is_alive(obj) -> bool:
 def _begin(scene, text: str, server: engine_choice.LanguageServer | None, change: bool) -> _Asked:
     if not text.strip():
         raise PeekabooError('Say what is to be seen first, such as "a red ball rolls from left to right".')
-    width, height, _ = catalogue.model_size(scene.peekaboo.model)
+    width, height, _ = catalogue.model_size(model_of(scene))
     before = redrafting.present(scene) if change else None
     shot = drafts.shot_range(scene)
     place = tempfile.TemporaryDirectory(prefix="peekaboo-draft-")

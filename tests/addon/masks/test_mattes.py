@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scenes import add_empty, add_mesh, small_shot
 
-from blender_addon import changes
+from blender_addon import changes, compat
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import cryptomatte
 from blender_addon.shot import subjects
@@ -111,6 +111,30 @@ def test_blenders_compositor_finds_the_pictures_masks_in_the_cryptomatte(moving,
             assert np.array_equal(found, whole)
         elif smooth or role.name == "Ball 1":  # the other one stands still
             assert np.count_nonzero((found > 0) & (found < 1)) > 10 and abs(found - whole).mean() < 0.05
+
+
+def test_the_sequencer_reads_masks_and_cryptomattes_as_pictures(moving, tmp_path):
+    labels = expected(moving)
+    (picture, _), layered = write_mattes(moving, "png", tmp_path), write_mattes(moving, "exr", tmp_path)
+    render = moving.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = WIDTH, HEIGHT, 100
+    render.image_settings.file_format = "PNG"
+    moving.view_settings.view_transform = "Raw"
+    compat.show_in_sequencers(moving)
+    for path, seen in (
+        (picture / f"{picture.name}.0002.png", labels[1] == 1),
+        (layered[1], labels[1] > 0),
+    ):
+        moving.sequence_editor_clear()
+        editor = moving.sequence_editor_create()
+        strips = compat.strips(editor)
+        strips.new_image("Masks", str(path), channel=1, frame_start=1)
+        render.filepath = str(tmp_path / "edited.png")
+        bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(render.filepath)
+        found = np.array(image.pixels).reshape(HEIGHT, WIDTH, 4)[::-1, :, :3].max(axis=2)
+        bpy.data.images.remove(image)
+        assert np.array_equal(found > 0.1, seen), path.name
 
 
 def test_what_is_shown_is_told_in_the_file(moving, tmp_path):
