@@ -191,9 +191,9 @@ def from_picture(tmp_path):
     own, model = ROOT / "peekaboo_engine" / "assets" / "solids", tmp_path / "from_picture"
     model.mkdir()
     for path in own.iterdir():
-        (model / path.name).symlink_to(path)
+        if path.is_dir():  # files are written here, and must not be the repository's
+            (model / path.name).symlink_to(path)
     index = json.loads((own / "model_index.json").read_text()) | {"expand_timesteps": True}
-    (model / "model_index.json").unlink()
     (model / "model_index.json").write_text(json.dumps(index))
     size = {"width": 288, "height": 160, "num_frames": 5, "max_sequence_length": 64}
     (model / "peekaboo.json").write_text(json.dumps(size))

@@ -163,9 +163,9 @@ def test_the_first_frame_of_the_clip_is_the_picture(tmp_path, make_job):
     model = tmp_path / "solids"
     model.mkdir()
     for path in own.folder.iterdir():
-        (model / path.name).symlink_to(path)
-    index = json.loads((model / "model_index.json").read_text()) | {"expand_timesteps": True}
-    (model / "model_index.json").unlink()
+        if path.is_dir():  # files are written here, and must not be the repository's
+            (model / path.name).symlink_to(path)
+    index = json.loads((own.folder / "model_index.json").read_text()) | {"expand_timesteps": True}
     (model / "model_index.json").write_text(json.dumps(index))
     (model / "peekaboo.json").write_text(json.dumps({"max_sequence_length": own.max_sequence_length}))
     size = {"width": 288, "height": 160, "num_frames": 5}
