@@ -61,4 +61,12 @@ def scenario_shots(hands: Hands):
     yield 1.0
     yield from hands.picture("5-show-clip")
     facts["workspace"] = hands.window.workspace.name
+    bpy.context.window_manager.peekaboo_pictures = True
+    areas = [area for area in hands.window.screen.areas if area.type == "SEQUENCE_EDITOR"]
+    hands.area = max(areas, key=lambda area: area.height)
+    hands.area.spaces.active.show_region_ui = True
+    yield 2 * PAUSE
+    hands.sidebar.active_panel_category = "Peekaboo"
+    yield PAUSE
+    yield from hands.picture("6-pictures")
     return facts
