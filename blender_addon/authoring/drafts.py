@@ -13,12 +13,11 @@ import numpy as np
 from mathutils import Matrix
 
 from .. import compat
-from ..engine import catalogue
 from ..engine.plans import Key, Plan, Shot, Subject
 from ..errors import PeekabooError
 from ..masks import cameras, sampling
 from ..shot import subjects
-from ..shot.model import model_of
+from ..shot.size import picture_of
 from . import placing
 from .box_tracks import follow
 from .fitting import Lens, fit, unit_points
@@ -126,7 +125,7 @@ def _another_camera(scene, camera, number: int):
 
 def look(scene, first: int, last: int, frames: Iterable[int] = ()) -> View:
     """See what the scene's camera sees from the first to the last frame, and at some between."""
-    width, height, _ = catalogue.model_size(model_of(scene))
+    width, height = picture_of(scene)
     times = sorted({*frames, *(first + round(part * (last - first)) for part in np.linspace(0, 1, 9))})
     camera = cameras.camera_at(scene, first)
 

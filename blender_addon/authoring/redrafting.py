@@ -12,13 +12,12 @@ import bpy
 import numpy as np
 
 from .. import compat
-from ..engine import catalogue
 from ..engine.plans import MAX_KEYS, MAX_SUBJECTS, Key, Plan, Shot, Subject
 from ..errors import PeekabooError
 from ..masks import sampling
 from ..masks.cast import Role
 from ..shot import subjects
-from ..shot.model import model_of
+from ..shot.size import picture_of
 from .drafts import View, add, box_of, in_world, lens_at, look, move_camera, shot_range, write
 from .fitting import fit, unit_points
 from .keyframing import check_free
@@ -88,7 +87,7 @@ def present(scene) -> Present:
     shot = Shot(
         scene.peekaboo.prompt or " ".join(one.phrase for one in planned), "", "none", 0.3, tuple(planned)
     )
-    width, height, _ = catalogue.model_size(model_of(scene))
+    width, height = picture_of(scene)
     return Present(Plan(width / height, (shot,)), objects, view, sizes)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 
 from ..borders.documents import shown
-from ..making import set_up
+from ..making import engine_choice, set_up
 
 LETTER_WIDTH = 6.4
 """Width of an average letter of the interface's font at scale 1, in pixels."""
@@ -28,6 +28,8 @@ class SidebarPanel:
 
 def draw_set_up(layout, context) -> None:
     """Draw the buttons that see to the engine's environment, and how that goes."""
+    if not engine_choice.may_go_online():  # which is why Set Up Engine is grey
+        layout.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
     row = layout.row()
     if set_up.can_cancel():
         row.operator("peekaboo.cancel_set_up", icon="CANCEL")

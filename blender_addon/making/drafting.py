@@ -17,11 +17,11 @@ import bpy
 
 from .. import faults, windows
 from ..authoring import drafts, redrafting
-from ..engine import catalogue, plans
+from ..engine import plans
 from ..engine.messages import Failure, Planned
 from ..engine.process import EngineProcess
 from ..errors import PeekabooError
-from ..shot.model import model_of
+from ..shot.size import picture_of
 from . import engine_choice
 
 _log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ def _is_alive(obj) -> bool:
 def _begin(scene, text: str, server: engine_choice.LanguageServer | None, change: bool) -> _Asked:
     if not text.strip():
         raise PeekabooError('Say what is to be seen first, such as "a red ball rolls from left to right".')
-    width, height, _ = catalogue.model_size(model_of(scene))
+    width, height = picture_of(scene)
     before = redrafting.present(scene) if change else None
     shot = drafts.shot_range(scene)
     place = tempfile.TemporaryDirectory(prefix="peekaboo-draft-")
