@@ -24,8 +24,8 @@ from ..takes.strips import (
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence, width_in_lines
 
-THUMBNAIL_SCALE, PICTURE_SCALE, GRID_SCALE = 1.6, 7.0, 4.8
-"""Heights of a take in the list, of the active one, and among pictures, in lines."""
+THUMBNAIL_SCALE, PICTURE_SCALE, GRID_SCALE = 1.0, 7.0, 4.8
+"""Heights of a take in the list, whose rows are a line each, of the active one, and among pictures."""
 MOST_PICTURES = 24
 """Of takes beside one another: each takes its time at each drawing."""
 
@@ -45,7 +45,6 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
         else:
             thumbnail.label(icon="FILE_MOVIE" if item.type == "MOVIE" else "FILE_IMAGE")
         beside = row.row(align=True)
-        beside.scale_y = THUMBNAIL_SCALE  # so that the name is in the middle of the picture's height
         beside.prop(item, "name", text="", emboss=False)
         beside.label(text=f"{'★' * _stars(item)} ch {item.channel}".strip())
         beside.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
