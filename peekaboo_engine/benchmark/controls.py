@@ -70,38 +70,52 @@ NONE = Control("none", None)
 def controls_of(family: Family) -> tuple[Control, ...]:
     """The rows that there can be for a family of models; a new one is one line."""
     strong = preset("strong", family)
-    everywhere = (
+    everywhere = [
         NONE,
         Control("peekaboo"),
         Control("strong", _options(strong)),
         # strong without one of its parts, or with another
-        Control("strong-plus-push", _options(strong, contrast=False, push=5.0)),
         Control("strong-minus-binding", _options(strong, bound_until=1.0)),
         Control("strong-soft-binding", _options(strong, bound_penalty=4.0)),
-        Control("peekaboo-plus-contrast", _options(PEEKABOO, contrast=True)),
         Control("peekaboo-plus-binding", _options(PEEKABOO, bound_until=strong.bound_until)),
-        # the paper's table 3
+    ]
+    if family.contrast:
+        everywhere += [
+            Control("strong-plus-push", _options(strong, contrast=False, push=5.0)),
+            Control("peekaboo-plus-contrast", _options(PEEKABOO, contrast=True)),
+        ]
+    if "joint" in family.kinds:  # words and pixels are masked in the same layers
+        return (
+            *everywhere,
+            Control("minus-self", _options(PEEKABOO, self_share=0.0)),
+            Control("strong-minus-self", _options(strong, self_share=0.0)),
+            Control("strong-self-everywhere", _options(strong, self_share=1.0)),
+            Control("strong-soft-self", _options(strong, self_penalty=3.0)),
+        )
+    # the paper's table 3
+    everywhere += [
         Control(
             "minus-cross", {"kinds": [kind for kind in get_args(Kind) if kind in family.kinds - {"cross"}]}
         ),
         Control("minus-self", {"kinds": [kind for kind in ("cross", "temporal") if kind in family.kinds]}),
-    )
+    ]
     if "full" in family.kinds:
         return (
             *everywhere,
-            Control("strong-plus-contrast", _options(strong, contrast=True)),
+            *([Control("strong-plus-contrast", _options(strong, contrast=True))] if family.contrast else []),
             Control("strong-minus-self", _options(strong, kinds=("cross",))),
             Control("strong-self-everywhere", _options(strong, self_share=1.0)),
             Control("strong-soft-self", _options(strong, self_penalty=3.0)),
         )
-    return (
-        *everywhere,
-        Control("released", _options(RELEASED)),
-        Control("strong-minus-contrast", _options(strong, contrast=False)),
-        Control("minus-temporal", {"kinds": ["cross", "spatial"]}),
-        Control("strong-minus-temporal", _options(strong, kinds=("cross",))),
-        Control("strong-plus-self", _options(strong, kinds=PEEKABOO.kinds)),
-    )
+    if family.gate:
+        everywhere.append(Control("released", _options(RELEASED)))
+    everywhere.append(Control("strong-minus-contrast", _options(strong, contrast=False)))
+    if "temporal" in family.kinds:
+        everywhere += [
+            Control("minus-temporal", {"kinds": ["cross", "spatial"]}),
+            Control("strong-minus-temporal", _options(strong, kinds=("cross",))),
+        ]
+    return (*everywhere, Control("strong-plus-self", _options(strong, kinds=PEEKABOO.kinds)))
 
 
 def choose_controls(

@@ -14,8 +14,10 @@ import pytest
 import tiny
 import torch
 
-from peekaboo_engine.control import attention, peekaboo
+from peekaboo_engine.benchmark.controls import controls_of
+from peekaboo_engine.control import Steering, attention, peekaboo
 from peekaboo_engine.control.labels import pool_labels
+from peekaboo_engine.control.settings import check_for_family
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import PADDING, SHARED, label_tokens
 from peekaboo_engine.errors import EngineError
@@ -369,3 +371,10 @@ def test_nothing_is_left_on_the_pipeline(case):
     with peekaboo(case.pipe, case.labels, PHRASES):
         assert state() != before
     assert state() == before
+
+
+def test_every_control_of_the_benchmark_is_one_that_it_has_and_masks_something(case):
+    for control in controls_of(case.family)[1:]:
+        steering = Steering(**control.options)
+        check_for_family(steering, case.family)
+        assert set(steering.kinds) & case.family.kinds, control.name
