@@ -7,14 +7,14 @@ import time
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from . import model_commands
 from .benchmark.request import Prompts, Request
-from .errors import shown
+from .errors import EngineError, shown
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .limits import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
@@ -34,9 +34,35 @@ class Dtype(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Savings(StrEnum):
+    """What saves memory."""
+
+    fp8 = "fp8"
+    groups = "groups"
+    tiles = "tiles"
+
+
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")]
 Precision = Annotated[Dtype, typer.Option(help="Precision; auto: half on a GPU, single on the CPU.")]
 Offload = Annotated[bool, typer.Option("--offload", help="Only the component at work in GPU memory.")]
+Memory = Annotated[
+    list[Savings] | None,
+    typer.Option(
+        help="fp8: denoisers wait in 8 bits; groups: each layer on the GPU while it computes; tiles: decode "
+        "in tiles. May be repeated."
+    ),
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile blocks first: slow once, then faster.")]
+
+
+def _placement(
+    device: str, dtype: Dtype, offload: bool, memory: list[Savings] | None, compiled: bool
+) -> Placement:
+    savings: Any = tuple(each.value for each in memory or ())
+    try:
+        return Placement(device, dtype.value, offload, savings, "inductor" if compiled else None)
+    except EngineError as error:
+        raise typer.BadParameter(error.message) from None
 
 
 @app.command()
@@ -64,16 +90,20 @@ def generate(
     device: Device = "auto",
     dtype: Precision = Dtype.auto,
     offload: Offload = False,
+    memory: Memory = None,
+    compiled: Compile = False,
 ) -> None:
     """Generate the clip of a job; or those of many, of which clips that are there are kept."""
     if len(jobs) > 1 or devices or report or force:
         options = ["--dtype", dtype.value, *(["--offload"] if offload else [])]
+        options += [part for saving in memory or () for part in ("--memory", saving.value)]
+        options += ["--compile"] * compiled
         raise typer.Exit(_batch(jobs, out, (devices or device).split(","), options, force, report))
     told: JsonLines | Terminal = JsonLines() if events else Terminal()
     if isinstance(told, JsonLines):
         told.start()
     cancelled = Inbox().stopped if events and parent_listens() else lambda: False
-    worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload))
+    worker = Worker(_placement(device, dtype, offload, memory, compiled))
     (job,) = jobs
     done = reporting(told, lambda: worker.hello(told)) and worker.run(
         job, out or job.resolve().parent, told, cancelled
@@ -93,6 +123,8 @@ def refine(
     device: Device = "auto",
     dtype: Precision = Dtype.auto,
     offload: Offload = False,
+    memory: Memory = None,
+    compiled: Compile = False,
 ) -> None:
     """Make a take anew by another model, at its size, under the same masks."""
     from .refining import write_refined
@@ -100,7 +132,15 @@ def refine(
     report = Terminal()
     job = out / "job"
     if reporting(report, lambda: write_refined(take, out, model, strength, seed)):
-        generate([job], out, device=device, dtype=dtype, offload=offload)
+        generate(
+            [job],
+            out,
+            device=device,
+            dtype=dtype,
+            offload=offload,
+            memory=memory,
+            compiled=compiled,
+        )
     raise typer.Exit(1)
 
 
@@ -162,6 +202,8 @@ def serve_command(
     device: Device = "auto",
     dtype: Precision = Dtype.auto,
     offload: Offload = False,
+    memory: Memory = None,
+    compiled: Compile = False,
 ) -> None:
     """Run jobs as requests come in on standard input, with models kept loaded; for programs."""
     events = JsonLines()
@@ -174,7 +216,7 @@ def serve_command(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    worker = Worker(Placement(device=device, dtype=dtype.value, offload=offload), previews=True)
+    worker = Worker(_placement(device, dtype, offload, memory, compiled), previews=True)
     up = reporting(events, lambda: worker.hello(events))
     if up:
         with suppress(KeyboardInterrupt):  # while it waits; one in the middle of a job ends that
@@ -214,9 +256,11 @@ def evaluate(
     device: Device = "auto",
     dtype: Precision = Dtype.auto,
     offload: Offload = False,
+    memory: Memory = None,
+    compiled: Compile = False,
 ) -> None:
     """Measure control over a model: layouts in; table, JSON and report out. Run again to go on."""
-    terminal, placement = Terminal(), Placement(device=device, dtype=dtype.value, offload=offload)
+    terminal, placement = Terminal(), _placement(device, dtype, offload, memory, compiled)
     request = Request(
         model=model,
         layouts=layouts,

@@ -315,6 +315,7 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
         "loras": model.described_loras(),
         "device": model.device,
         "dtype": model.dtype,
+        "memory": [*model.placement.savings, *(["offload"] if model.placement.offload else [])],
         "versions": {"python": platform.python_version(), **versions()},
         "seconds": generation.clock.seconds,
         "peak_memory_mb": peak_memory_mb(),

@@ -8,9 +8,9 @@ import hashlib
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,7 @@ from .families import FAMILIES, Cells, Family, family_of
 from .loras import Lora, LoraFile, find, in_repository, put_on, take_off
 from .model_files import check_model_folder, is_model_folder
 from .names import Method, Taken
+from .placement import Placement, place, shrink
 from .places import open_file
 from .repositories import Repository, State
 
@@ -377,48 +378,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where and how a model runs.
-
-    Args:
-        device: a torch device; ``auto`` takes CUDA, then MPS, then the CPU.
-        dtype: ``auto`` is half precision on a GPU and single on the CPU.
-        offload: keep in GPU memory only the component at work (slower, needs least).
-    """
-
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    offload: bool = False
-
-    def resolve(self, half: Literal["float16", "bfloat16"] = "float16"):
-        """The torch device and dtype meant.
-
-        Args:
-            half: the half precision that the model runs in.
-
-        Raises:
-            EngineError: ``no_device`` for a device that this machine has not.
-        """
-        import torch
-
-        device, dtype = self.device, self.dtype
-        if device == "auto":
-            gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-            device = next((gpu for gpu, available in gpus.items() if available), "cpu")
-        if dtype == "auto":
-            dtype = "float32" if device == "cpu" else half
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError):
-            raise EngineError(
-                "no_device",
-                f'torch finds no device "{device}" here: choose another one (--device, or Device in the '
-                "add-on's preferences), or install a torch built for it.",
-            ) from None
-        return torch.device(device), getattr(torch, dtype)
-
-
-@dataclass(frozen=True)
 class LoadedModel:
     """A pipeline that is ready to run, and what tells its weights from any others.
 
@@ -436,7 +395,7 @@ class LoadedModel:
     weights: dict[str, str]
     device: str
     dtype: str
-    placement: Placement = Placement()
+    placement: Placement = field(default_factory=Placement)
     loras: tuple[LoraFile, ...] = ()
 
     @property
@@ -488,8 +447,10 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
         )
         pipe.set_progress_bar_config(disable=True)
         family.prepare(pipe)
+        denoisers = [part for each in family.denoisers if (part := getattr(pipe, each, None)) is not None]
         put_on(pipe, family, files, dtype)
-        _place(pipe, placement, device)
+        shrink(pipe, denoisers, placement, dtype)
+        place(pipe, denoisers, placement, device)
     except EngineError:
         raise
     except torch.OutOfMemoryError as error:
@@ -503,18 +464,17 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
     return LoadedModel(entry, pipe, weights, str(device), name, placement, tuple(files))
 
 
-def _place(pipe: Any, placement: Placement, device: Any) -> None:
-    if placement.offload:
-        pipe.enable_model_cpu_offload(device=device)
-    else:
-        pipe.to(device)
+def wears(model: LoadedModel, loras: Sequence[Lora]) -> bool:
+    """Whether a loaded model has just these LoRAs beside its own; raises what :func:`.loras.find` does."""
+    files = [find(lora) for lora in (*model.entry.own_loras, *loras)]
+    return [file.described() for file in files] == model.described_loras()
 
 
 def with_loras(model: LoadedModel, loras: Sequence[Lora]) -> LoadedModel:
     """A loaded model with other LoRAs beside its own; its weights are not loaded again.
 
     Args:
-        model: is not to be used any more, least of all if this fails.
+        model: is not to be used any more, least of all if this fails. Its placement changes LoRAs.
         loras: what comes on top of its own.
 
     Raises:
@@ -523,14 +483,13 @@ def with_loras(model: LoadedModel, loras: Sequence[Lora]) -> LoadedModel:
     import torch
 
     files = tuple(find(lora) for lora in (*model.entry.own_loras, *loras))
-    if [file.described() for file in files] == model.described_loras():
-        return model
     device, dtype = model.placement.resolve(model.entry.family.half)
     try:
         model.pipe.remove_all_hooks()  # diffusers would offload to the first GPU again, whichever it was
         take_off(model.pipe)
         put_on(model.pipe, model.entry.family, files, dtype)
-        _place(model.pipe, model.placement, device)
+        if not model.placement.by_groups:  # which diffusers brings back by itself
+            place(model.pipe, [], model.placement, device)
     except torch.OutOfMemoryError as error:
         raise out_of_memory(model.entry, str(device)) from error
     return replace(model, loras=files)
@@ -648,8 +607,8 @@ def _variant(entry: ModelEntry, folder: Path) -> str | None:
 
 def out_of_memory(entry: ModelEntry, device: str) -> EngineError:
     """The error of a model that a GPU's memory does not hold."""
-    message = f"{entry.title} ran out of memory on {device}; generate again with --offload."
-    return EngineError("out_of_memory", message)
+    way_out = "generate again with --offload, or --memory groups"
+    return EngineError("out_of_memory", f"{entry.title} ran out of memory on {device}; {way_out}.")
 
 
 def hash_weights(folder: Path) -> str:

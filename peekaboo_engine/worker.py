@@ -19,7 +19,7 @@ from .events import Events, JsonLines
 from .inbox import Generate, Inbox, Read
 from .job import load_job
 from .model_files import check_fits
-from .models import LoadedModel, Placement, find_model, load_model, with_loras
+from .models import LoadedModel, Placement, find_model, load_model, wears, with_loras
 
 if TYPE_CHECKING:
     from .generator import Generation
@@ -133,7 +133,7 @@ class Worker:
         try:
             frames, model = self._attempt(generation, self._placement)
         except EngineError as error:
-            if error.code != "out_of_memory" or self._placement.offload:
+            if error.code != "out_of_memory" or self._placement.offload or self._placement.by_groups:
                 raise
             frames = None
         if frames is None:  # out here, since the error's traceback holds on to the model
@@ -159,11 +159,12 @@ class Worker:
 
     def _load(self, generation: "Generation", placement: Placement) -> LoadedModel:
         kept, loras = self._model, generation.job.loras
-        if kept and kept.entry == generation.entry and not (kept.loras or loras):
+        same = kept is not None and kept.entry == generation.entry
+        if kept and same and wears(kept, loras):
             return kept
         generation.events.phase("load")
         with generation.clock.time("load"):
-            if kept and kept.entry == generation.entry:
+            if kept and same and kept.placement.changes_loras:
                 self._model = None  # one whose LoRAs cannot be changed is in no state to be used
                 self._model = with_loras(kept, loras)
             else:

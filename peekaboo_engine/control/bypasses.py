@@ -15,7 +15,7 @@ _HARMLESS = {
     "lazy_prefetch_group_offloading",
     "layer_execution_tracker",
     "layerwise_casting",
-    "peft_input_autocast_disable",
+    "peft_autocast_disable",
 }
 """Hooks of diffusers that change where and in which precision weights wait, not what is computed."""
 

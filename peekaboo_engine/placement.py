@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where and how a model runs: device, precision, and what saves memory or time, by diffusers' own means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import EngineError
+
+Saving = Literal["fp8", "groups", "tiles"]
+"""``fp8``: weights of denoisers wait in eight bits each, and are computed with in the model's precision.
+``groups``: each layer is on the device only while it computes, which needs least and is slowest. ``tiles``:
+the autoencoder decodes tiles of the picture, one after the other, whose seams are blended."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how a model runs.
+
+    Args:
+        device: a torch device; ``auto`` takes CUDA, then MPS, then the CPU.
+        dtype: ``auto`` is half precision on a GPU and single on the CPU.
+        offload: keep in GPU memory only the component at work (slower, needs less).
+        savings: what else saves memory, see :data:`Saving`.
+        compiler: what compiles the repeated blocks of denoisers, as torch calls it; None leaves them.
+
+    Raises:
+        EngineError: ``bad_option`` for both kinds of offloading.
+    """
+
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    offload: bool = False
+    savings: tuple[Saving, ...] = ()
+    compiler: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "savings", tuple(sorted(set(self.savings))))
+        if self.offload and self.by_groups:
+            raise EngineError(
+                "bad_option", "Components are offloaded whole or by groups of layers, not both; choose one."
+            )
+
+    @property
+    def by_groups(self) -> bool:
+        """Whether layers wait in the computer's memory."""
+        return "groups" in self.savings
+
+    @property
+    def changes_loras(self) -> bool:
+        """Whether LoRAs can be changed on a loaded model: peft would put new ones into eight bits as well."""
+        return "fp8" not in self.savings
+
+    def resolve(self, half: Literal["float16", "bfloat16"] = "float16"):
+        """The torch device and dtype meant.
+
+        Args:
+            half: the half precision that the model runs in.
+
+        Raises:
+            EngineError: ``no_device`` for a device that this machine has not.
+        """
+        import torch
+
+        device, dtype = self.device, self.dtype
+        if device == "auto":
+            gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+            device = next((gpu for gpu, available in gpus.items() if available), "cpu")
+        if dtype == "auto":
+            dtype = "float32" if device == "cpu" else half
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError):
+            raise EngineError(
+                "no_device",
+                f'torch finds no device "{device}" here: choose another one (--device, or Device in the '
+                "add-on's preferences), or install a torch built for it.",
+            ) from None
+        return torch.device(device), getattr(torch, dtype)
+
+
+def shrink(pipe: Any, denoisers: Sequence[Any], placement: Placement, dtype: Any) -> None:
+    """Have what waits take less memory; LoRAs that are on already stay as they are.
+
+    Args:
+        pipe: a pipeline of diffusers.
+        denoisers: of the pipeline.
+        placement: says what is wanted.
+        dtype: that the denoisers compute in.
+
+    Raises:
+        EngineError: ``bad_option`` for a model that has no such option.
+    """
+    import torch
+
+    if "tiles" in placement.savings:
+        _require(hasattr(pipe.vae, "enable_tiling"), "tiles", pipe.vae)
+        pipe.vae.enable_tiling()
+    if "fp8" in placement.savings:
+        for denoiser in denoisers:
+            _require(hasattr(denoiser, "enable_layerwise_casting"), "fp8", denoiser)
+            denoiser.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+
+
+def place(pipe: Any, denoisers: Sequence[Any], placement: Placement, device: Any) -> None:
+    """Bring a pipeline to its device, and have its denoisers compiled if that is wanted.
+
+    Args:
+        pipe: a pipeline of diffusers.
+        denoisers: of the pipeline, that are to be compiled.
+        placement: says what is wanted.
+        device: a torch device.
+
+    Raises:
+        EngineError: ``bad_option`` for a model that has no such option.
+    """
+    if placement.by_groups:
+        pipe.enable_group_offload(
+            onload_device=device,
+            offload_device="cpu",
+            offload_type="leaf_level",
+            use_stream=device.type == "cuda",
+        )
+    elif placement.offload:
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.to(device)
+    if placement.compiler:
+        for denoiser in denoisers:
+            _require(bool(getattr(denoiser, "_repeated_blocks", None)), "compile", denoiser)
+            denoiser.compile_repeated_blocks(backend=placement.compiler)
+
+
+def _require(there: bool, option: str, part: Any) -> None:
+    if not there:
+        raise EngineError(
+            "bad_option", f"diffusers has no such thing for a {type(part).__name__}; leave {option} out."
+        )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What saves memory, under masks and LoRAs, on a tiny Wan and a tiny UNet."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from test_bypasses import steered
+from test_loras import matrices
+from tiny import unet3d, wan
+
+from peekaboo_engine.errors import EngineError
+from peekaboo_engine.loras import Lora
+from peekaboo_engine.models import Placement, find_model, load_model, with_loras
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "wan"
+    wan.pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lora(folder):
+    path = folder.parent / "style.safetensors"
+    save_file(matrices(wan.pipeline()), path)
+    return Lora(source=str(path), weight=0.5)
+
+
+def loaded(folder, loras=(), **options):
+    return load_model(find_model(str(folder)), Placement("cpu", **options), loras)
+
+
+@pytest.mark.parametrize(
+    "options", [{"savings": ("groups",)}, {"savings": ("tiles",)}, {"compiler": "eager"}], ids=str
+)
+def test_a_clip_is_the_same_with_and_without_a_lora(folder, lora, options):
+    plain, saving = loaded(folder), loaded(folder, **options)
+    before = steered(plain.pipe)
+    assert torch.equal(steered(saving.pipe), before)
+    dressed = with_loras(saving, [lora])
+    assert torch.equal(steered(dressed.pipe), steered(loaded(folder, [lora]).pipe))
+    assert torch.equal(steered(with_loras(dressed, []).pipe), before)
+
+
+def test_weights_in_eight_bits_take_less_and_loras_stay_exact(folder, lora):
+    model = loaded(folder, [lora], savings=("fp8",))
+    layer = model.pipe.transformer.blocks[0].attn1.to_q
+    assert layer.base_layer.weight.dtype == torch.float8_e4m3fn
+    assert layer.lora_A["lora_0"].weight.dtype == torch.float32
+    exact = steered(loaded(folder, [lora]).pipe)
+    assert (steered(model.pipe) - exact).abs().mean() < 0.1 * exact.abs().mean()
+    assert not model.placement.changes_loras
+
+
+def test_two_kinds_of_offloading_are_one_too_many():
+    with pytest.raises(EngineError, match="not both"):
+        Placement("cpu", offload=True, savings=("groups",))
+
+
+def test_what_a_model_has_not_is_a_sentence(tmp_path):
+    unet3d.pipeline().save_pretrained(tmp_path)
+    with pytest.raises(EngineError, match="no such thing for a UNet3DConditionModel; leave compile out"):
+        loaded(tmp_path, compiler="eager")
+
+
+def test_a_model_that_was_quantised_by_a_package_that_is_not_here_is_a_sentence(tmp_path):
+    wan.pipeline().save_pretrained(tmp_path)
+    config = tmp_path / "transformer" / "config.json"
+    told = json.loads(config.read_text()) | {
+        "quantization_config": {
+            "quant_method": "bitsandbytes",
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+        }
+    }
+    config.unlink()
+    config.write_text(json.dumps(told))
+    with pytest.raises(EngineError, match="bitsandbytes") as caught:
+        loaded(tmp_path)
+    assert caught.value.code == "model_not_loaded"
