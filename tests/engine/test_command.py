@@ -52,6 +52,7 @@ def test_a_job_becomes_a_clip(make_job):
         "guidance_scale": 5.0,
         "masked_steps": 2,
         "method": "peekaboo",
+        "schedule": None,
     }
     assert len(info["model"]["sha256"]) == 64
     assert {"load", "denoise", "decode"} == set(info["seconds"])
