@@ -253,7 +253,7 @@ def _post(url: str, body: dict[str, Any], endpoint: Endpoint) -> tuple[int, byte
     except urllib.error.HTTPError as error:
         with error:
             wait = error.headers.get("Retry-After", "2")
-            return error.code, error.read(_PIECE), float(wait) if wait.isdigit() else None
+            return error.code, error.read(_PIECE), float(wait) if wait.isdecimal() else None
     except TimeoutError:
         raise EngineError(*_too_slow(endpoint)) from None
     except (OSError, ValueError) as error:

@@ -44,7 +44,7 @@ class Nouns:
     def ahead(self) -> bool:
         """Whether a noun phrase comes next."""
         low = self.words.low()
-        if low in lexicon.DETERMINERS or low in lexicon.NUMBERS or low in lexicon.PRONOUNS or low.isdigit():
+        if low in lexicon.DETERMINERS or low in lexicon.NUMBERS or low in lexicon.PRONOUNS or low.isdecimal():
             return True
         return low[:1].isalpha() and not is_no_noun(low)
 
@@ -104,8 +104,8 @@ class Nouns:
         definite = words.low() in lexicon.DETERMINERS
         words.at += definite
         low = words.low()
-        if low.isdigit() or low in lexicon.NUMBERS:
-            count = int(low[:6]) if low.isdigit() else lexicon.NUMBERS[low]
+        if low.isdecimal() or low in lexicon.NUMBERS:
+            count = int(low[:6]) if low.isdecimal() else lexicon.NUMBERS[low]
             if not 0 < count <= MAX_SUBJECTS:
                 words.refuse(f"a plan has 1 to {MAX_SUBJECTS} subjects, so name fewer of them")
             words.at += 1

@@ -121,10 +121,10 @@ def test_the_sequencer_reads_masks_and_cryptomattes_as_pictures(moving, tmp_path
     render.image_settings.file_format = "PNG"
     moving.view_settings.view_transform = "Raw"
     compat.show_in_sequencers(moving)
-    for path, seen in (
-        (picture / f"{picture.name}.0002.png", labels[1] == 1),
-        (layered[1], labels[1] > 0),
-    ):
+    files = [(picture / f"{picture.name}.0002.png", labels[1] == 1)]
+    if bpy.app.version >= (4, 3):  # the sequencer of 4.2 shows next to nothing of such a file
+        files.append((layered[1], labels[1] > 0))
+    for path, seen in files:
         moving.sequence_editor_clear()
         editor = moving.sequence_editor_create()
         strips = compat.strips(editor)

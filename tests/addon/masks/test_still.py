@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as hypothesis_settings
 from scenes import add_camera, add_mesh
 
+from blender_addon import compat
 from blender_addon.errors import PeekabooError
 from blender_addon.masks.still import render_still
 from blender_addon.shot.layout import read_layout, timing_of
@@ -128,7 +129,7 @@ def test_a_time_between_two_frames_is_rendered(lit, tmp_path):
     for frame, x in ((1, -1.0), (3, 1.0)):
         cube.location.x = x
         cube.keyframe_insert("location", frame=frame)
-    for curve in cube.animation_data.action.fcurves:
+    for curve in compat.fcurves(cube):
         for key in curve.keyframe_points:
             key.interpolation = "LINEAR"
     middles = []
