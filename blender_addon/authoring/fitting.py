@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROUNDS = 8
+ROUNDS = 12
 """Of correction; a sphere near the edge of a wide lens needs most."""
 
 
