@@ -159,7 +159,8 @@ def test_a_rendered_frame_is_what_the_scene_shows_at_the_first_time_of_the_masks
 
 def pixels(path):
     image = bpy.data.images.load(str(path))
-    return np.array(image.pixels).reshape(*image.size[::-1], -1)
+    width, height = image.size
+    return np.array(image.pixels).reshape(height, width, -1)
 
 
 def test_a_retake_starts_from_the_picture_of_the_take(shot, tmp_path):
