@@ -146,9 +146,11 @@ def steering_of(job: Job, entry: ModelEntry) -> Steering:
         EngineError: ``bad_option`` for blocks that the preset does not go with.
     """
     settings = settings_of(job, entry)
-    said = job.control.model_dump(exclude_unset=True, exclude={"method", "masked_steps"})
+    said = job.control.model_dump(exclude_unset=True, exclude={"method", "masked_steps", "widen_small"})
     if settings.masked_steps is not None:
         said |= {"masked_steps": settings.masked_steps, "until": None}
+    if job.control.widen_small:
+        said["least_area"] = entry.smallest_subject
     if settings.masked_steps == 0:  # no control at all
         said["bound_until"] = 1.0
     if settings.method == "strong" and said.get("blocks", "all") != "all":

@@ -101,7 +101,8 @@ class Control(_Strict):
     """How the masks act: a preset of :mod:`peekaboo_engine.control.settings`, and fields that differ from it.
 
     None is the model's own default. Without ``masked_steps`` the masks of ``strong`` end at a noise level,
-    and those of ``peekaboo`` after the model's own number of steps.
+    and those of ``peekaboo`` after the model's own number of steps. ``widen_small`` gives subjects that are
+    smaller than the model can draw as much room as it needs, where that is known of it.
     """
 
     method: Method | None = None
@@ -109,6 +110,7 @@ class Control(_Strict):
     blocks: Literal["all", "mid_up"] = "all"
     special_tokens: Literal["background", "released", "shared"] = "background"
     gate_second_temporal: bool = False
+    widen_small: bool = True
 
 
 class Masks(_Strict):

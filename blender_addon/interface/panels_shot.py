@@ -124,6 +124,7 @@ class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
         "blocks",
         "special_tokens",
         "gate_second_temporal",
+        "widen_small",
     )
 
 

@@ -393,6 +393,17 @@ SHOT: Mapping[str, Setting] = {
         job=("control", "gate_second_temporal"),
         in_presets=True,
     ),
+    "widen_small": Setting(
+        BoolProperty(
+            name="Widen Small Subjects",
+            description="Give a subject that is smaller than the model can draw as much room as it needs, so "
+            "that it is not lost; it may come out larger than its mask",
+            default=True,
+            options=CONSTANT,
+        ),
+        job=("control", "widen_small"),
+        in_presets=True,
+    ),
     "occluded_by_scene": Setting(
         BoolProperty(
             name="Occluded by Scene",

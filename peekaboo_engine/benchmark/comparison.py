@@ -8,7 +8,7 @@ import inspect
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ from .clips import ClipStore, Stopped, make_clip
 from .consistency import background_consistency
 from .controls import NONE, Control
 from .detection import Detector
+from .forms import FormScore, score_form
 from .layouts import spread
 from .metrics import Binding, Box, TrackScore, score_binding, score_track
+from .quality import are_features_of, samples_of
 from .scenes import Scene
+from .segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class MeasuredTrack:
     found: Sequence[Box | None]
     score: TrackScore
     binding: Binding
+    form: FormScore | None = None  # where its mask is a silhouette, and the detector marks pixels
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class MeasuredClip:
     seconds: float
     tracks: list[MeasuredTrack]
     background_consistency: float | None  # None without an unmasked clip to compare with
+    samples: np.ndarray | None = None  # of :mod:`.quality`, of a detector that has features
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class Comparison:
     def __init__(self, model: LoadedModel, detector: Detector, sampling: Sampling, store: ClipStore):
         self._model, self._detector, self._sampling, self._store = model, detector, sampling, store
         self._code = _digest(sorted(Path(control_package.__file__).parent.glob("*.py")))
-        measuring = (type(detector), background_consistency)
+        measuring = (type(detector), background_consistency, score_form, samples_of)
         self._measuring = _digest([Path(inspect.getfile(part)) for part in measuring])
 
     def run(
@@ -175,9 +180,24 @@ class Comparison:
                 "measured_with": measured_with,
                 "found": found,
                 "background_consistency": self._consistency(scene, frames, found, unmasked),
+                **self._of_pixels(scene, frames),
             }
             self._store.write_record(scene, control, record)
         return _measured_clip(scene, control, record)
+
+    def _of_pixels(self, scene: Scene, frames: np.ndarray) -> dict[str, Any]:
+        """What a detector that knows pixels tells besides."""
+        if not isinstance(self._detector, Segmenter):
+            return {}
+        told: dict[str, Any] = {}
+        if scene.silhouettes:
+            told["forms"] = [
+                asdict(score_form(scene.labels == label, self._detector.find_blobs(frames, phrase)))
+                for label, phrase in enumerate(scene.phrases, start=1)
+            ]
+        if are_features_of(self._detector.identity()["sha256"]):
+            told["samples"] = samples_of(self._detector.features(frames)).round(4).tolist()
+        return told
 
     def _settings(self, scene: Scene, control: Control) -> dict[str, Any]:
         """All that a clip depends on, in the form in which JSON gives it back."""
@@ -221,11 +241,21 @@ def _measured_clip(scene: Scene, control: Control, record: dict[str, Any]) -> Me
     tracks, all_found = [], record["found"]
     all_wanted = [[None if np.isnan(b).any() else tuple(b.tolist()) for b in track] for track in scene.wanted]
     bindings = score_binding(all_wanted, all_found)
-    for phrase, wanted, found, binding in zip(scene.phrases, all_wanted, all_found, bindings, strict=True):
+    forms: list[FormScore | None] = [FormScore(**form) for form in record.get("forms", [])]
+    forms = forms or [None] * len(all_found)
+    for phrase, wanted, found, binding, form in zip(
+        scene.phrases, all_wanted, all_found, bindings, forms, strict=True
+    ):
         # Frames in which the subject is not to be seen do not count.
         pairs = [(w, f) for w, f in zip(wanted, found, strict=True) if w is not None]
         score = score_track([w for w, _ in pairs], [f for _, f in pairs], width / height)
-        tracks.append(MeasuredTrack(phrase, wanted, found, score, binding))
+        tracks.append(MeasuredTrack(phrase, wanted, found, score, binding, form))
     return MeasuredClip(
-        scene.id, control.name, scene.prompt, record["seconds"], tracks, record["background_consistency"]
+        scene.id,
+        control.name,
+        scene.prompt,
+        record["seconds"],
+        tracks,
+        record["background_consistency"],
+        np.array(record["samples"]) if "samples" in record else None,
     )

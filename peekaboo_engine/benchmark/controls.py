@@ -65,6 +65,7 @@ def _options(steering: Steering, **changes: Any) -> dict[str, Any]:
 
 
 NONE = Control("none", None)
+ROOMS = (2, 3, 4, 6, 8)
 
 
 def controls_of(family: Family) -> tuple[Control, ...]:
@@ -104,8 +105,15 @@ def controls_of(family: Family) -> tuple[Control, ...]:
             *everywhere,
             *([Control("strong-plus-contrast", _options(strong, contrast=True))] if family.contrast else []),
             Control("strong-minus-self", _options(strong, kinds=("cross",))),
-            Control("strong-self-everywhere", _options(strong, self_share=1.0)),
-            Control("strong-soft-self", _options(strong, self_penalty=3.0)),
+            Control("strong-plus-self", _options(strong, kinds=("cross", "full"), self_share=0.5)),
+            Control("strong-plus-self-everywhere", _options(strong, kinds=("cross", "full"), self_share=1.0)),
+            Control("strong-plus-soft-self", _options(strong, kinds=("cross", "full"), self_penalty=3.0)),
+            # masks and binding that end earlier or later
+            Control("strong-to-95", _options(strong, until=0.945)),
+            Control("strong-to-80", _options(strong, until=0.795)),
+            Control("strong-bound-to-70", _options(strong, bound_until=0.695)),
+            # small subjects get as much room as this share of the picture, in hundredths
+            *(Control(f"strong-room-{room}", _options(strong, least_area=room / 100)) for room in ROOMS),
         )
     if family.gate:
         everywhere.append(Control("released", _options(RELEASED)))

@@ -19,7 +19,9 @@ from .. import __version__
 from ..models import LoadedModel
 from .comparison import MeasuredClip, Outcome
 from .controls import NONE, Control
+from .forms import summarise_forms
 from .metrics import summarise, summarise_binding
+from .quality import distance_from_drawn
 
 #: Columns of the tables for people: key of a row, heading, format.
 COLUMNS = (
@@ -37,7 +39,10 @@ COLUMNS = (
     ("bound", "bound", ".3f"),
     ("iou_own", "IoU with own box", ".3f"),
     ("iou_other", "IoU with another's", ".3f"),
+    ("pixel_iou", "IoU with silhouette", ".3f"),
+    ("form_kept", "form kept", ".3f"),
     ("background_consistency", "background", ".3f"),
+    ("frechet", "Fréchet distance", ".2f"),
     ("seconds_per_clip", "s per clip", ".2f"),
     ("latency", "latency", ".2f"),
 )
@@ -54,6 +59,8 @@ _CLIP_COLUMNS = (
     "cd",
     "cd_detected",
     "bound",
+    "pixel_iou",
+    "form_kept",
     "background_consistency",
     "seconds",
 )
@@ -78,6 +85,7 @@ def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[
         ratios = [clip.seconds / unmasked[clip.scene] for clip in own if clip.scene in unmasked]
         options = dict(control.options or {})
         scores = [track.score for clip in own for track in clip.tracks]
+        forms = [track.form for clip in own for track in clip.tracks if track.form]
         rows.append(
             {
                 "control": control.name,
@@ -87,12 +95,23 @@ def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[
                 "subjects": len(scores),
                 **summarise(scores),
                 **summarise_binding([track.binding for clip in own for track in clip.tracks]),
+                **summarise_forms(forms),
                 "background_consistency": statistics.fmean(compared) if compared else None,
+                "frechet": _frechet(own),
                 "seconds_per_clip": statistics.median(clip.seconds for clip in own),
                 "latency": statistics.median(ratios) if ratios else None,
             }
         )
     return rows
+
+
+def _frechet(clips: Sequence[MeasuredClip]) -> float | None:
+    """Distance from drawn clips, of clips that all have as many subjects; see :mod:`.quality`."""
+    subjects = {len(clip.tracks) for clip in clips}
+    samples = [clip.samples for clip in clips if clip.samples is not None]
+    if len(subjects) != 1 or len(samples) < len(clips):
+        return None
+    return distance_from_drawn(samples, subjects.pop())
 
 
 def lines_of(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
@@ -155,6 +174,7 @@ def _clip_rows(clip: MeasuredClip) -> list[list[Any]]:
             "layout": clip.scene,
             "subject": number,
             "bound": summarise_binding([track.binding])["bound"],
+            **summarise_forms([track.form] if track.form else []),
         }
         rows.append([values[column] for column in _CLIP_COLUMNS])
     return rows

@@ -27,6 +27,7 @@ class Scene:
     wanted: list[np.ndarray]  # for each subject float64 (frames, 4); NaN where it is not to be seen
     labels: np.ndarray  # uint8 (frames, height, width)
     seed: int
+    silhouettes: bool = False  # whether the labels are a job's masks, not the boxes themselves
 
 
 def make_scene(layout: Layout, entry: ModelEntry, prompts: Prompts, seed: int) -> Scene:
@@ -56,7 +57,7 @@ def make_scene(layout: Layout, entry: ModelEntry, prompts: Prompts, seed: int) -
                 "subject_never_seen",
                 f'The job {layout.id} never shows "{unseen[0]}"; export it again with that subject in view.',
             )
-        return Scene(layout.id, layout.caption, phrases, wanted, layout.labels, noise)
+        return Scene(layout.id, layout.caption, phrases, wanted, layout.labels, noise, silhouettes=True)
     wanted = [resample_track(track.boxes, entry.num_frames) for track in layout.tracks]
     if prompts == Prompts.shapes:
         prompt, phrases = draw_prompt(rng, len(layout.tracks))

@@ -55,9 +55,7 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of shapes and of colours."""
-        levels = [2 * frames - 1]
-        for block in self.down:
-            levels.append(block(levels[-1]))
+        levels = self.encode(frames)
         features = levels.pop()
         logits = self.votes[-1](features)
         for block, vote in zip(reversed(self.up), reversed(self.votes[:-1]), strict=True):
@@ -65,6 +63,13 @@ class SegmentationNetwork(nn.Module):
             features = block(torch.cat([_raised(features, finer), finer], 1))
             logits = _raised(logits, finer) + vote(features)
         return logits[:, : self._shapes], logits[:, self._shapes :]
+
+    def encode(self, frames: torch.Tensor) -> list[torch.Tensor]:
+        """Features of each level from the frames themselves to the coarsest: (N, channels, h, w)."""
+        levels = [2 * frames - 1]
+        for block in self.down:
+            levels.append(block(levels[-1]))
+        return levels
 
 
 def _raised(features: torch.Tensor, finer: torch.Tensor) -> torch.Tensor:
@@ -149,6 +154,14 @@ class Segmenter:
         Raises:
             EngineError: as :meth:`check`.
         """
+        return [None if blob is None else _box_of(blob) for blob in self.find_blobs(frames, phrase)]
+
+    def find_blobs(self, frames: np.ndarray, phrase: str) -> list[np.ndarray | None]:
+        """The pixels that :meth:`find` puts its boxes around: for each frame bool (height, width), or None.
+
+        Raises:
+            EngineError: as :meth:`check`.
+        """
         colour, shape = read_phrase(phrase)
         wanted = list(COLOURS).index(colour), SHAPES.index(shape)
         return [
@@ -160,12 +173,19 @@ class Segmenter:
     @torch.no_grad()
     def segment(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Shape (0 for none, k for the k-th) and colour (from 0) of each pixel, both int (frames, H, W)."""
-        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).permute(0, 3, 1, 2) / 255
-        shapes, colours = (logits.argmax(1).cpu().numpy() for logits in self._network(pixels))
+        shapes, colours = (logits.argmax(1).cpu().numpy() for logits in self._network(self._pixels(frames)))
         return shapes, colours
 
+    @torch.no_grad()
+    def features(self, frames: np.ndarray) -> np.ndarray:
+        """What the coarsest level knows of each frame, a mean over its cells: float32 (frames, 128)."""
+        return self._network.encode(self._pixels(frames))[-1].mean((2, 3)).cpu().numpy()
 
-def _find_blob(shapes: np.ndarray, colours: np.ndarray, colour: int, shape: int) -> Box | None:
+    def _pixels(self, frames: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device).permute(0, 3, 1, 2) / 255
+
+
+def _find_blob(shapes: np.ndarray, colours: np.ndarray, colour: int, shape: int) -> np.ndarray | None:
     parts, count = ndimage.label((shapes > 0) & (colours == colour))  # 4-connected
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     for part in np.argsort(-sizes, kind="stable")[:_MAX_BLOBS]:
@@ -173,7 +193,7 @@ def _find_blob(shapes: np.ndarray, colours: np.ndarray, colour: int, shape: int)
             return None
         blob = parts == part + 1
         if np.bincount(shapes[blob]).argmax() == shape + 1:
-            return _box_of(blob)
+            return blob
     return None
 
 

@@ -8,12 +8,20 @@ and what newer models have in place of the first two: attention over all pixels 
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
+
+varlen_attn: Callable[..., torch.Tensor] | None = None  # before PyTorch 2.10
+with contextlib.suppress(ImportError):
+    from torch.nn.attention import varlen
+
+    varlen_attn = cast(Callable[..., torch.Tensor], varlen.varlen_attn)
 
 scaled_dot_product_attention = F.scaled_dot_product_attention
 """PyTorch's own, kept here because :mod:`.interception` stands in its place while a pipeline runs."""
@@ -25,11 +33,16 @@ less work than without a mask. Below it, one masked call is faster (docs/referen
 GATHER_ELSEWHERE = 2**26
 """The same on devices that nobody has measured."""
 
+RUNS_FROM = 2**22
+"""From this many pairs of query and key a row on, a GPU in half precision attends within runs of tokens of
+one label where rows are many, as in the frames of a UNet: no mask, which would take half of a gigabyte there.
+"""
+
 MASK_BUDGET = 2**27
 """Most elements of a mask that are made at once; rows beyond it, and queries of a row that is larger by
 itself, are computed in further calls."""
 
-KEEP_BUDGET = 2**25
+KEEP_BUDGET = 2**26
 """Most elements of a mask that is kept for the next layer and step; a larger one is made again each time."""
 
 HIDDEN = -math.inf
@@ -47,6 +60,7 @@ class Rule:
             0 is seen as without a mask, ``HIDDEN`` not at all, a number below 0 less.
         push: away from what is read under another rule.
         whole: whether it says all, also what the model's own mask would.
+        partition: whether queries are the keys, and those of a label see one another and nothing else.
 
     The batch of an attention call repeats the rows (classifier-free guidance: twice): item ``b`` follows row
     ``b % rows``.
@@ -57,6 +71,7 @@ class Rule:
     table: torch.Tensor
     push: Push | None = None
     whole: bool = False
+    partition: bool = False
     _kept: dict = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -71,7 +86,8 @@ class Rule:
         same = torch.eye(int(labels.max()) + 1, dtype=torch.bool)
         if free is not None:
             same[free] = same[:, free] = True
-        return cls(labels, labels, torch.zeros(same.shape).masked_fill_(~same, others)[None])
+        table = torch.zeros(same.shape).masked_fill_(~same, others)[None]
+        return cls(labels, labels, table, partition=others == HIDDEN and free is None)
 
     @classmethod
     def seeing(cls, queries: torch.Tensor, keys: torch.Tensor, sees: torch.Tensor) -> Rule:
@@ -112,6 +128,13 @@ class Rule:
             self._kept[place] = self.mask(every, every, device, dtype)[:, None].repeat(repeats, 1, 1, 1)
         return self._kept[place]
 
+    def runs(self, repeats: int, device: torch.device) -> Runs:
+        """The tokens of a batch of so many repeats, ordered by row and label; found once."""
+        place = (device, repeats, "runs")
+        if place not in self._kept:
+            self._kept[place] = Runs.of(self.queries, repeats, device)
+        return self._kept[place]
+
     def groups(self, device: torch.device) -> list[Group]:
         """The queries of each row and label, with the keys that they see; found once."""
         place = (device, "groups")
@@ -123,6 +146,31 @@ class Rule:
                 for label in queries[row].unique()
             ]
         return self._kept[place]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Tokens of a batch in an order in which those of one row and label follow each other.
+
+    Args:
+        order: int64 (batch * tokens,), their places.
+        edges: int32 (runs + 1,), where runs begin and end in that order.
+        longest: tokens of the longest run.
+    """
+
+    order: torch.Tensor
+    edges: torch.Tensor
+    longest: int
+
+    @classmethod
+    def of(cls, labels: torch.Tensor, repeats: int, device: torch.device) -> Runs:
+        """Of labels (rows, tokens) that a batch repeats."""
+        labels = labels.cpu().repeat(repeats, 1)
+        own = labels + torch.arange(len(labels))[:, None] * (int(labels.max()) + 1)
+        ordered, order = own.flatten().sort(stable=True)
+        lengths = ordered.unique_consecutive(return_counts=True)[1]
+        edges = F.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
+        return cls(order.to(device), edges.to(device), int(lengths.max()))
 
 
 @dataclass(frozen=True)
@@ -206,9 +254,36 @@ def masked_attention(query, key, value, rule: Rule, attn_mask=None, scale=None) 
 
 def _attend(query, key, value, rule: Rule, attn_mask, scale):
     pairs = query.shape[2] * key.shape[2]
+    if pairs >= RUNS_FROM and attn_mask is None and scale is None and can_run(query, rule):
+        return _in_runs(query, key, value, rule)
     if pairs >= GATHER_FROM.get(query.device.type, GATHER_ELSEWHERE):
         return _gathered(query, key, value, rule, attn_mask, scale)
     return _masked(query, key, value, rule, attn_mask, scale)
+
+
+def can_run(query: torch.Tensor, rule: Rule) -> bool:
+    """Whether attention within runs is there for such a query under such a rule."""
+    return (
+        varlen_attn is not None
+        and rule.partition
+        and len(rule.queries) > 1
+        and query.is_cuda
+        and query.dtype in (torch.float16, torch.bfloat16)
+    )
+
+
+def _in_runs(query, key, value, rule: Rule):
+    """Attention of tokens to those of their own row and label, all of them in one call."""
+    runs = rule.runs(query.shape[0] // len(rule.queries), query.device)
+    heads, channels = query.shape[1], query.shape[3]
+    ordered = [
+        part.transpose(1, 2).reshape(-1, heads, channels).index_select(0, runs.order)
+        for part in (query, key, value)
+    ]
+    assert varlen_attn is not None  # can_run has looked
+    own = varlen_attn(*ordered, runs.edges, runs.edges, runs.longest, runs.longest)
+    out = torch.empty_like(own).index_copy_(0, runs.order, own)
+    return out.unflatten(0, (query.shape[0], -1)).transpose(1, 2)
 
 
 def _additive(attn_mask: torch.Tensor, query, key) -> torch.Tensor:

@@ -21,7 +21,7 @@ from ..families import Family, Grid, Layout, family_of
 from ..names import Kind, SpecialTokens
 from .bypasses import check_denoiser, uncompiled
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
-from .labels import check_label_map
+from .labels import check_label_map, small_subjects, widen
 from .rules import Rules, Subjects
 from .runs import Reading, Run
 from .settings import PEEKABOO, Steering, check_contexts, check_for_family, check_option
@@ -168,6 +168,8 @@ class Guidance:
     ):
         check_for_family(steering, family)
         labels = check_label_map(labels, phrases)
+        small = small_subjects(labels, len(phrases), steering.least_area)
+        labels = widen(labels, small, steering.least_area)
         configs: dict[str, Any] = {
             name: part.config for name, part in pipe.components.items() if isinstance(part, nn.Module)
         }
@@ -182,7 +184,7 @@ class Guidance:
         classes = {each.__name__ for each in type(pipe).__mro__}
         always = (0,) if classes & family.given_picture else ()
         given = _check_given(always if given is None else given, self._frames)
-        self._subjects = Subjects(labels, strengths, self._cells.frames, given)
+        self._subjects = Subjects(labels, strengths, self._cells.frames, given, small)
         self._reading: Reading | None = None  # until a prompt is encoded
         self._run: Run | None = None  # until the denoiser is called
         self._turns = Turns()

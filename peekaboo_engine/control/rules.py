@@ -13,7 +13,7 @@ from ..families.family import Rows
 from ..names import PADDING, SHARED, Kind
 from .attention import Push, Rule
 from .joint import joint_rule
-from .labels import BACKGROUND, pool_frames, pool_labels
+from .labels import BACKGROUND, Pools, pool_frames
 from .settings import Steering
 from .windows import Moment, Window
 from .words import Classes, Reading, foreign, table, with_free
@@ -39,11 +39,19 @@ class Subjects:
         frames: that a token stands for, after the first.
         given: whether the pipeline is given a frame as a picture: bool (frames,). Tokens that stand for such
             frames alone belong to no group, and have a label of their own behind those of the subjects.
+        unbound: subjects whose words are not bound once their masks have ended: bool (subjects,).
+
+    Attributes:
+        strengths: (subjects, frames of tokens).
+        bound: the same for binding.
     """
 
-    def __init__(self, labels: np.ndarray, strengths: np.ndarray, frames: int, given: np.ndarray):
-        self._labels, self._frames = labels, frames
+    def __init__(
+        self, labels: np.ndarray, strengths: np.ndarray, frames: int, given: np.ndarray, unbound: np.ndarray
+    ):
+        self._pools, self._frames = Pools(labels), frames
         self.strengths = pool_frames(strengths, frames, axis=1) if frames > 1 else strengths
+        self.bound = self.strengths * ~unbound[:, None]
         self._given = torch.from_numpy((pool_frames(given, frames, axis=0) if frames > 1 else given) == 1)
         self._pooled: dict[tuple[int, int], torch.Tensor] = {}
 
@@ -59,7 +67,7 @@ class Subjects:
         """Labels on a grid, those not ``held`` as background: int64 (frames, rows, columns)."""
         place = (rows, columns)
         if place not in self._pooled:
-            pooled = pool_labels(self._labels, rows, columns, self._frames)
+            pooled = self._pools.at(rows, columns, self._frames)
             self._pooled[place] = torch.from_numpy(pooled).long()
         labels = self._pooled[place]
         known = np.concatenate([np.ones((1, held.shape[1]), bool), held])  # (labels, frames)
@@ -119,8 +127,10 @@ class Rules:
             halves: of guidance, those that the call of the denoiser holds.
             beside: labels of the tokens that stand beside the clip's in the row of joint layers.
         """
-        strengths = self._subjects.strengths
-        reading = Reading(self._masks.holds(now, strengths), self._binding.holds(now, strengths))
+        subjects = self._subjects
+        reading = Reading(
+            self._masks.holds(now, subjects.strengths), self._binding.holds(now, subjects.bound)
+        )
         if not reading.same_as(self._reading):
             self._rules.clear()
         self._reading, self._halves, self._beside = reading, halves, beside

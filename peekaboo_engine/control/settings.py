@@ -45,6 +45,9 @@ class Steering:
         self_share: share of the layers of full attention, from the first, that are masked; of joint
             attention, of those in which pixels see only their own.
         self_penalty: what masks of full and joint attention take off the score of tokens of another label.
+        least_area: share of the picture that a model needs to draw a subject. Masks of a smaller one are
+            widened to it (:func:`.labels.widen`), and its words are not bound: what does not come up inside
+            of its mask may still do so beside it. 0 leaves all masks as they are.
 
     Raises:
         EngineError: ``bad_option``.
@@ -62,6 +65,7 @@ class Steering:
     bound_penalty: float = math.inf
     self_share: float = 1.0
     self_penalty: float = math.inf
+    least_area: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
@@ -71,7 +75,7 @@ class Steering:
         known = set(self.kinds) <= set(get_args(Kind))
         check_option("kinds", list(self.kinds), known, f"some of {get_args(Kind)}")
         check_option("until", self.until, self.until is None or 0 <= self.until <= 1, "a number from 0 to 1")
-        for name in ("bound_until", "self_share"):
+        for name in ("bound_until", "self_share", "least_area"):
             value = getattr(self, name)
             check_option(name, value, 0 <= value <= 1, "a number from 0 to 1")
         for name in ("push", "bound_penalty", "self_penalty"):

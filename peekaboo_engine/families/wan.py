@@ -140,16 +140,8 @@ WAN = Family(
     prepare=_prepare,
     half="bfloat16",
     single=("vae",),
-    # What steered a small model of this build best: masks of full attention undo some of what those of cross-
-    # attention do unless they are left to the first half of the layers, and contrast by guidance blurs who is
-    # who. No step of a few-step schedule falls on these levels, as some do on .9 and .5.
-    presets={
-        "strong": {
-            "until": 0.89,
-            "bound_until": 0.49,
-            "kinds": ("cross", "full"),
-            "self_share": 0.5,
-            "contrast": False,
-        }
-    },
+    # What steered the embedded model of these classes best (docs/reference/solids.md): masks of full
+    # attention lose subjects, the more so in few steps, and contrast blurs who is who. No step of a few-step
+    # schedule falls on these levels, as some do on .9 and .5.
+    presets={"strong": {"until": 0.89, "bound_until": 0.49, "kinds": ("cross",), "contrast": False}},
 )

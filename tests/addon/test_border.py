@@ -52,7 +52,7 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
     if kind == "set":
         settings.negative_prompt = "blurry"
         settings.num_inference_steps, settings.guidance_scale = 12, 5.5
-        settings.method, settings.masked_steps = "peekaboo", 4
+        settings.method, settings.masked_steps, settings.widen_small = "peekaboo", 4, False
         settings.schedule = "none"
         settings.loras = "owner/name/style.safetensors:0.5\nowner/name/few.safetensors:1:low:distils"
         settings.start_from, picture = "rendered", Picture("first_frame_0123456789ab.png", b"")

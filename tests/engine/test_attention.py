@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import itertools
 import math
 
 import pytest
@@ -115,3 +116,29 @@ def test_a_mask_of_the_models_own_holds_besides(monkeypatch, gathered, shape, ki
     torch.testing.assert_close(both, expected, atol=1e-5, rtol=0)
     monkeypatch.setattr(attention, "MASK_BUDGET", 30)  # three queries of one row at a time
     torch.testing.assert_close(masked_attention(q, k, v, rule, attn_mask=own), expected, atol=1e-5, rtol=0)
+
+
+def attention_of_runs(query, key, value, edges, _edges, longest, _longest):
+    """What PyTorch's varlen_attn computes on a GPU: (tokens, heads, channels), run by run."""
+    runs = list(itertools.pairwise(edges.tolist()))
+    assert longest == max(end - start for start, end in runs)
+    parts = [[part[start:end].transpose(0, 1) for part in (query, key, value)] for start, end in runs]
+    return torch.cat([attention.scaled_dot_product_attention(*own).transpose(0, 1) for own in parts])
+
+
+@given(
+    rows=st.integers(2, 4), repeats=st.integers(1, 2), tokens=st.integers(1, 30), subjects=st.integers(0, 3)
+)
+def test_attention_within_runs_agrees_with_the_dense_definition(rows, repeats, tokens, subjects):
+    q, k, v, rule = draw(rows, repeats, tokens, tokens, subjects, seed=tokens, self_attention=True)
+    with pytest.MonkeyPatch.context() as patch:  # the kernel runs on GPUs alone; the order is ours
+        patch.setattr(attention, "varlen_attn", attention_of_runs)
+        found = attention._in_runs(q, k, v, rule)
+    torch.testing.assert_close(found.double(), dense(q, k, v, rule), atol=1e-5, rtol=0)
+
+
+def test_only_rules_that_divide_the_tokens_are_run():
+    labels = torch.tensor([[0, 1, 1], [1, 0, 0]])
+    assert Rule.within(labels).partition
+    assert not Rule.within(labels, others=-3.0).partition
+    assert not Rule.within(labels, free=1).partition

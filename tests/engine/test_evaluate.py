@@ -122,6 +122,8 @@ class TestResult:
         assert result["scenes"]["job"]["phrases"] == ["a red ball", "a blue cube"]
         assert [clip["subject"] for clip in clips_of(result)] == [1, 2, 1, 2]
         assert result["rows"][0]["subjects"] == 2
+        assert 0 <= result["rows"][0]["pixel_iou"] <= 1  # its masks are silhouettes
+        assert result["rows"][0]["frechet"] is None  # of one clip, and by another segmenter
 
     def test_a_job_that_never_shows_a_subject_is_refused(self, request_, make_job, two_boxes):
         stated = Path(request_.model) / "peekaboo.json"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_the_method_is_the_models_own_unless_the_job_says_one(make_job):
     not_measured = find_model(json.loads((folder / "job.json").read_text())["model"])
 
     def steering(entry, **control):
-        change(control=control)(folder)
+        change(control={"widen_small": False, **control})(folder)
         job, _ = load_job(folder)
         return steering_of(job, entry)
 
@@ -84,6 +85,11 @@ def test_the_method_is_the_models_own_unless_the_job_says_one(make_job):
     assert not steering(measured, blocks="mid_up").contrast
     with pytest.raises(EngineError, match='"strong" masks all blocks'):
         steering(measured, blocks="mid_up", method="strong")
+    roomy = replace(STRONG, least_area=measured.smallest_subject)
+    assert steering(measured, widen_small=True) == roomy != STRONG
+    assert steering(not_measured, widen_small=True) == steering(not_measured)
+    change(control={})(folder)
+    assert steering_of(load_job(folder)[0], measured) == roomy  # which is the default
 
 
 def _rewrite(folder, edit):

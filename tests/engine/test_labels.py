@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from peekaboo_engine.control.labels import check_label_map, pool_labels
+from peekaboo_engine.control.labels import Pools, check_label_map, pool_labels, small_subjects, widen
 from peekaboo_engine.errors import EngineError
 
 label_maps = arrays.arrays(
@@ -95,3 +95,39 @@ def test_what_is_wrong_with_a_label_map_is_said(labels, code, part):
         check_label_map(labels, ["Ball", "Cube"])
     assert caught.value.code == code
     assert part in caught.value.message
+
+
+@given(label_maps.filter(lambda labels: labels.shape[1] % 3 == 0 and labels.shape[2] % 3 == 0))
+def test_a_coarser_grid_is_the_same_from_a_finer_one(labels):
+    _, height, width = labels.shape
+    pools = Pools(labels)
+    pools.at(height, width)
+    np.testing.assert_array_equal(
+        pools.at(height // 3, width // 3), pool_labels(labels, height // 3, width // 3)
+    )
+
+
+@given(label_maps.filter(lambda labels: {1, 2} <= set(np.unique(labels))), st.floats(0.01, 0.5))
+def test_small_subjects_get_room_of_the_background_alone(labels, least):
+    labels = np.where(labels > 2, 0, labels)
+    small = small_subjects(labels, 2, least)
+    widened = widen(labels, small, least)
+    kept = labels > 0
+    np.testing.assert_array_equal(widened[kept], labels[kept])
+    for label in (1, 2):
+        before, after = ((each == label).sum(axis=(1, 2)) for each in (labels, widened))
+        assert (after[before == 0] == 0).all()  # who is out of the picture stays there
+        if not small[label - 1]:
+            np.testing.assert_array_equal(before, after)
+
+
+def test_a_small_subject_grows_by_one_factor_around_itself():
+    labels = np.zeros((3, 40, 60), np.uint8)
+    labels[0, 20:24, 30:34] = labels[1, 20:24, 30:38] = 1  # 16 and 32 of 2,400 pixels, and gone
+    small = small_subjects(labels, 1, 0.02)
+    widened = widen(labels, small, 0.02)
+    assert small.tolist() == [True]
+    assert (widened == 1).sum(axis=(1, 2)).tolist() == [32, 64, 0]  # a median of 48 is 2 %
+    rows, columns = np.nonzero(widened[0])
+    assert abs(rows.mean() - 21.5) < 1 and abs(columns.mean() - 31.5) < 1
+    assert widen(labels, small_subjects(labels, 1, 0.0), 0.0) is labels

@@ -10,6 +10,7 @@ from steered import PHRASES, difference, run
 from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
 from peekaboo_engine.control import PRESETS, STRONG, Steering, attention, peekaboo
+from peekaboo_engine.control.labels import widen
 from peekaboo_engine.control.levels import NoiseLevels
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.words import without_phrases
@@ -259,3 +260,15 @@ def test_settings_that_cannot_be_are_refused(option):
     with pytest.raises(EngineError, match=next(iter(option))) as caught:
         Steering(**option)
     assert caught.value.code == "bad_option"
+
+
+def test_a_small_subject_has_room_and_is_not_bound(pipe, two_boxes):
+    one = np.where(two_boxes == 1, 1, 0).astype(np.uint8)
+    least = 2 * float((one == 1).mean())
+    wide = widen(one, np.array([True]), least)
+    with peekaboo(pipe, one, PHRASES[:1], steering=STRONG, least_area=least):
+        roomy = latents(pipe)
+    with peekaboo(pipe, wide, PHRASES[:1], steering=STRONG, bound_until=1.0):
+        torch.testing.assert_close(roomy, latents(pipe), rtol=0, atol=0)
+    with peekaboo(pipe, wide, PHRASES[:1], steering=STRONG):
+        assert difference(roomy, latents(pipe)) > 1e-4
