@@ -126,7 +126,11 @@ class _Play(Stage):
             target = self._outside(pose, (across, 0.0) if across else (0.0, down))
         elif place is not None and act != "leave":
             target = self._at(pose, place)
-            if across and (count > 1 or place.y == 0.5):  # "to the middle" is across, not up
+            upright = act in {"fall", "rise"} and not way.start and not way.direction
+            if upright and (place.y is None or (place is way.at and place.y == 0.5)):
+                x = pose.x if place is way.at else None
+                target = target.to(x, 0.5 + (0.32 if act == "fall" else -0.32)).inside()
+            elif across and (count > 1 or place.y == 0.5):  # "to the middle" is across, not up
                 target = target.to(y=pose.y)
             elif not across and count > 1:
                 target = target.to(x=pose.x)

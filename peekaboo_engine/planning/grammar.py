@@ -82,6 +82,7 @@ class _Reader:
     def __init__(self, text: str, known: list[Actor]):
         self.words = Words(text)
         self.reading = Reading(actors=list(known))
+        self.known = {actor.id for actor in known}
         self.nouns = Nouns(self.words, self.reading)
         self.ways = Ways(self.words, self.nouns)
         self.beat = 0
@@ -110,14 +111,15 @@ class _Reader:
         existential = bool(words.take("there is", "there are", "there's", "there was"))
         imperative = bool(not existential and words.take(*_IMPERATIVES))
         act = self._act_ahead()
-        same = bool(act and self.nouns.spoken and not self.nouns.ahead())
+        onward = bool(then and not act and words.low() in lexicon.DIRECTIONS)  # "left, then up"
+        same = bool((act or onward) and self.nouns.spoken and not self.nouns.ahead())
         who = self.nouns.spoken if same else self._who()
         self.nouns.speak_of(who)
         if imperative and self._act_ahead() is None:
             words.refuse(_VERB, words.slice(begun, max(words.at, begun + 1)))
         if then or (same and not together and act not in {"grow", "shrink"} and self._busy(who)):
             self.beat += self._busy(None)
-        self._predicate(who, begun, existential, span)
+        self._predicate(who, begun, existential, span, "go" if same and onward else "stay")
 
     def _order(self) -> tuple[tuple[float, float] | None, bool, bool]:
         """Words that say when the next part is: its span, whether it comes after, or at the same time."""
@@ -182,7 +184,7 @@ class _Reader:
         words.at = begun
         return act
 
-    def _predicate(self, who, begun: int, existential: bool, span) -> None:
+    def _predicate(self, who, begun: int, existential: bool, span, idle: Act = "stay") -> None:
         words = self.words
         self._place_before_verb(who)
         words.take("that", "which", "who")
@@ -194,18 +196,25 @@ class _Reader:
             words.refuse('say who does it, as in "a cat chases a dog"')
         act: Act
         base = ""
-        if words.low() in lexicon.ACTS:
+        begins = auxiliary and words.low(-1) in lexicon.TAKES_TO
+        if words.take("not move", "doesn't move", "don't move"):
+            act = "stay"
+        elif words.low() in lexicon.ACTS:
             act, base = lexicon.ACTS[words.low()]
             words.at += 1
         elif words.low() in _BECOMES:
             act = _BECOMES[words.low()]
             words.at += 1
         elif auxiliary or existential or words.at_stop() or self.ways.ahead() or words.ahead(*_STARTS):
-            act = "stay"
+            act = idle
         else:
             words.refuse(_VERB)
         particle = words.take(*_PARTICLES) if not self._is_preposition() else ""
+        if base == "cross" and len(who) > 1 and words.take("paths"):
+            act = "swap"
         beside = self._object(base)
+        if act == "swap":
+            who += self._exchanged(who)
         way = self.ways.read()
         way.beside = beside + way.beside
         way.speed, way.span = way.speed or speed, way.span or span
@@ -213,8 +222,19 @@ class _Reader:
             words.refuse("say it with the verbs, places and directions of the guide, one part after a comma")
         if not base and act == "stay" and way == Way():
             return  # "two balls, one rolls left": the first part only names them
+        if begins and not base and not way.beside and not set(who) & self.known:
+            place = way.at or way.end
+            if place and way == Way(at=way.at, end=way.end):
+                for name in who:  # "starts on the right": what it does next begins there
+                    self.reading.actor(name).place = place
+                return
+        if base == "pass" and way.beside:
+            way.flags.add("across")  # it does not end behind what it passes behind
         act = _settled(act, particle, way)
         if act == "follow":
+            if len(way.beside) > 1:
+                said = words.slice(begun, words.at)
+                words.refuse("say the way of who is followed in a part of its own", said)
             self._lead(way)
         self.reading.actions.append(Action(who, act, self.beat, way, words.slice(begun, words.at)))
 
@@ -226,6 +246,15 @@ class _Reader:
         words.at += 1
         words.at += words.low() == "to" and words.low(-1) in lexicon.TAKES_TO
         return True
+
+    def _exchanged(self, who: tuple[str, ...]) -> tuple[str, ...]:
+        """Take who else changes places: "swaps places with the cube"."""
+        words = self.words
+        words.take("places", "positions", "sides")
+        others = self.nouns.read_object() if words.take("with") and not words.take("each other") else ()
+        if len(set(who + others)) < 2:
+            words.refuse('say who changes places, as in "a ball swaps places with a cube"', words.low(-1))
+        return tuple(name for name in others if name not in who)
 
     def _is_preposition(self) -> bool:
         """Whether the next word begins a place, and is no particle of the verb."""

@@ -154,11 +154,15 @@ class Stage:
                 self._lane(pose, index, count, across), (-across, -down) if across or down else (-1, 0)
             )
         if act in {"fall", "rise"}:
-            spread = self._spread(pose, index, count)
+            column = way.at.x if way.at and not way.end else None  # "falls on the left" is no way to the left
+            spread = self._spread(pose.to(x=column), index, count)
             if len(movers) > count:
                 spread = spread.to(x=(movers.index(actor) + 0.5) / len(movers))
             x = 0.5 if end and end.x is not None and not down else spread.x
-            return spread.to(x=x, y=0.2 if act == "fall" else 0.8).inside()
+            return spread.to(x=x if column is None else None, y=0.2 if act == "fall" else 0.8).inside()
+        if act == "swap" and count > 1:
+            apart = 0.2 + 0.6 * index / (count - 1)
+            return pose.to(x=apart, depth=MIDDLE - STEP / 2 * (index == 0)).inside()
         if act == "meet" or "apart" in way.flags:
             where = (index + 0.5) / count if count > 1 else (0.2 if movers.index(actor) % 2 == 0 else 0.8)
             x = 0.5 + (where - 0.5) * (1.4 if act == "meet" else 0.35)
@@ -181,6 +185,8 @@ class Stage:
         if way.direction:
             return way.direction
         end = way.end or way.at
+        if action.act in {"fall", "rise"} and not way.start and end and not (way.end and end.x != 0.5):
+            return 0.0, 1.0 if action.act == "fall" else -1.0
         if way.start or end:
             start_x = way.start.x if way.start else None
             start_y = way.start.y if way.start else None

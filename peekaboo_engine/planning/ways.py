@@ -46,7 +46,7 @@ _FLAGS = {
     "apart": ["away from each other", "apart"],
     "": ["diagonally", "in a straight line", "in a row", "in a line", "side by side", "upside down",
     "together",
-         "in place", "on the spot", "in slow motion"],
+         "in place", "on the spot", "in slow motion", "to the ground", "to the floor"],
 }  # fmt: skip
 _NEARER = {
     1: ["towards the camera", "toward the camera", "to the camera", "towards the viewer", "toward the "
@@ -90,8 +90,10 @@ class Ways:
             said, span = self.time()
             if said:
                 way.span = span or way.span
-            elif way.direction and self._direction_after_and(way.direction):
-                self.words.at += 1  # "up and to the right"
+            elif way.direction and (
+                self._direction_after_and(way.direction) or self.words.ahead("and out of", "and off")
+            ):
+                self.words.at += 1  # "up and to the right", "up and out of the frame"
             elif not (self._flag(way) or self._ends(way) or self._relation(way) or self._scenery(way)):
                 break
         return way
@@ -106,6 +108,8 @@ class Ways:
 
     def time(self) -> tuple[str, tuple[float, float] | None]:
         """Take words of time, if they come next: what was said, and its span where it has one."""
+        if self.words.ahead(*(f"halfway {way}" for way in ("across", "along", "down", "to", "up"))):
+            return "", None  # a place
         said = self.words.take(*_SPANS_BY_LENGTH)
         return said, lexicon.SPANS.get(said)
 
@@ -123,6 +127,10 @@ class Ways:
                 return True
         if words.take("towards each other", "toward each other", "to each other", "each other"):
             way.beside.append(Beside("each other"))
+            return True
+        if words.low() in {"past", "by"} and not self._noun_after():
+            words.at += 1
+            way.flags.add("across")
             return True
         if words.low() in {"around", "round"} and not self._noun_after():
             words.at += 1
@@ -147,6 +155,15 @@ class Ways:
             way.start = self.place()
             if way.start is None:
                 words.refuse('after "from" say left, right, top, bottom, middle or a corner')
+            return True
+        if words.ahead("left to right", "right to left", "top to bottom", "bottom to top"):
+            way.start = self.place()
+            return True
+        if words.ahead("halfway across") and not way.end:
+            words.at += 2
+            if not words.take(*(f"the {name}" for name in lexicon.PICTURE)) and not words.at_stop():
+                words.refuse('say "halfway across the frame", or to which place')
+            way.end = Place(0.5)
             return True
         if way.direction and words.ahead("to the left", "to the right") and words.low(3) != "of":
             words.at += 2  # "up and to the right" is a direction, not a place
