@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
-from .. import compat
+from .. import compat, paths
 from ..borders import documents
+from ..errors import PeekabooError
 from ..masks import painting
 from ..shot import subjects
 from . import folders, strips
 
 OF_PROPERTY = "peekaboo_masks_of"
-"""Custom property of a strip of masks: the file of the take that they belong to."""
+"""Custom property of a strip of masks: the file of the take that they belong to, when they were shown."""
 MUTED_PROPERTY = "peekaboo_muted"
 """Custom property of a strip of masks: JSON, names of takes that are hidden as long as it is there."""
 SCALE = 3
@@ -23,9 +25,12 @@ MOST_PIXELS = 2**26
 
 def shown_over(scene, strip):
     """The strip that shows the masks of a take; None where there is none."""
-    for other in compat.strips(scene.sequence_editor):
-        if other.get(OF_PROPERTY) == strips.file_of(strip):
-            return other
+    every = compat.strips(scene.sequence_editor)
+    found = [one for one in every if one.type == "IMAGE" and OF_PROPERTY in one]
+    with suppress(PeekabooError):  # paths beside a .blend that was never saved
+        for one in found:  # whose paths Blender keeps up to date
+            if paths.absolute(one.directory) == strips.folder_of(strip) / "masks":
+                return one
     return None
 
 

@@ -12,7 +12,7 @@ from ..masks import cameras
 from . import strips
 
 IN_CAMERA = "peekaboo_in_camera"
-"""Custom property of an image that a camera shows behind its view: the file of the take."""
+"""Custom property of an image that a camera shows behind its view because it is a take's."""
 OPACITY = 0.6
 
 
@@ -42,8 +42,7 @@ def in_camera(scene, strip):
     camera = cameras.camera_at(scene, compat.content_start(strip))
     if camera.type != "CAMERA":
         return None
-    file = strips.file_of(strip)
-    return next((one for one in camera.data.background_images if _file_shown(one) == file), None)
+    return _shown_by(camera.data, strip)
 
 
 def show_in_camera(scene, strip):
@@ -64,16 +63,17 @@ def show_in_camera(scene, strip):
         raise PeekabooError(f'There is no clip at "{clip}": generate it again.')
     lens = camera.data
     for one in list(lens.background_images):
-        if _file_shown(one):
+        if _is_of_take(one):
             remove_from_camera(lens, one)
     image = bpy.data.images.load(strips.path_in_file(clip), check_existing=False)
-    image[IN_CAMERA] = strips.file_of(strip)
+    image[IN_CAMERA] = True
     shown = lens.background_images.new()
     shown.image = image
     shown.alpha, shown.display_depth, shown.frame_method = OPACITY, "FRONT", "FIT"
     start, end = compat.strip_range(strip)
     user = shown.image_user
     user.frame_start, user.frame_duration = start, end - start
+    user.frame_offset = start - compat.content_start(strip)  # what a handle hides
     user.use_auto_refresh, user.use_cyclic = True, False
     lens.show_background_images = True
     return shown
@@ -95,7 +95,19 @@ def hide_in_camera(scene, strip) -> None:
         remove_from_camera(cameras.camera_at(scene, compat.content_start(strip)).data, shown)
 
 
-def _file_shown(shown) -> str:
-    """The file of the take that a background image shows; empty where it is none of ours."""
-    stated = shown.image.get(IN_CAMERA) if shown.source == "IMAGE" and shown.image is not None else None
-    return stated if isinstance(stated, str) else ""
+def hide_in_all_cameras(strip) -> None:
+    """Let no camera of the file show a take any more."""
+    for lens in bpy.data.cameras:
+        if lens.is_editable and (shown := _shown_by(lens, strip)) is not None:
+            remove_from_camera(lens, shown)
+
+
+def _shown_by(lens, strip):
+    """The background image of a camera that shows a take; Blender keeps the paths of both up to date."""
+    clip = paths.absolute(strips.file_of(strip))
+    shown = (one for one in lens.background_images if _is_of_take(one))
+    return next((one for one in shown if paths.absolute(one.image.filepath) == clip), None)
+
+
+def _is_of_take(shown) -> bool:
+    return shown.source == "IMAGE" and shown.image is not None and IN_CAMERA in shown.image

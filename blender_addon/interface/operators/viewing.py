@@ -9,7 +9,7 @@ from bpy.props import StringProperty
 
 from ... import compat, windows
 from ...errors import PeekabooError
-from ...takes import colors, folders, strips, viewing
+from ...takes import colors, removing, strips, viewing
 from .takes import OnActiveTake
 
 WORKSPACE = "Video Editing"
@@ -126,7 +126,7 @@ class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Remove it, and say what is left."""
-        if left := folders.delete(scene, strip):
+        if left := removing.delete(scene, strip):
             names = ", ".join(path.name for path in left[:3])
             self.report({"WARNING"}, f"Files that are none of ours, or in use, are left: {names}")
 

@@ -9,7 +9,7 @@ import pytest
 
 from blender_addon import compat
 from blender_addon.errors import PeekabooError
-from blender_addon.takes import colors, folders, strips, viewing
+from blender_addon.takes import colors, mask_strips, removing, strips, viewing
 
 COLORS = [(220, 40, 30), (30, 160, 60), (40, 70, 200), (230, 220, 210), (40, 40, 40), (128, 128, 128)]
 
@@ -119,6 +119,37 @@ def test_the_camera_shows_a_take_at_its_frames_and_keeps_its_own_pictures(scene,
     assert len(bpy.data.images) == count - 1 and viewing.in_camera(scene, take) is None
 
 
+def test_the_camera_shows_of_a_trimmed_take_what_the_sequencer_shows(scene, take):
+    take.frame_start = 21
+    take.frame_offset_start = 3
+    user = viewing.show_in_camera(scene, take).image_user
+    assert compat.strip_range(take) == (24, 29)
+    assert (user.frame_start, user.frame_offset, user.frame_duration) == (24, 3, 5)
+
+
+def test_a_take_is_known_in_the_camera_after_its_file_is_saved_elsewhere(scene, take, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    take.filepath = strips.path_in_file(strips.folder_of(take) / "clip.mp4")
+    viewing.show_in_camera(scene, take)
+    mask_strips.show(scene, take)
+    (tmp_path / "deeper").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "deeper" / "shot.blend"))
+    assert viewing.in_camera(scene, take) is not None
+    assert mask_strips.shown_over(scene, take) is not None
+
+
+def test_what_shows_a_take_goes_with_it(scene, take):
+    upper = over(scene, take, "Upper")
+    upper.filepath = str(strips.folder_of(take).parent / "other" / "clip.mp4")
+    upper[strips.FOLDER_PROPERTY] = str(strips.folder_of(take).parent / "other")
+    mask_strips.show(scene, take)
+    viewing.show_in_camera(scene, take)
+    assert upper.mute
+    removing.delete(scene, take)
+    assert list(compat.strips(scene.sequence_editor)) == [upper] and not upper.mute
+    assert not scene.camera.data.background_images
+
+
 def test_a_clip_that_is_gone_is_not_shown_in_the_camera(scene, take):
     (strips.folder_of(take) / "clip.mp4").unlink()
     with pytest.raises(PeekabooError, match="There is no clip at"):
@@ -140,7 +171,7 @@ def test_a_take_is_removed_with_its_files_and_nothing_else(scene, take):
     (folder / "notes.txt").touch()
     (folder / "masks").mkdir()
     (folder / "masks" / "0001.png").touch()
-    assert folders.delete(scene, take) == [folder / "notes.txt"]
+    assert removing.delete(scene, take) == [folder / "notes.txt"]
     assert not strips.takes(scene) and sorted(folder.iterdir()) == [folder / "notes.txt"]
 
 
@@ -158,7 +189,7 @@ def test_a_take_in_a_meta_strip_is_removed(scene, take):
     editor.display_stack(meta)
     inside = strips.add_clip(scene, folder / "clip.mp4", job)
     editor.display_stack(None)
-    folders.delete(scene, inside)
+    removing.delete(scene, inside)
     assert not strips.takes(scene) and not len(compat.strips(meta))
 
 
@@ -169,14 +200,14 @@ def test_a_strip_that_names_a_folder_of_somebody_elses_removes_nothing(scene, ta
         (mine / name).write_text("mine")
     take.filepath = str(mine / "clip.mp4")
     with pytest.raises(PeekabooError, match="damaged"):
-        folders.delete(scene, take)
+        removing.delete(scene, take)
     assert strips.takes(scene) == [take] and len(list(mine.rglob("*"))) == 5
 
 
 def test_files_that_another_strip_shows_stay(scene, take):
     over(scene, take, "Second")
     with pytest.raises(PeekabooError, match="Another strip shows this clip"):
-        folders.delete(scene, take)
+        removing.delete(scene, take)
     assert len(strips.takes(scene)) == 2 and (strips.folder_of(take) / "clip.mp4").exists()
 
 
@@ -187,5 +218,5 @@ def test_links_in_a_take_are_left_with_what_they_lead_to(scene, take, tmp_path):
     (outside / "0001.png").touch()
     (folder / "masks").symlink_to(outside)
     (folder / "thumbnail.png").symlink_to(outside / "0001.png")
-    left = folders.delete(scene, take)
+    left = removing.delete(scene, take)
     assert left == [folder / "masks", folder / "thumbnail.png"] and (outside / "0001.png").exists()
