@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every difference between Blender 4.2 and 5.2 that the add-on meets, one function each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import bpy
@@ -154,16 +156,24 @@ def literal_path(path) -> str:
     return text.replace("{", "{{").replace("}", "}}") if bpy.app.version >= (4, 5, 0) else text
 
 
-def own_compositor(copy):
-    """The compositor's nodes of a copied scene, for itself alone; None without.
+@contextmanager
+def own_compositor(copy) -> Iterator[Any]:
+    """The compositor's nodes of a copied scene, for itself alone within a block; None without.
 
-    Since 5.0 they are a node group, which the copy has in common with the scene.
+    Since 5.0 they are a node group, which the copy has in common with the scene, and which does not go with
+    it.
     """
     if not hasattr(copy, "compositing_node_group"):
-        return copy.node_tree if copy.use_nodes else None
-    if copy.compositing_node_group is not None:
-        copy.compositing_node_group = copy.compositing_node_group.copy()
-    return copy.compositing_node_group
+        yield copy.node_tree if copy.use_nodes else None
+        return
+    if copy.compositing_node_group is None:
+        yield None
+        return
+    own = copy.compositing_node_group = copy.compositing_node_group.copy()
+    try:
+        yield own
+    finally:
+        bpy.data.node_groups.remove(own)
 
 
 def set_movie_output(render):

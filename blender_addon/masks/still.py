@@ -98,7 +98,7 @@ def prepared(scene, time: float, size: tuple[int, int], path: Path) -> Iterator:
     simulations.check_bodies(scene, objects)
     if moving := [one for one in simulations.unbaked(scene, objects) if one.start < time]:
         raise simulations.UnbakedError(moving)
-    with stage.temporary_copy(scene, "Peekaboo First Frame") as copy:
+    with stage.temporary_copy(scene, "Peekaboo First Frame") as copy, compat.own_compositor(copy) as tree:
         copy.camera = camera
         copy.timeline_markers.clear()  # which would choose another
         copy.frame_current, copy.frame_subframe = math.floor(time), time % 1
@@ -112,7 +112,7 @@ def prepared(scene, time: float, size: tuple[int, int], path: Path) -> Iterator:
         render.filepath, render.use_file_extension = compat.literal_path(path), True
         compat.set_picture_output(render)
         render.image_settings.color_management = "FOLLOW_SCENE"
-        _write_no_other_files(copy)
+        _write_no_other_files(copy, tree)
         yield copy
 
 
@@ -140,9 +140,8 @@ def _frame(render, width: int, height: int) -> None:
     render.border_min_y, render.border_max_y = ((y + 0.5) / whole[1] for y in (first_y, first_y + height))
 
 
-def _write_no_other_files(copy) -> None:
+def _write_no_other_files(copy, tree) -> None:
     """Mute what would write files in the compositor of a copy; that is off where it is deeper in it."""
-    tree = compat.own_compositor(copy)
     for node in tree.nodes if tree else ():
         if node.type == "OUTPUT_FILE":
             node.mute = True

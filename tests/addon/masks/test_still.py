@@ -183,6 +183,16 @@ def test_the_users_scene_is_as_it_was(lit, tmp_path):
     assert (shown[..., 0] > 0.5).any()  # where it is keyed to be
 
 
+def test_a_compositor_leaves_no_nodes_behind(lit, tmp_path):
+    if hasattr(lit, "compositing_node_group"):
+        lit.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
+    else:
+        lit.use_nodes = True
+    before = sorted(tree.name for tree in bpy.data.node_groups)
+    rendered(lit, tmp_path)
+    assert sorted(tree.name for tree in bpy.data.node_groups) == before
+
+
 def test_results_in_render_slots_stay(lit, tmp_path):
     lit.render.filepath = str(tmp_path / "mine.png")
     bpy.ops.render.render(write_still=True)
