@@ -11,8 +11,8 @@ REGIONS = {"VIEW_3D": "UI", "SEQUENCE_EDITOR": "UI", "PREFERENCES": "WINDOW"}
 SAY_SECONDS = 10.0
 """How long a sentence stays in the status bar."""
 
-RENDERING = {"RENDER_OT_render", "RENDER_OT_opengl"}
-"""Operators that render while they listen."""
+WORKING = {"RENDER_OT_render", "RENDER_OT_opengl", "PEEKABOO_OT_work_in_turns"}
+"""Operators that render, or have the scene at another time, while they listen."""
 
 
 def is_rendering() -> bool:
@@ -27,7 +27,7 @@ def is_hand_busy() -> bool:
     keys.
     """
     return any(
-        operator.bl_options & {"UNDO", "BLOCKING"} or operator.bl_idname in RENDERING
+        operator.bl_options & {"UNDO", "BLOCKING"} or operator.bl_idname in WORKING
         for window in bpy.context.window_manager.windows
         for operator in window.modal_operators
     )
@@ -44,7 +44,7 @@ def say(text: str) -> None:
         workspace.status_text_set(text)
     if bpy.app.timers.is_registered(_say_no_more):
         bpy.app.timers.unregister(_say_no_more)
-    bpy.app.timers.register(_say_no_more, first_interval=SAY_SECONDS)
+    bpy.app.timers.register(_say_no_more, first_interval=SAY_SECONDS, persistent=True)
 
 
 def _say_no_more() -> float | None:
