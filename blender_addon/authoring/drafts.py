@@ -78,21 +78,24 @@ def shot_range(scene) -> tuple[int, int]:
     return first, last
 
 
-def draft(scene, plan: Plan, collection=None) -> tuple[list, list[str]]:
+def draft(
+    scene, plan: Plan, collection=None, frames: tuple[int, int] | None = None
+) -> tuple[list, list[str]]:
     """Make the subjects of a plan: empties with keyframes, and the camera's move; returns them and notes.
 
     Several shots share the range: each gets a part of it, a camera like the scene's, and a marker that cuts
-    to it.
+    to it; where a marker cuts there already, it is that one.
 
     Args:
         scene: with a camera.
         plan: of what is to be seen.
         collection: gets the empties; the scene's own by default.
+        frames: first and last one of the draft; see :func:`shot_range` for the default.
 
     Raises:
         PeekabooError: there is no camera to look through.
     """
-    first, last = shot_range(scene)
+    first, last = frames or shot_range(scene)
     if last - first + 1 < 2 * len(plan.shots):
         raise PeekabooError(
             f"{len(plan.shots)} shots need more frames than {last - first + 1}: extend the range."
@@ -105,7 +108,8 @@ def draft(scene, plan: Plan, collection=None) -> tuple[list, list[str]]:
         if number:
             part = replace(part, camera=_another_camera(scene, view.camera, number))
         if len(plan.shots) > 1:
-            marker = scene.timeline_markers.new(f"Shot {number + 1}", frame=part.first)
+            bound = (one for one in cameras.bound_markers(scene) if one.frame == part.first)
+            marker = next(bound, None) or scene.timeline_markers.new(f"Shot {number + 1}", frame=part.first)
             marker.camera = part.camera
         for subject in shot.subjects:
             made.append(add(scene, subject, part, collection, alone=len(plan.shots) == 1))

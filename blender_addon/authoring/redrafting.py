@@ -49,7 +49,11 @@ def present(scene) -> Present:
         PeekabooError: there is no camera, or nobody to change.
     """
     first, last = shot_range(scene)
-    candidates = [obj for obj in subjects.marked(scene) if obj.peekaboo.enabled and _points(obj) is not None]
+    candidates = [
+        obj
+        for obj in subjects.marked(scene)
+        if obj.peekaboo.enabled and subjects.is_kept(obj) and _points(obj) is not None
+    ]
     frames = {obj: _key_frames(obj, first, last) for obj in candidates[:MAX_SUBJECTS]}
     if not frames:
         raise PeekabooError("There is no subject to change: make a draft first, or add a subject.")
@@ -155,12 +159,21 @@ def change(scene, before: Present, plan: Plan, collection=None) -> tuple[list, l
             made.append(obj)
     for name in old.keys() - {subject.id for subject in shot.subjects}:
         obj = before.objects[name]
-        if obj.type == "EMPTY":
-            bpy.data.objects.remove(obj)
+        if obj.type == "EMPTY" and obj.override_library is None:
+            _take_out(scene, obj)
         else:
             subjects.unmark(obj)
     scene.peekaboo.prompt = shot.prompt
     return made, move_camera(before.view, shot)
+
+
+def _take_out(scene, obj) -> None:
+    """Remove an object as Blender's Delete does: from a scene, and from the file where no other has it."""
+    for holder in obj.users_collection:
+        if holder == scene.collection or holder in scene.collection.children_recursive:
+            holder.objects.unlink(obj)
+    if not obj.users_scene:
+        bpy.data.objects.remove(obj)
 
 
 def _differs(subject: Subject, old: Subject | None) -> bool:
@@ -173,10 +186,11 @@ def _differs(subject: Subject, old: Subject | None) -> bool:
 
 def _rewrite(obj, subject: Subject, before: Present) -> None:
     points, scale = before.sizes[subject.id]
+    offset = np.array(obj.delta_location)
     poses = {}
     for key in subject.keys:
         frame = before.view.frame(key.time)
         lens, distance = lens_at(before.view, frame), before.view.distance(key.depth)
         origin, factors = fit(points, box_of(key), distance, lens, stretch=False)
-        poses[frame] = in_world(before.view, origin), scale * factors[0]
+        poses[frame] = in_world(before.view, origin) - offset, scale * factors[0]
     write(obj, poses)

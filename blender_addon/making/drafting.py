@@ -138,11 +138,11 @@ def apply(scene, made: Pending, collection=None) -> tuple[list, list[str]]:
     """
     global _pending
     if made.before is None:
-        done = drafts.draft(scene, made.plan, collection)
+        done = drafts.draft(scene, made.plan, collection, made.range)
     else:
-        for obj in made.before.objects.values():
-            if not _is_alive(obj):
-                raise PeekabooError("The subjects have changed since: draft the change again.")
+        needed = [*made.before.objects.values(), made.before.view.camera]
+        if not all(map(_is_alive, needed)):
+            raise PeekabooError("The subjects or the camera have changed since: draft the change again.")
         done = redrafting.change(scene, made.before, made.plan, collection)
     if made is _pending:
         _pending = None

@@ -12,6 +12,8 @@ from blender_addon import compat
 from blender_addon.authoring import box_tracks, drafts, redrafting
 from blender_addon.engine.plans import Key, Plan, Shot, Subject, read_plan, stated
 from blender_addon.errors import PeekabooError
+from blender_addon.making import drafting
+from blender_addon.shot import shots
 from blender_addon.shot.layout import read_layout, timing_of
 
 ASPECT = 288 / 160
@@ -233,6 +235,73 @@ def test_a_draft_goes_into_the_cut_that_is_looked_at(stage):
     (ball,), _ = drafts.draft(stage, plan(BALL))
     frames = {point.co.x for curve in compat.fcurves(ball) for point in curve.keyframe_points}
     assert (min(frames), max(frames)) == (20, 33)
+
+
+def test_a_draft_lands_in_the_cut_that_it_was_made_for(stage):
+    other = add_camera(stage, location=(10, -10, 0), rotation=(math.pi / 2, 0, 0.3))
+    for frame, camera in ((1, stage.camera), (20, other)):
+        stage.timeline_markers.new("cut", frame=frame).camera = camera
+    stage.frame_set(5)
+    made = drafting.Pending(stage.session_uid, drafts.shot_range(stage), plan(BALL), (), None)
+    stage.frame_set(25)  # to look at it
+    (ball,), _ = drafting.apply(stage, made)
+    frames = {point.co.x for curve in compat.fcurves(ball) for point in curve.keyframe_points}
+    assert (min(frames), max(frames)) == (1, 19)
+
+
+def test_shots_of_a_draft_begin_at_the_cut_that_is_there(stage):
+    stage.timeline_markers.new("Opening", frame=1).camera = stage.camera
+    first, second = plan(BALL).shots[0], plan(CUBE).shots[0]
+    drafts.draft(stage, Plan(ASPECT, (first, second)))
+    assert [(shot.title, shot.first, shot.last) for shot in shots.enabled(stage)] == [
+        ("Opening", 1, 17),
+        ("Shot 2", 18, 33),
+    ]
+
+
+def test_a_change_leaves_an_offset_where_it_is(stage):
+    obj = add_empty(stage, phrase="crate", display="CUBE")
+    obj.delta_location = (0.7, 0.2, -0.4)
+    found = redrafting.present(stage)
+    moved = with_keys(found, "crate", lambda k: Key(k.time, k.x - 0.2, k.y, k.width, k.height, k.depth))
+    redrafting.change(stage, found, moved)
+    assert tuple(obj.delta_location) == pytest.approx((0.7, 0.2, -0.4))
+    (was,) = found.plan.shots[0].subjects
+    x1, y1, x2, y2 = was.box_at(0)
+    assert seen(stage, "crate", 2)[0] == pytest.approx(np.clip((x1 - 0.2, y1, x2 - 0.2, y2), 0, 1), abs=0.02)
+
+
+def test_a_subject_that_another_scene_shows_stays_there(stage):
+    (ball, _), _ = drafts.draft(stage, plan(BALL, CUBE))
+    other = bpy.data.scenes.new("Other")
+    other.collection.objects.link(ball)
+    found = redrafting.present(stage)
+    kept = next(one for one in found.plan.shots[0].subjects if one.phrase == "blue cube")
+    redrafting.change(stage, found, Plan(ASPECT, (Shot("blue cube", "", "none", 0.3, (kept,)),)))
+    assert ball.name not in stage.objects and other.objects[ball.name].peekaboo.is_subject
+
+
+def test_what_is_linked_from_another_file_is_nobody_to_change(stage, tmp_path):
+    library = str(tmp_path / "library.blend")
+    (ball,), _ = drafts.draft(stage, plan(BALL))
+    bpy.data.libraries.write(library, {ball})
+    bpy.data.objects.remove(ball)
+    with bpy.data.libraries.load(library, link=True) as (there, linked):
+        linked.objects = list(there.objects)
+    stage.collection.objects.link(linked.objects[0])
+    assert linked.objects[0].peekaboo.is_subject
+    with pytest.raises(PeekabooError, match="no subject"):
+        redrafting.present(stage)
+
+
+def test_a_camera_that_is_gone_since_is_told_before_anything_is_changed(stage):
+    drafts.draft(stage, plan(BALL))
+    before = redrafting.present(stage)
+    made = drafting.Pending(stage.session_uid, drafts.shot_range(stage), plan(CUBE, move="in"), (), before)
+    bpy.data.objects.remove(stage.camera)
+    with pytest.raises(PeekabooError, match="have changed since"):
+        drafting.apply(stage, made)
+    assert [obj.peekaboo.phrase for obj in stage.objects] == ["red ball"]
 
 
 @pytest.mark.parametrize(
