@@ -252,6 +252,7 @@ def move_camera(view: View, shot: Shot) -> list[str]:
         }[shot.move]
         half = np.arctan(reach[0 if axis == "Y" else 1] / 2 / distance)
         goal = begin @ Matrix.Rotation(sign * 2 * half * min(PAN, shot.amount), 4, axis)
+    compat.own_action(camera)  # what shares it does not move along
     for frame, matrix in ((view.last, goal), (view.first, begin)):
         camera.matrix_world = matrix
         camera.keyframe_insert("location", frame=frame)

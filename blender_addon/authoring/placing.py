@@ -29,10 +29,15 @@ def add_subject(context, shape: str, size: float, location: Vector, phrase: str 
     empty = bpy.data.objects.new("Subject", None)
     empty.empty_display_type, empty.empty_display_size = shape, size
     empty.location = location
-    context.collection.objects.link(empty)
+    collection_of(context).objects.link(empty)
     subjects.mark(context.scene, empty, phrase)
     subjects.select_only(context.view_layer, empty)
     return empty
+
+
+def collection_of(context):
+    """The collection that gets new objects: the active one, or the scene's where that one is linked."""
+    return context.collection if context.collection.is_editable else context.scene.collection
 
 
 def distance_of_cursor(scene) -> float:

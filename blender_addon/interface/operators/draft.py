@@ -4,6 +4,7 @@
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
+from ...authoring import placing
 from ...errors import PeekabooError
 from ...making import drafting, engine_choice
 
@@ -100,7 +101,7 @@ class PEEKABOO_OT_apply_draft(bpy.types.Operator):
 
 
 def _apply(operator, context, made) -> set[str]:
-    objects, notes = drafting.apply(context.scene, made, context.collection)
+    objects, notes = drafting.apply(context.scene, made, placing.collection_of(context))
     for obj in context.view_layer.objects.selected:
         obj.select_set(False)
     for obj in objects:

@@ -74,7 +74,7 @@ class PEEKABOO_OT_import_layout(bpy.types.Operator, ImportHelper):
             if self.use_timing:
                 box_tracks.take_timing(scene, record)
             distance = self.distance or placing.distance_of_cursor(scene)
-            (empty,) = box_tracks.add_subjects(scene, [record], distance, context.collection)
+            (empty,) = box_tracks.add_subjects(scene, [record], distance, placing.collection_of(context))
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -294,6 +294,32 @@ def test_what_is_linked_from_another_file_is_nobody_to_change(stage, tmp_path):
         redrafting.present(stage)
 
 
+def test_a_draft_goes_beside_a_collection_that_is_linked(stage, tmp_path):
+    library, props = str(tmp_path / "library.blend"), bpy.data.collections.new("Props")
+    bpy.data.libraries.write(library, {props})
+    bpy.data.collections.remove(props)
+    with bpy.data.libraries.load(library, link=True) as (there, linked):
+        linked.collections = list(there.collections)
+    stage.collection.children.link(linked.collections[0])
+    layer = bpy.context.view_layer
+    layer.active_layer_collection = layer.layer_collection.children["Props"]
+    assert bpy.ops.peekaboo.draft(text="a red ball rolls from left to right") == {"FINISHED"}
+    assert "red ball" in [obj.peekaboo.phrase for obj in stage.collection.objects]
+    assert bpy.ops.peekaboo.add_subject() == {"FINISHED"}
+
+
+def test_a_camera_that_moves_takes_nobody_along(stage):
+    other = bpy.data.objects.new("Other", None)
+    stage.collection.objects.link(other)
+    stage.camera.keyframe_insert("scale", frame=1)
+    animation = other.animation_data_create()
+    animation.action = stage.camera.animation_data.action
+    if hasattr(animation, "action_slot"):
+        animation.action_slot = stage.camera.animation_data.action_slot
+    drafts.draft(stage, plan(BALL, move="in"))
+    assert {curve.data_path for curve in compat.fcurves(other)} == {"scale"}
+
+
 def test_a_camera_that_is_gone_since_is_told_before_anything_is_changed(stage):
     drafts.draft(stage, plan(BALL))
     before = redrafting.present(stage)

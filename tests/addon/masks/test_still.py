@@ -185,7 +185,10 @@ def test_the_users_scene_is_as_it_was(lit, tmp_path):
 
 def test_a_compositor_leaves_no_nodes_behind(lit, tmp_path):
     if hasattr(lit, "compositing_node_group"):
-        lit.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
+        tree = lit.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
+        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        layers, output = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("NodeGroupOutput")
+        tree.links.new(layers.outputs[0], output.inputs[0])
     else:
         lit.use_nodes = True
     before = sorted(tree.name for tree in bpy.data.node_groups)
