@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from .plan import Plan
 
-_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _COORDINATES = ("x", "y", "width", "height")
 _MOST_OBJECTS = 40
 """Places of an answer at which JSON is looked for."""
@@ -76,7 +76,7 @@ def read_answer(text: str, aspect: float) -> tuple[Plan, list[str]]:
         BadAnswerError: there is none that can be read.
     """
     problem = "it holds no JSON object"
-    for found in _objects(_THOUGHT.sub("", text)):
+    for found in _objects(_without_thoughts(text)):
         if _is_schema(found):
             problem = "it repeats the JSON schema instead of filling it in"
             continue
@@ -93,6 +93,18 @@ def read_answer(text: str, aspect: float) -> tuple[Plan, list[str]]:
             place = ".".join(str(part) for part in first["loc"])
             problem = f"{place}: {first['msg']}"
     raise BadAnswerError(problem)
+
+
+def _without_thoughts(text: str) -> str:
+    """A text without what is between the tags of thoughts; in one pass, however many there are."""
+    kept, end, begin = [], 0, None
+    for tag in _THOUGHT.finditer(text):
+        if not tag[1] and begin is None:
+            begin = tag.start()
+        elif tag[1] and begin is not None:
+            kept.append(text[end:begin])
+            end, begin = tag.end(), None
+    return "".join([*kept, text[end:]])
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -133,7 +145,7 @@ def _scaled(shots: Any, notes: list[str]) -> Any:
         if isinstance(key.get(name), int | float) and not isinstance(key.get(name), bool)
     ]
     # a hundred and less could as well be percent: the model is asked again
-    if not numbers or not 100 < max(numbers) <= 1000:
+    if not numbers or not 100 < max(numbers) <= 1000 or min(numbers) < -1000:
         return shots
     for key in keys:
         for name in _COORDINATES:

@@ -8,12 +8,17 @@ nowhere else; no redirect is followed with it.
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import json
+import re
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -27,6 +32,8 @@ from .planner import plan_text
 MAX_ANSWER = 2 * 2**20
 """Bytes of an answer; a plan has some thousands."""
 _PIECE = 2**14
+_Answer = tuple[int, bytes, float | None]
+"""Status, what was sent, and for how many seconds the server wants to be left alone."""
 _MOST_PATIENCE = 10.0
 """Seconds that a server may ask for before it is asked again."""
 _EXAMPLES = (
@@ -66,6 +73,11 @@ class Endpoint:
     key: str = field(default="", repr=False)
     online: bool = False
     timeout: float = 120.0
+
+    @property
+    def place(self) -> str:
+        """The url as a sentence may have it: without a user, a password and a query, which may be secrets."""
+        return re.sub(r"^(\w+://)?[^/]*@|[?#].*", r"\1", self.url.strip(), flags=re.DOTALL)
 
 
 def plan_with_model(
@@ -192,7 +204,7 @@ def _address(endpoint: Endpoint) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
         raise EngineError(
             "endpoint_address",
-            f'"{parts.hostname or endpoint.url}" is no address of a server: give one such as '
+            f'"{parts.hostname or endpoint.place}" is no address of a server: give one such as '
             f"http://localhost:11434/v1.",
         )
     local = _is_local(parts.hostname)
@@ -222,7 +234,7 @@ def _is_local(host: str) -> bool:
     except ValueError:
         try:
             found = socket.getaddrinfo(host, None)
-        except OSError:
+        except (OSError, UnicodeError):  # or no name that can be asked for
             return False
         addresses = {ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found}
     return all(address.is_loopback or address.is_private for address in addresses)
@@ -235,8 +247,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _post(url: str, body: dict[str, Any], endpoint: Endpoint) -> tuple[int, bytes, float | None]:
-    """Status, answer, and for how many seconds the server wants to be left alone."""
+def _post(url: str, body: dict[str, Any], endpoint: Endpoint) -> _Answer:
     headers = {"Content-Type": "application/json", "User-Agent": "Peekaboo"}
     if endpoint.key:
         if not endpoint.key.isascii() or not endpoint.key.isprintable():
@@ -245,26 +256,54 @@ def _post(url: str, body: dict[str, Any], endpoint: Endpoint) -> tuple[int, byte
     handlers: list[Any] = [_NoRedirect]
     if _is_local(urlsplit(url).hostname or ""):
         handlers.append(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-    deadline = time.monotonic() + endpoint.timeout
     try:
-        with urllib.request.build_opener(*handlers).open(request, timeout=endpoint.timeout) as response:
-            return 200, _read(response, deadline, endpoint), None
-    except urllib.error.HTTPError as error:
-        with error:
-            wait = error.headers.get("Retry-After", "2")
-            return error.code, error.read(_PIECE), float(wait) if wait.isdecimal() else None
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        opener = urllib.request.build_opener(*handlers)
+        return _in_time(lambda: _exchange(opener, request, endpoint), endpoint.timeout)
     except TimeoutError:
         raise EngineError(*_too_slow(endpoint)) from None
+    except http.client.HTTPException:  # its text is the server's, which may have sent back the key
+        raise EngineError(*_no_server(endpoint)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise EngineError(*_too_slow(endpoint)) from None
         raise EngineError(
             "endpoint_unreachable",
-            f'Nothing answers at "{endpoint.url}" ({_reason(reason)}): start the server, or correct the '
+            f'Nothing answers at "{endpoint.place}" ({_reason(reason)}): start the server, or correct the '
             f"address.",
         ) from None
+
+
+def _in_time(exchange: Callable[[], _Answer], seconds: float) -> _Answer:
+    """What an exchange returns or raises; TimeoutError if it takes longer.
+
+    A socket's own limit is for each piece: a server that sends a byte of a header now and then never meets
+    it. So the exchange has a thread of its own, which ends with the process if it must.
+    """
+    answer: Future[_Answer] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(exchange())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="endpoint").start()
+    return answer.result(seconds)
+
+
+def _exchange(
+    opener: urllib.request.OpenerDirector, request: urllib.request.Request, endpoint: Endpoint
+) -> _Answer:
+    try:
+        with opener.open(request, timeout=endpoint.timeout) as response:
+            return 200, _read(response, endpoint), None
+    except urllib.error.HTTPError as error:
+        with error:
+            wait = error.headers.get("Retry-After", "2")
+            patience = float(wait) if wait.isascii() and wait.isdigit() else None
+            return error.code, error.read(_PIECE), patience
 
 
 def _reason(reason: Any) -> str:
@@ -281,8 +320,8 @@ def _too_slow(endpoint: Endpoint) -> tuple[str, str]:
     )
 
 
-def _read(response, deadline: float, endpoint: Endpoint) -> bytes:
-    """All of an answer, if it is not too long and does not only trickle."""
+def _read(response, endpoint: Endpoint) -> bytes:
+    """All of an answer, if it is not too long."""
     pieces, size = [], 0
     while piece := response.read1(_PIECE):
         size += len(piece)
@@ -293,8 +332,6 @@ def _read(response, deadline: float, endpoint: Endpoint) -> bytes:
                 f'The answer of "{endpoint.model}" is longer than {MAX_ANSWER // 2**20} MB: take '
                 f"another model.",
             )
-        if time.monotonic() > deadline:
-            raise EngineError(*_too_slow(endpoint))
     return b"".join(pieces)
 
 
@@ -303,20 +340,20 @@ def _refusal(status: int, answer: bytes, endpoint: Endpoint) -> tuple[str, str]:
     if status in {401, 403}:
         return (
             "endpoint_key",
-            f'"{endpoint.url}" refuses the key: correct it in the preferences of the add-on.',
+            f'"{endpoint.place}" refuses the key: correct it in the preferences of the add-on.',
         )
     if status == 404:
         return (
             "endpoint_model",
-            f'"{endpoint.url}" has no model "{endpoint.model}"{said}: correct its name or the address.',
+            f'"{endpoint.place}" has no model "{endpoint.model}"{said}: correct its name or the address.',
         )
     if status == 429:
-        return "endpoint_busy", f'"{endpoint.url}" takes no more requests now{said}: try again later.'
+        return "endpoint_busy", f'"{endpoint.place}" takes no more requests now{said}: try again later.'
     if 300 <= status < 400:
-        return "endpoint_address", f'"{endpoint.url}" sends us on to another address: give that one.'
+        return "endpoint_address", f'"{endpoint.place}" sends us on to another address: give that one.'
     return (
         "endpoint_failed",
-        f'"{endpoint.url}" answers with the error {status}{said}: try again, or look at its log.',
+        f'"{endpoint.place}" answers with the error {status}{said}: try again, or look at its log.',
     )
 
 
@@ -342,11 +379,15 @@ def _content(answer: bytes, endpoint: Endpoint) -> str:
         content = choice["message"]["content"]
         if isinstance(content, str) and content.strip():
             return content
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         pass
-    raise EngineError(
+    raise EngineError(*_no_server(endpoint))
+
+
+def _no_server(endpoint: Endpoint) -> tuple[str, str]:
+    return (
         "endpoint_answer",
-        f'"{endpoint.url}" does not answer as an OpenAI-compatible server: correct the address, or take '
+        f'"{endpoint.place}" does not answer as an OpenAI-compatible server: correct the address, or take '
         f"another model.",
     )
 

@@ -337,6 +337,7 @@ def test_a_camera_that_is_gone_since_is_told_before_anything_is_changed(stage):
         lambda data: data["shots"].clear(),
         lambda data: data["shots"][0]["subjects"][0]["keys"].reverse(),
         lambda data: data["shots"][0]["subjects"][0]["keys"][0].update(x=float("nan")),
+        lambda data: data["shots"][0]["subjects"][0]["keys"][0].update(x=10**400),
         lambda data: data["shots"][0]["subjects"][0]["keys"][0].update(width=True),
         lambda data: data["shots"][0]["subjects"][0].update(shape="teapot"),
         lambda data: data["shots"][0]["subjects"].append(data["shots"][0]["subjects"][0]),

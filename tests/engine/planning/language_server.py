@@ -33,6 +33,9 @@ def serving(*answers):
             server.headers.append(dict(self.headers))
             status, headers, pieces = server.next()(body)
             try:
+                if callable(status):
+                    status(self.wfile)
+                    return
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -85,6 +88,18 @@ def trickles(seconds):
             time.sleep(0.05)
 
     return lambda body: (200, {"Content-Type": "application/json"}, pieces())
+
+
+def raw(*pieces, every=0.0):
+    """Bytes in the place of all that HTTP asks for, status line and headers too; then the end."""
+
+    def write(stream):
+        for piece in pieces:
+            stream.write(piece)
+            stream.flush()
+            time.sleep(every)
+
+    return lambda body: (write, {}, [])
 
 
 def large(size):

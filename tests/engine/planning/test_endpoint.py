@@ -44,6 +44,11 @@ def corners(key):
     key["box"] = [y - h / 2, x - w / 2, y + h / 2, x + w / 2]
 
 
+def endless(key):
+    key["x"], key["y"] = -(10**400), 500
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
 WELL = json.dumps(RIGHT)
 GOOD = {
     "valid": [lm.says(WELL)],
@@ -91,6 +96,14 @@ BAD = {
     "too long": ([lm.large(10 * 2**20)], "longer than"),
     "no chat": ([lambda body: (200, {}, [b"<html>hello</html>"])], "does not answer as"),
     "empty": ([lm.says("")], "does not answer as"),
+    "no HTTP": ([lm.raw(f"{KEY} is no status line\r\n\r\n".encode())], "does not answer as"),
+    "a broken chunk": ([lm.raw(OK, b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")], "does not answer as"),
+    "many headers": ([lm.raw(OK, *[b"A%d: b\r\n" % i for i in range(200)])], "does not answer as"),
+    "an odd stream": ([lm.raw(OK, b'\r\ndata: {"choices": ["x"]}\n')], "does not answer as"),
+    "an empty delta": ([lm.raw(OK, b'\r\ndata: {"choices": [{"delta": null}]}\n')], "does not answer as"),
+    "busy for so long": ([lm.raw(b"HTTP/1.1 429 Busy\r\nRetry-After: \xb2\r\n\r\n")], "no more requests"),
+    "numbers without end": ([lm.says(changed(endless))], "cannot be used"),
+    "only thoughts": ([lm.says("<think>" * 200_000)], "no JSON object"),
     "deep": ([lm.says('{"shots":' + "[" * 100_000)], "no JSON object"),
 }
 
@@ -112,6 +125,14 @@ def test_what_is_slow_is_given_up():
     assert raised.value.code == "endpoint_slow"
 
 
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 500 Error\r\n\r\n"])
+def test_what_comes_byte_by_byte_is_given_up(start):
+    answer = lm.raw(start, *[b"a"] * 50, every=0.1)
+    with lm.serving(answer) as (_, url), pytest.raises(EngineError) as raised:
+        plan(url, timeout=0.3)
+    assert raised.value.code == "endpoint_slow"
+
+
 def test_nobody_answers():
     with lm.serving(lm.says("")) as (_, url):
         pass
@@ -129,6 +150,11 @@ def test_nobody_answers():
         ("localhost:11434", True, "no address"),
         ("http://user:secret@localhost/v1", True, "no address"),
         ("http://localhost:99999999/v1", True, "no address"),
+        ("http://user:secret@localhost:port/v1", True, "no address"),
+        ("http://localhost:1/v1?key=secret", True, "Nothing answers"),
+        ("http://a..b:1/v1", False, "online access is off"),
+        ("https://a..b:1/v1", True, "correct the address"),
+        ("https://in valid/v1", True, "correct the address"),
         ("", True, "no address"),
     ],
 )
