@@ -111,13 +111,20 @@ def _decoded(path: Path, data: bytes) -> Image.Image:
 
 def _flattened(picture: Image.Image) -> tuple[Image.Image, bool]:
     """RGB, over black where a picture is transparent, and whether it is that anywhere."""
+    if picture.mode.startswith("I"):  # 16 bits of grey, which PIL would clip instead of scaling
+        return _of_16_bits(picture)
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         below = Image.new("RGBA", layer.size, (0, 0, 0, 255))
         return Image.alpha_composite(below, layer).convert("RGB"), bool(
             (np.asarray(layer)[..., 3] < 255).any()
         )
-    if picture.mode.startswith("I"):  # 16 bits of grey, which PIL would clip instead of scaling
-        grey = np.asarray(picture).astype(np.uint32) >> 8
-        picture = Image.fromarray(grey.astype(np.uint8))
     return picture.convert("RGB"), False
+
+
+def _of_16_bits(picture: Image.Image) -> tuple[Image.Image, bool]:
+    """As :func:`_flattened`, of a grey picture, of which one shade may be transparent."""
+    shades = np.asarray(picture).astype(np.int64)
+    clear = shades == picture.info.get("transparency")
+    grey = np.where(clear, 0, shades >> 8).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB"), bool(clear.any())

@@ -183,3 +183,23 @@ def test_the_first_frame_of_the_clip_is_the_picture(tmp_path, make_job):
     shown = np.asarray(wide.crop((156, 0, 444, 160))).astype(float)  # the middle of it
     assert np.abs(first - shown).mean() < 20 < np.abs(first - shown[:, ::-1]).mean() / 2
     assert sum("cut off at the left and right" in str(each) for each in told) == 1
+
+
+@pytest.mark.parametrize("clear", [None, 7, 40_000])
+def test_a_grey_picture_of_16_bits_is_scaled_also_where_a_shade_is_transparent(tmp_path, clear):
+    def chunk(kind, data):
+        checked = kind + data
+        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    path = tmp_path / "grey.png"
+    row = b"\0" + struct.pack(">H", 40_000) * 96
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 96, 64, 16, 0, 0, 0, 0))
+        + (b"" if clear is None else chunk(b"tRNS", struct.pack(">H", clear)))
+        + chunk(b"IDAT", zlib.compress(row * 64))
+        + chunk(b"IEND", b"")
+    )
+    picture, told = read(path)
+    assert np.unique(np.asarray(picture.pixels)).tolist() == [0 if clear == 40_000 else 40_000 >> 8]
+    assert bool(told) == (clear == 40_000)
