@@ -16,7 +16,7 @@ from .. import compat
 from ..engine.plans import Key, Plan, Shot, Subject
 from ..errors import PeekabooError
 from ..masks import cameras, sampling
-from ..shot import subjects
+from ..shot import phrases, shots, subjects
 from ..shot.size import picture_of
 from . import placing
 from .box_tracks import follow
@@ -114,8 +114,24 @@ def draft(
         for subject in shot.subjects:
             made.append(add(scene, subject, part, collection, alone=len(plan.shots) == 1))
         notes += move_camera(part, shot)
-    scene.peekaboo.prompt = " ".join(shot.prompt for shot in plan.shots)
+    _tell(scene, " ".join(shot.prompt for shot in plan.shots), made, first, last)
     return made, notes
+
+
+def _tell(scene, text: str, made: list, first: int, last: int) -> None:
+    """Write a draft into the prompt: behind what it says where that names subjects that were there before,
+    and into the own prompt of the shot of these frames."""
+    before, new = scene.peekaboo.prompt, set(made)
+    others = [obj for obj in subjects.marked(scene) if obj.peekaboo.enabled and obj not in new]
+    kept = any(phrases.occurs(before, obj.peekaboo.phrase) for obj in others)
+    scene.peekaboo.prompt = _joined(before, text) if kept else text
+    shot = shots.with_range(scene, first, last)
+    if shot is not None and shot.is_own_prompt:
+        scene.timeline_markers[shot.marker].peekaboo.prompt = _joined(shot.prompt, text)
+
+
+def _joined(before: str, text: str) -> str:
+    return f"{before.rstrip(' .,')}, {text}"
 
 
 def _another_camera(scene, camera, number: int):

@@ -135,8 +135,9 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
                 )
             return python
     raise PeekabooError(
-        "The engine's Python environment is not there: press Set Up Engine, or choose an existing Python in "
-        "the add-on's preferences (in a checkout, run scripts/demo once)."
+        "The engine's Python environment is not there: press Set Up Engine (without a window: blender "
+        "--online-mode --command peekaboo setup), or choose an existing Python in the add-on's preferences "
+        "or by PEEKABOO_PYTHON (in a checkout, run scripts/demo once)."
     )
 
 

@@ -9,6 +9,7 @@ not understand the prompt, only what holds for every plan is checked.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -199,22 +200,29 @@ def _wrong_way(subject: Subject, action) -> str:
 # --- repairs ----------------------------------------------------------------------------------------------
 
 
-def repair(shot: Shot) -> Shot:
+def repair(shot: Shot, fixed: Collection[str] = ()) -> Shot:
     """Let those who overlap without a reason keep clear of each other: by other heights, then by smaller
-    sizes."""
+    sizes.
+
+    Args:
+        shot: is not changed.
+        fixed: ids of subjects that stay as they are.
+    """
     reading = _read(shot.prompt)
     for _ in range(12):
-        pairs = overlapping(shot, reading)
+        pairs = [
+            free
+            for pair in overlapping(shot, reading)
+            if (free := [one for one in reversed(pair) if one.id not in fixed])
+        ]
         if not pairs:
             break
-        one, other = pairs[0]
-        choices = [
-            _moved(shot, who, rise) for who in (other, one) for rise in (0.0, -0.14, 0.14, -0.28, 0.28, -0.42)
-        ]
-        choices.append(_smaller(shot, (one.id, other.id)))
+        free, names = pairs[0], tuple(one.id for one in reversed(pairs[0]))
+        choices = [_moved(shot, who, rise) for who in free for rise in (0.0, -0.14, 0.14, -0.28, 0.28, -0.42)]
+        choices.append(_smaller(shot, names))
         best = min(choices, key=lambda choice: _clash(choice, reading))
         if _clash(best, reading) >= _clash(shot, reading) - 1e-6:
-            best = _smaller(shot, (one.id, other.id))
+            best = _smaller(shot, names)
         shot = best
     return shot
 

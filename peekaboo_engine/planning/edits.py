@@ -226,7 +226,7 @@ def _performed(shot: Shot, text: str, aspect: float, adding: bool = False) -> Sh
             "background": shot.background or reading.background,
         }
     )
-    return repair(planned) if new else planned
+    return repair(planned, fixed=known.keys() - acting) if new else planned
 
 
 def _only_waits(reading: Reading, known) -> float | None:

@@ -15,6 +15,7 @@ from blender_addon.errors import PeekabooError
 from blender_addon.making import drafting
 from blender_addon.shot import shots
 from blender_addon.shot.layout import read_layout, timing_of
+from blender_addon.shot.prompt import prompt_problem
 
 ASPECT = 288 / 160
 
@@ -328,6 +329,25 @@ def test_a_camera_that_is_gone_since_is_told_before_anything_is_changed(stage):
     with pytest.raises(PeekabooError, match="have changed since"):
         drafting.apply(stage, made)
     assert [obj.peekaboo.phrase for obj in stage.objects] == ["red ball"]
+
+
+def test_a_draft_keeps_the_words_of_who_is_there(stage):
+    add_empty(stage, phrase="blue cube")
+    stage.peekaboo.prompt = "a blue cube on grass."
+    drafts.draft(stage, plan(BALL))
+    assert stage.peekaboo.prompt == "a blue cube on grass, red ball"
+    assert prompt_problem(stage) is None
+
+
+def test_a_draft_goes_into_the_prompt_of_its_shot(stage):
+    other = add_camera(stage, location=(10, -10, 0), rotation=(math.pi / 2, 0, 0.3))
+    for frame, camera in ((1, stage.camera), (20, other)):
+        stage.timeline_markers.new("cut", frame=frame).camera = camera
+    marker = stage.timeline_markers[1]
+    marker.peekaboo.prompt = "a meadow"
+    stage.frame_set(25)
+    drafts.draft(stage, plan(BALL))
+    assert marker.peekaboo.prompt == "a meadow, red ball"
 
 
 @pytest.mark.parametrize(

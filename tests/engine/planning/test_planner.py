@@ -130,6 +130,14 @@ def test_subjects_come_and_go():
     assert [subject.id for subject in plan.shots[0].subjects] == ["red ball", "green cone"]
 
 
+def test_who_comes_moves_nobody_aside():
+    before = plan_text("a red cylinder rolls right, a blue ball stays on the left")
+    after = edit_plan(before, "add a green cube on the left")
+    kept = {subject.id: subject for subject in after.shots[0].subjects}
+    assert all(kept[subject.id] == subject for subject in before.shots[0].subjects)
+    assert len(kept) == 3
+
+
 def test_the_camera_alone_changes():
     before = plan_text(BALL)
     after = edit_plan(before, "the camera pans left")
