@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from .control.interception import wrapped_forwards, wrapped_method
@@ -24,6 +25,7 @@ from .families import Family
 from .loras import LoraFile, activate
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 
 NO_SCHEDULE = "none"
@@ -108,18 +110,27 @@ def following(
     if schedule is None:
         yield
         return
-    import torch
-
     with ExitStack() as stack:
         own: Any = pipe.scheduler
         pipe.scheduler = scheduler = _scheduler(schedule)
         stack.callback(setattr, pipe, "scheduler", own)
-        noise = torch.Generator("cpu").manual_seed(seed)
         stack.enter_context(wrapped_method(scheduler, "set_timesteps", functools.partial(_pinned, schedule)))
-        stack.enter_context(wrapped_method(scheduler, "step", functools.partial(_seeded, noise)))
+        stack.enter_context(wrapped_method(scheduler, "step", functools.partial(_seeded, new_noise(seed))))
         if schedule.guided_steps:
             _enter_head(stack, pipe, family, schedule, loras)
         yield
+
+
+def new_noise(seed: int) -> torch.Generator:
+    """Where a schedule that adds noise takes it from.
+
+    Of a seed made of the clip's: the seed itself would give the first step the noise that it began with once
+    more, which the pipeline draws of it.
+    """
+    import torch
+
+    own = np.random.SeedSequence([seed, 1]).generate_state(1, np.uint64)
+    return torch.Generator("cpu").manual_seed(int(own[0]))
 
 
 def follows(pipe: DiffusionPipeline, schedule: Schedule | None) -> bool:

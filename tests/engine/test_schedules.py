@@ -22,7 +22,7 @@ from peekaboo_engine.job import load_job
 from peekaboo_engine.loras import Lora, find, put_on
 from peekaboo_engine.models import LoadedModel, catalogue
 from peekaboo_engine.sampling import Sampling, Shot, sample
-from peekaboo_engine.schedules import NO_SCHEDULE, find_schedule, following, follows, schedules
+from peekaboo_engine.schedules import NO_SCHEDULE, find_schedule, following, follows, new_noise, schedules
 
 STRONG = [preset("strong", family) for family in FAMILIES]
 WINDOWS = sorted({level for steering in STRONG for level in (steering.until, steering.bound_until)} - {1.0})
@@ -176,7 +176,7 @@ def test_steps_are_eulers_or_go_back_to_noise(few):
         schedule = schedules()[name]
         _, got = seen(few, schedule)
         text, _ = wan.texts(few)
-        fresh = torch.Generator().manual_seed(0)
+        fresh = new_noise(0)
         x = torch.randn(1, 16, 3, 8, 12, generator=torch.Generator().manual_seed(0))
         levels = [*schedule.sigmas, 0.0]
         for level, following_level in itertools.pairwise(levels):
@@ -189,6 +189,16 @@ def test_steps_are_eulers_or_go_back_to_noise(few):
             else:
                 x = x + (following_level - level) * velocity
         torch.testing.assert_close(got, x, atol=2e-4, rtol=1e-3)
+
+
+def test_new_noise_is_not_the_noise_that_the_clip_began_as():
+    """A step that gets the old noise back goes on as it came: nothing of it is new."""
+    for seed in (0, 1, 2**63 - 1):
+        began, new = (
+            torch.randn(4096, generator=generator)
+            for generator in (torch.Generator().manual_seed(seed), new_noise(seed))
+        )
+        assert abs(float(torch.corrcoef(torch.stack([began, new]))[0, 1])) < 0.1
 
 
 def test_new_noise_comes_from_the_seed(few):
