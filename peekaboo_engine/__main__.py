@@ -149,7 +149,9 @@ def _batch(
 ) -> int:
     from . import batch, batch_report
 
-    begun, tasks = time.monotonic(), batch.tasks_of(jobs, out)
+    begun, tasks = time.monotonic(), list[batch.Task]()
+    if not reporting(Terminal(), lambda: tasks.extend(batch.tasks_of(jobs, out))):
+        return 1
     console = Console()
     stopped = False
     try:

@@ -77,10 +77,24 @@ def tasks_of(jobs: Sequence[Path], out: Path | None) -> list[Task]:
     Args:
         jobs: job folders.
         out: gets a folder for each, named by the job's; beside each job where it is None.
+
+    Raises:
+        EngineError: ``one_folder`` for jobs beside each other without ``out``, whose clips would take each
+            other's place.
     """
     if out is None:
-        return [Task(job, job.resolve().parent) for job in jobs]
-    tasks, taken = [], set()
+        beside: dict[Path, Path] = {}
+        for job in jobs:
+            folder = job.resolve().parent
+            if (other := beside.setdefault(folder, job)) is not job:
+                raise EngineError(
+                    "one_folder",
+                    f"The clips of {other} and {job} would take each other's place in {folder}; give a "
+                    "folder with --out, which gets one for each.",
+                )
+        return [Task(job, folder) for folder, job in beside.items()]
+    tasks: list[Task] = []
+    taken: set[str] = set()
     for job in jobs:
         base = job.resolve().parent.name if job.resolve().name == "job" else job.resolve().name
         name, number = base, 2
@@ -223,6 +237,7 @@ class _Engine:
     def __init__(self, device: str, options: Sequence[str], heard: queue.Queue):
         self.device, self.model = device, ""
         self.task: Task | None = None
+        self._asked = 0
         start = Path(__file__).with_name("start.py")
         command = [sys.executable, "-I", str(start), "serve", "--device", device, *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -238,10 +253,11 @@ class _Engine:
     def ask(self, task: Task) -> None:
         """Give it a job."""
         self.task, self.model = task, task.model
+        self._asked += 1
         # absolute, since a name would be looked for in the engine's own folder
         request = {
             "request": "generate",
-            "id": task.job.name,
+            "id": str(self._asked),  # of its own: an engine may still know the job that it has just ended
             "job": str(task.job.resolve()),
             "out": str(task.out.resolve()),
         }
