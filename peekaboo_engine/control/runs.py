@@ -84,9 +84,17 @@ class Run:
             repeats: how often a text stands in it, such as once for each frame.
 
         Raises:
-            EngineError: ``unknown_half`` for one of two calls that reads neither the prompt nor its opposite.
+            EngineError: ``unknown_half`` for one of two calls that reads neither the prompt nor its opposite;
+                ``one_prompt`` for a batch of several clips.
         """
         if run_as == "one batch":
+            guided = self.reading.negative is not None
+            if len(text) not in ({repeats, 2 * repeats} if guided else {repeats}):
+                raise EngineError(
+                    "one_prompt",
+                    "The halves of guidance cannot be told apart in a batch of several clips; make one clip "
+                    "a call of the pipeline.",
+                )
             return (False, True) if len(text) == 2 * repeats else (True,)
         for known, halves in self._known:  # mostly the pipeline gives the same two tensors at every step
             if text is known:

@@ -234,3 +234,11 @@ def test_a_first_frame_is_given_and_seen_by_all(module, labels):
     assert torch.equal(run(module, pipe, other), masked)
     other[1:] = labels[::-1][:-1, ::-1]
     assert difference(run(module, pipe, other), masked) > 1e-5
+
+
+def test_several_clips_a_call_are_refused_where_halves_read_differently(pipe, labels):
+    """Two of one prompt are not the two halves of guidance, of which the first would go unmasked."""
+    for guidance_scale in (1.0, 3.0):
+        with pytest.raises(EngineError, match="one clip") as caught:
+            run(ltx, pipe, labels, guidance_scale=guidance_scale, num_videos_per_prompt=2)
+        assert caught.value.code == "one_prompt"
