@@ -70,8 +70,8 @@ class Worker:
         read = None
         if self._model is not None:
             with suppress(EngineError):  # of a model that there is no more
-                if find_model(model) == self._model.entry:
-                    read = read_of(self._model.pipe, prompt)
+                if (entry := find_model(model)) == self._model.entry:
+                    read = read_of(self._model.pipe, prompt, entry.max_sequence_length)
         events.read(*((read.tokens, read.most, read.end) if read else (None, None, None)))
 
     def run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> bool:

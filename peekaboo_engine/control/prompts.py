@@ -27,15 +27,21 @@ class PromptRead:
     end: int | None
 
 
-def read_of(pipe: DiffusionPipeline, prompt: str) -> PromptRead:
-    """Find how much of a prompt a pipeline reads when it is called without options.
+def read_of(pipe: DiffusionPipeline, prompt: str, most: int | None = None) -> PromptRead:
+    """Find how much of a prompt a pipeline reads.
+
+    Args:
+        pipe: of a known family.
+        prompt: as it is called with.
+        most: its ``max_sequence_length``; None as it is called without.
 
     Raises:
         EngineError: ``unsupported_pipeline``.
     """
     text = family_of(*(each.__name__ for each in type(pipe).__mro__)).text
     layout, cleaned = text.layout(pipe), text.clean(pipe, prompt)
-    length = text.length(pipe, _defaults(pipe.encode_prompt) | _defaults(pipe.__call__))
+    asked = {} if most is None else {"max_sequence_length": most}
+    length = text.length(pipe, _defaults(pipe.encode_prompt) | _defaults(pipe.__call__) | asked)
     tokenizer = next(held for name in text.tokenizers if (held := getattr(pipe, name, None)))
     cut = cut_off(tokenizer, cleaned, length, layout)
     if cut is None:
