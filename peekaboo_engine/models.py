@@ -384,7 +384,8 @@ class LoadedModel:
     Args:
         entry: what was asked for.
         pipe: of the class that the entry names.
-        weights: ``repository`` and ``commit``, or ``folder`` and ``sha256`` of its weight files.
+        weights: ``repository`` and ``commit``, or ``folder``, ``sha256`` of its weight files and
+            ``configuration_sha256`` of what says how to run them, its own ``peekaboo.json`` among it.
         device, dtype: where and how it runs.
         placement: as it was asked for.
         loras: that are on it.
@@ -556,7 +557,11 @@ def weights_of(entry: ModelEntry) -> dict[str, str]:
         EngineError: ``not_downloaded``, ``half_downloaded``.
     """
     if entry.folder:
-        told = {"folder": entry.folder.name, "sha256": hash_weights(entry.folder)}
+        told = {
+            "folder": entry.folder.name,
+            "sha256": hash_weights(entry.folder),
+            "configuration_sha256": hash_files(entry.folder, "*.json"),
+        }
     else:
         told = {
             "repository": entry.source,
@@ -613,8 +618,13 @@ def out_of_memory(entry: ModelEntry, device: str) -> EngineError:
 
 def hash_weights(folder: Path) -> str:
     """SHA-256 over names and contents of a folder's weight files."""
+    return hash_files(folder, "*.safetensors", "*.bin")
+
+
+def hash_files(folder: Path, *patterns: str) -> str:
+    """SHA-256 over names and contents of the files below a folder whose names fit a pattern."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")]):
+    for path in sorted(path for pattern in patterns for path in folder.rglob(pattern)):
         digest.update(path.relative_to(folder).as_posix().encode())
         with open_file(path, follow=True) as file:
             while block := file.read(2**20):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from peekaboo_engine.batch import tasks_of
+from peekaboo_engine.errors import EngineError
 from peekaboo_engine.existing import existing_clip
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +126,46 @@ def test_an_interrupt_leaves_the_rest_and_says_so(jobs, tmp_path):
     assert process.returncode == 130
     assert outcomes(report) == ["left", "left"], text
     assert not list((tmp_path / "out").glob("*/clip*"))
+
+
+def test_jobs_whose_clips_would_lie_in_one_folder_are_refused(tmp_path):
+    """The second would take the first one's place, and both would be told as made."""
+    takes = [tmp_path / "one" / "job", tmp_path / "two" / "job"]
+    assert [task.out for task in tasks_of(takes, None)] == [tmp_path / "one", tmp_path / "two"]
+    shots = [tmp_path / "night" / "shot_1", tmp_path / "night" / "shot_2"]
+    with pytest.raises(EngineError, match=r"shot_1 and .*shot_2 .* give a folder with --out") as caught:
+        tasks_of(shots, None)
+    assert caught.value.code == "one_folder"
+    assert len({task.out for task in tasks_of(shots, tmp_path / "out")}) == 2
+    done = run(*shots)
+    assert done.returncode == 1 and "--out" in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_a_job_in_a_folder_of_a_long_name_is_made(jobs, tmp_path):
+    (job,) = jobs(1)
+    named = job.rename(job.with_name("a" * 240))
+    report = tmp_path / "night.json"
+    done = run(named, "--out", tmp_path / "out", "--report", report)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outcomes(report) == ["made"]
+
+
+def test_a_clip_of_a_model_that_was_set_up_anew_is_made_again(jobs, finished, tmp_path):
+    """Steps, guidance, method and noise schedule that a job leaves open are in the model's folder."""
+    (job,) = jobs(1)
+    data = json.loads((job / "job.json").read_text())
+    folder = shutil.copytree(data["model"], tmp_path / "own" / Path(data["model"]).name)
+    change(job, model=str(folder))
+    out = shutil.copytree(finished(job), tmp_path / "finished")
+    assert existing_clip(job, out) == out / "clip.mp4"
+    (folder / "peekaboo.json").write_text(json.dumps({"guidance_scale": 2.0}))
+    assert existing_clip(job, out) is None
+    (folder / "peekaboo.json").unlink()
+    assert existing_clip(job, out) == out / "clip.mp4"
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(json.dumps(json.loads(scheduler.read_text()) | {"beta_end": 0.02}))
+    assert existing_clip(job, out) is None
 
 
 @pytest.mark.parametrize(

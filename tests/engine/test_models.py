@@ -118,7 +118,13 @@ def test_loading_gives_the_pipeline_that_was_saved(model_folder, pipe):
     model = load_model(find_model(str(model_folder)), Placement(device="cpu"))
     assert torch.equal(latents(model.pipe), latents(pipe))
     assert model.pipe.vae.use_slicing
-    assert model.weights == {"folder": "tiny", "sha256": hash_weights(model_folder)}
+    configuration = model.weights["configuration_sha256"]
+    assert len(configuration) == 64
+    assert model.weights == {
+        "folder": "tiny",
+        "sha256": hash_weights(model_folder),
+        "configuration_sha256": configuration,
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
