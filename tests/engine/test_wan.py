@@ -13,6 +13,7 @@ from tiny.wan import FRAMES, HEIGHT, PROMPT, TEXT_LENGTH, VARIANTS, WIDTH, laten
 
 from peekaboo_engine import previews
 from peekaboo_engine.control import peekaboo
+from peekaboo_engine.control.prompts import read_of
 from peekaboo_engine.control.settings import preset
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import label_tokens
@@ -428,3 +429,10 @@ def test_progress_counts_the_steps_of_a_second_order_scheduler(pipe, tmp_path):
     model = LoadedModel(find_model(str(tmp_path)), other, {}, "cpu", "float32")
     sample(model, Shot(PROMPT, FRAMES, HEIGHT, WIDTH, 0), Sampling(3, 5.0), told.append)
     assert told == [0, 1, 2]
+
+
+def test_how_much_is_read_is_what_the_model_is_called_with(pipe):
+    long = "a red ball on grass " * 30
+    assert read_of(pipe, long).end is None
+    read = read_of(pipe, long, 64)
+    assert read.most == 64 and read.tokens > 64 and 0 < read.end < len(long)
