@@ -142,9 +142,11 @@ class Pools:
             if finer:
                 coverage = _means(self._coverage[min(finer)], height, width)
             else:
-                others = [_coverage(self._labels == label, height, width) for label in self._present[1:]]
-                first = np.ones((len(self._labels), height, width)) - sum(others)  # labels are a partition
-                coverage = np.stack([first, *others])
+                subjects = self._present[self._present != BACKGROUND]
+                each = [_coverage(self._labels == label, height, width) for label in subjects]
+                if len(subjects) < len(self._present):  # a partition: the rest, but for what rounding leaves
+                    each.insert(0, np.ones((len(self._labels), height, width)) - sum(each))
+                coverage = np.stack(each)
             self._coverage[height, width] = coverage
         return self._coverage[height, width]
 

@@ -131,3 +131,13 @@ def test_a_small_subject_grows_by_one_factor_around_itself():
     rows, columns = np.nonzero(widened[0])
     assert abs(rows.mean() - 21.5) < 1 and abs(columns.mean() - 31.5) < 1
     assert widen(labels, small_subjects(labels, 1, 0.0), 0.0) is labels
+
+
+@pytest.mark.parametrize("size", [(27, 21, 5, 4), (39, 27, 3, 3)])
+def test_a_subject_that_is_in_another_frame_alone_takes_no_cell_of_a_full_picture(size):
+    """Where there is no background, what rounding leaves over is nobody's."""
+    height, width, rows, columns = size
+    labels = np.random.default_rng(0).integers(2, 5, (2, height, width)).astype(np.uint8)
+    labels[0] = 1
+    assert (pool_labels(labels, rows, columns)[0] == 1).all()
+    assert not (pool_labels(labels, rows, columns)[1] == 1).any()
