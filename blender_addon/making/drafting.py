@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.app.handlers import persistent
 
 from .. import faults, windows
 from ..authoring import drafts, redrafting
@@ -216,13 +217,23 @@ def _tick() -> float | None:
     return POLL_SECONDS if _asked or _leaving else None
 
 
+@persistent
+def _loaded(_path) -> None:
+    """Another file: what was said of the last one's draft is not about it."""
+    global _pending, _sentence
+    cancel()
+    _pending, _sentence = None, ("", False)
+
+
 def register():
     """Nothing is asked for yet."""
+    bpy.app.handlers.load_post.append(_loaded)
 
 
 def unregister():
     """End what is going on."""
     global _pending, _sentence
+    bpy.app.handlers.load_post.remove(_loaded)
     cancel()
     _pending, _sentence = None, ("", False)
     while _leaving:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operators that make a draft of a text."""
 
+from typing import ClassVar
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
@@ -19,7 +21,7 @@ class PEEKABOO_OT_draft(bpy.types.Operator):
 
     bl_idname = "peekaboo.draft"
     bl_label = "Draft from Text..."
-    bl_options = {"REGISTER", "UNDO"}
+    bl_options: ClassVar[set[str]] = set()  # in a window it only asks: applying is the step of undo
 
     text: StringProperty(
         name="Text",
