@@ -98,7 +98,8 @@ def generate(
         options = ["--dtype", dtype.value, *(["--offload"] if offload else [])]
         options += [part for saving in memory or () for part in ("--memory", saving.value)]
         options += ["--compile"] * compiled
-        raise typer.Exit(_batch(jobs, out, (devices or device).split(","), options, force, report))
+        named = [name.strip() for name in devices.split(",") if name.strip()]
+        raise typer.Exit(_batch(jobs, out, named or [device], options, force, report))
     told: JsonLines | Terminal = JsonLines() if events else Terminal()
     if isinstance(told, JsonLines):
         told.start()
@@ -149,13 +150,19 @@ def _batch(
 ) -> int:
     from . import batch, batch_report
 
-    begun, tasks = time.monotonic(), list[batch.Task]()
-    if not reporting(Terminal(), lambda: tasks.extend(batch.tasks_of(jobs, out))):
+    tasks: list[batch.Task] = []
+
+    def begin() -> None:
+        if path is not None:
+            batch_report.check(path)
+        tasks.extend(batch.tasks_of(jobs, out))
+
+    begun, stopped = time.monotonic(), False
+    if not reporting(Terminal(), begin):
         return 1
-    console = Console()
-    stopped = False
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
     try:
-        batch.run(tasks, devices, options, force, lambda line: console.print(shown(line), highlight=False))
+        batch.run(tasks, devices, options, force, lambda line: console.print(shown(line)))
     except KeyboardInterrupt:
         stopped = True
     made = batch.report(tasks, begun)

@@ -22,8 +22,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from .errors import EngineError, shown
 from .existing import existing_clip
+from .inbox import read_request
 from .job import load_job
 from .models import ModelEntry, weights_of
 
@@ -75,13 +78,14 @@ def tasks_of(jobs: Sequence[Path], out: Path | None) -> list[Task]:
     """A task for each job folder.
 
     Args:
-        jobs: job folders.
+        jobs: job folders; one that is given twice is one.
         out: gets a folder for each, named by the job's; beside each job where it is None.
 
     Raises:
         EngineError: ``one_folder`` for jobs beside each other without ``out``, whose clips would take each
             other's place.
     """
+    jobs = list({job.resolve(): job for job in jobs}.values())
     if out is None:
         beside: dict[Path, Path] = {}
         for job in jobs:
@@ -137,6 +141,15 @@ def run(
             job, _ = load_job(task.job)
         except EngineError as error:
             task.fail(error.code, error.message)
+            say(f"failed {task.job}: {task.message}")
+            continue
+        try:
+            read_request(_request(task, "0"))
+        except ValidationError:
+            task.fail(
+                "bad_path",
+                f"{task.job} and {task.out} are no paths that an engine takes: rename their folders.",
+            )
             say(f"failed {task.job}: {task.message}")
             continue
         task.model = job.model
@@ -231,6 +244,18 @@ class _Crew:
             self._start(engine.device)
 
 
+def _request(task: Task, known_as: str) -> bytes:
+    """What is asked of an engine; paths are absolute, since it would look for names in its own folder."""
+    return json.dumps(
+        {
+            "request": "generate",
+            "id": known_as,
+            "job": str(task.job.resolve()),
+            "out": str(task.out.resolve()),
+        }
+    ).encode()
+
+
 class _Engine:
     """An engine's process: one job at a time, its events to a queue, None as the last."""
 
@@ -253,17 +278,10 @@ class _Engine:
     def ask(self, task: Task) -> None:
         """Give it a job."""
         self.task, self.model = task, task.model
-        self._asked += 1
-        # absolute, since a name would be looked for in the engine's own folder
-        request = {
-            "request": "generate",
-            "id": str(self._asked),  # of its own: an engine may still know the job that it has just ended
-            "job": str(task.job.resolve()),
-            "out": str(task.out.resolve()),
-        }
+        self._asked += 1  # an id of its own: an engine may still know the job that it has just ended
         assert self.process.stdin is not None
         with suppress(OSError):  # it is gone, which its last event says
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.write(_request(task, str(self._asked)) + b"\n")
             self.process.stdin.flush()
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +22,7 @@ _TEMPLATE = Path(__file__).with_name("batch_report.html")
 
 def show(report: dict[str, Any]) -> None:
     """Print the failures with their reasons, and the sum."""
-    console = Console()
+    console = Console(markup=False, emoji=False)  # what stands in brackets is a part of a name
     failures = [job for job in report["jobs"] if job["outcome"] in {"failed", "left"}]
     if failures:
         table = Table("job", "why there is no clip, and what to do")
@@ -34,6 +35,16 @@ def show(report: dict[str, Any]) -> None:
 def _sum(report: dict[str, Any]) -> str:
     parts = [f"{report[name]} {name}" for name in ("made", "kept", "failed", "left") if report[name]]
     return f"{', '.join(parts) or 'no jobs'} in {report['seconds']:.0f} s"
+
+
+def check(path: Path) -> None:
+    """Refuse, before all work, what can be no report's file; raises EngineError: ``cannot_write``."""
+    if not path.name or path.is_dir():
+        raise EngineError("cannot_write", f"The report {path} is a folder: give the name of a file in it.")
+    if path.suffix.lower() == ".html":
+        raise EngineError(
+            "cannot_write", f"The page comes beside the report: name that {path.stem}.json, not {path.name}."
+        )
 
 
 def write(report: dict[str, Any], path: Path) -> None:
@@ -61,7 +72,7 @@ def _figure(job: dict[str, Any], beside: Path) -> str:
         why = escape(job["message"] or "The batch ended before it: run it again.")
         return f'<figure class="failed"><figcaption><b>{name}</b><span>{why}</span></figcaption></figure>'
     clip = os.path.relpath(Path(job["out"]) / job["clip"], beside.resolve())
-    source = escape(Path(clip).as_posix(), quote=True)
+    source = quote(os.fsencode(Path(clip).as_posix()))
     picture = f'<img src="{source}">' if clip.endswith(".png") else f'<video src="{source}" controls '
     "loop muted></video>"
     facts = f"{job['seconds']:.1f} s on {job['device']}" if job["outcome"] == "made" else "was there"

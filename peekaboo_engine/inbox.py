@@ -78,7 +78,13 @@ class Read(_Request):
 
 
 Request = Generate | Cancel | Free | Read
+
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="request")])
+
+
+def read_request(line: bytes) -> Request:
+    """Read a line as an engine does; raises ValidationError for one that an engine ignores."""
+    return _REQUEST.validate_json(line)
 
 
 class Inbox:
@@ -141,7 +147,7 @@ class Inbox:
 
     def _read_line(self, line: bytes) -> None:
         try:
-            request = _REQUEST.validate_json(line)
+            request = read_request(line)
         except ValidationError as error:
             reason = error.errors(include_url=False, include_input=False)[0]["msg"]
             print(shown(f"ignored a request ({reason}): {line[:200]!r}"), file=sys.stderr)

@@ -3,15 +3,18 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
+from peekaboo_engine import batch, batch_report
 from peekaboo_engine.batch import tasks_of
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.existing import existing_clip
@@ -83,6 +86,51 @@ def test_a_night_goes_on_past_a_bad_job_and_the_next_makes_only_what_is_missing(
     third = run(folders[0], "--out", out / "shot_0", "--force", "--report", report)
     assert third.returncode == 0
     assert outcomes(report) == ["made"]
+
+
+@pytest.mark.slow
+def test_a_job_may_have_any_name_that_a_folder_has(jobs, tmp_path):
+    (folder,), report = jobs(1), tmp_path / "night.json"
+    (tmp_path / "of [").mkdir()
+    odd = folder.rename(tmp_path / "of [" / ("b] #1 <script>50% :smile: " + "x" * 200))
+    done = run(odd, "--out", tmp_path / "out", "--report", report)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(tmp_path / "out" / odd.name / "clip.mp4") in done.stdout
+    page = report.with_suffix(".html").read_text()
+    (source,) = re.findall('src="([^"]*)"', page)
+    assert (tmp_path / unquote(source)).samefile(tmp_path / "out" / odd.name / "clip.mp4")
+    assert "<script" not in page
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["line\nfeed", "\x1b]0;title", os.fsdecode(b"\xff")])
+def test_a_job_that_no_engine_would_answer_for_fails_with_its_name(make_job, tmp_path, name, capsys):
+    folder = make_job().rename(tmp_path / name)
+    tasks, said = batch.tasks_of([folder], tmp_path / "out"), []
+    batch.run(tasks, ["cpu"], [], False, said.append)
+    assert (tasks[0].outcome, tasks[0].code) == ("failed", "bad_path")
+    assert "rename" in said[0]
+    report = tmp_path / "night.json"
+    batch_report.write(batch.report(tasks, 0), report)
+    batch_report.show(batch.report(tasks, 0))
+    assert "rename" in report.with_suffix(".html").read_text()
+    assert "\x1b]0" not in capsys.readouterr().out
+
+
+def test_no_clip_of_a_night_replaces_another(tmp_path):
+    one, other = tmp_path / "night" / "one", tmp_path / "night" / "other"
+    with pytest.raises(EngineError, match="--out") as raised:
+        batch.tasks_of([one, other], None)
+    assert raised.value.code == "one_folder"
+    places = [task.out.name for task in batch.tasks_of([one, other, one.parent / "." / "one"], tmp_path)]
+    assert places == ["one", "other"]
+
+
+@pytest.mark.parametrize("name", ["night.html", "."])
+def test_a_report_that_cannot_be_one_is_said_before_all_work(tmp_path, name):
+    done = run(tmp_path / "no_job", "--report", tmp_path / name)
+    assert done.returncode == 1
+    assert "report" in done.stderr and "no_job" not in done.stdout
 
 
 @pytest.mark.slow
