@@ -101,7 +101,7 @@ def draft(
             f"{len(plan.shots)} shots need more frames than {last - first + 1}: extend the range."
         )
     edges = [round(edge) for edge in np.linspace(first, last + 1, len(plan.shots) + 1)]
-    made, notes = [], []
+    made, notes, told = [], [], {}
     view = look(scene, first, last)
     for number, shot in enumerate(plan.shots):
         part = replace(view, first=edges[number], last=edges[number + 1] - 1)
@@ -114,24 +114,40 @@ def draft(
         for subject in shot.subjects:
             made.append(add(scene, subject, part, collection, alone=len(plan.shots) == 1))
         notes += move_camera(part, shot)
-    _tell(scene, " ".join(shot.prompt for shot in plan.shots), made, first, last)
+        told[part.first, part.last] = shot.prompt
+    _tell(scene, told, made)
     return made, notes
 
 
-def _tell(scene, text: str, made: list, first: int, last: int) -> None:
-    """Write a draft into the prompt: behind what it says where that names subjects that were there before,
-    and into the own prompt of the shot of these frames."""
+def _tell(scene, told: dict[tuple[int, int], str], made: list) -> None:
+    """Write a draft into prompts: behind what they say where that names subjects that were there before.
+
+    In a scene that is cut each shot gets a prompt of its own by that, since those of others do not name who
+    is new: the scene's own would want them in every shot.
+
+    Args:
+        scene: has the draft.
+        told: what it says, by the frames that it is for.
+        made: the new subjects.
+    """
     before, new = scene.peekaboo.prompt, set(made)
-    others = [obj for obj in subjects.marked(scene) if obj.peekaboo.enabled and obj not in new]
-    kept = any(phrases.occurs(before, obj.peekaboo.phrase) for obj in others)
-    scene.peekaboo.prompt = _joined(before, text) if kept else text
-    shot = shots.with_range(scene, first, last)
-    if shot is not None and shot.is_own_prompt:
-        scene.timeline_markers[shot.marker].peekaboo.prompt = _joined(shot.prompt, text)
+    there = [obj for obj in subjects.marked(scene) if obj.peekaboo.enabled and obj not in new]
 
+    def added(prompt: str, text: str, kept: bool = False) -> str:
+        kept = kept or any(phrases.occurs(prompt, obj.peekaboo.phrase) for obj in there)
+        return f"{prompt.rstrip(' .,')}, {text}" if kept else text
 
-def _joined(before: str, text: str) -> str:
-    return f"{before.rstrip(' .,')}, {text}"
+    cut = [shot for shot in shots.shots_of(scene) if shot.marker is not None]
+    if len(cut) > 1:
+        for shot in cut:
+            marker, text = scene.timeline_markers[shot.marker], told.get((shot.first, shot.last))
+            if text is not None:
+                marker.peekaboo.prompt = added(shot.prompt, text, shot.is_own_prompt)
+            elif before.strip() and not shot.is_own_prompt:
+                marker.peekaboo.prompt = before
+        if before.strip():
+            return
+    scene.peekaboo.prompt = added(before, " ".join(told.values()))
 
 
 def _another_camera(scene, camera, number: int):

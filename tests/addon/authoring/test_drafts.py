@@ -350,6 +350,19 @@ def test_a_draft_goes_into_the_prompt_of_its_shot(stage):
     assert marker.peekaboo.prompt == "a meadow, red ball"
 
 
+def test_a_draft_into_one_of_two_shots_is_not_wanted_in_the_other(stage):
+    other = add_camera(stage, location=(10, -10, 0), rotation=(math.pi / 2, 0, 0.3))
+    for frame, camera in ((1, stage.camera), (20, other)):
+        stage.timeline_markers.new("cut", frame=frame).camera = camera
+    add_empty(stage, phrase="blue cube")
+    stage.peekaboo.prompt = "a blue cube on grass"
+    stage.frame_set(25)
+    drafts.draft(stage, plan(BALL))
+    first, second = shots.shots_of(stage)
+    assert (first.prompt, second.prompt) == ("a blue cube on grass", "a blue cube on grass, red ball")
+    assert stage.peekaboo.prompt == "a blue cube on grass"
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
