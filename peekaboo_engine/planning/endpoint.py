@@ -23,10 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import numpy as np
+
 from ..errors import EngineError, one_line
 from .answers import BadAnswerError, answer_schema, read_answer
-from .checks import Finding, check, repair
-from .plan import Plan, rounded
+from .checks import check, repair
+from .plan import Plan, Subject, rounded
 from .planner import plan_text
 
 MAX_ANSWER = 2 * 2**20
@@ -107,12 +109,14 @@ def plan_with_model(
             wrong = str(error)
         else:
             planned = _with_prompt(planned, text if plan is None else None)
+            planned, kept = _keeping(planned, plan)
             findings = check(planned)
             serious = [finding for finding in findings if finding.code in {"phrase", "missing", "direction"}]
             if not findings or (turn and not any(finding.code == "phrase" for finding in findings)):
-                return _finished(planned, notes, findings)
+                mended = _mended(planned, kept) if findings else planned
+                return mended, [*notes, *(finding.message for finding in check(mended))]
             if not serious:
-                mended = planned.model_copy(update={"shots": [repair(shot) for shot in planned.shots]})
+                mended = _mended(planned, kept)
                 if not check(mended):
                     return mended, notes
             wrong = " ".join(finding.message for finding in findings)
@@ -130,10 +134,34 @@ def plan_with_model(
     )
 
 
-def _finished(plan: Plan, notes: list[str], findings: list[Finding]) -> tuple[Plan, list[str]]:
-    if findings:
-        plan = plan.model_copy(update={"shots": [repair(shot) for shot in plan.shots]})
-    return plan, [*notes, *(finding.message for finding in check(plan))]
+def _keeping(planned: Plan, before: Plan | None) -> tuple[Plan, set[str]]:
+    """A changed plan with those subjects as they were that it repeats, and their ids.
+
+    What a model is sent has its numbers rounded, and what it repeats likewise.
+    """
+    old = {subject.id: subject for shot in before.shots for subject in shot.subjects} if before else {}
+    kept = {
+        subject.id
+        for shot in planned.shots
+        for subject in shot.subjects
+        if subject.id in old and _repeats(subject, old[subject.id])
+    }
+    shots = [
+        shot.model_copy(
+            update={"subjects": [old[one.id] if one.id in kept else one for one in shot.subjects]}
+        )
+        for shot in planned.shots
+    ]
+    return planned.model_copy(update={"shots": shots}), kept
+
+
+def _repeats(subject: Subject, old: Subject) -> bool:
+    now, was = ([list(key.model_dump().values()) for key in one.keys] for one in (subject, old))
+    return len(now) == len(was) and np.allclose(now, was, atol=2e-3)
+
+
+def _mended(plan: Plan, kept: set[str]) -> Plan:
+    return plan.model_copy(update={"shots": [repair(shot, kept) for shot in plan.shots]})
 
 
 def _with_prompt(plan: Plan, text: str | None) -> Plan:

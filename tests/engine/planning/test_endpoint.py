@@ -11,6 +11,7 @@ from peekaboo_engine.errors import EngineError
 from peekaboo_engine.planning.answers import answer_schema
 from peekaboo_engine.planning.checks import check
 from peekaboo_engine.planning.endpoint import Endpoint, plan_with_model
+from peekaboo_engine.planning.plan import rounded
 from peekaboo_engine.planning.planner import plan_text
 
 TEXT = "a red ball rolls from left to right behind a blue cube"
@@ -185,6 +186,19 @@ def test_a_change_sends_what_is_there():
     with lm.serving(lm.says(WELL)) as (server, url):
         plan_with_model("let the ball be bigger", Endpoint(url, "tiny"), 16 / 9, before)
     assert '"red ball"' in server.requests[0]["messages"][-1]["content"]
+
+
+def test_a_change_that_a_model_repeats_with_rounded_numbers_touches_nobody_else():
+    before = plan_text("a red ball rolls from left to right and a blue cube waits at the top")
+    answer = {"reasoning": "", "shots": rounded(before.model_dump(mode="json")["shots"], 3)}
+    ball, cube = answer["shots"][0]["subjects"]
+    for key in ball["keys"]:
+        key["y"] = 0.8
+    assert cube["keys"] != before.model_dump()["shots"][0]["subjects"][1]["keys"]
+    with lm.serving(lm.says(json.dumps(answer))) as (_, url):
+        made, _ = plan_with_model("let the ball be lower", Endpoint(url, "tiny"), 16 / 9, before)
+    assert made.shots[0].subject("blue cube") == before.shots[0].subject("blue cube")
+    assert made.shots[0].subject("red ball").keys[0].y == 0.8
 
 
 def test_the_schema_has_no_references_and_requires_everything():
