@@ -117,6 +117,9 @@ class _Reader:
         self.nouns.speak_of(who)
         if imperative and self._act_ahead() is None:
             words.refuse(_VERB, words.slice(begun, max(words.at, begun + 1)))
+        onto = same and not then and words.low().endswith("ing") and act not in {"grow", "shrink", "stay"}
+        if onto and self._busy(who):  # "falls, swaying from side to side": two ways at once
+            words.refuse('say it with "then" where it comes after, or leave it out')
         if then or (same and not together and act not in {"grow", "shrink"} and self._busy(who)):
             self.beat += self._busy(None)
         self._predicate(who, begun, existential, span, "go" if same and onward else "stay")
@@ -220,6 +223,8 @@ class _Reader:
         way.speed, way.span = way.speed or speed, way.span or span
         if not words.at_stop() and not words.ahead(*_STARTS):
             words.refuse("say it with the verbs, places and directions of the guide, one part after a comma")
+        if base in {"disappear", "vanish"} and way in (Way(), Way(span=span), Way(speed=speed)):
+            words.refuse('say where it goes, such as "leaves to the right"', base)
         if not base and act == "stay" and way == Way():
             return  # "two balls, one rolls left": the first part only names them
         if begins and not base and not way.beside and not set(who) & self.known:
