@@ -19,7 +19,7 @@ from .families import FAMILIES, Cells, Family, family_of
 from .loras import Lora, LoraFile, find, in_repository, put_on, take_off
 from .model_files import check_model_folder, is_model_folder
 from .names import Method, Taken
-from .placement import Placement, place, shrink
+from .placement import Placement, Tiers, check_room, place, shrink
 from .places import open_file
 from .repositories import Repository, State
 
@@ -27,22 +27,6 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 _PACKAGE = Path(__file__).parent
-
-
-class Tiers(BaseModel):
-    """What a model's weights alone take, in GB (10^9 bytes); a clip takes some more, which its size decides.
-
-    Args:
-        bf16: all of it on the device, two bytes a parameter.
-        fp8: the same, with denoisers of one byte a parameter.
-        offload: the largest component by itself, two bytes a parameter, while the others wait elsewhere.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    bf16: float
-    fp8: float
-    offload: float
 
 
 class ModelEntry(BaseModel):
@@ -434,6 +418,9 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
             "model_not_loaded", f"The embedded model {entry.title} is missing; install the engine again."
         )
     files = [find(lora) for lora in (*entry.own_loras, *loras)]
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        check_room(entry.title, entry.weights_gb, placement, str(dtype).removeprefix("torch."), free / 1e9)
     try:
         folder, weights = local_folder(entry), weights_of(entry)
         adapted = _adapted(entry, folder, dtype)

@@ -7,12 +7,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from .errors import EngineError
 
 Saving = Literal["fp8", "groups", "tiles"]
 """``fp8``: weights of denoisers wait in eight bits each, and are computed with in the model's precision.
 ``groups``: each layer is on the device only while it computes, which needs least and is slowest. ``tiles``:
 the autoencoder decodes tiles of the picture, one after the other, whose seams are blended."""
+
+
+class Tiers(BaseModel):
+    """What a model's weights alone take, in GB (10^9 bytes); a clip takes some more, which its size decides.
+
+    Args:
+        bf16: all of it on the device, two bytes a parameter.
+        fp8: the same, with denoisers of one byte a parameter.
+        offload: the largest component by itself, two bytes a parameter, while the others wait elsewhere.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bf16: float
+    fp8: float
+    offload: float
 
 
 @dataclass(frozen=True)
@@ -138,3 +156,36 @@ def _require(there: bool, option: str, part: Any) -> None:
         raise EngineError(
             "bad_option", f"diffusers has no such thing for a {type(part).__name__}; leave {option} out."
         )
+
+
+def check_room(title: str, weights: Tiers | None, placement: Placement, dtype: str, free_gb: float) -> None:
+    """Refuse before loading what a GPU cannot hold; nothing is said of models whose size is not known.
+
+    Args:
+        title: of the model.
+        weights: what they take.
+        placement: how it is to run.
+        dtype: its precision, as torch calls it.
+        free_gb: what the GPU has free, in GB (10^9 bytes).
+
+    Raises:
+        EngineError: ``out_of_memory``, with what would fit.
+    """
+    if weights is None or placement.by_groups:
+        return
+    each = 2 if dtype == "float32" else 1  # over half precision
+    fp8, whole = "fp8" in placement.savings, not placement.offload
+    needs = each * (weights.offload if placement.offload else weights.fp8 if fp8 else weights.bf16)
+    if needs <= free_gb:
+        return
+    ways = {
+        "--memory fp8": whole and not fp8 and each * weights.fp8 <= free_gb,
+        "--offload": whole and each * weights.offload <= free_gb,
+        "--memory groups": True,
+    }
+    way = next(name for name, fits in ways.items() if fits)
+    raise EngineError(
+        "out_of_memory",
+        f"The weights of {title} alone take {needs:.3g} GB, and the GPU has {free_gb:.3g} GB free; generate "
+        f"with {way}, or take a smaller model.",
+    )

@@ -12,7 +12,8 @@ from tiny import unet3d, wan
 
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.loras import Lora
-from peekaboo_engine.models import Placement, find_model, load_model, with_loras
+from peekaboo_engine.models import find_model, load_model, with_loras
+from peekaboo_engine.placement import Placement, Tiers, check_room
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +82,34 @@ def test_a_model_that_was_quantised_by_a_package_that_is_not_here_is_a_sentence(
     with pytest.raises(EngineError, match="bitsandbytes") as caught:
         loaded(tmp_path)
     assert caught.value.code == "model_not_loaded"
+
+
+@pytest.mark.parametrize(
+    ("free", "options", "way"),
+    [
+        (100, {}, None),
+        (60, {}, "--memory fp8"),
+        (60, {"dtype": "float32"}, "--offload"),
+        (35, {}, "--offload"),
+        (20, {}, "--memory groups"),
+        (20, {"offload": True}, "--memory groups"),
+        (20, {"savings": ("groups",)}, None),
+        (35, {"offload": True}, None),
+        (45, {"savings": ("fp8",)}, None),
+    ],
+)
+def test_what_a_gpu_cannot_hold_is_said_before_loading_with_what_would(free, options, way):
+    weights = Tiers(bf16=80, fp8=42, offload=28)
+    options = dict(options)
+    dtype = options.pop("dtype", "bfloat16")
+    placement = Placement(device="cuda", **options)
+    if way is None:
+        check_room("Wan", weights, placement, dtype, free)
+        return
+    with pytest.raises(EngineError, match=way) as raised:
+        check_room("Wan", weights, placement, dtype, free)
+    assert raised.value.code == "out_of_memory"
+
+
+def test_a_model_of_unknown_size_is_tried():
+    check_room("Own", None, Placement(device="cuda"), "float32", 0.1)
