@@ -79,11 +79,11 @@ def tasks_of(jobs: Sequence[Path], out: Path | None) -> list[Task]:
 
     Args:
         jobs: job folders; one that is given twice is one.
-        out: gets a folder for each, named by the job's; beside each job where it is None.
+        out: gets the clip of one job, or of several a folder for each, named by the job's; None is beside
+            each job.
 
     Raises:
-        EngineError: ``one_folder`` for jobs beside each other without ``out``, whose clips would take each
-            other's place.
+        EngineError: ``one_folder`` for jobs whose clips would take each other's place.
     """
     jobs = list({job.resolve(): job for job in jobs}.values())
     if out is None:
@@ -97,16 +97,20 @@ def tasks_of(jobs: Sequence[Path], out: Path | None) -> list[Task]:
                     "folder with --out, which gets one for each.",
                 )
         return [Task(job, folder) for folder, job in beside.items()]
-    tasks: list[Task] = []
-    taken: set[str] = set()
+    if len(jobs) == 1:
+        return [Task(jobs[0], out)]
+    named: dict[str, Path] = {}
     for job in jobs:
-        base = job.resolve().parent.name if job.resolve().name == "job" else job.resolve().name
-        name, number = base, 2
-        while name in taken:
-            name, number = f"{base}_{number}", number + 1
-        taken.add(name)
-        tasks.append(Task(job, out / name))
-    return tasks
+        whole = job.resolve()
+        name = whole.parent.name if whole.name == "job" else whole.name
+        if (other := named.setdefault(name, job)) is not job:
+            # a number behind the name would go by their order, and another time to another job
+            raise EngineError(
+                "one_folder",
+                f"The clips of {other} and {job} would both be {out / name}; rename a folder, or make "
+                "them in two batches with an --out each.",
+            )
+    return [Task(job, out / name) for name, job in named.items()]
 
 
 def run(

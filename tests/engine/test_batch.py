@@ -90,14 +90,14 @@ def test_a_night_goes_on_past_a_bad_job_and_the_next_makes_only_what_is_missing(
 
 @pytest.mark.slow
 def test_a_job_may_have_any_name_that_a_folder_has(jobs, tmp_path):
-    (folder,), report = jobs(1), tmp_path / "night.json"
+    (folder, other), report = jobs(2), tmp_path / "night.json"
     (tmp_path / "of [").mkdir()
     odd = folder.rename(tmp_path / "of [" / ("b] #1 <script>50% :smile: " + "x" * 200))
-    done = run(odd, "--out", tmp_path / "out", "--report", report)
+    done = run(odd, other, "--out", tmp_path / "out", "--report", report)
     assert done.returncode == 0, done.stdout + done.stderr
     assert str(tmp_path / "out" / odd.name / "clip.mp4") in done.stdout
     page = report.with_suffix(".html").read_text()
-    (source,) = re.findall('src="([^"]*)"', page)
+    source, _ = re.findall('src="([^"]*)"', page)
     assert (tmp_path / unquote(source)).samefile(tmp_path / "out" / odd.name / "clip.mp4")
     assert "<script" not in page
 
@@ -124,6 +124,11 @@ def test_no_clip_of_a_night_replaces_another(tmp_path):
     assert raised.value.code == "one_folder"
     places = [task.out.name for task in batch.tasks_of([one, other, one.parent / "." / "one"], tmp_path)]
     assert places == ["one", "other"]
+    (task,) = batch.tasks_of([one], tmp_path / "out")
+    assert task.out == tmp_path / "out"  # as without a batch
+    with pytest.raises(EngineError, match="would both be") as raised:
+        batch.tasks_of([one, tmp_path / "day" / "one"], tmp_path / "out")
+    assert raised.value.code == "one_folder"
 
 
 @pytest.mark.parametrize("name", ["night.html", "."])
