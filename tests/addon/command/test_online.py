@@ -72,5 +72,5 @@ def test_one_function_decides(scene, monkeypatch):
 
 def test_nothing_else_asks_blender():
     package = Path(program.__file__).resolve().parents[1]
-    asking = [path.name for path in package.rglob("*.py") if "online_access" in path.read_text("utf-8")]
+    asking = [path.name for path in package.rglob("*.py") if "app.online_access" in path.read_text("utf-8")]
     assert asking == ["engine_choice.py"]
