@@ -8,6 +8,9 @@ import numpy as np
 from ..errors import PeekabooError
 from . import projection
 
+SMALLEST_SCALE = 1e-9
+"""Of a camera: below it no direction is left to look in."""
+
 
 def camera_at(scene, frame: float):
     """Find the camera that a scene looks through at a frame, following cameras bound to timeline markers.
@@ -51,9 +54,11 @@ def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
             that has this shape.
 
     Raises:
-        PeekabooError: the object is no camera, or a panoramic or custom one.
+        PeekabooError: the object is no camera, a panoramic or custom one, or scaled to nothing.
     """
     rows = picture_rows(camera, depsgraph, render, aspect)
+    if min(abs(size) for size in camera.matrix_world.to_scale()) < SMALLEST_SCALE:
+        raise PeekabooError(f'The camera "{camera.name}" is scaled to nothing: set its scale to 1.')
     world_to_camera = np.linalg.inv(_without_scale(np.array(camera.matrix_world)))
     lens = camera.data
     make = projection.orthographic_camera if lens.type == "ORTHO" else projection.perspective_camera

@@ -180,6 +180,7 @@ def pan(scene):
         (lambda scene: setattr(scene, "camera", None), "has no camera"),
         (lambda scene: setattr(scene, "camera", bpy.data.objects["Cube Subject"]), "not a camera"),
         (pan, "is panoramic"),
+        (lambda scene: setattr(scene.camera, "scale", (1, 0, 1)), "is scaled to nothing"),
         (lambda scene: [setattr(obj.peekaboo, "enabled", False) for obj in scene.objects], "has no subject"),
         (move_out_of_view, '"Cube Subject" is never in view'),
         (take_phrase, "has no phrase"),
