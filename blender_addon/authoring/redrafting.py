@@ -33,12 +33,28 @@ class Present:
         view: of the camera.
         sizes: what each object is at its first key: points of its solid around its origin in the camera's
             space, (n, 3), and its scale, (3,).
+        moves: how each object moves, as :func:`moves_of` states it.
     """
 
     plan: Plan
     objects: dict[str, Any]
     view: View
     sizes: dict[str, tuple[np.ndarray, np.ndarray]]
+    moves: dict[str, tuple]
+
+    @property
+    def holds(self) -> bool:
+        """Whether its objects still move as they did: an answer may take minutes, in which people work."""
+        return all(moves_of(obj) == self.moves[name] for name, obj in self.objects.items())
+
+
+def moves_of(obj) -> tuple:
+    """All that keyframes say of an object, and where it is where there are none."""
+    curves = tuple(
+        (curve.data_path, curve.array_index, tuple((key.co.x, key.co.y) for key in curve.keyframe_points))
+        for curve in compat.fcurves(obj)
+    )
+    return curves or (tuple(obj.location), tuple(obj.rotation_euler), tuple(obj.scale))
 
 
 def present(scene) -> Present:
@@ -92,7 +108,8 @@ def present(scene) -> Present:
         scene.peekaboo.prompt or " ".join(one.phrase for one in planned), "", "none", 0.3, tuple(planned)
     )
     width, height = picture_of(scene)
-    return Present(Plan(width / height, (shot,)), objects, view, sizes)
+    moves = {name: moves_of(obj) for name, obj in objects.items()}
+    return Present(Plan(width / height, (shot,)), objects, view, sizes, moves)
 
 
 def _points(obj) -> np.ndarray | None:

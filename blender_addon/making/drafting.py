@@ -142,7 +142,7 @@ def apply(scene, made: Pending, collection=None) -> tuple[list, list[str]]:
         done = drafts.draft(scene, made.plan, collection, made.range)
     else:
         needed = [*made.before.objects.values(), made.before.view.camera]
-        if not all(map(_is_alive, needed)):
+        if not all(map(_is_alive, needed)) or not made.before.holds:
             raise PeekabooError("The subjects or the camera have changed since: draft the change again.")
         done = redrafting.change(scene, made.before, made.plan, collection)
     if made is _pending:

@@ -321,6 +321,19 @@ def test_a_camera_that_moves_takes_nobody_along(stage):
     assert {curve.data_path for curve in compat.fcurves(other)} == {"scale"}
 
 
+def test_what_the_artist_keyed_while_a_planner_thought_is_not_overwritten(stage):
+    (ball,), _ = drafts.draft(stage, plan(BALL))
+    before = redrafting.present(stage)
+    moved = with_keys(before, "red ball", lambda k: Key(k.time, k.x - 0.1, k.y, k.width, k.height, k.depth))
+    made = drafting.Pending(stage.session_uid, drafts.shot_range(stage), moved, (), before)
+    ball.location.z += 1
+    ball.keyframe_insert("location", frame=9)
+    edited = curves(ball)
+    with pytest.raises(PeekabooError, match="have changed since"):
+        drafting.apply(stage, made)
+    assert curves(ball) == edited
+
+
 def test_a_camera_that_is_gone_since_is_told_before_anything_is_changed(stage):
     drafts.draft(stage, plan(BALL))
     before = redrafting.present(stage)
