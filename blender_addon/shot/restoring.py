@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import bpy
 import numpy as np
 
 from .. import compat
@@ -120,7 +121,10 @@ def _restore_picture(scene, job: Mapping, folder: Path | None) -> list[str]:
         return []
     if folder is None or not places.is_file(folder / name):
         return ["the picture that it starts from is gone"]
-    scene.peekaboo.picture = str(folder / name)
+    picture = str(folder / name)
+    scene.peekaboo.picture = (
+        bpy.path.relpath(picture) if bpy.data.filepath else picture
+    )  # moves with the file
     return []
 
 

@@ -13,6 +13,8 @@ from blender_addon.errors import PeekabooError
 from blender_addon.making import delivery
 from blender_addon.masks.still import render_still
 from blender_addon.shot import first_frame, restoring
+from blender_addon.shot.job import make_job
+from blender_addon.shot.layout import read_shot
 from blender_addon.takes import strips
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -120,6 +122,16 @@ def test_a_picture_goes_into_the_job_and_comes_back(shot, tmp_path):
     again = next(delivery.orders_of(shot))
     assert read_json(again.folder / "job" / "job.json") == job
     assert "gone" in restoring.restore(shot, job, tmp_path)[0]
+
+
+def test_a_picture_that_came_back_moves_with_its_file(shot, tmp_path):
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    shot = bpy.context.scene
+    (tmp_path / "take").mkdir()
+    (tmp_path / "take" / "first.png").write_bytes(PNG)
+    job = {**make_job(shot, read_shot(shot), 7), "start_from": "picture", "first_frame": "first.png"}
+    assert restoring.restore(shot, job, tmp_path / "take") == []
+    assert shot.peekaboo.picture == "//take/first.png"
 
 
 def test_another_picture_is_another_job(tmp_path):
