@@ -133,8 +133,9 @@ class Inbox:
 
     def _read(self) -> None:
         # Bytes, since what is no UTF-8 must not end the thread; unbuffered, since Python aborts at its exit
-        # over the lock of a buffer that a thread waits on.
-        stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - it outlives this
+        # over the lock of a buffer that a thread waits on; by a descriptor of its own, so that it goes on
+        # with what it began with where another is put in the place of standard input.
+        stdin = open(os.dup(0), "rb", buffering=0, closefd=False)  # noqa: SIM115 - it outlives this
         try:
             for line in _lines(stdin):
                 self._read_line(line)

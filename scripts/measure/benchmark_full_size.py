@@ -85,7 +85,7 @@ def wan(small: bool, **whole: int) -> WanPipeline:
         }
     )
     assets = Path(__file__).resolve().parents[2] / "peekaboo_engine" / "assets"
-    tokenizer = AutoTokenizer.from_pretrained(assets / "solids" / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(assets / "solids" / "tokenizer", trust_remote_code=False)
     text = UMT5Config(
         vocab_size=len(tokenizer), d_model=shape["text_dim"], d_kv=16, d_ff=64, num_heads=2, num_layers=1
     )
