@@ -114,6 +114,19 @@ def choose(arguments: list[str], suites: Iterable[Suite] = SUITES) -> list[tuple
     return [(suite, [*chosen[suite], *others]) for suite in wanted]
 
 
+def in_turns(
+    chosen: list[tuple[Suite, list[str]]],
+) -> tuple[list[tuple[Suite, list[str]]], list[tuple[Suite, list[str]]]]:
+    """Which of the chosen suites run side by side, and which one after the other behind them.
+
+    A window wants the processors for itself; and what runs alone prints as it goes.
+    """
+    beside = [each for each in chosen if each[0].fast]
+    if len(beside) < 2:
+        return [], chosen
+    return beside, [each for each in chosen if not each[0].fast]
+
+
 def _suites_of(path: Path, suites: list[Suite]) -> list[Suite]:
     return [s for s in suites if path.is_relative_to(s.folder) or s.folder.is_relative_to(path)]
 
@@ -151,8 +164,8 @@ def run_side_by_side(
 ) -> Tally:
     """Run suites two at a time, each on one processor, and count their tests.
 
-    What the fast tests compute is too small to gain from a second thread, and threads that wait for each
-    other would take the processors from the other suite.
+    What these tests compute is too small to gain from a second thread, and threads that wait for each other
+    would take the processors from the other suite.
     """
     single = {**variables, "OMP_NUM_THREADS": "1"}
     print(f"Running {', '.join(suite.title for suite, _ in chosen)} tests side by side.", flush=True)

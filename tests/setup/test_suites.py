@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from house.environments import ENGINE, ROOT
-from house.suites import SUITES, Suite, Tally, choose, read_tally, run, run_side_by_side
+from house.suites import SUITES, Suite, Tally, choose, in_turns, read_tally, run, run_side_by_side
 
 MIXED = """
 import pytest
@@ -106,6 +106,14 @@ def test_suites_beside_each_other_are_counted_and_printed_whole(tmp_path, capfd)
     assert parts[0].startswith("Running one, two, three tests side by side.")
     assert {part.partition(" ")[0] for part in parts[1:]} == {"one", "two", "three"}
     assert all(part.count("1 failed, 1 passed") == 1 for part in parts[1:])
+
+
+def test_windows_come_alone_behind_suites_beside_each_other():
+    chosen = [(suite, []) for suite in SUITES]
+    beside, alone = in_turns(chosen)
+    assert [suite.title for suite, _ in beside] == ["set-up", "add-on", "engine"]
+    assert [suite.title for suite, _ in alone] == ["program"]
+    assert in_turns(chosen[2:3]) == ([], chosen[2:3])  # one alone prints as it goes
 
 
 def test_a_mark_that_is_not_declared_is_refused(tmp_path):
