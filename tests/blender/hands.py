@@ -87,7 +87,9 @@ class Hands:
         region = self.sidebar
         yield from self.move(self.area.x + self.area.width // 4, self.area.y + self.area.height // 2)
         yield PAUSE  # what was under the mouse before must not be taken for what is there now
-        for x in (region.x + region.width // 2, region.x + region.width // 4, region.x + region.width - 45):
+        right = region.x + region.width
+        # the last two are small buttons at the end of a row
+        for x in (region.x + region.width // 2, region.x + region.width // 4, right - 45, right - 68):
             for y in range(region.y + region.height - 8, region.y + 4, -8):
                 yield from self.move(x, y)
                 if self._under_mouse() == wanted:
