@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from .placing import EDGE, FAR, NEAR, STEP, Pose, Stage, thing_of, within
-from .plan import Key, Shot, Subject
+from .plan import Camera, Key, Shot, Subject
 from .reading import Action, Actor, Beside, Reading
 
 _GROWTH = 1.8
@@ -39,7 +39,9 @@ def choreograph(
         keys = before.keys if before and actor.id not in acting else stage.keys_of(actor)
         shape = before.shape if before else thing_of(actor).shape
         subjects.append(Subject(id=actor.id, phrase=actor.phrase, shape=shape, keys=keys))
-    return Shot(prompt=prompt, background=reading.background, camera=reading.camera, subjects=subjects)
+    return Shot(
+        prompt=prompt, background=reading.background, camera=reading.camera or Camera(), subjects=subjects
+    )
 
 
 class _Play(Stage):

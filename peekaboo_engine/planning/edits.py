@@ -28,7 +28,7 @@ _RETIMED = {"faster": 0.6, "quicker": 0.6, "slower": 1.4}
 
 
 def edit_plan(plan: Plan, text: str) -> Plan:
-    """Change what a text names, in the first shot that has it.
+    """Change what a text names, in the shot that has most of that; of several the first.
 
     Args:
         plan: is not changed.
@@ -42,17 +42,11 @@ def edit_plan(plan: Plan, text: str) -> Plan:
         raise EngineError(
             "text_too_long", f"The text has {len(text)} characters, {MAX_TEXT} at most: shorten it."
         )
-    refused: EngineError | None = None
-    for index, shot in enumerate(plan.shots):
-        try:
-            changed = _edit_shot(shot, text.strip(), plan.aspect)
-        except EngineError as error:
-            if error.code != "unknown_subject" or index == len(plan.shots) - 1:
-                raise refused or error from None
-            refused = refused or error
-        else:
-            return plan.model_copy(update={"shots": [*plan.shots[:index], changed, *plan.shots[index + 1 :]]})
-    raise AssertionError("a plan has a shot")
+    said = {lexicon.singular(word.low) for word in Words(text).words}
+    named = [sum(actor.noun in said for actor in _actors(shot)) for shot in plan.shots]
+    index = named.index(max(named))
+    changed = _edit_shot(plan.shots[index], text.strip(), plan.aspect)
+    return plan.model_copy(update={"shots": [*plan.shots[:index], changed, *plan.shots[index + 1 :]]})
 
 
 def _edit_shot(shot: Shot, text: str, aspect: float) -> Shot:
@@ -210,8 +204,9 @@ def _performed(shot: Shot, text: str, aspect: float, adding: bool = False) -> Sh
     reading = _read_known(text, shot)
     acting = {name for action in reading.actions for name in action.subjects}
     new = [actor.id for actor in reading.actors if actor.id not in known]
-    if not adding and (unknown := [name for name in new if name in acting]):
-        _refuse_unknown(shot, unknown[0])
+    beside = {name for action in reading.actions for by in action.way.beside for name in by.others}
+    if not adding and (unknown := [name for name in new if name in acting or name not in beside]):
+        _refuse_unknown(shot, reading.actor(unknown[0]).phrase)
     if (delay := _only_waits(reading, known)) is not None and not adding:
         return _each(shot, tuple(acting), _delayed, delay)
     prompt = shot.prompt
@@ -219,10 +214,9 @@ def _performed(shot: Shot, text: str, aspect: float, adding: bool = False) -> Sh
         said = text if adding else ", ".join(reading.actor(name).phrase for name in new)
         prompt = f"{prompt.rstrip(' .')}, {said}"
     planned = choreograph(reading, prompt, aspect, known)
-    moved = "camera" in text.lower() or "zoom" in text.lower()
     planned = planned.model_copy(
         update={
-            "camera": reading.camera if moved else shot.camera,
+            "camera": reading.camera or shot.camera,
             "background": shot.background or reading.background,
         }
     )

@@ -107,11 +107,11 @@ class Actor:
 
 @dataclass
 class Reading:
-    """All that a sentence says."""
+    """All that a sentence says; its camera is None where it says nothing of that."""
 
     actors: list[Actor] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
-    camera: Camera = field(default_factory=Camera)
+    camera: Camera | None = None
     background: str = ""
 
     def actor(self, name: str) -> Actor:

@@ -152,6 +152,14 @@ def test_a_change_in_the_second_shot():
     assert after.shots[1] != before.shots[1]
 
 
+def test_a_change_of_the_second_shot_that_is_not_understood_says_its_words():
+    before = plan_text("Shot 1: a red ball rolls right. Shot 2: a blue cube falls.")
+    with pytest.raises(EngineError, match="Paris"):
+        edit_plan(before, "let the cube roll, Paris")
+    with pytest.raises(EngineError, match="the dog"):
+        edit_plan(before, "make the dog run")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
