@@ -240,9 +240,11 @@ class _Crew:
         else:
             code = engine.process.returncode
             task.device = engine.device
-            task.fail("engine_died", f"The engine ended with {code} while it made this, twice: less may "
-            f"help, such as "
-                      "a smaller size, fewer frames, or --offload.")  # fmt: skip
+            task.fail(
+                "engine_died",
+                f"The engine ended with {code} while it made this, twice: less may help, such as a smaller "
+                "size, fewer frames, or --offload.",
+            )
             self._say(f"failed {task.job}: {task.message}")
         if self._waiting:
             self._start(engine.device)

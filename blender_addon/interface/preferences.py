@@ -52,8 +52,7 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
     language_server: StringProperty(
         name="Language Model's Server",
         description="OpenAI-compatible address that plans drafts, such as http://localhost:11434/v1; "
-        "addresses "
-        "beyond your own network need online access",
+        "addresses beyond your own network need online access",
     )
     language_model: StringProperty(name="Language Model", description="Its name on that server")
     language_key: StringProperty(

@@ -2,8 +2,7 @@
 """Whether a plan can be what a sentence says: the planner's own check, by geometry and by the grammar.
 
 What the built-in grammar reads in the prompt is what a plan is held to, whoever wrote it; where the grammar
-does
-not understand the prompt, only what holds for every plan is checked.
+does not understand the prompt, only what holds for every plan is checked.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ _MOST_GROWTH = 6.0
 _MOST_OVERLAP = 0.25
 """Of the smaller of two boxes."""
 _MEANT = re.compile(
-    r"\b(behind|in front|over|under|past|around|on top|into|between|through|each "
-    "other|together|follow|chas|circl|orbit|"
-    r"collid|meet|hug|carr|rid|touch|swap|cross|cover|hid|inside|underneath|onto|against|pass|near)",
+    r"\b(behind|in front|over|under|past|around|on top|into|between|through|each other|together|follow|chas|"
+    r"circl|orbit|collid|meet|hug|carr|rid|touch|swap|cross|cover|hid|inside|underneath|onto|against|pass|near)",
     re.IGNORECASE,
 )
 

@@ -2,8 +2,7 @@
 """Planning by a language model behind an OpenAI-compatible endpoint: Ollama, llama.cpp, vLLM, or a service.
 
 One request, and one more that tells what was wrong with the answer. The key goes into the header of these
-two and
-nowhere else; no redirect is followed with it.
+two and nowhere else; no redirect is followed with it.
 """
 
 from __future__ import annotations
@@ -129,8 +128,7 @@ def plan_with_model(
     raise EngineError(
         "bad_answer",
         f'The answer of "{endpoint.model}" cannot be used ({wrong.rstrip(".")}): try again, take '
-        f"another model, or the "
-        "built-in planner.",
+        "another model, or the built-in planner.",
     )
 
 
@@ -240,8 +238,7 @@ def _address(endpoint: Endpoint) -> str:
         raise EngineError(
             "endpoint_offline",
             f'"{parts.hostname}" is on the internet and online access is off: allow it in Blender\'s '
-            f"preferences, or "
-            "take a model on this machine, or the built-in planner.",
+            "preferences, or take a model on this machine, or the built-in planner.",
         )
     if not local and parts.scheme == "http" and endpoint.key:
         raise EngineError(
@@ -299,7 +296,7 @@ def _post(url: str, body: dict[str, Any], endpoint: Endpoint) -> _Answer:
         raise EngineError(
             "endpoint_unreachable",
             f'Nothing answers at "{endpoint.place}" ({_reason(reason)}): start the server, or correct the '
-            f"address.",
+            "address.",
         ) from None
 
 
@@ -344,7 +341,7 @@ def _too_slow(endpoint: Endpoint) -> tuple[str, str]:
     return (
         "endpoint_slow",
         f'"{endpoint.model}" did not answer within {endpoint.timeout:.0f} s: try again, or take a '
-        f"smaller model.",
+        "smaller model.",
     )
 
 
@@ -358,7 +355,7 @@ def _read(response, endpoint: Endpoint) -> bytes:
             raise EngineError(
                 "endpoint_answer",
                 f'The answer of "{endpoint.model}" is longer than {MAX_ANSWER // 2**20} MB: take '
-                f"another model.",
+                "another model.",
             )
     return b"".join(pieces)
 
@@ -416,7 +413,7 @@ def _no_server(endpoint: Endpoint) -> tuple[str, str]:
     return (
         "endpoint_answer",
         f'"{endpoint.place}" does not answer as an OpenAI-compatible server: correct the address, or take '
-        f"another model.",
+        "another model.",
     )
 
 

@@ -68,7 +68,7 @@ def read_shot(text: str, known: list[Actor] | None = None) -> Reading:
         raise EngineError(
             "text_too_long",
             f"The text has {len(text)} characters and the built-in planner reads {MAX_TEXT} at most: "
-            f"shorten it.",
+            "shorten it.",
         )
     reader = _Reader(text, known or [])
     if not any(word.text[0].isalpha() for word in reader.words.words):

@@ -12,8 +12,7 @@ _MANY = {"a pair of": 2, "a couple of": 2, "a group of": 3, "a row of": 3, "a fe
 _MOST_WORDS = 5
 _VERBS = (
     "use a verb of motion that it knows, such as moves, rolls, walks, flies, jumps, waits, grows or "
-    "leaves, and "
-    "begin a new part with a comma"
+    "leaves, and begin a new part with a comma"
 )
 _NOUN = 'name a thing by a noun, such as "a red ball"'
 

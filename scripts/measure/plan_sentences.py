@@ -4,9 +4,8 @@
     .venv/bin/python scripts/measure/plan_sentences.py [--json RESULT.json]
 
 The built-in planner; or, with PEEKABOO_ENDPOINT (an OpenAI-compatible address) and PEEKABOO_ENDPOINT_MODEL
-in the
-environment, and perhaps PEEKABOO_ENDPOINT_KEY, a language model. A sentence is right where all predicates of
-tests/engine/planning/sentences.json hold of its plan.
+in the environment, and perhaps PEEKABOO_ENDPOINT_KEY, a language model. A sentence is right where all
+predicates of tests/engine/planning/sentences.json hold of its plan.
 """
 
 import argparse

@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ...authoring import placing
 from ...errors import PeekabooError
 from ...making import drafting, engine_choice
+from .layouts import BeforeCamera
 
 PLANNERS = [
     ("BUILT_IN", "Built In", "Reads plain English; offline and at once"),
@@ -16,7 +17,7 @@ PLANNERS = [
 ]
 
 
-class PEEKABOO_OT_draft(bpy.types.Operator):
+class PEEKABOO_OT_draft(BeforeCamera, bpy.types.Operator):
     """Plan keyframed subjects from a sentence; they are shown before they are made"""
 
     bl_idname = "peekaboo.draft"
@@ -25,9 +26,8 @@ class PEEKABOO_OT_draft(bpy.types.Operator):
 
     text: StringProperty(
         name="Text",
-        description='What is to be seen, such as "a red ball rolls from left to right behind a blue '
-        'cube"; for a '
-        'change, what is to be otherwise, such as "make the cube wait until the middle"',
+        description='What is to be seen, such as "a red ball rolls from left to right behind a blue cube"; '
+        'for a change, what is to be otherwise, such as "make the cube wait until the middle"',
         maxlen=2000,
         options={"SKIP_SAVE"},
     )
@@ -37,17 +37,6 @@ class PEEKABOO_OT_draft(bpy.types.Operator):
         description="Change the subjects that are there; those that the text does not name stay as they are",
         default=False,
     )
-
-    @classmethod
-    def poll(cls, context):
-        """There is a camera to put subjects before."""
-        if context.scene.camera is None:
-            cls.poll_message_set("Add a camera to the scene first")
-        elif context.mode != "OBJECT":
-            cls.poll_message_set("Go to Object Mode first")
-        else:
-            return True
-        return False
 
     def invoke(self, context, _event):
         """Ask for the text."""

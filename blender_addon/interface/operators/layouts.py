@@ -20,7 +20,22 @@ def _records(operator, _context, _text):
         return []
 
 
-class PEEKABOO_OT_import_layout(bpy.types.Operator, ImportHelper):
+class BeforeCamera:
+    """An operator that puts subjects before the scene's camera."""
+
+    @classmethod
+    def poll(cls, context):
+        """There is a camera to put them before."""
+        if context.scene.camera is None:
+            cls.poll_message_set("Add a camera to the scene first")
+        elif context.mode != "OBJECT":
+            cls.poll_message_set("Go to Object Mode first")
+        else:
+            return True
+        return False
+
+
+class PEEKABOO_OT_import_layout(BeforeCamera, bpy.types.Operator, ImportHelper):
     """Make a box track a keyframed subject before the camera"""
 
     bl_idname = "peekaboo.import_layout"
@@ -53,17 +68,6 @@ class PEEKABOO_OT_import_layout(bpy.types.Operator, ImportHelper):
         min=0.0,
         soft_max=100.0,
     )
-
-    @classmethod
-    def poll(cls, context):
-        """There is a camera to put the subject before."""
-        if context.scene.camera is None:
-            cls.poll_message_set("Add a camera to the scene first")
-        elif context.mode != "OBJECT":
-            cls.poll_message_set("Go to Object Mode first")
-        else:
-            return True
-        return False
 
     def execute(self, context):
         """Add the subject."""
