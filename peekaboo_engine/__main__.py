@@ -18,7 +18,7 @@ from .errors import EngineError, shown
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .limits import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
-from .models import Placement
+from .placement import Placement
 from .worker import Worker, reporting, serve
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import EngineError, one_line
-from .models import ModelEntry, known_model, local_folder
+from .models import ModelEntry, known_model
 from .places import open_file
+from .weights import local_folder
 
 SUFFIX = ".safetensors"
 _TYPES = {"F32", "F16", "BF16"}

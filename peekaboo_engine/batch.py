@@ -28,7 +28,8 @@ from .errors import EngineError, shown
 from .existing import existing_clip
 from .inbox import read_request
 from .job import load_job
-from .models import ModelEntry, weights_of
+from .models import ModelEntry
+from .weights import weights_of
 
 Outcome = Literal["made", "kept", "failed", "left"]
 """Of a job: its clip was made now, or was there; it failed; or nobody came to it before the batch ended."""

@@ -16,8 +16,9 @@ from .drafts import clip_name
 from .errors import EngineError
 from .job import Job, load_job
 from .loras import find as find_lora
-from .models import ModelEntry, find_model, weights_of
+from .models import ModelEntry, find_model
 from .places import open_file
+from .weights import weights_of
 
 PACKAGES = ("torch", "diffusers", "transformers", "imageio")
 """Whose versions a clip's record has."""

@@ -25,8 +25,9 @@ from .existing import versions
 from .given_clips import GivenClip
 from .given_pictures import GivenPicture
 from .job import Job
+from .loading import LoadedModel, starting_from_clip, starting_from_picture
 from .loras import check_source
-from .models import LoadedModel, ModelEntry, starting_from_clip, starting_from_picture
+from .models import ModelEntry
 from .names import Method
 from .pictures import shrink, write_png
 from .previews import Previews

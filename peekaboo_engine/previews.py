@@ -21,7 +21,7 @@ from .families import Grid
 from .pictures import shrink, write_png
 
 if TYPE_CHECKING:
-    from .models import LoadedModel
+    from .loading import LoadedModel
 
 SECONDS = 1.0
 """At least so long from one preview to the next."""

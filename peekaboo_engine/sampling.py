@@ -14,7 +14,7 @@ import torch
 from .control.interception import wrapped_method
 from .control.steps import Steps
 from .errors import EngineError
-from .models import LoadedModel, out_of_memory
+from .loading import LoadedModel, out_of_memory
 from .schedules import Schedule, follows
 
 if TYPE_CHECKING:

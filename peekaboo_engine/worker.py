@@ -18,8 +18,10 @@ from .errors import EngineError, shown
 from .events import Events, JsonLines
 from .inbox import Generate, Inbox, Read
 from .job import load_job
+from .loading import LoadedModel, load_model, wears, with_loras
 from .model_files import check_fits
-from .models import LoadedModel, Placement, find_model, load_model, wears, with_loras
+from .models import find_model
+from .placement import Placement
 
 if TYPE_CHECKING:
     from .generator import Generation

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EngineError
-from ..models import LoadedModel
+from ..loading import LoadedModel
 from ..sampling import Sampling, Shot, sample
 from ..schedules import following
 from ..video import read_clip, replacing, write_clip

@@ -16,7 +16,9 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import EngineError, shown
-from ..models import ModelEntry, Placement, find_model, load_model
+from ..loading import load_model
+from ..models import ModelEntry, find_model
+from ..placement import Placement
 from ..sampling import Sampling
 from ..schedules import find_schedule
 from ..video import replacing

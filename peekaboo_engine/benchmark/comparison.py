@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import control as control_package
 from ..errors import EngineError, one_line
-from ..models import LoadedModel
+from ..loading import LoadedModel
 from ..sampling import Sampling
 from .clips import ClipStore, Stopped, make_clip
 from .consistency import background_consistency

@@ -16,7 +16,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from .. import __version__
-from ..models import LoadedModel
+from ..loading import LoadedModel
 from .comparison import MeasuredClip, Outcome
 from .controls import NONE, Control
 from .forms import summarise_forms

@@ -25,7 +25,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.benchmark.controls import choose_controls
-from peekaboo_engine.models import Placement, find_model, load_model
+from peekaboo_engine.loading import load_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 
 PROMPT, PHRASES = "a red ball and a blue cube on grass", ["a red ball", "a blue cube"]
 CONTROLS = ["none", "peekaboo", "strong"]

@@ -22,7 +22,7 @@ from tiny import unet3d as tiny_models
 from peekaboo_engine.drafts import RESULTS, clip_name
 from peekaboo_engine.errors import shown
 from peekaboo_engine.limits import MAX_MESSAGE
-from peekaboo_engine.models import Placement
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.worker import Worker
 
 CANCEL_SECONDS = 2.0

@@ -102,7 +102,9 @@ def frames_of(name: str, model) -> np.ndarray:
 
 def load():
     """The embedded model on the CPU in single precision."""
-    from peekaboo_engine.models import Placement, find_model, load_model
+    from peekaboo_engine.loading import load_model
+    from peekaboo_engine.models import find_model
+    from peekaboo_engine.placement import Placement
 
     return load_model(find_model("shapes"), Placement(device="cpu", dtype="float32"))
 

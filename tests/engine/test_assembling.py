@@ -10,7 +10,9 @@ from tiny import ltx, wan
 
 from peekaboo_engine.assembling import assemble
 from peekaboo_engine.errors import EngineError
-from peekaboo_engine.models import Placement, find_model, load_model
+from peekaboo_engine.loading import load_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 
 WAN = (
     ("condition_embedder.time_embedder.linear_1", "time_embedding.0"),

@@ -22,8 +22,10 @@ from pydantic import ValidationError
 
 from peekaboo_engine import downloads
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.loading import load_model
 from peekaboo_engine.loras import Lora
-from peekaboo_engine.models import Placement, find_model, load_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.repositories import RECORD, File, Repository, needed
 
 ROOT = Path(__file__).resolve().parents[2]

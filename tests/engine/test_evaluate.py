@@ -30,7 +30,9 @@ from peekaboo_engine.benchmark.results import as_json, lines_of, written
 from peekaboo_engine.benchmark.scenes import make_scene
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families.unet3d import UNET3D
-from peekaboo_engine.models import LoadedModel, Placement, find_model
+from peekaboo_engine.loading import LoadedModel
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.video import read_clip
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,9 @@ from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import PADDING, SHARED, label_tokens
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
-from peekaboo_engine.models import Placement, find_model, load_model
+from peekaboo_engine.loading import load_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 
 PHRASES = ["a red ball", "a blue cube"]
 EVERY_STEP = {"masked_steps": 3}

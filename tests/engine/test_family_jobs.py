@@ -10,7 +10,8 @@ import pytest
 from tiny.wan import picture_of
 
 from peekaboo_engine import previews
-from peekaboo_engine.models import Placement, find_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.worker import Worker
 
 STEPS = 3

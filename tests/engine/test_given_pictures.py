@@ -16,7 +16,8 @@ from tiny.wan import picture
 from peekaboo_engine import limits
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.given_pictures import filling_box, read_picture
-from peekaboo_engine.models import Placement, find_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.worker import Worker
 
 SIDES = strategies.integers(1, 20_000)

@@ -12,8 +12,10 @@ from tiny import unet3d, wan
 
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import WAN, family_of
+from peekaboo_engine.loading import load_model, wears, with_loras
 from peekaboo_engine.loras import Lora, check_source, find, put_on, take_off
-from peekaboo_engine.models import Placement, catalogue, find_model, load_model, wears, with_loras
+from peekaboo_engine.models import catalogue, find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.worker import Worker
 
 RANK = 2

@@ -19,7 +19,9 @@ from peekaboo_engine.control.steps import Steps
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import Grid
 from peekaboo_engine.families.ltx import LTX, LTX2
-from peekaboo_engine.models import Placement, find_model, load_model
+from peekaboo_engine.loading import load_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 
 PHRASES = ["a red ball", "a blue cube"]
 

@@ -16,15 +16,10 @@ from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
 from peekaboo_engine.job import load_job
-from peekaboo_engine.models import (
-    Placement,
-    catalogue,
-    find_model,
-    hash_weights,
-    known_model,
-    load_model,
-    tiers_of,
-)
+from peekaboo_engine.loading import load_model
+from peekaboo_engine.models import catalogue, find_model, known_model, tiers_of
+from peekaboo_engine.placement import Placement
+from peekaboo_engine.weights import hash_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 

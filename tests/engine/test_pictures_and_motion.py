@@ -13,7 +13,9 @@ from tiny.stable_diffusion import HEIGHT, WIDTH
 
 from peekaboo_engine import previews
 from peekaboo_engine.errors import EngineError
-from peekaboo_engine.models import Placement, find_model, load_model
+from peekaboo_engine.loading import load_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.video import count_frames
 from peekaboo_engine.worker import Worker
 

@@ -11,8 +11,9 @@ from test_loras import matrices
 from tiny import unet3d, wan
 
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.loading import load_model, with_loras
 from peekaboo_engine.loras import Lora
-from peekaboo_engine.models import find_model, load_model, with_loras
+from peekaboo_engine.models import find_model
 from peekaboo_engine.placement import Placement, Tiers, check_room
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from peekaboo_engine import previews
-from peekaboo_engine.models import Placement
 from peekaboo_engine.pictures import LONGEST_SIDE, shrink, write_png
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.worker import Worker
 
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300), st.just(3))

@@ -19,8 +19,9 @@ from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, WAN
 from peekaboo_engine.generator import settings_of
 from peekaboo_engine.job import load_job
+from peekaboo_engine.loading import LoadedModel
 from peekaboo_engine.loras import Lora, find, put_on
-from peekaboo_engine.models import LoadedModel, catalogue
+from peekaboo_engine.models import catalogue
 from peekaboo_engine.sampling import Sampling, Shot, sample
 from peekaboo_engine.schedules import NO_SCHEDULE, find_schedule, following, follows, new_noise, schedules
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from peekaboo_engine import inbox
-from peekaboo_engine.models import Placement
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.worker import Worker
 
 pytestmark = pytest.mark.slow  # each starts an engine: 5 to 11 s of processor time

@@ -15,7 +15,8 @@ from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.given_clips import read_source
-from peekaboo_engine.models import Placement, find_model
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.refining import recut, write_refined
 from peekaboo_engine.video import read_clip, write_clip
 from peekaboo_engine.worker import Worker

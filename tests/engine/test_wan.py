@@ -20,7 +20,9 @@ from peekaboo_engine.control.spans import label_tokens
 from peekaboo_engine.control.steps import Steps
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families.wan import WAN
-from peekaboo_engine.models import LoadedModel, Placement, find_model
+from peekaboo_engine.loading import LoadedModel
+from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.sampling import Sampling, Shot, sample
 from peekaboo_engine.worker import Worker
 

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loading a base model as a diffusers pipeline, and a loaded one as another pipeline or with other LoRAs."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import EngineError, one_line
+from .loras import Lora, LoraFile, find, put_on, take_off
+from .models import ModelEntry
+from .placement import Placement, check_room, place, shrink
+from .weights import folder_of_adapter, local_folder, weights_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A pipeline that is ready to run, and what tells its weights from any others.
+
+    Args:
+        entry: what was asked for.
+        pipe: of the class that the entry names.
+        weights: ``repository`` and ``commit``, or ``folder``, ``sha256`` of its weight files and
+            ``configuration_sha256`` of what says how to run them, its own ``peekaboo.json`` among it.
+        device, dtype: where and how it runs.
+        placement: as it was asked for.
+        loras: that are on it.
+    """
+
+    entry: ModelEntry
+    pipe: "DiffusionPipeline"
+    weights: dict[str, str]
+    device: str
+    dtype: str
+    placement: Placement = field(default_factory=Placement)
+    loras: tuple[LoraFile, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells all of its weights from any others."""
+        return {**self.weights, **({"loras": self.described_loras()} if self.loras else {})}
+
+    def described_loras(self) -> list[dict[str, Any]]:
+        """The LoRAs that are on it, as plain data."""
+        return [file.described() for file in self.loras]
+
+
+def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = ()) -> LoadedModel:
+    """Load a model, from its folder or from the hub's cache.
+
+    Args:
+        entry: which one.
+        placement: where and how it runs.
+        loras: what comes on top of its own.
+
+    safetensors are taken where there are any; older ``.bin`` weights are read by diffusers and transformers
+    with ``torch.load(weights_only=True)``, which runs no code of the file.
+
+    Raises:
+        EngineError: ``model_not_loaded``, naming the model and the reason; ``not_downloaded``,
+            ``half_downloaded``; ``out_of_memory``; ``no_device``; what :func:`.loras.find` and
+            :func:`.loras.put_on` raise.
+    """
+    import torch
+
+    family = entry.family
+    device, dtype = placement.resolve(family.half)
+    if entry.embedded and not entry.folder:
+        raise EngineError(
+            "model_not_loaded", f"The embedded model {entry.title} is missing; install the engine again."
+        )
+    files = [find(lora) for lora in (*entry.own_loras, *loras)]
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        check_room(entry.title, entry.weights_gb, placement, str(dtype).removeprefix("torch."), free / 1e9)
+    try:
+        folder, weights = local_folder(entry), weights_of(entry)
+        adapted = _adapted(entry, folder, dtype)
+        dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
+        pipe = _pipeline_class(entry.pipeline).from_pretrained(
+            folder,
+            dtype=dtypes,
+            variant=_variant(entry, folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            **adapted,
+        )
+        pipe.set_progress_bar_config(disable=True)
+        family.prepare(pipe)
+        denoisers = [part for each in family.denoisers if (part := getattr(pipe, each, None)) is not None]
+        put_on(pipe, family, files, dtype)
+        shrink(pipe, denoisers, placement, dtype)
+        place(pipe, denoisers, placement, device)
+    except EngineError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(entry, str(device)) from error
+    except Exception as error:  # diffusers, transformers, safetensors, the hub and httpx each have their own
+        raise EngineError(
+            "model_not_loaded",
+            f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
+        ) from error
+    name = str(dtype).removeprefix("torch.")
+    return LoadedModel(entry, pipe, weights, str(device), name, placement, tuple(files))
+
+
+def wears(model: LoadedModel, loras: Sequence[Lora]) -> bool:
+    """Whether a loaded model has just these LoRAs beside its own; raises what :func:`.loras.find` does."""
+    files = [find(lora) for lora in (*model.entry.own_loras, *loras)]
+    return [file.described() for file in files] == model.described_loras()
+
+
+def with_loras(model: LoadedModel, loras: Sequence[Lora]) -> LoadedModel:
+    """A loaded model with other LoRAs beside its own; its weights are not loaded again.
+
+    Args:
+        model: is not to be used any more, least of all if this fails. Its placement changes LoRAs.
+        loras: what comes on top of its own.
+
+    Raises:
+        EngineError: ``out_of_memory``, and what :func:`.loras.find` and :func:`.loras.put_on` raise.
+    """
+    import torch
+
+    files = tuple(find(lora) for lora in (*model.entry.own_loras, *loras))
+    device, dtype = model.placement.resolve(model.entry.family.half)
+    try:
+        model.pipe.remove_all_hooks()  # diffusers would offload to the first GPU again, whichever it was
+        take_off(model.pipe)
+        put_on(model.pipe, model.entry.family, files, dtype)
+        if not model.placement.by_groups:  # which diffusers brings back by itself
+            place(model.pipe, [], model.placement, device)
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(model.entry, str(device)) from error
+    return replace(model, loras=files)
+
+
+def starting_from_picture(model: LoadedModel) -> LoadedModel:
+    """A loaded model as the pipeline that starts from a picture, made of the same components."""
+    return _as_pipeline(model, model.entry.family.from_picture)
+
+
+def starting_from_clip(model: LoadedModel) -> LoadedModel:
+    """A loaded model as the pipeline that starts from a clip, made of the same components."""
+    return _as_pipeline(model, model.entry.family.from_clip)
+
+
+def _as_pipeline(model: LoadedModel, classes: Mapping[str, str]) -> LoadedModel:
+    pipe = model.pipe
+    name = classes.get(type(pipe).__name__)
+    if name is None:
+        return model
+    cls = _pipeline_class(name)
+    known = {**pipe.config, **pipe.components}
+    other = cls(**{key: known[key] for key in inspect.signature(cls.__init__).parameters if key in known})
+    other.set_progress_bar_config(disable=True)
+    model.entry.family.prepare(other)
+    if model.placement.offload:  # what moves components to and fro belongs to a pipeline
+        other.enable_model_cpu_offload(device=model.device)
+    return replace(model, pipe=other)
+
+
+def _pipeline_class(name: str):
+    import diffusers
+
+    return getattr(diffusers, name)
+
+
+def _adapted(entry: ModelEntry, folder: Path, dtype) -> dict[str, Any]:
+    """The components that a motion adapter makes of a model's.
+
+    Raises:
+        EngineError: ``bad_model`` for a model that has an adapter and no use for it, or the reverse.
+    """
+    make, named = entry.family.adapted, entry.motion_adapter
+    if bool(make) != bool(named or (folder / "motion_adapter").is_dir()):
+        raise EngineError(
+            "bad_model",
+            f"{entry.source} is loaded as a {entry.pipeline} and has {'no' if make else 'a'} motion adapter; "
+            'state both "pipeline": "AnimateDiffPipeline" and "motion_adapter" in its peekaboo.json.',
+        )
+    if make is None or named is None:
+        return {}
+    return make(folder, folder_of_adapter(named), dtype)
+
+
+def _variant(entry: ModelEntry, folder: Path) -> str | None:
+    """The variant of the weights in a folder, which another program may have downloaded without it."""
+    there = entry.variant and next(folder.glob(f"*/*.{entry.variant}*.safetensors"), None)
+    return entry.variant if there else None
+
+
+def out_of_memory(entry: ModelEntry, device: str) -> EngineError:
+    """The error of a model that a GPU's memory does not hold."""
+    way_out = "generate again with --offload, or --memory groups"
+    return EngineError("out_of_memory", f"{entry.title} ran out of memory on {device}; {way_out}.")
