@@ -255,11 +255,7 @@ def move_camera(view: View, shot: Shot) -> list[str]:
     if shot.move == "none" or shot.amount == 0:
         return []
     camera = view.camera
-    paths = ("location", "rotation_euler", "rotation_quaternion", "rotation_axis_angle")
-    animated = any(curve.data_path in paths for curve in compat.fcurves(camera))
-    held = any(not constraint.mute for constraint in camera.constraints)
-    if animated or held or not camera.is_editable:
-        why = "is animated already" if animated else "is held by a constraint" if held else "is linked"
+    if why := _moved_by(camera, view):
         return [f'The camera "{camera.name}" {why}, so it does not move {shot.move}.']
     seen = lens_at(view, view.first)
     distance = view.distance(0.5)
@@ -290,6 +286,21 @@ def move_camera(view: View, shot: Shot) -> list[str]:
         camera.keyframe_insert("location", frame=frame)
         camera.keyframe_insert(_rotation_path(camera), frame=frame)
     return []
+
+
+def _moved_by(camera, view: View) -> str | None:
+    """What else moves a camera, or may; None where keyframes of its own would be all that does."""
+    paths = ("location", "rotation_euler", "rotation_quaternion", "rotation_axis_angle")
+    drivers = camera.animation_data.drivers if camera.animation_data else ()
+    if any(curve.data_path in paths for curve in compat.fcurves(camera)):
+        return "is animated already"
+    if any(not constraint.mute for constraint in camera.constraints):
+        return "is held by a constraint"
+    if any(driver.data_path in paths for driver in drivers):
+        return "is moved by a driver"
+    if not view.still and camera.parent is not None:
+        return f'is moved by its parent "{camera.parent.name}"'
+    return None if camera.is_editable else "is linked"
 
 
 def _unscaled(matrix: Matrix, step: np.ndarray):

@@ -130,6 +130,23 @@ def test_a_camera_that_is_animated_is_left_alone(stage):
     assert notes == ['The camera "Camera" is animated already, so it does not move in.']
 
 
+def test_a_camera_that_something_else_moves_is_left_alone(stage):
+    stage.camera.driver_add("location", 0).driver.expression = "1"
+    _, notes = drafts.draft(stage, plan(BALL, move="in"))
+    assert notes == ['The camera "Camera" is moved by a driver, so it does not move in.']
+
+
+def test_a_camera_on_a_parent_that_moves_is_left_alone(stage):
+    crane = bpy.data.objects.new("Crane", None)
+    stage.collection.objects.link(crane)
+    stage.camera.parent = crane
+    for frame, height in ((1, 0.0), (33, 1.0)):
+        crane.location.z = height
+        crane.keyframe_insert("location", frame=frame)
+    _, notes = drafts.draft(stage, plan(BALL, move="in"))
+    assert notes == ['The camera "Camera" is moved by its parent "Crane", so it does not move in.']
+
+
 def test_two_shots_are_two_cameras_and_a_cut(stage):
     first, second = plan(BALL).shots[0], plan(CUBE, move="in").shots[0]
     drafts.draft(stage, Plan(ASPECT, (first, second)))
