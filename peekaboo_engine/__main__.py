@@ -95,11 +95,9 @@ def generate(
 ) -> None:
     """Generate the clip of a job; or those of many, of which clips that are there are kept."""
     if len(jobs) > 1 or devices or report or force:
-        options = ["--dtype", dtype.value, *(["--offload"] if offload else [])]
-        options += [part for saving in memory or () for part in ("--memory", saving.value)]
-        options += ["--compile"] * compiled
+        placement = _placement(device, dtype, offload, memory, compiled)
         named = [name.strip() for name in devices.split(",") if name.strip()]
-        raise typer.Exit(_batch(jobs, out, named or [device], options, force, report))
+        raise typer.Exit(_batch(jobs, out, named or [device], placement, force, report))
     told: JsonLines | Terminal = JsonLines() if events else Terminal()
     if isinstance(told, JsonLines):
         told.start()
@@ -146,7 +144,12 @@ def refine(
 
 
 def _batch(
-    jobs: list[Path], out: Path | None, devices: list[str], options: list[str], force: bool, path: Path | None
+    jobs: list[Path],
+    out: Path | None,
+    devices: list[str],
+    placement: Placement,
+    force: bool,
+    path: Path | None,
 ) -> int:
     from . import batch, batch_report
 
@@ -162,7 +165,7 @@ def _batch(
         return 1
     console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
     try:
-        batch.run(tasks, devices, options, force, lambda line: console.print(shown(line)))
+        batch.run(tasks, devices, placement, force, lambda line: console.print(shown(line)))
     except KeyboardInterrupt:
         stopped = True
     made = batch.report(tasks, begun)

@@ -29,6 +29,7 @@ from .existing import existing_clip
 from .inbox import read_request
 from .job import load_job
 from .models import ModelEntry
+from .placement import Placement
 from .weights import weights_of
 
 Outcome = Literal["made", "kept", "failed", "left"]
@@ -117,7 +118,7 @@ def tasks_of(jobs: Sequence[Path], out: Path | None) -> list[Task]:
 def run(
     tasks: Sequence[Task],
     devices: Sequence[str],
-    options: Sequence[str],
+    placement: Placement,
     force: bool,
     say: Callable[[str], None],
 ):
@@ -126,7 +127,7 @@ def run(
     Args:
         tasks: those of one model are made one after the other, so that it is loaded once.
         devices: an engine each, such as ``("cuda:0", "cuda:1")``.
-        options: of the engines' command line, besides the device.
+        placement: how engines run models, besides the device.
         force: whether clips that are there are made again.
         say: gets a line about each job.
 
@@ -158,7 +159,7 @@ def run(
             say(f"failed {task.job}: {task.message}")
             continue
         task.model = job.model
-        clip = None if force else existing_clip(task.job, task.out, weights)
+        clip = None if force else existing_clip(task.job, task.out, weights, placement)
         if clip is not None:
             task.outcome, task.clip = "kept", clip.name
             say(f"kept {clip}")
@@ -166,7 +167,7 @@ def run(
             waiting.append(task)
     waiting.sort(key=lambda task: task.model)
     if waiting:
-        _Crew(devices[: len(waiting)], options, waiting, say).work()
+        _Crew(devices[: len(waiting)], placement.options, waiting, say).work()
 
 
 class _Crew:

@@ -31,7 +31,7 @@ from pydantic import ValidationError
 
 from .documents import read_json
 from .errors import EngineError, one_line
-from .repositories import RECORD, File, Record, Repository, is_right
+from .repositories import RECORD, File, Progress, Record, Repository, is_right
 
 _SPARE = 64 * 2**20
 """Bytes that stay free on the disk."""
@@ -40,16 +40,6 @@ _CHUNK = 2**20
 line would need a minute."""
 _ATTEMPTS = 5
 """How often in a row a connection may break off without a byte."""
-
-
-class Progress:
-    """Where a download tells how far it is, and asks whether to go on; by itself it does neither."""
-
-    def phase(self, name: str, total: int) -> None:
-        """A phase begins: ``download`` or ``verify``, of so many bytes."""
-
-    def advance(self, count: int) -> None:
-        """So many bytes more; may raise to end the download."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from .documents import read_json
 from .drafts import clip_name
 from .errors import EngineError
 from .job import Job, load_job
+from .loras import beside
 from .loras import find as find_lora
 from .models import ModelEntry, find_model
+from .placement import Placement
 from .places import open_file
 from .weights import weights_of
 
@@ -30,14 +32,20 @@ def versions() -> dict[str, str]:
 
 
 def existing_clip(
-    folder: Path, out: Path, weights: Callable[[ModelEntry], dict[str, str]] = weights_of
+    folder: Path,
+    out: Path,
+    weights: Callable[[ModelEntry], dict[str, str]] = weights_of,
+    placement: Placement | None = None,
 ) -> Path | None:
     """Find the clip of a job: made of the same job, masks, pictures, model, LoRAs and versions, and whole.
+
+    It may have been made on another device, but in the precision that it would be made in there now.
 
     Args:
         folder: of the job.
         out: where its clip would be.
         weights: what tells a model's weights; one that remembers saves reading them again and again.
+        placement: how it would be made now; as a job is made by default when left out.
 
     Returns:
         None where it has to be made, for whatever reason: also where the job cannot be read, which
@@ -52,7 +60,8 @@ def existing_clip(
             and record["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
             and all(record["versions"].get(name) == known for name, known in versions().items())
             and _given(folder, job) == {name: record[name]["sha256"] for name in _GIVEN if name in record}
-            and _same_model(record, job, weights)
+            and _same_pixels(record, job, placement or Placement())
+            and _same_model(folder, record, job, weights)
             and _sha256(clip) == record["clip_sha256"]
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
@@ -69,10 +78,17 @@ def _given(folder: Path, job: Job) -> dict[str, str]:
     return {which: _sha256(folder / name) for which, name in names.items() if name}
 
 
-def _same_model(record: dict[str, Any], job: Job, weights: Callable[[ModelEntry], dict[str, str]]) -> bool:
+def _same_pixels(record: dict[str, Any], job: Job, placement: Placement) -> bool:
+    half = find_model(job.model).family.half
+    return placement.would_make(record["device"], record["dtype"], record["memory"], half)
+
+
+def _same_model(
+    folder: Path, record: dict[str, Any], job: Job, weights: Callable[[ModelEntry], dict[str, str]]
+) -> bool:
     entry = find_model(job.model)
     told = weights(entry)
-    loras = [find_lora(lora).described() for lora in (*entry.own_loras, *job.loras)]
+    loras = [find_lora(lora).described() for lora in (*entry.own_loras, *beside(job.loras, folder))]
     return {name: record["model"].get(name) for name in told} == told and record["loras"] == loras
 
 

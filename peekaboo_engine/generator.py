@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from .given_clips import GivenClip
 from .given_pictures import GivenPicture
 from .job import Job
 from .loading import LoadedModel, starting_from_clip, starting_from_picture
-from .loras import check_source
+from .loras import Lora, check_source
 from .models import ModelEntry
 from .names import Method
 from .pictures import shrink, write_png
@@ -62,8 +62,13 @@ def peak_memory_mb() -> float | None:
     return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
 
 
-def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
+def check_request(job: Job, labels: np.ndarray, entry: ModelEntry, loras: Sequence[Lora]) -> None:
     """What can be known to be wrong before a model is loaded.
+
+    Args:
+        job, labels: what is asked for.
+        entry: the model that the job asks for.
+        loras: of the job, by whole paths.
 
     Raises:
         EngineError: for phrases that are not in the prompt or overlap, subjects without a pixel, options that
@@ -74,13 +79,20 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry) -> None:
     entry.cells.check(job.num_frames, job.height, job.width)
     entry.check_pictures(job.first_frame is not None, job.last_frame is not None)
     entry.check_source(job.source_clip is not None)
+    if job.num_frames == 1 and job.first_frame is not None:
+        longer = entry.cells.frames_of(2)
+        raise EngineError(
+            "bad_size",
+            "A clip of one frame that starts from a picture is that picture, and masks have nothing to hold "
+            f"in it; take {longer} frames or more, or leave the picture out.",
+        )
     if not steps_of(job, entry):
         raise EngineError(
             "bad_option",
             f"A source_strength of {job.source_strength:g} is no step of the sampling; take "
             f"{1 / settings_of(job, entry).num_inference_steps:.2f} or more.",
         )
-    for lora in job.loras:
+    for lora in loras:
         check_source(lora)
     find_phrases(job.prompt, job.phrases)
     check_label_map(labels, [subject.name for subject in job.subjects])
@@ -185,6 +197,7 @@ class Generation:
         preview: where to show what is being denoised, now and then; nowhere when left out.
         first_frame, last_frame: the pictures that the job names.
         source_clip: the clip that it names.
+        loras: those that it names, by whole paths.
     """
 
     job: Job
@@ -197,6 +210,7 @@ class Generation:
     first_frame: GivenPicture | None = None
     last_frame: GivenPicture | None = None
     source_clip: GivenClip | None = None
+    loras: Sequence[Lora] = ()
 
     def stop_if_cancelled(self) -> None:
         """End the generation if it was cancelled.
@@ -245,6 +259,7 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     pictures = (generation.first_frame, generation.last_frame)
     first, last = (picture.pixels if picture else None for picture in pictures)
     shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt, first, last)
+    shot = replace(shot, rate=job.num_frames / job.timing.frame_count * float(job.timing.rate))
     if generation.source_clip:
         shot = replace(shot, source=generation.source_clip.frames, source_strength=job.source_strength)
     schedule = find_schedule(settings.schedule, entry.family)

@@ -80,6 +80,24 @@ class LoraFile:
         }
 
 
+def beside(loras: Sequence[Lora], folder: Path) -> tuple[Lora, ...]:
+    """The LoRAs of a job with their files by whole paths, whatever folder the engine was started in.
+
+    A relative path is that of a file in the job's folder; what has none there and reads like one in a
+    repository is that.
+
+    Args:
+        loras: as the job states them.
+        folder: of the job.
+    """
+    return tuple(lora.model_copy(update={"source": _beside(lora.source, folder)}) for lora in loras)
+
+
+def _beside(source: str, folder: Path) -> str:
+    there = folder.absolute() / source  # which is the source where that is a whole path
+    return source if in_repository(source) and not there.exists() else str(there)
+
+
 def check_source(lora: Lora) -> None:
     """Refuse a LoRA that is neither a file that can be read nor the name of one in a repository.
 
@@ -108,6 +126,8 @@ def find(lora: Lora) -> LoraFile:
 
 def _on_this_machine(lora: Lora) -> Path | None:
     """The file that is meant; None for a name in a repository."""
+    if in_repository(lora.source):
+        return None
     path = Path(lora.source)
     try:
         if path.is_dir():
@@ -121,8 +141,6 @@ def _on_this_machine(lora: Lora) -> Path | None:
             return path
     except (OSError, ValueError) as error:
         raise _bad(lora.source, one_line(error), "give another file") from None
-    if in_repository(lora.source):
-        return None
     raise _bad(
         lora.source, "there is no such file", "give a .safetensors file, or owner/name/file.safetensors"
     )
@@ -131,7 +149,7 @@ def _on_this_machine(lora: Lora) -> Path | None:
 def in_repository(source: str) -> tuple[str, str] | None:
     """The repository and the file in it that a source names; None for a path."""
     match = _IN_REPOSITORY.fullmatch(source)
-    return None if match is None or Path(source).exists() else (match[1], match[2])
+    return (match[1], match[2]) if match else None
 
 
 def _downloaded(source: str) -> tuple[Path, dict[str, str]]:

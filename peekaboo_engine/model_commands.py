@@ -13,13 +13,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from . import __version__, downloads
+from . import __version__
 from .cancelling import interruptible
 from .errors import EngineError
 from .events import Events, JsonLines, Terminal
 from .inbox import Inbox, parent_listens
 from .models import ModelEntry, catalogue, known_model
-from .repositories import Fault
+from .repositories import Fault, Progress
 from .worker import reporting
 
 app = typer.Typer(help="What models there are, and bring them here.", no_args_is_help=True)
@@ -90,6 +90,8 @@ def download(
     """Download a model, or the rest of it; what is here is checked."""
 
     def run(report: Events, cancelled: Callable[[], bool]) -> None:
+        from . import downloads
+
         entry = _on_hub(model)
         if not accept_licence:
             raise EngineError(
@@ -111,6 +113,8 @@ def verify(model: Name, events: EventLines = False) -> None:
     """Hold the files of a model against their sizes and hashes."""
 
     def run(report: Events, cancelled: Callable[[], bool]) -> None:
+        from . import downloads
+
         entry = _on_hub(model)
         if entry.state() == "missing":
             raise EngineError("not_downloaded", f"{entry.title} is not on this machine: nothing to verify.")
@@ -223,7 +227,7 @@ def _faulty(model: str, entry: ModelEntry, count: int, faults: list[Fault]) -> E
     )
 
 
-class _Told(downloads.Progress):
+class _Told(Progress):
     """A download's progress as events, in megabytes; ends it when it is cancelled."""
 
     def __init__(self, events: Events, cancelled: Callable[[], bool]):

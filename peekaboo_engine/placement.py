@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,10 @@ Saving = Literal["fp8", "groups", "tiles"]
 """``fp8``: weights of denoisers wait in eight bits each, and are computed with in the model's precision.
 ``groups``: each layer is on the device only while it computes, which needs least and is slowest. ``tiles``:
 the autoencoder decodes tiles of the picture, one after the other, whose seams are blended."""
+
+
+_CHANGES_PIXELS = frozenset({"fp8", "tiles"})
+"""Savings that a clip can be told by; the others move the same numbers to and fro."""
 
 
 class Tiers(BaseModel):
@@ -65,6 +69,26 @@ class Placement:
     def by_groups(self) -> bool:
         """Whether layers wait in the computer's memory."""
         return "groups" in self.savings
+
+    @property
+    def options(self) -> list[str]:
+        """All of it but the device, as the engine's command line has it."""
+        told = ["--dtype", self.dtype, *(["--offload"] if self.offload else [])]
+        told += [part for saving in self.savings for part in ("--memory", saving)]
+        return told + (["--compile"] if self.compiler else [])
+
+    def would_make(
+        self, device: str, dtype: str, memory: Collection[str], half: Literal["float16", "bfloat16"]
+    ) -> bool:
+        """Whether a clip that was made so has the pixels that this would make on the same device.
+
+        Args:
+            device, dtype: that it was made with, by torch's names.
+            memory: what saved memory then: the savings, and ``offload``.
+            half: the half precision of the model.
+        """
+        wanted = ("float32" if device == "cpu" else half) if self.dtype == "auto" else self.dtype
+        return dtype == wanted and _CHANGES_PIXELS & {*memory} == _CHANGES_PIXELS & {*self.savings}
 
     @property
     def changes_loras(self) -> bool:

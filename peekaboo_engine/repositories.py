@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from huggingface_hub import constants
-from huggingface_hub.file_download import repo_folder_name
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .documents import read_json
@@ -104,6 +102,10 @@ class Repository:
     @property
     def cache(self) -> Path:
         """Its folder in the hub's cache, which need not be there."""
+        # here, since it takes a third of a second, which whoever asks for help need not wait
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
         folder = repo_folder_name(repo_id=self.name, repo_type="model")
         return Path(constants.HF_HUB_CACHE).expanduser() / folder
 
@@ -196,6 +198,16 @@ class Repository:
                 f"{self.cache} cannot be removed ({error.strerror}); end what uses it, and try again.",
             ) from None
         return freed
+
+
+class Progress:
+    """Where a download tells how far it is, and asks whether to go on; by itself it does neither."""
+
+    def phase(self, name: str, total: int) -> None:
+        """A phase begins: ``download`` or ``verify``, of so many bytes."""
+
+    def advance(self, count: int) -> None:
+        """So many bytes more; may raise to end the download."""
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Shot:
         first_frame, last_frame: pictures of that size to start from and to end with.
         source: frames of that size, as many, of a clip to make anew.
         source_strength: share of the sampling that is done to it.
+        rate: frames a second at which all of them are played; None as the model was trained.
     """
 
     prompt: str
@@ -61,6 +62,7 @@ class Shot:
     last_frame: Image | None = None
     source: tuple[Image, ...] = ()
     source_strength: float = 1.0
+    rate: float | None = None
 
     @property
     def given(self) -> tuple[int, ...]:
@@ -112,6 +114,8 @@ def sample(
     )
     if sampling.schedule and "sigmas" in inspect.signature(type(pipe).__call__).parameters:
         call["sigmas"] = list(sampling.schedule.sigmas)  # for copies of its scheduler, such as that of sound
+    if rate := _rate_of(shot, model):
+        call["frame_rate"] = rate
     told = StepsTold(pipe.scheduler, after_step)
     try:
         with wrapped_method(pipe.scheduler, "step", told.telling):
@@ -128,6 +132,24 @@ def sample(
             "--dtype float32.",
         )
     return (frames * 255).round().astype(np.uint8)
+
+
+_RATES = 0.5, 2.0
+"""A model is told no other rates than these times the one that it was trained at."""
+
+
+def _rate_of(shot: Shot, model: LoadedModel) -> float | None:
+    """What a pipeline is told of its clip's frames a second, None where it does not ask.
+
+    Models whose positions in time are seconds (LTX's rotary embedding: pipeline_ltx.py,
+    ``rope_interpolation_scale``) draw as much motion between two frames as there is in that time.
+    """
+    asked = inspect.signature(type(model.pipe).__call__).parameters.get("frame_rate")
+    if asked is None:
+        return None
+    trained = model.entry.fps or asked.default
+    least, most = (share * trained for share in _RATES)
+    return min(max(shot.rate or trained, least), most)
 
 
 def _frames_of(made) -> np.ndarray:

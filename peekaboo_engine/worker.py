@@ -19,6 +19,7 @@ from .events import Events, JsonLines
 from .inbox import Generate, Inbox, Read
 from .job import load_job
 from .loading import LoadedModel, load_model, wears, with_loras
+from .loras import beside
 from .model_files import check_fits
 from .models import find_model
 from .placement import Placement
@@ -101,7 +102,8 @@ class Worker:
         job, labels = load_job(folder)
         entry = find_model(job.model)
         check_fits(job.num_frames, job.height, job.width)
-        check_request(job, labels, entry)
+        loras = beside(job.loras, folder)
+        check_request(job, labels, entry, loras)
         pictures = {
             which: read_picture(folder / name, job.width, job.height, events.notice)
             for which in ("first_frame", "last_frame")
@@ -117,7 +119,16 @@ class Worker:
             check_place(draft, needed_bytes(job))
             preview = draft.path.resolve() / "preview.png" if self._previews else None
             asked = Generation(
-                job, labels, entry, events, cancelled, Clock(), preview, **pictures, source_clip=source
+                job,
+                labels,
+                entry,
+                events,
+                cancelled,
+                Clock(),
+                preview,
+                **pictures,
+                source_clip=source,
+                loras=loras,
             )
             self._make(asked, draft)
         events.result(
@@ -160,7 +171,7 @@ class Worker:
         return generate(generation, model), model
 
     def _load(self, generation: "Generation", placement: Placement) -> LoadedModel:
-        kept, loras = self._model, generation.job.loras
+        kept, loras = self._model, generation.loras
         same = kept is not None and kept.entry == generation.entry
         if kept and same and wears(kept, loras):
             return kept

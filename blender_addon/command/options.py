@@ -15,7 +15,7 @@ import bpy
 
 from ..engine import torch_builds
 from ..errors import PeekabooError, UsageError
-from ..shot import settings, shots, stating
+from ..shot import loras, settings, shots, stating
 from ..shot.seeds import SEED_LIMIT
 from ..shot.shots import Shot
 
@@ -163,6 +163,8 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
     overriding = [name for name, setting in settings.SHOT.items() if setting.option is not None]
     stated = {name: value for name in overriding if (value := getattr(options, name)) is not None}
     stated = {name: "\n".join(value) if isinstance(value, list) else value for name, value in stated.items()}
+    if "loras" in stated:
+        stated["loras"] = loras.typed(stated["loras"])
     if "picture" in stated:
         stated = {"start_from": "picture", **stated}
     owners = [scene.peekaboo for scene in scenes]

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import bpy
+
 from .. import paths
 
 MOST_WEIGHT = 10.0
@@ -79,6 +81,15 @@ def set_text(shot, text: str) -> None:
         item.enabled = True
 
 
+def typed(text: str) -> str:
+    """The text of LoRAs as a command line states them, with files of the current folder by whole paths."""
+    stated = parse(text)
+    for each in stated:
+        if not each["source"].startswith("//") and Path(each["source"]).exists():
+            each["source"] = str(paths.absolute(each["source"]))
+    return text_of(stated)
+
+
 def of_job(scene) -> list[dict[str, Any]]:
     """The LoRAs that a scene's job states: files by their whole paths, so that an engine finds them.
 
@@ -100,6 +111,12 @@ def _stated(shot) -> Iterator[dict[str, Any]]:
 
 
 def _located(source: str) -> str:
-    """A file by its whole path; the name of one in a repository as it is."""
-    is_here = source.startswith("//") or Path(source).exists()
-    return str(paths.absolute(source)) if is_here else source
+    """A file by its whole path; the name of one in a repository as it is.
+
+    A relative name is of a file beside the .blend, if one is there. The current folder, which is where
+    Blender happened to be started, decides nothing.
+    """
+    if source.startswith("//") or Path(source).is_absolute():
+        return str(paths.absolute(source))
+    beside = Path(bpy.data.filepath).parent / source
+    return str(beside) if bpy.data.filepath and beside.exists() else source

@@ -18,6 +18,7 @@ from peekaboo_engine import batch, batch_report
 from peekaboo_engine.batch import tasks_of
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.existing import existing_clip
+from peekaboo_engine.placement import Placement
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,7 +108,7 @@ def test_a_job_may_have_any_name_that_a_folder_has(jobs, tmp_path):
 def test_a_job_that_no_engine_would_answer_for_fails_with_its_name(make_job, tmp_path, name, capsys):
     folder = make_job().rename(tmp_path / name)
     tasks, said = batch.tasks_of([folder], tmp_path / "out"), []
-    batch.run(tasks, ["cpu"], [], False, said.append)
+    batch.run(tasks, ["cpu"], Placement(), False, said.append)
     assert (tasks[0].outcome, tasks[0].code) == ("failed", "bad_path")
     assert "rename" in said[0]
     report = tmp_path / "night.json"
@@ -232,6 +233,8 @@ def test_a_clip_of_a_model_that_was_set_up_anew_is_made_again(jobs, finished, tm
         lambda job, out: changed_record(out, lambda record: record["model"].update(sha256="0" * 64)),
         lambda job, out: changed_record(out, lambda record: record.update(labels_sha256="0" * 64)),
         lambda job, out: changed_record(out, lambda record: record.update(loras=[{"file": "x"}])),
+        lambda job, out: changed_record(out, lambda record: record.update(dtype="bfloat16")),
+        lambda job, out: changed_record(out, lambda record: record.update(memory=["fp8"])),
     ],
 )
 def test_a_clip_is_kept_only_if_all_of_it_is_the_same(jobs, finished, tmp_path, spoil):
@@ -241,6 +244,17 @@ def test_a_clip_is_kept_only_if_all_of_it_is_the_same(jobs, finished, tmp_path, 
     assert existing_clip(job, out) == out / "clip.mp4"
     spoil(job, out)
     assert existing_clip(job, out) is None
+
+
+def test_a_clip_of_another_precision_is_another(jobs, finished):
+    (job,) = jobs(1)
+    out = finished(job)
+
+    def kept(**placement):
+        return existing_clip(job, out, placement=Placement(**placement)) is not None
+
+    assert kept() and kept(dtype="float32") and kept(device="cuda") and kept(savings=("groups",))
+    assert not kept(dtype="bfloat16") and not kept(savings=("tiles",))
 
 
 def changed_record(out, change):

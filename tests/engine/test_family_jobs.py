@@ -10,6 +10,9 @@ import pytest
 from tiny.wan import picture_of
 
 from peekaboo_engine import previews
+from peekaboo_engine.generator import Generation, generate
+from peekaboo_engine.job import load_job
+from peekaboo_engine.loading import load_model
 from peekaboo_engine.models import find_model
 from peekaboo_engine.placement import Placement
 from peekaboo_engine.worker import Worker
@@ -111,6 +114,30 @@ def test_a_job_becomes_a_clip_with_previews(job, tiny, tmp_path, often, start_fr
     assert ("first_frame" in record) == given
     clip = imageio.mimread(out / "clip.mp4", memtest=False)
     assert (len(clip), *clip[0].shape) == (tiny.FRAMES, tiny.HEIGHT, tiny.WIDTH, 3)
+
+
+@pytest.mark.parametrize("tiny", [("ltx", "pipeline"), ("ltx2", "pipeline")], indirect=True, ids=" ".join)
+@pytest.mark.parametrize(
+    ("frame_count", "fps", "told"),
+    [(17, 30, 30.0), (34, 30, 15.0), (17, 120, 2.0), (68, 12, 0.5)],
+    ids=["as in the scene", "frames held twice", "too fast", "too slow"],
+)
+def test_the_model_is_told_how_fast_its_frames_are_played(job, tiny, tmp_path, frame_count, fps, told):
+    """The last two within what is tolerable to a model: twice and half of what it was trained at."""
+    stated = json.loads((job / "job.json").read_text())
+    stated["timing"] |= {"frame_count": frame_count, "fps": fps}
+    (job / "job.json").write_text(json.dumps(stated | {"num_inference_steps": 2}))
+    entry = find_model(str(tiny.folder))
+    model = load_model(entry, Placement(device="cpu"))
+    scales = []
+    model.pipe.transformer.register_forward_pre_hook(
+        lambda module, args, call: scales.append(call.get("fps") or 8 / call["rope_interpolation_scale"][0]),
+        with_kwargs=True,
+    )
+    asked, labels = load_job(job)
+    generate(Generation(asked, labels, entry, Listener()), model)
+    trained = {"ltx": 25, "ltx2": 24}[tiny.__name__.rpartition(".")[2]]
+    assert {round(scale, 6) for scale in scales} == {told * trained if told in (0.5, 2.0) else told}
 
 
 def test_a_cancel_between_two_steps_leaves_nothing(job, tiny, tmp_path):

@@ -3,6 +3,7 @@
 
 import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny import unet3d, wan
 
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.existing import existing_clip
 from peekaboo_engine.families import WAN, family_of
 from peekaboo_engine.loading import load_model, wears, with_loras
 from peekaboo_engine.loras import Lora, check_source, find, put_on, take_off
@@ -375,3 +377,28 @@ def test_a_lora_that_cannot_act_ends_the_job_and_the_next_one_is_as_ever(run, lo
     assert "cannot be used" in run(loras=[wrong.model_dump()])
     assert "there is no such file" in run(loras=[{"source": "/nowhere/none.safetensors"}])
     assert run(loras=[])["clip_sha256"] == plain["clip_sha256"]
+
+
+def test_a_relative_name_is_of_the_jobs_folder_whatever_the_engines_is(run, lora, tmp_path, monkeypatch):
+    asked, job = lora(weight=0.5), tmp_path / "shot" / "job"
+    elsewhere = tmp_path / "elsewhere" / "owner" / "name"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "style.safetensors").write_bytes(b"another")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name in ("style.safetensors", "owner/name/style.safetensors"):
+        there = job / name
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(asked.source, there)
+        record = run(loras=[{"source": name, "weight": 0.5}])
+        assert record["loras"][0]["sha256"] == find(asked).sha256
+        assert record["job"]["loras"][0]["source"] == name  # the folder may lie elsewhere tomorrow
+        assert existing_clip(job, tmp_path / "out") is not None
+        there.unlink()
+    assert str(job / "style.safetensors") in run(loras=[{"source": "style.safetensors"}])
+
+
+def test_a_name_in_a_repository_is_no_file_of_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    (tmp_path / "owner" / "name" / "style.safetensors").write_bytes(b"no LoRA")
+    monkeypatch.chdir(tmp_path)
+    check_source(Lora(source="owner/name/style.safetensors"))

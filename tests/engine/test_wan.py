@@ -393,6 +393,17 @@ def test_a_picture_too_many_or_too_few_is_a_sentence_before_loading(
     assert (kind, found) == ("error", code) and part in message
 
 
+@pytest.mark.parametrize("made_of", ["pasted in"], indirect=True)
+def test_one_frame_from_a_picture_leaves_masks_nothing_to_hold(job, tmp_path):
+    events = Listener()
+    times = {"frame_start": 1, "frame_count": 1, "fps": 16, "fps_base": 1.0, "scene_frames": [1.0]}
+    folder = job(first_frame="first.png", num_frames=1, timing=times)
+    np.savez_compressed(folder / "masks.npz", labels=np.ones((1, HEIGHT, WIDTH), np.uint8))
+    assert not Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False)
+    [(kind, (found, message))] = events.told
+    assert (kind, found) == ("error", "bad_size") and "take 5 frames or more" in message
+
+
 @pytest.mark.parametrize("made_of", ["VACE"], indirect=True)
 def test_a_file_that_is_no_picture_ends_the_job_with_a_sentence(job, tmp_path, made_of):
     folder = job(first_frame="first.png")

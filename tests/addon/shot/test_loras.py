@@ -93,6 +93,27 @@ def test_a_file_beside_the_blend_is_told_by_its_whole_path(shot, tmp_path):
     assert job_of(bpy.context.scene)["loras"][0]["source"] == str(tmp_path / "style.safetensors")
 
 
+def test_where_blender_was_started_decides_nothing(shot, tmp_path, monkeypatch):
+    here, beside = tmp_path / "here", tmp_path / "beside"
+    for folder in (here, beside):
+        (folder / "owner" / "name").mkdir(parents=True)
+    (here / "owner" / "name" / "style.safetensors").write_bytes(b"")
+    monkeypatch.chdir(here)
+    shot.peekaboo.loras = "owner/name/style.safetensors"
+    assert job_of(shot)["loras"][0]["source"] == "owner/name/style.safetensors"
+    bpy.ops.wm.save_as_mainfile(filepath=str(beside / "shot.blend"))
+    shot = bpy.context.scene
+    assert job_of(shot)["loras"][0]["source"] == "owner/name/style.safetensors"
+    file = beside / "owner" / "name" / "style.safetensors"
+    file.write_bytes(b"")
+    assert job_of(shot)["loras"][0]["source"] == str(file)
+    parser = options.Parser()
+    options.add_shot(parser)
+    typed = parser.parse_args(["--lora", "owner/name/style.safetensors:0.5"])  # in the folder of the shell
+    with options.overridden([shot], typed):
+        assert job_of(shot)["loras"][0]["source"] == str(here / "owner" / "name" / "style.safetensors")
+
+
 def test_the_command_line_has_its_own_for_a_run(shot):
     shot.peekaboo.loras = "owner/name/style.safetensors:0.5"
     parser = options.Parser()
