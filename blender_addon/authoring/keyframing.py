@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keyframe a subject along a motion that has a name, in view of the scene's camera."""
+"""Keyframe subjects along a motion that has a name, as the scene's camera sees it."""
 
 from __future__ import annotations
 
@@ -7,87 +7,205 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from .. import compat
 from ..errors import PeekabooError
 from ..masks import cameras, outlines, sampling
+from ..shot import shots
 from ..shot.size import picture_of
-from . import motions
+from . import keys, motions
+from .keys import Pose, Span
 from .motions import Body, Motion, Room, Stage
 
 DENSEST = 120
-"""Keyframes at most while the camera moves: one a frame up to here."""
+"""Frames at most at which a moving camera is looked at: each up to here."""
 INSTANT = 1e-4
 """Part of the time over which a speed is measured."""
 SHRINK, SMALLEST = 0.9, 1e-6
 """A subject that is too large for the picture is made smaller by steps, down to this factor."""
 BEHIND = 10.0
 """Distance for a subject that is behind the camera, in multiples of the camera's display size."""
+ASTRAY = 0.25
+"""How far off its path few keyframes may lead a subject while the camera zooms, over half of the picture."""
 
 
-@dataclass(frozen=True)
-class Pose:
-    """Where a subject is, and how large.
+def animate(scene, objects: Sequence, depsgraph, name: str, depth: float = 0.0, size: float = 0.0) -> None:
+    """Keyframe subjects over the shot that is at the current frame, in the place of their keyframes there.
 
-    Attributes:
-        frame: of the scene.
-        value: x, y, z in world space, and the factor of its scale: (4,).
-        arriving: change of the value to a third of the way back to the pose before, on a smooth path.
-        leaving: change of the value to a third of the way to the next pose, on a smooth path.
-    """
-
-    frame: int
-    value: np.ndarray
-    arriving: np.ndarray | None = None
-    leaving: np.ndarray | None = None
-
-
-def animate(scene, obj, depsgraph, name: str, depth: float = 0.0, size: float = 0.0) -> None:
-    """Keyframe a subject over the scene's range, in the place of its keyframes of location and scale.
+    The keys of location, and of scale where it changes, are few: two for a straight way. A subject follows a
+    camera that moves by a constraint, so that the picture shows the way as it does under a still one; only
+    where cameras follow one another within the shot, or a zoom would lead astray, every frame has a key.
 
     Args:
         scene: with a camera.
-        obj: the subject.
+        objects: the subjects.
         depsgraph: that has evaluated the scene at its current frame.
         name: a key of :data:`motions.MOTIONS`.
-        depth: distance from the camera; 0 for the subject's own.
-        size: part of the picture that the subject takes up at that distance, 0..1, or less where that does
-            not fit; 0 for its own size.
+        depth: distance from the camera; 0 for each subject's own.
+        size: part of the picture that a subject takes up at that distance, 0..1, or less where that does not
+            fit; 0 for its own size.
 
     Raises:
-        PeekabooError: the subject does not fit, or something else moves it.
+        PeekabooError: one does not fit, or something else moves it; nothing is changed then.
     """
-    check_free(obj)
-    motion = motions.MOTIONS[name]
-    frames = list(range(scene.frame_start, max(scene.frame_start, scene.frame_end) + 1))
+    shot = shots.shot_at(scene, scene.frame_current)
+    frames = list(range(shot.first, max(shot.first, shot.last) + 1))
+    first, last = shots.range_of(scene)
+    span = Span(frames[0], frames[-1], before=first < frames[0], after=last > frames[-1])
+    for obj in objects:
+        check_free(obj, carried=True)
     width, height = picture_of(scene)
-    body = body_of(obj, depsgraph)
-    place = np.array(obj.evaluated_get(depsgraph).matrix_world.translation)
-    stages = _stages(scene, frames, width / height)
-    first = next(iter(stages.values()))
+    view = _look(scene, frames, width / height)
+    planned = []
+    for obj in objects:
+        _check_apart(view, obj)
+        planned.append((obj, *_plan(view, obj, depsgraph, motions.MOTIONS[name], frames, depth, size)))
+    for obj, poses, factor in planned:
+        keys.write(obj, poses, np.array(obj.scale) * factor, span)
+        keys.carry(obj, view.carrier, view.start, span)
+        keys.hold_at(obj, view.cuts)
+
+
+def _plan(
+    view: View, obj, depsgraph, motion: Motion, frames: Sequence[int], depth: float, size: float
+) -> tuple[list[Pose], float]:
+    """The poses of a subject on its way, and the factor by which it is made larger for it."""
+    body = view.at_start(body_of(obj, depsgraph), keys.carried_at(obj, depsgraph))
+    seen = np.array(obj.evaluated_get(depsgraph).matrix_world.translation)
+    place = view.back[:3, :3] @ seen + view.back[:3, 3]
+    first = next(iter(view.stages.values()))
     if not depth:
         depth = first.depth(place)
         if depth <= first.nearest:
-            depth = BEHIND * cameras.camera_at(scene, frames[0]).data.display_size
+            depth = BEHIND * view.display_size
     home = first.spot(place) if first.depth(place) > first.nearest else np.zeros(2)
     factor = first.enlargement(body, size, depth) if size else 1.0
-    walk = _Walk(motion, body.scaled(factor), home, depth, width / height)
-    while size and factor > SMALLEST and not walk.fits(stages.values()):
+    walk = _Walk(motion, body.scaled(factor), home, depth, view.aspect)
+    while size and factor > SMALLEST and not walk.fits(view.stages.values()):
         factor *= SHRINK
         walk = dataclasses.replace(walk, body=body.scaled(factor))
-    poses = walk.along(first, frames) if len(stages) == 1 else walk.with_camera(stages, frames)
-    _write(obj, poses, np.array(obj.scale) * factor)
-    _hold_at_cuts(scene, obj, poses)
+    if len(view.stages) == 1:
+        return walk.along(first, frames), factor
+    poses = walk.between(view.stages, frames)
+    if view.cuts or not walk.keeps_to(poses, view.stages):
+        poses = walk.with_camera(view.stages, frames)
+    return poses, factor
 
 
-def check_free(obj) -> None:
-    """Make sure that nothing but keyframes moves a subject; raises PeekabooError."""
+@dataclass(frozen=True)
+class View:
+    """What is seen of a shot, in the space in which subjects are keyed.
+
+    That is the world's; or, where one camera moves through the shot, the world as it goes along with it,
+    which is the world itself at the shot's start.
+
+    Attributes:
+        stages: by frame, in that space; a single one where all frames are alike.
+        aspect: width / height of the picture.
+        display_size: that of the camera.
+        cuts: frames that are the last before another camera.
+        carrier: the camera that moves; None where none does, or several.
+        start: its matrix at the start of the shot, without scale, (4, 4).
+        back: from the world at the scene's current frame to that space, (4, 4).
+    """
+
+    stages: dict[int, Stage]
+    aspect: float
+    display_size: float
+    cuts: set[int]
+    carrier: Any
+    start: np.ndarray
+    back: np.ndarray
+
+    def at_start(self, body: Body, carried: bool) -> Body:
+        """A body as it was measured at the current frame, turned back if it is ``carried`` there."""
+        if not carried:
+            return body
+        turn = self.back[:3, :3]
+        axes = None if body.axes is None else turn @ body.axes
+        return Body(body.points @ turn.T, axes, body.turning)
+
+
+def _look(scene, frames: Sequence[int], aspect: float) -> View:
+    """See what the scene's cameras see of a shot."""
+    step = -(-len(frames) // DENSEST)
+    times = [*frames[:-1:step], frames[-1]]
+    used = [cameras.camera_at(scene, time) for time in times]
+    now = min(max(scene.frame_current, frames[0]), frames[-1])
+
+    def look(sampler: sampling.Sampler) -> dict:
+        return {
+            time: (sampler.view(time, aspect), cameras.without_scale(sampler.matrix(camera, time)))
+            for time, camera in sorted({**dict(zip(times, used, strict=True)), now: used[0]}.items())
+        }
+
+    found = sampling.sample(scene, [], times, look)
+    start, still = found[times[0]][1], np.eye(4)
+    moves = not all(np.allclose(matrix, start, rtol=1e-5, atol=1e-6) for _, matrix in found.values())
+    carrier = used[0] if moves and len(set(used)) == 1 else None
+    away = {time: matrix @ np.linalg.inv(start) if carrier else still for time, (_, matrix) in found.items()}
+    stages = {time: Stage(found[time][0], away[time]) for time in times}
+    first = next(iter(stages.values()))
+    if all(stage.sees_as(first) for stage in stages.values()):
+        stages = {times[0]: first}
+    return View(
+        stages,
+        aspect,
+        used[0].data.display_size,
+        {time for (time, camera), (_, other) in pairwise(zip(times, used, strict=True)) if camera != other},
+        carrier,
+        start,
+        np.linalg.inv(away[now]),
+    )
+
+
+def _check_apart(view: View, obj) -> None:
+    """Make sure that a camera which a subject goes along with does not itself go after the subject.
+
+    Raises:
+        PeekabooError: it does.
+    """
+    if view.carrier is not None and _follows(view.carrier, obj, set()):
+        raise PeekabooError(
+            f'The camera "{view.carrier.name}" follows the subject "{obj.name}": let it follow something '
+            "else, or animate the subject by hand."
+        )
+
+
+def _follows(obj, other, seen: set) -> bool:
+    """Whether an object is placed by another, through parents, constraints and drivers."""
+    if obj is None or obj in seen:
+        return False
+    seen.add(obj)
+    targets = [obj.parent]
+    for constraint in obj.constraints:
+        if not constraint.mute:
+            targets.append(getattr(constraint, "target", None))
+            targets += [target.target for target in getattr(constraint, "targets", ())]
+    for driver in obj.animation_data.drivers if obj.animation_data else ():
+        targets += [
+            target.id for variable in driver.driver.variables for target in variable.targets if target.id
+        ]
+    return any(
+        target == other or (isinstance(target, type(other)) and _follows(target, other, seen))
+        for target in targets
+        if target is not None
+    )
+
+
+def check_free(obj, carried: bool = False) -> None:
+    """Make sure that nothing but keyframes moves a subject, or also a camera that it was made to go with.
+
+    Raises:
+        PeekabooError: something else does.
+    """
     drivers = obj.animation_data.drivers if obj.animation_data else ()
     if obj.parent is not None:
         problem = f'follows its parent "{obj.parent.name}": clear that'
-    elif any(not constraint.mute for constraint in obj.constraints):
+    elif any(not each.mute and not (carried and keys.is_carrying(each)) for each in obj.constraints):
         problem = "is moved by a constraint: mute that"
     elif any(driver.data_path in {"location", "scale"} for driver in drivers):
         problem = "is moved by a driver: remove that"
@@ -118,21 +236,6 @@ def body_of(obj, depsgraph) -> Body:
     if not len(points) or not np.any(points - origin):
         raise PeekabooError(f'The subject "{obj.name}" has no size that is seen: give it one first.')
     return Body(points - origin, None, turning)
-
-
-def _stages(scene, frames: Sequence[int], aspect: float) -> dict[int, Stage]:
-    """What the camera sees at frames, as many as a moving camera asks for; a still one has a single stage."""
-    step = -(-len(frames) // DENSEST)
-    times = [*frames[:-1:step], frames[-1]]
-
-    def look(sampler: sampling.Sampler) -> dict:
-        return {time: sampler.view(time, aspect) for time in times}
-
-    views = sampling.sample(scene, [], times, look)
-    still = next(iter(views.values())).world_to_clip
-    if all(np.allclose(view.world_to_clip, still, rtol=1e-5, atol=1e-6) for view in views.values()):
-        return {times[0]: Stage(views[times[0]])}
-    return {time: Stage(view) for time, view in views.items()}
 
 
 @dataclass(frozen=True)
@@ -168,6 +271,34 @@ class _Walk:
             poses.append(Pose(frame, values[knot], arriving, leaving))
         return poses
 
+    def between(self, stages: dict[int, Stage], frames: Sequence[int]) -> list[Pose]:
+        """Few poses, each right under the stage that is nearest to its frame, with straight lines between."""
+        length = len(frames) - 1
+        knots = {frames[0] + round(knot * length): knot for knot in reversed(self.motion.knots)}
+        poses = []
+        for frame, knot in sorted(knots.items()):
+            stage = stages[min(stages, key=lambda known: abs(known - frame))]
+            poses.append(Pose(frame, self._value(stage, self._room(stage), knot)))
+        return poses
+
+    def keeps_to(self, poses: list[Pose], stages: dict[int, Stage]) -> bool:
+        """Whether straight lines between poses keep the whole subject in view, and about on its path."""
+        times, values = [pose.frame for pose in poses], np.stack([pose.value for pose in poses])
+        length = max(1, times[-1] - times[0])
+        for frame, stage in stages.items():
+            value = np.array([np.interp(frame, times, part) for part in values.T])
+            body = self.body.scaled(value[3])
+            depth = stage.depth(value[:3])
+            if depth <= stage.nearest:
+                return False
+            spot, room = stage.spot(value[:3]), stage.room(body, depth, self.home, self.aspect)
+            if room is None or (spot < room.low - motions.MARGIN).any():
+                return False
+            x, y, _ = self.motion.path((frame - times[0]) / length, self._room(stage))
+            if (spot > room.high + motions.MARGIN).any() or np.abs(spot - (x, y)).max() > ASTRAY:
+                return False
+        return True
+
     def with_camera(self, stages: dict[int, Stage], frames: Sequence[int]) -> list[Pose]:
         """A pose for each stage of a moving camera."""
         length = max(1, len(frames) - 1)
@@ -186,57 +317,9 @@ class _Walk:
         return room
 
     def _value(self, stage: Stage, room: Room, time: float) -> np.ndarray:
-        x, y, nearness = self.motion.path(time, room)
+        x, y, distance = self.motion.path(time, room)
         if not stage.perspective:  # whose picture shows no distance
-            return np.append(stage.point(x, y, self.depth), nearness)
+            smaller = (1 - 1 / motions.FAR_AWAY) * (distance - 1) / (motions.FAR_AWAY - 1)
+            return np.append(stage.point(x, y, self.depth), 1 - smaller)
         furthest = max(self.depth, stage.furthest - self.body.radius)
-        return np.append(stage.point(x, y, min(self.depth / nearness, furthest)), 1.0)
-
-
-def _write(obj, poses: list[Pose], scale: np.ndarray) -> None:
-    """Put keyframes in the place of those that location and scale have; ``scale`` is that of the factor 1."""
-    grows = any(pose.value[3] != poses[0].value[3] for pose in poses)
-    compat.own_action(obj)  # copies that share it keep theirs
-    for path in ("location", "scale"):
-        compat.remove_fcurves(obj, path)
-    for pose in poses:
-        obj.location = pose.value[:3] - np.array(obj.delta_location)
-        obj.keyframe_insert("location", frame=pose.frame)
-        obj.scale = scale * pose.value[3]
-        if grows:
-            obj.keyframe_insert("scale", frame=pose.frame)
-    for curve in compat.fcurves(obj):
-        axis = curve.array_index
-        if curve.data_path == "location":
-            _shape(curve, poses, axis, 1.0)
-        elif curve.data_path == "scale":
-            _shape(curve, poses, 3, scale[axis])
-
-
-def _shape(curve, poses: list[Pose], part: int, unit: float) -> None:
-    """Give an F-Curve the speeds of the poses, or straight lines where there are none."""
-    for key, pose in zip(curve.keyframe_points, poses, strict=True):
-        smooth = pose.leaving is not None or pose.arriving is not None
-        key.interpolation = "BEZIER" if smooth else "LINEAR"
-        key.handle_left_type = key.handle_right_type = "FREE" if smooth else "VECTOR"
-    for (left, start), (right, end) in pairwise(zip(curve.keyframe_points, poses, strict=True)):
-        if start.leaving is None or end.arriving is None:
-            continue
-        third = (end.frame - start.frame) / 3
-        left.handle_right = start.frame + third, left.co.y + unit * start.leaving[part]
-        right.handle_left = end.frame - third, right.co.y + unit * end.arriving[part]
-    curve.update()
-
-
-def _hold_at_cuts(scene, obj, poses: list[Pose]) -> None:
-    """Let a subject jump where the scene cuts to another camera."""
-    cuts = {
-        start.frame
-        for start, end in pairwise(poses)
-        if cameras.camera_at(scene, start.frame) != cameras.camera_at(scene, end.frame)
-    }
-    for curve in compat.fcurves(obj):
-        if curve.data_path in {"location", "scale"}:
-            for key in curve.keyframe_points:
-                if round(key.co.x) in cuts:
-                    key.interpolation = "CONSTANT"
+        return np.append(stage.point(x, y, min(self.depth * distance, furthest)), 1.0)

@@ -74,7 +74,8 @@ class Room:
 
 
 Path = Callable[[float, Room], tuple[float, float, float]]
-"""From the part of the time that has passed, 0..1, to x and y in the picture and nearness, at most 1."""
+"""From the part of the time that has passed, 0..1, to x and y in the picture and how far away it is, in
+multiples of where it is nearest: at least 1."""
 
 
 def _left_to_right(time: float, room: Room) -> tuple[float, float, float]:
@@ -82,7 +83,7 @@ def _left_to_right(time: float, room: Room) -> tuple[float, float, float]:
 
 
 def _approach(time: float, room: Room) -> tuple[float, float, float]:
-    return room.home[0], room.home[1], 1 / _mix(FAR_AWAY, 1.0, time)
+    return room.home[0], room.home[1], _mix(FAR_AWAY, 1.0, time)
 
 
 def _circle(time: float, room: Room) -> tuple[float, float, float]:
@@ -134,8 +135,8 @@ MOTIONS = {
     "RIGHT_TO_LEFT": Motion(
         "Cross Right to Left", "Move from the right to the left edge", _reversed(_left_to_right), (0, 1)
     ),
-    "APPROACH": Motion("Approach", "Come nearer, from far away", _approach, _evenly(2)),
-    "RECEDE": Motion("Recede", "Go far away", _reversed(_approach), _evenly(2)),
+    "APPROACH": Motion("Approach", "Come nearer, from far away", _approach, (0, 1)),
+    "RECEDE": Motion("Recede", "Go far away", _reversed(_approach), (0, 1)),
     "CIRCLE": Motion("Circle", "Go round once, clockwise", _circle, _evenly(CIRCLE_KNOTS)),
     "BOUNCE": Motion("Bounce", "Jump up from the lower edge, and fall", _bounce, _evenly(2 * BOUNCES)),
 }
@@ -144,14 +145,23 @@ MOTIONS = {
 class Stage:
     """A camera's picture as a place for a subject to move in."""
 
-    def __init__(self, camera: Camera):
-        """Look through a camera."""
-        rows = camera.world_to_clip
+    def __init__(self, camera: Camera, carried: np.ndarray | None = None):
+        """Look through a camera.
+
+        Args:
+            camera: that looks.
+            carried: (4, 4), from the space in which points are stated to the world; the world's by default.
+        """
+        rows = camera.world_to_clip if carried is None else camera.world_to_clip @ carried
         self.perspective = bool(np.any(rows[3, :3]))
         self._depth = rows[3] if self.perspective else rows[2]
         self._rows = rows
         self.nearest = -1 / camera.near if self.perspective else camera.near
         self.furthest = -1 / camera.far if self.perspective else camera.far
+
+    def sees_as(self, other: Stage) -> bool:
+        """Whether the picture is that of another."""
+        return np.allclose(self._rows, other._rows, rtol=1e-5, atol=1e-6)
 
     def depth(self, point: np.ndarray) -> float:
         """Distance of a point from the camera, along its line of sight."""

@@ -59,7 +59,7 @@ def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
     rows = picture_rows(camera, depsgraph, render, aspect)
     if min(abs(size) for size in camera.matrix_world.to_scale()) < SMALLEST_SCALE:
         raise PeekabooError(f'The camera "{camera.name}" is scaled to nothing: set its scale to 1.')
-    world_to_camera = np.linalg.inv(_without_scale(np.array(camera.matrix_world)))
+    world_to_camera = np.linalg.inv(without_scale(np.array(camera.matrix_world)))
     lens = camera.data
     make = projection.orthographic_camera if lens.type == "ORTHO" else projection.perspective_camera
     return make(world_to_camera, rows, lens.clip_start, lens.clip_end)
@@ -134,7 +134,7 @@ def _crop(matrix: np.ndarray, window: tuple[float, float, float, float]) -> np.n
     )
 
 
-def _without_scale(matrix: np.ndarray) -> np.ndarray:
+def without_scale(matrix: np.ndarray) -> np.ndarray:
     """The matrix with axes of length 1, as Blender looks through a scaled camera."""
     matrix = matrix.copy()
     matrix[:3, :3] /= np.linalg.norm(matrix[:3, :3], axis=0)

@@ -9,7 +9,7 @@ from ...errors import PeekabooError
 
 
 class PEEKABOO_OT_animate_subject(bpy.types.Operator):
-    """Keyframe the active subject in view of the camera, replacing its keyframes of location and scale"""
+    """Let the selected subjects move in the camera's picture, by new keyframes over this shot"""
 
     bl_idname = "peekaboo.animate_subject"
     bl_label = "Animate Subject"
@@ -41,13 +41,13 @@ class PEEKABOO_OT_animate_subject(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context):
-        """The active object is a subject that can be moved, and there is a camera to see it."""
-        obj = context.object
-        if obj is None or not obj.peekaboo.is_subject:
-            cls.poll_message_set("Choose a subject in the list first")
+        """Some subject is chosen, all that are can be moved, and there is a camera to see them."""
+        chosen = _chosen(context)
+        if not chosen:
+            cls.poll_message_set("Select subjects, or choose one in the list, first")
         elif context.mode != "OBJECT":
             cls.poll_message_set("Go to Object Mode first")
-        elif not obj.is_editable:
+        elif not all(obj.is_editable for obj in chosen):
             cls.poll_message_set("The subject is linked from another file: make a library override of it")
         elif context.scene.camera is None:
             cls.poll_message_set("Add a camera to the scene first")
@@ -60,7 +60,7 @@ class PEEKABOO_OT_animate_subject(bpy.types.Operator):
         try:
             keyframing.animate(
                 context.scene,
-                context.object,
+                _chosen(context),
                 context.evaluated_depsgraph_get(),
                 self.motion,
                 self.depth,
@@ -70,6 +70,12 @@ class PEEKABOO_OT_animate_subject(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
+
+
+def _chosen(context) -> list:
+    """The subjects that are selected, and the one that is active."""
+    objects = {*context.selected_objects, context.object} - {None}
+    return sorted((obj for obj in objects if obj.peekaboo.is_subject), key=lambda obj: obj.name)
 
 
 register, unregister = bpy.utils.register_classes_factory((PEEKABOO_OT_animate_subject,))

@@ -38,6 +38,18 @@ def cameras(draw):
     }
 
 
+def key_frames(obj, path="location"):
+    """The frames at which a property has keyframes."""
+    return sorted(
+        {
+            key.co.x
+            for curve in compat.fcurves(obj)
+            if curve.data_path == path
+            for key in curve.keyframe_points
+        }
+    )
+
+
 def build(location=(0, -10, 0), rotation=(np.pi / 2, 0, 0), resolution=(1920, 1080), moves=False, **lens):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
@@ -87,11 +99,10 @@ def sides(found):
     st.floats(0.1, 0.5),
 )
 def test_a_subject_moves_as_named_and_is_wholly_in_view_all_the_time(camera, name, display, size):
-    if name in {"APPROACH", "RECEDE"} and camera["moves"]:
-        display = "SPHERE"  # others look larger or smaller as the camera turns
     scene = build(**camera)
-    add_subject(scene, display, rotation=(0.4, 0.2, 1), scale=(1, 0.8, 1.2))
+    subject = add_subject(scene, display, rotation=(0.4, 0.2, 1), scale=(1, 0.8, 1.2))
     bpy.ops.peekaboo.animate_subject(motion=name, size=size, depth=7)
+    assert len(key_frames(subject)) == len(motions.MOTIONS[name].knots)
     found = boxes(scene)
     x, y = centers(found).T
     area = np.prod(sides(found), axis=1)
@@ -172,14 +183,135 @@ def test_a_mesh_that_turns_stays_in_view_and_keeps_its_turning():
     assert {curve.data_path for curve in compat.fcurves(subject)} == {"rotation_euler", "location"}
 
 
-def test_a_subject_follows_the_cut_to_another_camera():
+@settings(max_examples=8)
+@given(st.floats(-1.2, 1.2), st.floats(-0.5, 0.5), st.integers(5, 28), st.sampled_from([20, 35, 60]))
+def test_from_left_to_right_is_so_in_the_picture_however_the_camera_pans(pan, roll, now, lens):
+    """The subject itself may well go to the left; two keys, and the same way as under a still camera."""
+    straight = []
+    for turn in (0.0, pan):
+        scene = build(lens=lens)
+        camera = scene.camera
+        camera.scale = (2, 0.5, 1)  # which Blender does not look through
+        for frame, part in ((5, 0.0), (14, 0.9), (28, 1.0)):
+            camera.rotation_euler = (np.pi / 2, part * roll, part * turn)
+            camera.location = (3 * part * turn, -10 + part, 0)
+            camera.keyframe_insert("rotation_euler", frame=frame)
+            camera.keyframe_insert("location", frame=frame)
+        scene.frame_set(now)
+        subject = add_subject(scene, rotation=(0, 0, 0.5))
+        bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT", size=0.3, depth=6)
+        assert key_frames(subject) == [5, 28]
+        straight.append(boxes(scene)[:, [0, 2]])
+    np.testing.assert_allclose(straight[0], straight[1], atol=2 / 288)
+
+
+def test_a_zoom_keeps_two_keys_where_they_do_and_gets_more_where_they_would_lead_astray():
+    for lenses, few in (((35, 50), True), ((35, 120, 35), False)):
+        scene = build()
+        for frame, lens in zip((5, 16, 28) if len(lenses) == 3 else (5, 28), lenses, strict=True):
+            scene.camera.data.lens = lens
+            scene.camera.data.keyframe_insert("lens", frame=frame)
+        subject = add_subject(scene)
+        bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT", size=0.2)
+        assert (key_frames(subject) == [5, 28]) == few
+        found = boxes(scene)
+        assert (np.diff(centers(found)[:, 0]) > -1 / 160).all()
+        assert found[0, 0] < 0.06 and found[-1, 2] > 0.94
+
+
+def test_a_scene_that_is_one_shot_through_a_cut_is_crossed_once():
     scene = build()
+    scene.peekaboo.use_markers = False
     other = add_camera(scene, (50, 0, 0), (1, 0, 2))
     for frame, camera in ((1, scene.camera), (15, other)):
         scene.timeline_markers.new("Cut", frame=frame).camera = camera
     add_subject(scene)
     bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT")
     assert (np.diff(centers(boxes(scene))[:, 0]) > 0).all()
+
+
+def pan(camera, first, last):
+    """Let a camera turn to the left between two frames."""
+    start = camera.rotation_euler.copy()
+    for frame, turn in ((first, 0), (last, 0.8)):
+        camera.rotation_euler = (start.x, start.y, start.z + turn)
+        camera.keyframe_insert("rotation_euler", frame=frame)
+
+
+def test_each_shot_has_a_motion_of_its_own_and_leaves_those_of_others():
+    """Three cameras, of which the second pans: two keys a shot, and the picture shows what was asked."""
+    scene = build()
+    others = [add_camera(scene, (40, 0, 0), (np.pi / 2, 0, 2)), add_camera(scene, (0, 30, 3), (1.4, 0, 3))]
+    pan(others[0], 13, 20)
+    for frame, camera in zip((5, 13, 21), [scene.camera, *others], strict=True):
+        scene.timeline_markers.new(f"Shot {frame}", frame=frame).camera = camera
+    subject = add_subject(scene)
+    for frame, name, size in ((22, "RIGHT_TO_LEFT", 0.3), (14, "LEFT_TO_RIGHT", 0.5), (6, "APPROACH", 0.2)):
+        scene.frame_set(frame)
+        bpy.ops.peekaboo.animate_subject(motion=name, size=size)
+    assert key_frames(subject) == [5, 12, 13, 20, 21, 28]
+    found = boxes(scene)
+    x, height = centers(found)[:, 0], sides(found)[:, 1] * 160 / 288
+    assert (np.diff(x[8:16]) > 0).all() and found[8, 0] < 0.06 and found[15, 2] > 0.94
+    assert (np.diff(x[16:]) < 0).all() and found[16, 2] > 0.94 and found[-1, 0] < 0.06
+    assert (np.diff(height[:8]) >= 0).all() and sides(found)[7].max() == pytest.approx(0.2, rel=0.2)
+    scene.frame_set(14)
+    bpy.ops.peekaboo.animate_subject(motion="RIGHT_TO_LEFT", size=0.5)
+    again = boxes(scene)
+    np.testing.assert_allclose(again[:8], found[:8], atol=1e-6)
+    np.testing.assert_allclose(again[16:], found[16:], atol=1e-6)
+    np.testing.assert_allclose(again[8:16, [0, 2]], found[15:7:-1, [0, 2]], atol=3 / 288)
+    assert len(subject.constraints) == 1  # the camera that pans, and no more of them
+
+
+def test_what_other_shots_show_of_a_subject_stays_where_it_was():
+    scene = build()
+    other = add_camera(scene, (0, -20, 0))
+    for frame, camera in ((5, scene.camera), (17, other)):
+        scene.timeline_markers.new(f"Shot {frame}", frame=frame).camera = camera
+    subject = add_subject(scene, location=(1, 2, 0.5), size=0.7)
+    before = boxes(scene)[:12]
+    pan(other, 17, 28)
+    scene.frame_set(20)
+    bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT", size=0.4)
+    np.testing.assert_allclose(boxes(scene)[:12], before, atol=1e-6)
+    scene.frame_set(10)
+    assert tuple(subject.matrix_world.translation) == pytest.approx((1, 2, 0.5), abs=1e-5)
+    assert tuple(subject.scale) == pytest.approx((1, 1, 1))
+
+
+def test_all_that_are_selected_move_each_at_its_height_and_one_that_cannot_keeps_all():
+    scene = build()
+    low = add_subject(scene, location=(0, 0, -1.2), size=0.5)
+    high = add_subject(scene, "CUBE", location=(0, 0, 1.2), size=0.5)
+    prop = add_mesh(scene, [(0, 0, 0), (1, 0, 0), (0, 1, 0)], [(0, 1, 2)])
+    for obj in (low, high, prop):
+        obj.select_set(True)
+    bpy.context.view_layer.objects.active = prop
+    high.parent = prop
+    bpy.context.view_layer.update()
+    with pytest.raises(RuntimeError, match="follows its parent"):
+        bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT", size=0)
+    assert not any(compat.fcurves(obj) for obj in (low, high, prop))
+    high.parent = None
+    bpy.context.view_layer.update()
+    bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT", size=0)
+    assert key_frames(low) == key_frames(high) == [5, 28] and not compat.fcurves(prop)
+    assert (low.location.z, high.location.z) == pytest.approx((-1.2, 1.2), abs=1e-4)
+
+
+def test_a_camera_that_follows_the_subject_is_told_of():
+    scene = build()
+    subject = add_subject(scene)
+    scene.camera.constraints.new("TRACK_TO").target = subject
+    subject.location.x = 1.0
+    for frame, x in ((5, 0.0), (28, 4.0)):
+        scene.camera.location.x = x
+        scene.camera.keyframe_insert("location", frame=frame)
+    bpy.context.view_layer.update()
+    with pytest.raises(RuntimeError, match='The camera "Camera" follows the subject'):
+        bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT", size=0)
+    assert not compat.fcurves(subject) and not subject.constraints
 
 
 def test_one_undo_takes_the_motion_back():
@@ -246,11 +378,22 @@ def test_a_copy_that_shares_its_motion_is_animated_alone():
     original = add_subject(scene)
     original.keyframe_insert("location", frame=3)
     before = motion_of(original)
-    copy = original.copy()  # as Alt-D does
-    scene.collection.objects.link(copy)
-    copy.animation_data.action = original.animation_data.action
-    assert motion_of(copy) == before
-    bpy.context.view_layer.objects.active = copy
+    original.select_set(True)
+    bpy.ops.object.duplicate(linked=True)  # Alt D
+    copy = bpy.context.object
+    assert copy != original and motion_of(copy) == before
+    original.select_set(False)
+    copy.animation_data.action = original.animation_data.action  # as preferences may have it, or a script
+    if hasattr(copy.animation_data, "action_slot"):
+        copy.animation_data.action_slot = original.animation_data.action_slot
     assert bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT") == {"FINISHED"}
     assert motion_of(original) == before
     assert len(motion_of(copy)) > len(before)
+    moved = motion_of(copy)
+    copy.peekaboo.phrase = "another ball"
+    assert original.peekaboo.phrase == "a red ball"
+    original.select_set(True)
+    assert bpy.ops.peekaboo.animate_subject(motion="RIGHT_TO_LEFT") == {"FINISHED"}
+    assert motion_of(original) == motion_of(copy) != moved  # side by side, each by keys of its own
+    copy.keyframe_insert("location", frame=9)
+    assert motion_of(original) != motion_of(copy)
