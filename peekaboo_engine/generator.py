@@ -16,8 +16,9 @@ import numpy as np
 from .cancelling import stopping_between_blocks
 from .control import Steering, peekaboo
 from .control.labels import check_label_map
-from .control.settings import check_for_family, preset
+from .control.settings import check_for_family, check_times_phrases, preset
 from .control.spans import find_phrases
+from .control.timing import check_timed
 from .drafts import clip_name
 from .errors import EngineError
 from .events import Events
@@ -95,6 +96,9 @@ def check_request(job: Job, labels: np.ndarray, entry: ModelEntry, loras: Sequen
     for lora in loras:
         check_source(lora)
     find_phrases(job.prompt, job.phrases)
+    if job.timed_phrases:
+        check_times_phrases(steering, entry.family)
+        check_timed(job.prompt, job.phrases, job.timed, job.num_frames)
     check_label_map(labels, [subject.name for subject in job.subjects])
 
 
@@ -275,6 +279,7 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
         steering=steering,
         strengths=job.strengths,
         given=shot.given,
+        timed=job.timed,
         notice=events.notice,
     )
     with followed, steered, previews, stopping_between_blocks(pipe, generation.stop_if_cancelled):

@@ -63,6 +63,28 @@ class Subject(_Strict):
     strength: Annotated[list[Annotated[float, Field(ge=0, le=1)]], _OfFrames] | None = None
 
 
+class TimedPhrase(_Strict):
+    """Words of the prompt that are read from scene frame ``frame_start`` to ``frame_end`` alone.
+
+    Within ``fade`` scene frames before and after, ever less of them is read: their weight in attention falls
+    as a Gaussian does, with a standard deviation of a third of it, as in Prompt Relay (arXiv 2604.10030).
+    """
+
+    phrase: Annotated[str, Field(min_length=1, max_length=limits.MAX_PHRASE), AfterValidator(_without_nul)]
+    frame_start: Annotated[int, Field(ge=-limits.MAX_SCENE_FRAME, le=limits.MAX_SCENE_FRAME)]
+    frame_end: Annotated[int, Field(ge=-limits.MAX_SCENE_FRAME, le=limits.MAX_SCENE_FRAME)]
+    fade: Annotated[float, Field(ge=0, le=limits.MAX_CLIP_FRAMES)] = 0
+
+    def weights(self, scene_frames: list[float]) -> np.ndarray:
+        """How much each frame of the model reads of them: float (num_frames,) in 0..1."""
+        times = np.array(scene_frames)
+        inside = (times >= self.frame_start) & (times < self.frame_end + 1)
+        if not self.fade:
+            return inside.astype(float)
+        away = np.maximum(self.frame_start - times, times - self.frame_end - 1)
+        return np.where(inside, 1.0, np.where(away < self.fade, np.exp(-4.5 * (away / self.fade) ** 2), 0.0))
+
+
 class Timing(_Strict):
     """Where the clip stands in the scene, and the scene time that each frame of the model stands for.
 
@@ -128,6 +150,7 @@ class Job(_Strict):
     """One generation. None means the model's own default; ``loras`` come on top of the model's own.
 
     ``schedule`` is one of :mod:`.schedules`, by name.
+    Words of ``timed_phrases`` are read in some frames alone; the same words may be there several times.
     ``first_frame`` and ``last_frame`` are pictures that the clip starts from and ends with, files of the
     job's folder; ``start_from`` is kept for who makes them again, and nothing to the engine. ``source_clip``
     is a clip, another file of it, that is made anew: ``source_strength`` is the share of the sampling that is
@@ -150,6 +173,9 @@ class Job(_Strict):
         None
     )
     loras: Annotated[list[Lora], Field(max_length=limits.MAX_LORAS, fail_fast=True)] = []
+    timed_phrases: Annotated[
+        list[TimedPhrase], Field(max_length=limits.MAX_TIMED_PHRASES, fail_fast=True)
+    ] = []
     control: Control = Control()
     masks: Masks | None = None
     first_frame: _Picture | None = None
@@ -178,6 +204,17 @@ class Job(_Strict):
         """How long each subject is held in each frame, 0..1: float (subjects, num_frames)."""
         held = [subject.strength or [1.0] * self.num_frames for subject in self.subjects]
         return np.array(held)
+
+    @property
+    def timed(self) -> dict[str, np.ndarray]:
+        """How much each frame of the model reads of phrases over time: float (num_frames,) in 0..1 each."""
+        found: dict[str, np.ndarray] = {}
+        known: dict[str, str] = {}
+        for each in self.timed_phrases:
+            phrase = known.setdefault(each.phrase.lower(), each.phrase)
+            weights = each.weights(self.timing.scene_frames)
+            found[phrase] = np.maximum(found.get(phrase, 0.0), weights)
+        return found
 
     @property
     def phrases(self) -> list[str]:

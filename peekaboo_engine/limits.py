@@ -26,6 +26,8 @@ MAX_FRAME_SECONDS = 10_000
 MAX_PROMPT = 10_000
 """Characters; text encoders read some 2,000 at most."""
 MAX_PHRASE = 1_000
+MAX_TIMED_PHRASES = 64
+"""Phrases that some frames alone read."""
 MAX_NAME = 255
 """Bytes of Blender's longest name are as many."""
 MAX_PATH = 4096

@@ -24,10 +24,18 @@ from .interception import call_under_rule, only_once, stand_in_for_attention, wr
 from .labels import check_label_map, small_subjects, widen
 from .rules import Rules, Subjects
 from .runs import Reading, Run
-from .settings import PEEKABOO, Steering, check_contexts, check_for_family, check_option
+from .settings import (
+    PEEKABOO,
+    Steering,
+    check_contexts,
+    check_for_family,
+    check_option,
+    check_times_phrases,
+)
 from .sites import Site, attention_sites
 from .spans import PADDING, cut_off, label_tokens
 from .steps import Turns
+from .timing import Timed, check_timed, numbers, pooled
 from .words import encode_contexts, without_phrases
 
 _log = logging.getLogger(__name__)
@@ -45,6 +53,7 @@ def peekaboo(
     steering: Steering = PEEKABOO,
     strengths: np.ndarray | None = None,
     given: Collection[int] | None = None,
+    timed: Timed | None = None,
     notice: Callable[[str], None] = _log.warning,
     **changes: Any,
 ) -> Iterator[Guidance]:
@@ -73,6 +82,8 @@ def peekaboo(
         given: frames of the label map that the pipeline is given as pictures, such as 0 and -1. What is in
             them is known, so their tokens belong to no group: they see everything, as without masks, and
             everything sees them. By default the first frame, of pipelines that are always given it.
+        timed: phrases of the prompt that some frames alone read, see :data:`.timing.Timed`, through the
+            whole sampling. A subject none of whose words are read in a frame is not there in it.
         notice: told in a sentence what of the steering has no effect in this run.
         changes: fields of :class:`.Steering` that differ from ``steering``, such as ``masked_steps=4``.
 
@@ -87,7 +98,16 @@ def peekaboo(
     denoisers = _denoisers(pipe, family)
     with contextlib.ExitStack() as stack:
         guidance = Guidance(
-            pipe, family, labels, phrases, replace(steering, **changes), strengths, given, notice, stack
+            pipe,
+            family,
+            labels,
+            phrases,
+            replace(steering, **changes),
+            strengths=strengths,
+            given=given,
+            timed=dict(timed or {}),
+            notice=notice,
+            stack=stack,
         )
         sites = {denoiser: guidance.sites(denoiser) for denoiser in denoisers}
         stack.enter_context(only_once(denoisers))
@@ -164,7 +184,18 @@ class Guidance:
     """
 
     def __init__(
-        self, pipe, family: Family, labels, phrases, steering: Steering, strengths, given, notice, stack
+        self,
+        pipe,
+        family: Family,
+        labels,
+        phrases,
+        steering: Steering,
+        *,
+        strengths,
+        given,
+        timed: Timed,
+        notice,
+        stack,
     ):
         check_for_family(steering, family)
         labels = check_label_map(labels, phrases)
@@ -176,6 +207,11 @@ class Guidance:
         self.steering = steering
         self._pipe, self._family, self._notice, self._stack = pipe, family, notice, stack
         self._phrases = list(phrases)
+        self._timed = timed
+        if timed:
+            check_times_phrases(steering, family)
+        for phrase in (phrase for phrase, weights in timed.items() if not np.any(weights)):
+            notice(f'No frame of this clip reads "{phrase}".')
         self._cells = family.cells(configs)
         self._frames = len(labels)
         self._cells.check_frames(self._frames)
@@ -260,15 +296,20 @@ class Guidance:
         label = partial(self._label_tokens, length=length, layout=layout)
         cleaned = [text.clean(pipe, phrase) for phrase in phrases]
         tokens = label(text.clean(pipe, prompt), cleaned, special_tokens)
+        times = partial(numbers, self._timed, partial(text.clean, pipe), label)
         self._tell_what_is_cut_off(text.clean(pipe, prompt), length, layout)
         rules = partial(Rules, self.steering, self._subjects, tokens, free_negative=layout.pads != "read")
+        if self._timed:
+            check_timed(prompt, phrases, self._timed, self._frames)
+            rules = partial(rules, weights=pooled(self._timed, self._cells.frames))
         if not (self.steering.contrast or self.steering.push) or not phrases:
-            return rules([]), None
+            return rules([], times=times([(prompt, ...)])), None
         words = [label(phrase, [phrase], "background") == 1 for phrase in cleaned]
         ground = without_phrases(prompt, phrases)
         read = label(text.clean(pipe, ground), [], "background") != PADDING
         contexts = encode_contexts(encode_prompt, call, [ground, *phrases], [read, *words])
-        return rules(words, ground=int(read.sum())), contexts
+        texts = [(prompt, ...), (ground, read), *zip(phrases, words, strict=True)]
+        return rules(words, ground=int(read.sum()), times=times(texts)), contexts
 
     def _label_tokens(
         self, text: str, phrases: list[str], special_tokens: SpecialTokens, length: int, layout: Layout

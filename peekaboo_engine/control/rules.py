@@ -15,6 +15,7 @@ from .attention import Push, Rule
 from .joint import joint_rule
 from .labels import BACKGROUND, Pools, pool_frames
 from .settings import Steering
+from .timing import TimedClasses, present
 from .windows import Moment, Window
 from .words import Classes, Reading, foreign, table, with_free
 
@@ -87,6 +88,9 @@ class Rules:
         free_negative: whether all pixels see all of the negative prompt, whose tokens lie elsewhere where
             padding is not read; otherwise the places of the prompt's words are hidden in it as well.
         ground: for contrast, tokens of the prompt without the phrases.
+        times: of all these tokens, the prompt's and those of contrast behind them, the number of the phrase
+            over time that each is of, 0 for none.
+        weights: how much each frame reads of these phrases: float (phrases over time, frames of tokens).
     """
 
     def __init__(
@@ -97,12 +101,20 @@ class Rules:
         phrases: list[np.ndarray],
         free_negative: bool = False,
         ground: int = 0,
+        times: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ):
         self._steering, self._subjects, self._free_negative = steering, subjects, free_negative
         self._prompt, self._classes = prompt, Classes(len(subjects))
         self._masks = Window(steering.until, steering.masked_steps)
         self._binding = Window(steering.bound_until)
         self._tokens = self._classes.of_tokens(prompt, phrases, ground)
+        self._timed: TimedClasses | None = None
+        self._present: np.ndarray | bool = True
+        if times is not None and weights is not None:
+            count = len(self._classes)
+            self._tokens, self._timed = TimedClasses.of(self._tokens, count, times, weights)
+            self._present = present(prompt, len(subjects), times[: len(prompt)], weights)
         self._prompt_length = len(prompt)
         self._rules: dict[tuple, Rule] = {}
         nobody = np.zeros(subjects.strengths.shape, bool)
@@ -113,7 +125,8 @@ class Rules:
     @property
     def tells_halves(self) -> bool:
         """Whether the halves of guidance read differently, so that they have to be told apart."""
-        return self._free_negative or len(self._tokens) > self._prompt_length
+        more = len(self._tokens) > self._prompt_length
+        return self._free_negative or more or self._timed is not None
 
     def text(self, prompted: bool) -> np.ndarray:
         """Labels of the text of a half: int64 (tokens,)."""
@@ -129,7 +142,8 @@ class Rules:
         """
         subjects = self._subjects
         reading = Reading(
-            self._masks.holds(now, subjects.strengths), self._binding.holds(now, subjects.bound)
+            self._masks.holds(now, subjects.strengths) & self._present,
+            self._binding.holds(now, subjects.bound) & self._present,
         )
         if not reading.same_as(self._reading):
             self._rules.clear()
@@ -137,7 +151,8 @@ class Rules:
 
     def acts(self, kind: Kind) -> bool:
         """Whether layers of this kind are steered at this moment."""
-        return kind in self._steering.kinds and bool(self._held(kind).any())
+        timed = self._timed is not None and kind == "cross"
+        return kind in self._steering.kinds and (timed or bool(self._held(kind).any()))
 
     @property
     def reads_contexts(self) -> bool:
@@ -190,13 +205,15 @@ class Rules:
     def _cross(self, layers: Layers, grid: Grid) -> Rule:
         labels, contexts = self._labels("cross", grid), self.reads_contexts
         tokens = len(self._tokens) if contexts else self._prompt_length
-        halves = self._halves if contexts or self._free_negative else (True,)
+        apart = contexts or self._free_negative or self._timed is not None
+        halves = self._halves if apart else (True,)
         contrast = contexts and self._steering.contrast
         tables = [self._table(prompted, contrast and not prompted) for prompted in halves]
         rule = self._over_text(layers, labels, tokens, tables)
         if contexts and self._steering.push and any(halves):
             each = zip(halves, tables, strict=True)
-            others = [self._with_free(foreign(self._reading)) if prompted else own for prompted, own in each]
+            other = self._whole(foreign(self._reading), prompted=True)
+            others = [other if prompted else own for prompted, own in each]
             rule.push = Push(self._over_text(layers, labels, tokens, others), self._steering.push)
         return rule
 
@@ -204,10 +221,16 @@ class Rules:
         scores = table(self._reading, contrast, -self._steering.bound_penalty)
         if self._free_negative and not prompted:
             scores[:, :, : self._classes.ground] = 0
-        return self._with_free(scores)
+        if not self._reading.held.any():  # all that is steered are phrases over time
+            scores[:, :, self._classes.hidden] = 0
+        return self._whole(scores, prompted)
 
-    def _with_free(self, scores: torch.Tensor) -> torch.Tensor:
-        return scores if self._subjects.free is None else with_free(scores)
+    def _whole(self, scores: torch.Tensor, prompted: bool) -> torch.Tensor:
+        """A table with what belongs to no group, and with phrases over time."""
+        scores = scores if self._subjects.free is None else with_free(scores)
+        if self._timed is None:
+            return scores
+        return self._timed.behind(scores, since=0 if prompted else self._classes.ground)
 
     def _over_text(
         self, layers: Layers, labels: torch.Tensor, tokens: int, tables: list[torch.Tensor]

@@ -109,6 +109,26 @@ def check_for_family(steering: Steering, family: Family) -> None:
     check_option("kinds", list(steering.kinds), some, f"some of {sorted(family.kinds)}")
 
 
+def check_times_phrases(steering: Steering, family: Family) -> None:
+    """Refuse phrases over time where not all of the text is read by cross-attention that is masked.
+
+    Raises:
+        EngineError: ``bad_option``.
+    """
+    if not family.times_phrases:
+        raise EngineError(
+            "bad_option",
+            f"Phrases over time are not for {family.name} models, whose words are not read frame by frame: "
+            "leave them out, or choose another model.",
+        )
+    if "cross" not in steering.kinds or steering.blocks != "all":
+        raise EngineError(
+            "bad_option",
+            "Phrases over time need all layers of cross-attention, and not all are masked here: leave them "
+            'out, or set the blocks to "all".',
+        )
+
+
 def check_contexts(steering: Steering, family: Family, configs: Configs) -> None:
     """Refuse contrast in a model whose denoiser reads no text that is longer than its prompt.
 

@@ -250,3 +250,13 @@ class Family:
     def kinds(self) -> set[Kind]:
         """The kinds of attention that its denoisers have."""
         return {layers.kind for layers in self.layers}
+
+    @property
+    def times_phrases(self) -> bool:
+        """Whether some frames of a clip can read other words of the prompt than the rest.
+
+        In joint attention the words read each other again in every layer, and pixels, so that what one frame
+        may not read comes to it by others; and pictures have no time.
+        """
+        in_time = bool(self.kinds & {"temporal", "full"})
+        return in_time and "cross" in self.kinds and "joint" not in self.kinds

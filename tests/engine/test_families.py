@@ -16,7 +16,7 @@ import torch
 
 from peekaboo_engine.benchmark.controls import controls_of
 from peekaboo_engine.control import Steering, attention, peekaboo
-from peekaboo_engine.control.labels import pool_labels
+from peekaboo_engine.control.labels import pool_frames, pool_labels
 from peekaboo_engine.control.settings import check_for_family
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import PADDING, SHARED, label_tokens
@@ -211,7 +211,7 @@ def place(rows, item, frame, y, x, frames, height, width):
     return item, (frame * height + y) * width + x
 
 
-def caught_call(case, site):
+def caught_call(case, site, halves=2):
     """The arguments of a layer by name, in a call of the denoiser with both halves of guidance if it can."""
     caught, signature = {}, inspect.signature(type(site.attention).forward)
 
@@ -226,7 +226,7 @@ def caught_call(case, site):
     try:
         prompt, negative = case.tiny.texts(case.pipe)
         begin(case.pipe)
-        halves = 2 if case.family.beside is None else 1
+        halves = halves if case.family.beside is None else 1
         text = joined(negative, prompt) if halves == 2 else prompt
         case.tiny.denoise(case.pipe, case.tiny.noise(halves), case.pipe.scheduler.timesteps[0], text)
     finally:
@@ -307,6 +307,46 @@ def test_a_change_reaches_exactly_what_may_see_it(case):
                 else:
                     expected[item] = same
                 np.testing.assert_array_equal(moved.numpy(), expected, err_msg=site.path)
+
+
+def test_words_over_time_reach_exactly_the_frames_that_read_them(case):
+    """While masks act, and after them."""
+    tiny, tokens = case.tiny, case.tokens()
+    frames = 1 + (tiny.FRAMES - 1) // case.cells.frames
+    late = np.arange(tiny.FRAMES) > tiny.FRAMES // 2
+    timed = {"A blue cube": late.astype(float), "on grass": 1.0 - late}
+    if not case.family.times_phrases:
+        with (
+            pytest.raises(EngineError, match="Phrases over time are not for"),
+            peekaboo(case.pipe, case.labels, PHRASES, timed=timed),
+        ):
+            pass
+        return
+    read = pool_frames(late.astype(float), case.cells.frames, 0) if case.cells.frames > 1 else late
+    text, rest = case.family.text.clean(case.pipe, tiny.PROMPT), ["on grass"]
+    words = label_tokens(case.pipe.tokenizer, text, rest, "background", len(tokens), case.layout)
+    for site in (site for site in first_of_each_layout(case) if site.kind == "cross"):
+        for steps in (3, 0):
+            with (
+                torch.no_grad(),
+                peekaboo(case.pipe, case.labels, PHRASES, masked_steps=steps, timed=timed),
+            ):
+                call = caught_call(case, site, halves=1)
+                cells = call["hidden_states"].shape[:2].numel() // frames
+                height = next(h for h in range(1, cells + 1) if cells % h == 0 and h / (cells // h) >= 0.5)
+                labels = pool_labels(case.labels, height, cells // height, case.cells.frames)
+                labels = np.where((labels == 2) & (read == 0)[:, None, None], 0, labels)
+                before = call["encoder_hidden_states"].shape[1] - len(tokens)
+                for where, label, seen in (
+                    (tokens == 1, 1, np.ones(frames, bool)),
+                    (tokens == 2, 2, read > 0),
+                    (words == 1, 0, read < 1),
+                ):
+                    spot = (slice(None), before + int(np.flatnonzero(where)[0]))
+                    moved = moved_by(site, call, spot, "encoder_hidden_states")[0]
+                    moved = as_pictures(moved, site.layers.rows, *labels.shape)[0].numpy()
+                    own = (labels == label) | case.given[:, None, None] if steps else labels >= 0
+                    np.testing.assert_array_equal(moved, own & seen[:, None, None])
 
 
 def check_joint(case, site, call, labels, tokens):
