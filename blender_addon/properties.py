@@ -101,6 +101,36 @@ class PEEKABOO_PG_lora(bpy.types.PropertyGroup):
     )
 
 
+class PEEKABOO_PG_timed_phrase(bpy.types.PropertyGroup):
+    """Words of the prompt that some frames of a scene alone read."""
+
+    enabled: BoolProperty(
+        name="Enabled",
+        description="Show these words in their frames alone; otherwise they count in all",
+        default=True,
+        options=settings.CONSTANT,
+    )
+    phrase: StringProperty(
+        name="Phrase", description="Words of the prompt, as they stand there", options=settings.AS_TYPED
+    )
+    frame_start: IntProperty(
+        name="From", description="First frame that shows them", default=1, options=settings.CONSTANT
+    )
+    frame_end: IntProperty(
+        name="To", description="Last frame that shows them", default=250, options=settings.CONSTANT
+    )
+    fade: FloatProperty(
+        name="Fade",
+        description="Over how many frames before and after they come and go; 0 is at once",
+        default=0.0,
+        min=0.0,
+        max=10_000.0,
+        soft_max=48.0,
+        precision=1,
+        options=settings.CONSTANT,
+    )
+
+
 class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
     """How a scene becomes a clip; where a setting has an "auto" value, the model's own default is used."""
 
@@ -125,12 +155,18 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
             description="Small weights on top of the model's",
             options=settings.CONSTANT,
         ),
+        "timed_phrases": CollectionProperty(
+            type=PEEKABOO_PG_timed_phrase,
+            name="Phrases Over Time",
+            description="Words of the prompt that some frames alone show",
+            options=settings.CONSTANT,
+        ),
         **settings.properties(settings.SHOT),
     }
 
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
-    (PEEKABOO_PG_subject, PEEKABOO_PG_cut, PEEKABOO_PG_lora, PEEKABOO_PG_shot)
+    (PEEKABOO_PG_subject, PEEKABOO_PG_cut, PEEKABOO_PG_lora, PEEKABOO_PG_timed_phrase, PEEKABOO_PG_shot)
 )
 
 

@@ -67,6 +67,29 @@ class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "negative_prompt", text="", placeholder="not wanted: blurry, text, ...")
 
 
+class PEEKABOO_PT_timed_phrases(SidebarPanel, bpy.types.Panel):
+    """Words of the prompt that some frames alone show."""
+
+    bl_label = "Phrases Over Time"
+    bl_parent_id = "PEEKABOO_PT_prompt"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """Draw a box for each, and what adds one."""
+        layout = self.layout
+        for index, entry in enumerate(context.scene.peekaboo.timed_phrases):
+            column = layout.box().column(align=True)
+            row = column.row(align=True)
+            row.prop(entry, "enabled", text="")
+            row.prop(entry, "phrase", text="", placeholder="words of the prompt")
+            row.operator("peekaboo.remove_timed_phrase", text="", icon="X").index = index
+            row = column.row(align=True)
+            row.active = entry.enabled
+            for name in ("frame_start", "frame_end", "fade"):
+                row.prop(entry, name)
+        layout.operator("peekaboo.add_timed_phrase", icon="ADD")
+
+
 class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
     """What is to be where."""
 
@@ -185,6 +208,7 @@ register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_UL_subjects,
         PEEKABOO_PT_prompt,
+        PEEKABOO_PT_timed_phrases,
         PEEKABOO_PT_subjects,
         PEEKABOO_PT_subject,
         PEEKABOO_PT_check,

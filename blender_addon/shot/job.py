@@ -10,7 +10,7 @@ import numpy as np
 
 from ..borders import places
 from ..errors import PeekabooError
-from . import loras, settings, stating
+from . import loras, settings, stating, timed_phrases
 from .first_frame import Picture
 from .layout import Layout
 from .model import model_of
@@ -33,10 +33,12 @@ def make_job(
     """
     timing = layout.timing
     num_frames, height, width = layout.labels.shape
+    prompt = scene.peekaboo.prompt if shot is None else shot.prompt
+    over_time = timed_phrases.of_job(scene, prompt)
     return {
         "schema_version": SCHEMA_VERSION,
         **stating.stated(scene.peekaboo, settings.SHOT),
-        "prompt": scene.peekaboo.prompt if shot is None else shot.prompt,
+        "prompt": prompt,
         "model": model_of(scene),
         "loras": loras.of_job(scene),
         "seed": seed,
@@ -51,6 +53,7 @@ def make_job(
             "fps_base": timing.fps_base,
             "scene_frames": list(timing.scene_frames),
         },
+        **({"timed_phrases": over_time} if over_time else {}),
         **({"first_frame": picture.name} if picture else {}),
     }
 

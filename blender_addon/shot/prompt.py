@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import PeekabooError
-from . import phrases, shots, subjects
+from . import phrases, shots, subjects, timed_phrases
 from .shots import Shot
 
 
@@ -27,7 +27,7 @@ def prompt_problem(scene, update: bool = False, shot: Shot | None = None) -> str
     named = [(role.name, role.objects[0].peekaboo.phrase) for role in subjects.used(scene, update, shot)]
     if not named and shot is not None and shot.is_own_prompt:
         return subjects.names_nobody(shot)
-    return phrases.phrase_problem(prompt, named)
+    return phrases.phrase_problem(prompt, named) or timed_phrases.problem(scene, prompt)
 
 
 def problem_of_shots(scene) -> str | None:

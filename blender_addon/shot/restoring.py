@@ -14,7 +14,7 @@ from .. import compat
 from ..borders import places
 from ..engine import catalogue
 from ..errors import PeekabooError
-from . import loras, settings, shots, stating, subjects
+from . import loras, settings, shots, stating, subjects, timed_phrases
 
 STRENGTH = "peekaboo.strength"
 """Data path of a subject's strength, from its object."""
@@ -35,10 +35,11 @@ class _Change(NamedTuple):
 def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     """Set a scene as it was for a job, as far as its objects still exist; where they are is left alone.
 
-    Prompt, model, seed, sampling, control, what makes the masks, phrases, outlines and strengths of the
-    subjects, frame range (of a picture, its frame too) and frame rate are brought back; where a shot between
-    markers has just those frames, it gets prompt and seed, and all frames stay. What a job of version 1 does
-    not tell stays as it is. Subjects that the take did not have are disabled, not removed.
+    Prompt, phrases over time, model, seed, sampling, control, what makes the masks, phrases, outlines and
+    strengths of the subjects, frame range (of a picture, its frame too) and frame rate are brought back;
+    where a shot between markers has just those frames, it gets prompt and seed, and all frames stay. What a
+    job of version 1 does not tell stays as it is. Subjects that the take did not have are disabled, not
+    removed.
 
     Args:
         scene: that gets the settings.
@@ -61,6 +62,7 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
             raise PeekabooError(f"The take's settings cannot be restored: {problem}")
     for change in changes:
         setattr(change.owner, change.name, change.value)
+    timed_phrases.set_list(scene, job["prompt"], job.get("timed_phrases", ()))
     for obj in subjects.marked(scene):
         obj.peekaboo.enabled = obj.name in found
     left = _restore_picture(scene, job, folder)

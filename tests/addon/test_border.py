@@ -3,6 +3,7 @@
 
 import json
 
+import bpy
 import pytest
 from scenes import small_shot, write_shot
 
@@ -57,6 +58,7 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
         settings.loras = "owner/name/style.safetensors:0.5\nowner/name/few.safetensors:1:low:distils"
         settings.start_from, picture = "rendered", Picture("first_frame_0123456789ab.png", b"")
         settings.occluded_by_scene = settings.motion_blur = True
+        bpy.ops.peekaboo.add_timed_phrase(phrase="on grass")
         ball.peekaboo.outline = "SURFACE"
         scene.render.fps, scene.render.fps_base = 30, 1.001
         for frame, strength in ((1, 1.0), (4, 0.25)):

@@ -13,6 +13,7 @@ from . import (
     presets,
     subjects,
     takes,
+    timed_phrases,
     turns,
     viewing,
 )
@@ -25,6 +26,7 @@ _MODULES = (
     layouts,
     mattes,
     loras,
+    timed_phrases,
     presets,
     generate,
     takes,

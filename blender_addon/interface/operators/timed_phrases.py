@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators of the list of phrases over time."""
+
+import bpy
+from bpy.props import IntProperty, StringProperty
+
+from ...errors import PeekabooError
+from ...shot import shots
+
+
+class PEEKABOO_OT_add_timed_phrase(bpy.types.Operator):
+    """Let words of the prompt count in some frames alone, from the current one to the end of its shot"""
+
+    bl_idname = "peekaboo.add_timed_phrase"
+    bl_label = "Add Phrase Over Time"
+    bl_options = {"REGISTER", "UNDO"}
+
+    phrase: StringProperty(name="Phrase", description="Words of the prompt, as they stand there")
+
+    def execute(self, context):
+        """Add it at the end of the list."""
+        scene = context.scene
+        try:
+            last = shots.shot_at(scene, scene.frame_current).last
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        entry = scene.peekaboo.timed_phrases.add()
+        entry.phrase = self.phrase
+        entry.frame_start, entry.frame_end = scene.frame_current, max(scene.frame_current, last)
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_remove_timed_phrase(bpy.types.Operator):
+    """Take the words off the list: they count in all frames again"""
+
+    bl_idname = "peekaboo.remove_timed_phrase"
+    bl_label = "Remove Phrase Over Time"
+    bl_options = {"REGISTER", "UNDO"}
+
+    index: IntProperty(name="Index", description="Its place in the list", min=0, options={"HIDDEN"})
+
+    def execute(self, context):
+        """Remove it."""
+        listed = context.scene.peekaboo.timed_phrases
+        if self.index >= len(listed):
+            return {"CANCELLED"}
+        listed.remove(self.index)
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (PEEKABOO_OT_add_timed_phrase, PEEKABOO_OT_remove_timed_phrase)
+)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Phrases over time: the list of a scene, jobs, and back."""
+
+import bpy
+import pytest
+from scenes import add_camera, small_shot
+
+from blender_addon.engine import job_schema
+from blender_addon.shot import restoring, shots
+from blender_addon.shot.job import make_job
+from blender_addon.shot.layout import read_shot
+from blender_addon.shot.prompt import prompt_problem
+
+
+@pytest.fixture
+def shot(scene):
+    small_shot(scene, frames=24)
+    scene.frame_set(9)
+    bpy.ops.peekaboo.add_timed_phrase(phrase="grass")
+    return scene
+
+
+def job_of(scene, shot=None):
+    return make_job(scene, read_shot(scene, shot=shot), 0, shot=shot)
+
+
+def test_a_phrase_begins_at_the_current_frame_and_ends_with_its_shot(shot):
+    [entry] = shot.peekaboo.timed_phrases
+    assert (entry.phrase, entry.frame_start, entry.frame_end, entry.fade) == ("grass", 9, 24, 0)
+
+
+def test_a_job_has_those_that_are_on_and_restoring_brings_them_back(shot):
+    bpy.ops.peekaboo.add_timed_phrase(phrase="a blue cube")
+    first, second = shot.peekaboo.timed_phrases
+    second.frame_start, second.frame_end, second.fade = 3, 5, 2.5
+    job = job_of(shot)
+    assert job["timed_phrases"] == [
+        {"phrase": "grass", "frame_start": 9, "frame_end": 24, "fade": 0.0},
+        {"phrase": "a blue cube", "frame_start": 3, "frame_end": 5, "fade": 2.5},
+    ]
+    job_schema.check(job)
+    first.enabled, second.frame_end = False, 9
+    assert [each["frame_end"] for each in job_of(shot)["timed_phrases"]] == [9]
+    assert restoring.restore(shot, job) == []
+    assert job_of(shot) == job and len(shot.peekaboo.timed_phrases) == 3  # what is off is not lost
+    restoring.restore(shot, {name: value for name, value in job.items() if name != "timed_phrases"})
+    assert "timed_phrases" not in job_of(shot)
+    for _ in range(3):
+        bpy.ops.peekaboo.remove_timed_phrase(index=0)
+    assert not shot.peekaboo.timed_phrases
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"phrase": "snow"}, '"snow" does not occur in the prompt'),
+        ({"phrase": ""}, "does not occur"),
+        ({"frame_end": 8}, "ends at frame 8, before its start at 9"),
+        ({"frame_start": 40, "frame_end": 50}, "outside of the scene's frames, 1 to 24"),
+    ],
+)
+def test_what_is_wrong_with_the_list_is_one_sentence(shot, values, problem):
+    [entry] = shot.peekaboo.timed_phrases
+    assert prompt_problem(shot) is None
+    for name, value in values.items():
+        setattr(entry, name, value)
+    assert problem in prompt_problem(shot)
+    entry.enabled = False
+    assert prompt_problem(shot) is None
+
+
+def test_a_phrase_of_another_shot_is_left_out_and_its_frames_are_the_scenes(shot):
+    other = add_camera(shot, (0, -12, 0))
+    for frame, camera in ((1, shot.camera), (13, other)):
+        shot.timeline_markers.new(f"Shot {frame}", frame=frame).camera = camera
+    shot.timeline_markers[0].peekaboo.prompt = "a red ball and a blue cube in snow"
+    one, two = shots.shots_of(shot)
+    assert prompt_problem(shot, shot=one) is None
+    assert "timed_phrases" not in job_of(shot, one)
+    assert job_of(shot, two)["timed_phrases"][0]["frame_start"] == 9
