@@ -20,12 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import scenarios_authoring
 import scenarios_engine
 import scenarios_generate
+import scenarios_guide
 import scenarios_shots
 from hands import Hands
 
+MODULES = (scenarios_authoring, scenarios_engine, scenarios_generate, scenarios_guide, scenarios_shots)
 SCENARIOS = {
     name.removeprefix("scenario_"): value
-    for module in (scenarios_authoring, scenarios_engine, scenarios_generate, scenarios_shots)
+    for module in MODULES
     for name, value in vars(module).items()
     if name.startswith("scenario_")
 }
