@@ -39,6 +39,7 @@ class Savings(StrEnum):
 
     fp8 = "fp8"
     groups = "groups"
+    nf4 = "nf4"
     tiles = "tiles"
 
 
@@ -48,8 +49,8 @@ Offload = Annotated[bool, typer.Option("--offload", help="Only the component at 
 Memory = Annotated[
     list[Savings] | None,
     typer.Option(
-        help="fp8: denoisers wait in 8 bits; groups: each layer on the GPU while it computes; tiles: decode "
-        "in tiles. May be repeated."
+        help="fp8: denoisers wait in 8 bits; nf4: in 4, on a GPU, by bitsandbytes; groups: each layer on the "
+        "GPU while it computes; tiles: decode in tiles. May be repeated."
     ),
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile blocks first: slow once, then faster.")]

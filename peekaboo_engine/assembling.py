@@ -11,13 +11,13 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import EngineError, one_line
 from .models import ModelEntry, known_model
 from .places import open_file
+from .quantised import GGUF, count_numbers, held_numbers, network_class, read_gguf
 from .weights import local_folder
 
 SUFFIX = ".safetensors"
@@ -35,14 +35,14 @@ def assemble(file: Path, base: str, part: str | None, out: Path) -> None:
     """Write a folder in diffusers' format with the denoiser of a file and all else of a model that is here.
 
     Args:
-        file: ``.safetensors``, weights of half or single precision.
+        file: ``.safetensors``, weights of half or single precision, or ``.gguf``.
         base: the model that it was made from: a name in the catalogue, downloaded, or a folder.
         part: which denoiser it replaces, of a model that has two; by default the first.
         out: the folder; must not be there yet.
 
     Raises:
-        EngineError: ``bad_checkpoint``, ``not_downloaded``, ``not_written``, and what :func:`.known_model`
-            raises.
+        EngineError: ``bad_checkpoint``, ``no_gguf``, ``not_downloaded``, ``not_written``, and what
+            :func:`.known_model` raises.
     """
     if out.exists():
         raise EngineError("not_written", f"{out} is there already; give the name of a new folder.")
@@ -56,14 +56,19 @@ def assemble(file: Path, base: str, part: str | None, out: Path) -> None:
     count = _count(file)
     network = _read(file, folder, index[part], part)
     missing = sum(weights.numel() for weights in network.parameters() if weights.is_meta)
-    if missing or sum(weights.numel() for weights in network.state_dict().values()) != count:
+    if missing or held_numbers(network) != count:
         raise _bad(file, f"its weights are not those of a {index[part][1]} of {entry.title}", _OTHER_BASE)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as place:
             draft = Path(place) / out.name
             _share(folder, draft, without=part)
-            network.save_pretrained(draft / part)
+            if file.suffix == GGUF:  # which stays as it is, and is spread out while it is used
+                (draft / part).mkdir()
+                shutil.copy(folder / part / "config.json", draft / part)
+                _link(file, draft / part / f"{part}{GGUF}")
+            else:
+                network.save_pretrained(draft / part)
             (draft / "peekaboo.json").write_text(_stated(entry, file), encoding="utf-8")
             draft.rename(out)
     except OSError as error:
@@ -84,9 +89,11 @@ def _count(file: Path) -> int:
     """How many numbers the file holds for a denoiser."""
     from safetensors import SafetensorError, safe_open
 
-    if file.suffix != SUFFIX:
-        raise _bad(file, "it is no .safetensors file", "take one in that format, which can run nothing")
+    if file.suffix not in (SUFFIX, GGUF):
+        raise _bad(file, "it is no .safetensors or .gguf file", "take one of these, which can run nothing")
     try:
+        if file.suffix == GGUF:
+            return count_numbers(file)
         open_file(file, follow=True).close()
         with safe_open(file, "pt") as tensors:
             names = [name for name in tensors.keys() if not name.startswith(_OF_OTHER_PARTS)]  # noqa: SIM118
@@ -99,7 +106,7 @@ def _count(file: Path) -> int:
                     "take the file in fp16 or bf16",
                 )
             return sum(_numbers(each.get_shape()) for each in slices)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _bad(file, one_line(error), "download it anew") from None
 
 
@@ -111,14 +118,16 @@ def _numbers(shape: list[int]) -> int:
 
 
 def _read(file: Path, folder: Path, kind: list[str], part: str) -> Any:
-    import diffusers
     import torch
 
-    network_class: Any = getattr(diffusers, kind[1], None) if kind[0] == "diffusers" else None
-    if not hasattr(network_class, "from_single_file"):
-        raise _bad(file, f"diffusers reads no {kind[1]} from one file", "give a folder in diffusers' format")
     try:
-        return network_class.from_single_file(
+        network = network_class(kind)
+    except ValueError as error:
+        raise _bad(file, str(error), "give a folder in diffusers' format") from None
+    try:
+        if file.suffix == GGUF:
+            return read_gguf(file, network, folder, part, torch.bfloat16)
+        return network.from_single_file(
             str(file.absolute()),
             config=str(folder),
             subfolder=part,
@@ -126,7 +135,9 @@ def _read(file: Path, folder: Path, kind: list[str], part: str) -> Any:
             local_files_only=True,
             trust_remote_code=False,
         )
-    except Exception as error:  # diffusers, safetensors and torch each have their own
+    except EngineError:
+        raise
+    except Exception as error:  # diffusers, safetensors, gguf and torch each have their own
         raise _bad(file, one_line(error), _OTHER_BASE) from error
 
 
@@ -138,10 +149,17 @@ def _share(folder: Path, draft: Path, without: str) -> None:
             continue
         target = draft / inside
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == SUFFIX:
-            with suppress(OSError):  # another disk, or one without such links
-                os.link(path.resolve(), target)
-                continue
+        if path.suffix in (SUFFIX, GGUF):
+            _link(path, target)
+        else:
+            shutil.copy(path, target)
+
+
+def _link(path: Path, target: Path) -> None:
+    """The same file in another place, which takes no room if the disk can do that."""
+    try:
+        os.link(path.resolve(), target)
+    except OSError:  # another disk, or one without such links
         shutil.copy(path, target)
 
 

@@ -2,6 +2,7 @@
 """Loading a base model as a diffusers pipeline, and a loaded one as another pipeline or with other LoRAs."""
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from .errors import EngineError, one_line
 from .loras import Lora, LoraFile, find, put_on, take_off
 from .models import ModelEntry
 from .placement import Placement, check_room, place, shrink
+from .quantised import as_nf4, gguf_of, network_class, read_gguf
 from .weights import folder_of_adapter, local_folder, weights_of
 
 if TYPE_CHECKING:
@@ -79,7 +81,10 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
         check_room(entry.title, entry.weights_gb, placement, str(dtype).removeprefix("torch."), free / 1e9)
     try:
         folder, weights = local_folder(entry), weights_of(entry)
-        adapted = _adapted(entry, folder, dtype)
+        made = _adapted(entry, folder, dtype) | _from_gguf(entry, folder, dtype)
+        if "nf4" in placement.savings:
+            parts = [part for part in family.denoisers if part not in made]
+            made["quantization_config"] = as_nf4(parts, dtype, device)
         dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
         pipe = _pipeline_class(entry.pipeline).from_pretrained(
             folder,
@@ -87,7 +92,7 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
             variant=_variant(entry, folder),
             local_files_only=True,
             trust_remote_code=False,
-            **adapted,
+            **made,
         )
         pipe.set_progress_bar_config(disable=True)
         family.prepare(pipe)
@@ -186,6 +191,17 @@ def _adapted(entry: ModelEntry, folder: Path, dtype) -> dict[str, Any]:
     if make is None or named is None:
         return {}
     return make(folder, folder_of_adapter(named), dtype)
+
+
+def _from_gguf(entry: ModelEntry, folder: Path, dtype) -> dict[str, Any]:
+    """The denoisers of a model's folder that are GGUF files, loaded."""
+    files = {part: file for part in entry.family.denoisers if (file := gguf_of(folder, part))}
+    if not files:
+        return {}
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    return {
+        part: read_gguf(file, network_class(index[part]), folder, part, dtype) for part, file in files.items()
+    }
 
 
 def _variant(entry: ModelEntry, folder: Path) -> str | None:

@@ -135,7 +135,7 @@ def verify(model: Name, events: EventLines = False) -> None:
 
 @app.command()
 def assemble(
-    file: Annotated[Path, typer.Argument(help="A denoiser in one .safetensors file, as ComfyUI takes it.")],
+    file: Annotated[Path, typer.Argument(help="A denoiser in one file, .safetensors or .gguf.")],
     base: Annotated[str, typer.Option(help="The model that it was made from: downloaded, or a folder.")],
     out: Annotated[Path, typer.Option(help="Folder that is made; it must not be there yet.")],
     part: Annotated[

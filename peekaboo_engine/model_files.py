@@ -15,7 +15,7 @@ from .errors import EngineError
 from .limits import MAX_FRAMES, MAX_JSON_BYTES, MAX_MODEL_FILES, MAX_SIDE, MAX_STEPS
 from .places import open_file, read_file
 
-_READ = {".json", ".txt", ".model", ".safetensors", ".bin"}
+_READ = {".json", ".txt", ".model", ".safetensors", ".bin", ".gguf"}
 """Ends of the names of files that a library may read."""
 _MOST = 10**7
 _POSITIVE = {

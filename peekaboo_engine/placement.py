@@ -10,9 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from .errors import EngineError
+from .quantised import is_quantised
 
-Saving = Literal["fp8", "groups", "tiles"]
+Saving = Literal["fp8", "groups", "nf4", "tiles"]
 """``fp8``: weights of denoisers wait in eight bits each, and are computed with in the model's precision.
+``nf4``: the same in four bits, made while loading (:mod:`.quantised`), on a GPU only.
 ``groups``: each layer is on the device only while it computes, which needs least and is slowest. ``tiles``:
 the autoencoder decodes tiles of the picture, one after the other, whose seams are blended."""
 
@@ -36,6 +38,12 @@ class Tiers(BaseModel):
     fp8: float
     offload: float
 
+    @property
+    def nf4(self) -> float:
+        """All of it on the device with denoisers in NF4: four bits a parameter, and 32 for each 64."""
+        denoisers = self.bf16 - self.fp8
+        return self.bf16 - (2 - 4.5 / 8) * denoisers
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -49,7 +57,7 @@ class Placement:
         compiler: what compiles the repeated blocks of denoisers, as torch calls it; None leaves them.
 
     Raises:
-        EngineError: ``bad_option`` for both kinds of offloading.
+        EngineError: ``bad_option`` for what does not go together.
     """
 
     device: str = "auto"
@@ -63,6 +71,10 @@ class Placement:
         if self.offload and self.by_groups:
             raise EngineError(
                 "bad_option", "Components are offloaded whole or by groups of layers, not both; choose one."
+            )
+        if "nf4" in self.savings and not {"fp8", "groups"}.isdisjoint(self.savings):
+            raise EngineError(
+                "bad_option", "Weights in nf4 go neither with fp8 nor with groups; choose one of them."
             )
 
     @property
@@ -143,6 +155,10 @@ def shrink(pipe: Any, denoisers: Sequence[Any], placement: Placement, dtype: Any
     if "fp8" in placement.savings:
         for denoiser in denoisers:
             _require(hasattr(denoiser, "enable_layerwise_casting"), "fp8", denoiser)
+            if is_quantised(denoiser):
+                raise EngineError(
+                    "bad_option", "The weights of this model take few bits as they are; leave fp8 out."
+                )
             denoiser.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
 
 
@@ -198,8 +214,9 @@ def check_room(title: str, weights: Tiers | None, placement: Placement, dtype: s
     if weights is None or placement.by_groups:
         return
     each = 2 if dtype == "float32" else 1  # over half precision
-    fp8, whole = "fp8" in placement.savings, not placement.offload
-    needs = each * (weights.offload if placement.offload else weights.fp8 if fp8 else weights.bf16)
+    fp8, whole = not {"fp8", "nf4"}.isdisjoint(placement.savings), not placement.offload
+    on_device = weights.nf4 if "nf4" in placement.savings else weights.fp8 if fp8 else weights.bf16
+    needs = each * (weights.offload if placement.offload else on_device)
     if needs <= free_gb:
         return
     ways = {

@@ -71,7 +71,7 @@ def folder_of_adapter(named: str) -> Path:
 
 def hash_weights(folder: Path) -> str:
     """SHA-256 over names and contents of a folder's weight files."""
-    return hash_files(folder, "*.safetensors", "*.bin")
+    return hash_files(folder, "*.safetensors", "*.bin", "*.gguf")
 
 
 def hash_files(folder: Path, *patterns: str) -> str:

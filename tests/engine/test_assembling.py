@@ -110,7 +110,7 @@ def test_what_would_be_misread_is_refused(tmp_path, base, other):
     assert "F8_E4M3" in refused(file, base, tmp_path / "made").message
     file.write_bytes(file.read_bytes()[:500])
     assert refused(file, base, tmp_path / "made").code == "bad_checkpoint"
-    assert "no .safetensors file" in refused(tmp_path / "a.ckpt", base, tmp_path / "made").message
+    assert "no .safetensors or .gguf file" in refused(tmp_path / "a.ckpt", base, tmp_path / "made").message
     assert "has no transformer_2" in refused(file, base, tmp_path / "made", "transformer_2").message
     assert refused(file, "wan2.1-t2v-1.3b", tmp_path / "made").code == "not_downloaded"
 
