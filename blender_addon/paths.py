@@ -42,18 +42,24 @@ def _cut(name: str) -> str:
     return name.encode()[:LONGEST].decode(errors="ignore")
 
 
-def absolute(stated: str | Path) -> Path:
-    r"""The path that is meant by one in a .blend or on a command line.
+def as_here(text: str, system: str = os.name) -> str:
+    r"""A path as a system reads it (``os.name``), of a file that may have been made on another.
 
-    ``//clips`` lies beside the .blend. Elsewhere than on Windows ``//clips\take`` is ``//clips/take``, and
-    ``C:\clips`` is ``/c/clips``, as Blender reads them in a file that was made on Windows.
+    Elsewhere than on Windows ``//clips\take`` is ``//clips/take``, and ``C:\clips`` is ``/c/clips``, as
+    Blender reads them; Windows reads both kinds.
+    """
+    if system == "nt":
+        return text
+    return DRIVE.sub(lambda match: f"/{match[1].lower()}", text, count=1).replace("\\", "/")
+
+
+def absolute(stated: str | Path) -> Path:
+    """The path that is meant by one in a .blend or on a command line; ``//clips`` lies beside the .blend.
 
     Raises:
         PeekabooError: it is relative to a .blend that was never saved.
     """
-    text = str(stated)
-    if os.name != "nt":
-        text = DRIVE.sub(lambda match: f"/{match[1].lower()}", text, count=1).replace("\\", "/")
+    text = as_here(str(stated))
     if not text.startswith("//"):
         return Path(text).absolute()
     if not bpy.data.filepath:

@@ -59,8 +59,12 @@ def peak_memory_mb() -> float | None:
         import resource
     except ImportError:
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10, 1)
+    return megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def megabytes(peak: int, system: str = sys.platform) -> float:
+    """A largest resident set: macOS counts it in bytes, others in kilobytes (getrusage(2))."""
+    return round(peak / 2**20 if system == "darwin" else peak / 2**10, 1)
 
 
 def check_request(job: Job, labels: np.ndarray, entry: ModelEntry, loras: Sequence[Lora]) -> None:

@@ -13,11 +13,9 @@ import collections
 import hashlib
 import json
 import logging
-import os
 import queue
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -28,8 +26,8 @@ from pathlib import Path
 
 from .. import faults
 from ..errors import PeekabooError
-from . import isolation, torch_builds
-from .process import COMPLETE, python_of
+from . import isolation, systems, torch_builds
+from .process import COMPLETE
 
 _log = logging.getLogger(__name__)
 
@@ -209,11 +207,7 @@ class Task:
         self._cancelled = True
         process = self._process
         if process is not None and process.poll() is None:
-            if os.name == "posix":
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-            else:
-                process.terminate()
+            systems.end(process, politely=True)
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the work, at most so long."""
@@ -301,7 +295,7 @@ def install(task: Task, folder: Path, locks: Path, choice: str = torch_builds.AU
     """
     build = torch_builds.build_for(choice, locks)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    python, complete = python_of(folder), folder / COMPLETE
+    python, complete = systems.python_of(folder), folder / COMPLETE
     complete.unlink(missing_ok=True)
     if not _has_pip(python):  # none yet, or one that was cut short
         _check_room(folder.parent, build)

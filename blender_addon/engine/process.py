@@ -28,7 +28,7 @@ from typing import Any
 from .. import faults
 from ..borders import places
 from ..errors import PeekabooError
-from . import isolation
+from . import isolation, systems
 from .messages import (
     MAX_LINE,
     Event,
@@ -64,7 +64,6 @@ __all__ = [
     "WarmEngine",
     "engine_folder",
     "find_python",
-    "python_of",
 ]
 
 START_SECONDS = 20.0
@@ -75,10 +74,6 @@ CANCEL_SECONDS = 10.0
 """How long the engine may take to finish its step after its stdin was closed."""
 TERMINATE_SECONDS = 3.0
 """How long the engine may take to end after SIGTERM."""
-NICENESS = 10
-"""How far the engine steps back for other processes, where the system knows such a thing."""
-LOW_PRIORITY = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)
-"""The same for Windows, which wants to know it at the start; nothing elsewhere."""
 REAP_INTERVAL = 0.02
 """Seconds between two looks at an engine that is waited for."""
 
@@ -119,7 +114,7 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
             raise PeekabooError(
                 f'PEEKABOO_PYTHON is "{chosen}", which depends on the current folder: set it to a whole path.'
             )
-        python = python_of(Path(chosen)) if Path(chosen).is_dir() else Path(chosen)
+        python = systems.python_of(Path(chosen)) if Path(chosen).is_dir() else Path(chosen)
         if not python.is_file():
             remedy = "correct the path" if explicit else "correct or unset PEEKABOO_PYTHON"
             raise PeekabooError(f'The engine\'s Python "{python}" does not exist: {remedy}.')
@@ -128,7 +123,7 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
     if extension_folder is not None:
         homes.append(extension_folder / OWN_ENVIRONMENT)
     for home in homes:
-        if (python := python_of(home)).is_file():
+        if (python := systems.python_of(home)).is_file():
             if home.name == OWN_ENVIRONMENT and not (home / COMPLETE).is_file():
                 raise PeekabooError(
                     "The engine's set-up is not complete: press Set Up Engine to go on with it."
@@ -139,11 +134,6 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
         "--online-mode --command peekaboo setup), or choose an existing Python in the add-on's preferences "
         "or by PEEKABOO_PYTHON (in a checkout, run scripts/demo once)."
     )
-
-
-def python_of(home: Path) -> Path:
-    """The interpreter of a virtual environment."""
-    return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 @dataclass(frozen=True)
@@ -195,7 +185,7 @@ class EngineProcess:
                     stderr=log_file,
                     env=isolation.environment(online),
                     start_new_session=True,
-                    creationflags=LOW_PRIORITY if steps_back else 0,
+                    creationflags=systems.LOW_PRIORITY if steps_back else 0,
                 )
         except OSError as error:
             raise PeekabooError(
@@ -203,7 +193,7 @@ class EngineProcess:
                 "Python for it."
             ) from None
         if steps_back:
-            _step_back(self.process.pid)
+            systems.step_back(self.process.pid)
         self._messages: queue.Queue[Event | None] = queue.Queue(MOST_MESSAGES)
         self._patience = START_SECONDS
         self._deadline: float | None = time.monotonic() + START_SECONDS
@@ -279,19 +269,11 @@ class EngineProcess:
             return True
         overdue = 0.0 if self._stop_at is None else time.monotonic() - self._stop_at
         if overdue > TERMINATE_SECONDS:
-            self._kill()
+            systems.end(self.process, politely=False)
         elif overdue > 0 and not self._terminated:
             self._terminated = True
             self.process.terminate()
         return False
-
-    def _kill(self) -> None:
-        """Kill the engine with all that it has started; it leads a session of its own."""
-        if os.name == "posix":
-            with suppress(ProcessLookupError):  # it has just ended by itself
-                os.killpg(self.process.pid, signal.SIGKILL)
-        else:
-            self.process.kill()
 
     def _read(self) -> None:
         """Turn lines into messages, and say in any case when there are no more; runs in a thread."""
@@ -411,17 +393,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # one of those that have no names, such as most for real-time use
         return f"signal {number}"
-
-
-def _step_back(process: int) -> None:
-    """Let Blender's window come first where it and the engine want the same cores.
-
-    Linux may share the cores out among sessions before it looks at the processes in them, and the engine
-    leads a session of its own: then its nice value alone says nothing to Blender. See "The autogroup feature"
-    in sched(7).
-    """
-    if hasattr(os, "setpriority"):
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process, NICENESS)
-    with suppress(OSError):  # not Linux, or one without that feature
-        Path(f"/proc/{process}/autogroup").write_text(str(NICENESS), encoding="ascii")

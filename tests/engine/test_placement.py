@@ -11,6 +11,7 @@ from test_loras import matrices
 from tiny import unet3d, wan
 
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.generator import megabytes
 from peekaboo_engine.loading import load_model, with_loras
 from peekaboo_engine.loras import Lora
 from peekaboo_engine.models import find_model
@@ -114,3 +115,7 @@ def test_what_a_gpu_cannot_hold_is_said_before_loading_with_what_would(free, opt
 
 def test_a_model_of_unknown_size_is_tried():
     check_room("Own", None, Placement(device="cuda"), "float32", 0.1)
+
+
+def test_the_peak_of_memory_is_in_megabytes_on_each_system():
+    assert megabytes(3 << 20, "linux") == megabytes(3 << 30, "darwin") == 3072.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.engine import environment, process
+from blender_addon.engine import environment, process, systems
 from blender_addon.errors import PeekabooError
 
 
@@ -50,7 +50,7 @@ def test_an_environment_is_made_apart_from_this_python(tmp_path, packages, monke
     task = environment.Task(lambda task: environment.install(task, home, packages))
     messages = finish(task)
     assert messages[0] == environment.Step("Making the environment")
-    assert process.python_of(home).is_file()
+    assert systems.python_of(home).is_file()
     # The environment is there, and lacks what the list did not name.
     assert messages[-1].failed and "lacks torch" in messages[-1].text
     monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)

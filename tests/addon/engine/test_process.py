@@ -11,7 +11,7 @@ import pytest
 import stand_in
 from one_job import Engine
 
-from blender_addon.engine import process
+from blender_addon.engine import process, systems
 from blender_addon.engine.process import Failure, Hello, Phase, Progress, Result, find_python
 from blender_addon.errors import PeekabooError
 
@@ -221,10 +221,10 @@ def test_the_engine_does_not_inherit_blenders_python_settings(start, monkeypatch
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="Windows gets it with the process's creation")
 def test_the_engine_steps_back_for_blender(start):
     engine = start(stand_in.HELLO + "time.sleep(60)")
-    assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == process.NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, engine.process.pid) == systems.NICENESS
     group = Path(f"/proc/{engine.process.pid}/autogroup")
     if group.is_file() and (said := group.read_text()):  # Linux with scheduling by session
-        assert said.endswith(f"nice {process.NICENESS}\n")
+        assert said.endswith(f"nice {systems.NICENESS}\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="POSIX")
@@ -317,7 +317,7 @@ def test_the_engines_python_is_the_first_that_was_chosen(tmp_path, monkeypatch):
 def test_the_engines_python_may_be_named_by_its_environment(tmp_path):
     with pytest.raises(PeekabooError, match="does not exist"):
         find_python(str(tmp_path))
-    python = process.python_of(tmp_path)
+    python = systems.python_of(tmp_path)
     python.parent.mkdir()
     python.touch()
     assert find_python(str(tmp_path)) == python

@@ -10,7 +10,7 @@ import pytest
 import wheels
 from test_environment import finish
 
-from blender_addon.engine import environment, process, torch_builds
+from blender_addon.engine import environment, process, systems, torch_builds
 from blender_addon.errors import PeekabooError
 
 LOCKS = environment.locks()
@@ -43,14 +43,14 @@ def set_up(tmp_path, packages, choice):
 
 def modules(tmp_path, name):
     """What an environment finds of a module."""
-    python = process.python_of(tmp_path / "engine")
+    python = systems.python_of(tmp_path / "engine")
     code = f"import {name}; print(getattr({name}, '__version__', ''))"
     return subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.strip()
 
 
 def installed(tmp_path):
     """Names of the packages in an environment."""
-    python = process.python_of(tmp_path / "engine")
+    python = systems.python_of(tmp_path / "engine")
     code = "import importlib.metadata as m; print(*(d.metadata['Name'] for d in m.distributions()))"
     return set(subprocess.run([python, "-I", "-c", code], capture_output=True, text=True).stdout.split())
 
@@ -90,7 +90,7 @@ def test_an_environment_that_was_cut_short_while_it_was_made_is_made_anew(tmp_pa
     server.stuck_at = ""
     folder = tmp_path / "engine"
     making = subprocess.Popen([sys.executable, "-I", "-m", "venv", folder], start_new_session=True)
-    while not process.python_of(folder).exists():
+    while not systems.python_of(folder).exists():
         pass
     os.killpg(making.pid, signal.SIGKILL)
     making.wait()
@@ -106,7 +106,7 @@ def test_the_build_can_be_changed_and_the_check_says_when_it_does_not_suit(tmp_p
     server.sent.clear()
     assert not set_up(tmp_path, packages, "cpu")[-1].failed and not server.sent
     with pytest.raises(PeekabooError, match=r"2\.13\.0\+cpu finds nothing to compute on with CUDA: choose"):
-        environment.check(process.python_of(tmp_path / "engine"), "cuda")
+        environment.check(systems.python_of(tmp_path / "engine"), "cuda")
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_after_an_update_the_check_says_that_the_packages_are_older_until_they_a
     tmp_path, packages, server
 ):
     server.stuck_at = ""
-    python = process.python_of(tmp_path / "engine")
+    python = systems.python_of(tmp_path / "engine")
     assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
     assert environment.check(python, locked=packages) == "Ready: torch 2.13.0+cpu on the CPU."
     newer = wheels.write(tmp_path / "wheels", "typer", "2.0")
