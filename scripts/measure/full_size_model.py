@@ -74,31 +74,34 @@ def pipeline(small: bool) -> TextToVideoSDPipeline:
     )
 
 
-def write_job(folder: Path, model: Path, steps: int) -> None:
-    """A box that stands still, with a strip as long as the clip."""
+def write_job(
+    folder: Path, model: Path, steps: int, size: tuple[int, int, int] = (FRAMES, HEIGHT, WIDTH), seed: int = 0
+) -> None:
+    """A box that stands still, with a strip as long as the clip; its size is frames, height and width."""
+    frames, height, width = size
     folder.mkdir(parents=True, exist_ok=True)
     job = {
         "schema_version": SCHEMA_VERSION,
         "prompt": "a red ball on grass",
         "subjects": [{"name": "Ball", "phrase": "a red ball"}],
         "model": str(model),
-        "width": WIDTH,
-        "height": HEIGHT,
-        "num_frames": FRAMES,
+        "width": width,
+        "height": height,
+        "num_frames": frames,
         "timing": {
             "frame_start": 1,
-            "frame_count": FRAMES,
+            "frame_count": frames,
             "fps": 8,
             "fps_base": 1.0,
-            "scene_frames": list(range(1, FRAMES + 1)),
+            "scene_frames": list(range(1, frames + 1)),
         },
-        "seed": 0,
+        "seed": seed,
         "num_inference_steps": steps,
         "control": {"method": "strong"},
     }
     (folder / "job.json").write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
-    labels = np.zeros((FRAMES, HEIGHT, WIDTH), np.uint8)
-    labels[:, HEIGHT // 4 : HEIGHT // 2, WIDTH // 4 : WIDTH // 2] = 1
+    labels = np.zeros((frames, height, width), np.uint8)
+    labels[:, height // 4 : height // 2, width // 4 : width // 2] = 1
     np.savez_compressed(folder / "masks.npz", labels=labels)
 
 
