@@ -3,8 +3,7 @@
 it went.
 
 A batch is never done twice: clips that are there, of the same jobs, models and versions, are kept. So a run
-that
-was killed goes on where it was, and one that had failures makes those again alone. Imports no torch.
+that was killed goes on where it was, and one that had failures makes those again alone. Imports no torch.
 """
 
 from __future__ import annotations
@@ -38,7 +37,10 @@ Outcome = Literal["made", "kept", "failed", "left"]
 STOP_SECONDS = 15.0
 """What an engine gets to end in once its input is closed."""
 MOST_TRIES = 2
-"""So often is a job tried whose engine dies: the second time in a fresh one."""
+"""So often is a job tried whose engine dies, the second time in a fresh one, or whose folder is busy."""
+BUSY_SECONDS = 5.0
+"""How long the second try in a busy folder is put off at least: an engine whose batch was killed has ended by
+then."""
 
 
 @dataclass
@@ -212,6 +214,12 @@ class _Crew:
                 task.clip = Path(event["clip"]).name
                 self._say(f"made {event['clip']} in {task.seconds:.1f} s on {engine.device}")
                 self._next(engine)
+            case "error" if task and event.get("id") and _is_busy(event) and task.tries < MOST_TRIES:
+                self._say(f"later {task.job}: {shown(str(event['message']))}")
+                self._waiting.append(task)
+                if len(self._waiting) == 1:
+                    time.sleep(BUSY_SECONDS)
+                self._next(engine)
             case "error" if task and event.get("id"):
                 task.device = engine.device
                 task.fail(str(event["code"]), str(event["message"]))
@@ -250,6 +258,10 @@ class _Crew:
             self._say(f"failed {task.job}: {task.message}")
         if self._waiting:
             self._start(engine.device)
+
+
+def _is_busy(event: dict[str, Any]) -> bool:
+    return event.get("code") == "busy_folder"
 
 
 def _request(task: Task, known_as: str) -> bytes:

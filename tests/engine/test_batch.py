@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from peekaboo_engine.batch import tasks_of
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.existing import existing_clip
 from peekaboo_engine.placement import Placement
+from peekaboo_engine.places import Folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,6 +167,25 @@ def test_a_killed_night_goes_on_where_it_was(jobs, tmp_path):
     assert again.returncode == 0, again.stdout + again.stderr
     assert outcomes(report).count("kept") >= 1
     assert sorted(path.name for path in out.iterdir()) == ["shot_0", "shot_1", "shot_2"]
+
+
+@pytest.mark.slow
+def test_a_folder_that_a_dying_engine_still_holds_is_tried_again(jobs, tmp_path, monkeypatch):
+    """A batch that was killed and starts again at once meets the engine of the one before."""
+    monkeypatch.setattr(batch, "BUSY_SECONDS", 0.0)
+    folders, said = jobs(2), []
+    tasks = batch.tasks_of(folders, tmp_path / "out")
+    with ExitStack() as lock:
+        assert lock.enter_context(Folder.opened(tasks[0].out, make=True)).lock()
+
+        def say(line):
+            said.append(line)
+            if line.startswith("later"):
+                lock.close()
+
+        batch.run(tasks, ["cpu"], Placement(), False, say)
+    assert [task.outcome for task in tasks] == ["made", "made"], said
+    assert "Another engine is making a clip" in said[0] and [task.tries for task in tasks] == [2, 1]
 
 
 @pytest.mark.slow
