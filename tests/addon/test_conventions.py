@@ -60,6 +60,28 @@ def test_a_poll_that_can_fail_says_why():
             assert "poll_message_set" in inspect.getsource(cls.poll), cls
 
 
+def test_the_sequencers_panels_are_those_of_the_viewport():
+    """Whoever works beside the clips finds the same there: drawn by the same code, in the same order."""
+    panels = {cls.__name__: cls for cls in ours(bpy.types.Panel)}
+    twins = {name: cls for name, cls in panels.items() if "_sequencer_" in name}
+    assert sorted(twins) == ["PEEKABOO_PT_sequencer_generate", "PEEKABOO_PT_sequencer_takes"]
+    for name, twin in twins.items():
+        own = panels[name.replace("_sequencer", "")]
+        assert (own.bl_space_type, twin.bl_space_type) == ("VIEW_3D", "SEQUENCE_EDITOR")
+        assert own.draw is twin.draw and own.bl_order == twin.bl_order and own.bl_label == twin.bl_label
+        assert own.bl_category == twin.bl_category == "Peekaboo"
+
+
+@pytest.mark.parametrize(
+    "name", ["add_subject", "make_subjects", "animate_subject", "import_layout", "add_timed_phrase"]
+)
+def test_what_authors_a_shot_can_be_adjusted_and_undone(name):
+    """Adjust Last Operation (F9) shows the options of what is registered."""
+    cls = getattr(bpy.types, f"PEEKABOO_OT_{name}")
+    assert {"REGISTER", "UNDO"} <= cls.bl_options
+    assert any(not prop.is_hidden for prop in properties(cls))
+
+
 def test_a_shot_is_kept_as_a_preset_and_comes_back(scene, tmp_path, monkeypatch):
     monkeypatch.setattr(bpy.utils, "user_resource", lambda *_, path="", **__: str(tmp_path / path))
     (tmp_path / "presets" / "peekaboo_shot").mkdir(parents=True)

@@ -10,6 +10,7 @@ import tiny_model
 from scenes import small_shot
 
 from blender_addon import compat
+from blender_addon.engine.messages import Result
 from blender_addon.engine.orders import Order
 from blender_addon.engine.process import EngineSettings
 from blender_addon.errors import PeekabooError
@@ -73,3 +74,13 @@ def test_a_folder_that_the_user_has_chosen_stays_when_the_engine_dies(tmp_path, 
     with pytest.raises(PeekabooError, match="killed by SIGKILL"):
         list(batch.make([order], EngineSettings(python, False, 60)))
     assert (order.folder / "notes.txt").exists() == keeps
+
+
+def test_a_clip_whose_scene_was_deleted_meanwhile_stays_and_is_told_of(shot, tmp_path):
+    scene = bpy.data.scenes.new("Other")
+    order = Order(scene.session_uid, "Other, seed 0", {"seed": 0}, tmp_path)
+    order.clip = Result(tmp_path / "clip.mp4", tmp_path / "clip.json", 1.0)
+    bpy.data.scenes.remove(scene)
+    with pytest.raises(PeekabooError, match="The scene of the clip is gone: the clip itself is at"):
+        delivery.deliver(order)
+    assert not strips.takes(shot)
