@@ -4,7 +4,7 @@
 import bpy
 from hands import PAUSE, Hands
 from mathutils import Euler
-from shooting import addon, all_done, generate, outcome, save, strip_names, until
+from shooting import addon, generate, outcome, save, strip_names, until
 
 PROMPT = "a red ball on grass"
 SHOTS = (
@@ -75,7 +75,8 @@ def scenario_guide(hands: Hands):
     yield from until(lambda: len(generation.unfinished()) == 2 and generation.current().previews, 0.2)
     yield 1.0
     yield from hands.picture("generating")
-    yield from all_done()
+    for left in (1, 0):
+        yield from until(lambda left=left: len(generation.unfinished()) <= left)
     facts = {"keys": sorted(keys), "strips": sorted(strip_names()), "outcome": outcome()}
     with hands.context():
         bpy.ops.peekaboo.show_in_camera()
