@@ -170,10 +170,16 @@ def own_compositor(copy) -> Iterator[Any]:
         yield None
         return
     own = copy.compositing_node_group = copy.compositing_node_group.copy()
+    own.is_runtime_data = True  # which no file is saved with
     try:
         yield own
     finally:
         bpy.data.node_groups.remove(own)
+
+
+def composites_nothing(tree) -> bool:
+    """Whether a compositor has no output, so that a render makes no picture; before 5.0 Blender says so."""
+    return bpy.app.version >= (5, 0, 0) and all(node.type != "GROUP_OUTPUT" for node in tree.nodes)
 
 
 def set_movie_output(render):

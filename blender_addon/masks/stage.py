@@ -309,6 +309,7 @@ def _prepare(copy, objects: Iterable, camera) -> None:
 
 @contextmanager
 def _temporary(scene) -> Iterator:
+    scene.is_runtime_data = True  # what is saved meanwhile, by the user or by itself, has no such scene
     try:
         yield scene
     finally:

@@ -74,7 +74,7 @@ def render_in_turns(scene, time: float, size: tuple[int, int], path: Path) -> It
     finally:
         _close_when_done(rest)
     if not path.is_file():
-        raise PeekabooError("The render of the first frame was cancelled: nothing was made.")
+        raise PeekabooError("The render of the clip's picture was cancelled: nothing was made.")
 
 
 def _close_when_done(stack: ExitStack) -> None:
@@ -92,7 +92,7 @@ def _close_when_done(stack: ExitStack) -> None:
 def prepared(scene, time: float, size: tuple[int, int], path: Path) -> Iterator:
     """A temporary copy of a scene that has only to be rendered; see :func:`render_still`."""
     if windows.is_rendering():
-        raise PeekabooError("Blender is rendering, and the first frame has to wait: try again after that.")
+        raise PeekabooError("Blender is rendering, and the clip's picture has to wait: try again after that.")
     camera = cameras.camera_at(scene, time)
     objects = list(scene.objects)
     simulations.check_bodies(scene, objects)
@@ -112,14 +112,19 @@ def prepared(scene, time: float, size: tuple[int, int], path: Path) -> Iterator:
         render.filepath, render.use_file_extension = compat.literal_path(path), True
         compat.set_picture_output(render)
         render.image_settings.color_management = "FOLLOW_SCENE"
+        if tree is not None and render.use_compositing and compat.composites_nothing(tree):
+            raise PeekabooError(
+                "The clip's picture was not rendered, as the scene's compositor has no Group Output: add "
+                "one, or turn off Compositing in the Post Processing of the Output properties."
+            )
         _write_no_other_files(copy, tree)
         yield copy
 
 
 def _failed(reason: str) -> PeekabooError:
     return PeekabooError(
-        f"The first frame was not rendered ({reason}): render the scene with F12 to see why, or start from "
-        "a picture."
+        f"The clip's picture was not rendered ({reason}): render the scene with F12 to see why, or take a "
+        "picture of yours."
     )
 
 

@@ -164,6 +164,23 @@ def test_a_rendered_frame_is_composited_and_writes_nothing_else(profile, shot, t
     assert plain.shape == (64, 96, 3) and np.ptp(plain) > 50
     assert np.corrcoef(plain.ravel(), inverted.ravel())[0, 1] < -0.5
     assert not (tmp_path / "written").exists()
+    profile.python(WITHOUT_OUTPUT.format(path=str(tmp_path / "nothing.png")), shot)
+
+
+WITHOUT_OUTPUT = """
+import bpy, pathlib, sys
+tree = getattr(bpy.context.scene, "compositing_node_group", None)
+if tree is not None:
+    tree.nodes.remove(next(node for node in tree.nodes if node.type == "GROUP_OUTPUT"))
+    still = sys.modules["bl_ext.user_default.peekaboo.masks.still"]
+    try:
+        still.render_still(bpy.context.scene, 1.0, (96, 64), pathlib.Path({path!r}))
+    except Exception as error:
+        assert "has no Group Output" in str(error), error
+    else:
+        raise AssertionError("a picture of nothing")
+"""
+"""Before 5.0 Blender refuses that itself."""
 
 
 def test_a_picture_that_is_none_is_a_sentence(profile, shot, tmp_path):
