@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scenarios of making clips, and of what is done with them: run inside Blender."""
 
+import os
+
 import bpy
 from hands import PAUSE, Hands
 from shooting import (
@@ -197,12 +199,55 @@ def scenario_first_frame(hands: Hands):
     yield 4 * PAUSE
     yield from hands.picture("1-rendering")
     facts: dict = {"rendering": [each.name for each in bpy.data.scenes]}
+    facts["saved"] = saved_scenes(hands)
     yield from until(generation.unfinished)
     facts["while_generating"] = untouched(scene, monkey) == before
     yield from all_done()
     facts["after_clip"] = [outcome(), strip_names(), untouched(scene, monkey) == before]
     yield from hands.picture("2-clip")
     return facts
+
+
+def scenario_family(hands: Hands):
+    """With a model of another family and a LoRA: see the preview, cancel; then make a clip."""
+    generation, scene = addon("making.generation"), bpy.context.scene
+    scene.frame_end = 8
+    scene.render.engine, scene.cycles.samples = "CYCLES", 1
+    yield from hands.open_tab()
+    yield from prepare(hands)
+    animate(bpy.context.view_layer.objects.active)
+    if "TEST_LORA" in os.environ:
+        item = scene.peekaboo.lora_list.add()
+        item.source, item.weight = os.environ["TEST_LORA"], 0.5
+    scene.peekaboo.start_from = os.environ["TEST_START"]
+    scene.peekaboo.num_inference_steps = 300
+    bpy.ops.ed.undo_push(message="Family")
+    yield from hands.look_through_camera()
+    yield from hands.press("peekaboo.generate")
+    yield from until(lambda: generation.current() and generation.current().previews)
+    yield from hands.picture("1-preview")
+    yield from hands.key("ESC")
+    yield from all_done()
+    facts = {"after_cancel": [outcome(), strip_names(), takes(hands)]}
+    if scene.peekaboo.start_from == "text" and os.environ["TEST_THEN"] == "rendered":
+        scene.peekaboo.start_from = "rendered"
+    scene.peekaboo.num_inference_steps = int(os.environ["TEST_STEPS"])
+    bpy.ops.ed.undo_push(message="Few Steps")
+    yield from hands.press("peekaboo.generate")
+    yield from until(generation.unfinished)
+    yield from all_done()
+    facts["after_clip"] = [outcome(), strip_names()]
+    yield from hands.show_sequencer()
+    yield from hands.picture("2-clip")
+    return facts
+
+
+def saved_scenes(hands: Hands) -> list[str]:
+    """The scenes of a file that is saved now."""
+    path = str(hands.out / "meanwhile.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
+    with bpy.data.libraries.load(path) as (there, _):
+        return list(there.scenes)
 
 
 def untouched(scene, obj) -> list:

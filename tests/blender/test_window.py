@@ -8,6 +8,7 @@ import time
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tiny_families
 import window
 from house.environments import ENGINE, ROOT
 
@@ -202,7 +203,7 @@ def from_picture(tmp_path):
 
 def test_a_clip_starts_from_the_frame_that_the_window_renders(play, from_picture, tmp_path):
     facts = play("first_frame", steps=2, TEST_MODEL=str(from_picture)).facts(seconds=500)
-    assert facts["rendering"] == ["Peekaboo First Frame", "Scene"]
+    assert facts["rendering"] == ["Peekaboo First Frame", "Scene"] and facts["saved"] == ["Scene"]
     assert facts["while_generating"]
     outcome, strips, same = facts["after_clip"]
     assert outcome.startswith("The clip is in channel 1") and len(strips) == 1 and same
@@ -211,3 +212,19 @@ def test_a_clip_starts_from_the_frame_that_the_window_renders(play, from_picture
     given = iio.imread(take / "job" / record["first_frame"]["name"]).astype(float)
     first = next(iter(iio.imiter(take / "clip.mp4"))).astype(float)
     assert 2 * np.abs(first - given).mean() < np.abs(first - given[:, ::-1]).mean()
+
+
+def test_a_clip_of_another_family_is_previewed_cancelled_and_made_from_a_rendered_frame(play, tmp_path):
+    models = tmp_path / "models"
+    tiny_families.save(models, ["ltx"])
+    lora = models / "ltx.safetensors"
+    options = {"TEST_START": "text", "TEST_THEN": "rendered", "TEST_LORA": str(lora)}
+    facts = play("family", steps=2, TEST_MODEL=str(models / "ltx"), **options).facts(seconds=400)
+    assert facts["after_cancel"] == ["The generation was cancelled; nothing was kept of it.", [], []]
+    outcome, strips = facts["after_clip"]
+    assert outcome.startswith("The clip is in channel 1") and strips == ["Peekaboo 0"]
+    take = tmp_path / "family" / "peekaboo" / "Scene_001"
+    record = json.loads((take / "clip.json").read_text())
+    assert record["job"]["start_from"] == "rendered" and record["model"]["folder"] == "ltx"
+    assert [(each["file"], each["weight"]) for each in record["loras"]] == [(lora.name, 0.5)]
+    assert iio.imread(take / "clip.mp4").shape == (8, 128, 192, 3)
