@@ -3,14 +3,18 @@
 
 import json
 import os
+import struct
 import sys
 
 import pytest
 
 from peekaboo_engine import model_files
+from peekaboo_engine.assembling import assemble
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.loading import load_model
 from peekaboo_engine.model_files import check_fits
 from peekaboo_engine.models import find_model
+from peekaboo_engine.placement import Placement
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links of POSIX")
 
@@ -104,6 +108,53 @@ def test_weights_that_no_memory_holds_are_refused_unread(folder):
         file.truncate(2**42)  # sparse: 4 TB that take no space
     with pytest.raises(EngineError, match="memory of this machine"):
         find_model(str(folder))
+
+
+def safetensors(header, length=None, data=bytes(64)):
+    """A file of weights that says of itself what it likes."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def weight(start, end, shape=(2,)):
+    return {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+
+
+HEADERS = {
+    "without end": safetensors({}, length=2**63),
+    "longer than the file": safetensors({}, length=10**6),
+    "of megabytes": safetensors(b" " * 10**6, length=99 * 10**6),
+    "no JSON": safetensors(b"abcd"),
+    "nested": safetensors(b'{"a":' * 50_000),
+    "weights that overlap": safetensors({"a": weight(0, 8), "b": weight(4, 12)}),
+    "weights beyond the file": safetensors({"a": weight(0, 2**60, (2**58,))}),
+    "weights backwards": safetensors({"a": weight(8, 0)}),
+    "other sizes than its bytes": safetensors({"a": weight(0, 8, (1000,))}),
+    "sizes that no number holds": safetensors({"a": weight(0, 8, (2**62, 2**62))}),
+    "a kind that there is not": safetensors({"a": weight(0, 8) | {"dtype": "O"}}),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_weights_with_an_absurd_header_are_one_sentence(folder, tmp_path, case):
+    (folder / WEIGHTS).unlink()
+    (folder / WEIGHTS).write_bytes(HEADERS[case])
+    with pytest.raises(EngineError) as caught:
+        load_model(find_model(str(folder)), Placement(device="cpu"))
+    assert caught.value.code == "model_not_loaded" and "\n" not in caught.value.message
+    with pytest.raises(EngineError) as caught:
+        assemble(folder / WEIGHTS, str(folder), None, tmp_path / "made")
+    assert caught.value.code == "bad_checkpoint" and "\n" not in caught.value.message
+    assert "download it anew" in caught.value.message and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["mine.pt", "mine.bin", "mine.ckpt", "mine.pth"])
+def test_a_pickle_is_not_opened(folder, tmp_path, name):
+    file = tmp_path / name
+    file.write_bytes(b"\x80\x04.")
+    with pytest.raises(EngineError, match=r"\.safetensors or \.gguf") as caught:
+        assemble(file, str(folder), None, tmp_path / "made")
+    assert caught.value.code == "bad_checkpoint"
 
 
 def test_a_folder_of_very_many_files_is_refused(folder, monkeypatch):
