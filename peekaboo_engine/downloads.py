@@ -30,7 +30,7 @@ from huggingface_hub.utils import build_hf_headers
 from pydantic import ValidationError
 
 from .documents import read_json
-from .errors import EngineError, one_line
+from .errors import EngineError, one_line, shown
 from .repositories import RECORD, File, Progress, Record, Repository, is_right
 
 _SPARE = 64 * 2**20
@@ -49,10 +49,12 @@ class Plan:
     Args:
         record: what the model needs.
         missing: bytes that still have to come.
+        licence: that the repository's page states, if it does.
     """
 
     record: Record
     missing: int
+    licence: str = ""
 
 
 def plan(repository: Repository) -> Plan:
@@ -78,7 +80,13 @@ def plan(repository: Repository) -> Plan:
                 "bad_repository",
                 f"{repository.name} is no model that can be downloaded ({reason}); take another one.",
             ) from None
-    return Plan(record, _missing(repository, record))
+    return Plan(record, _missing(repository, record), _licence(info))
+
+
+def _licence(info: Any) -> str:
+    """What a page states among its tags, where the hub puts it whatever the page has it in."""
+    stated = (tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:"))
+    return shown(next(stated, ""))
 
 
 def _file(listed: Any) -> File:

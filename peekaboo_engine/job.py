@@ -146,13 +146,18 @@ StartFrom = Literal["text", "rendered", "picture"]
 """Where a first frame comes from."""
 
 
+EndWith = Literal["nothing", "rendered", "picture"]
+"""Where a last frame comes from; None is nothing."""
+
+
 class Job(_Strict):
     """One generation. None means the model's own default; ``loras`` come on top of the model's own.
 
     ``schedule`` is one of :mod:`.schedules`, by name.
     Words of ``timed_phrases`` are read in some frames alone; the same words may be there several times.
     ``first_frame`` and ``last_frame`` are pictures that the clip starts from and ends with, files of the
-    job's folder; ``start_from`` is kept for who makes them again, and nothing to the engine. ``source_clip``
+    job's folder; ``start_from`` and ``end_with`` are kept for who makes them again, and
+    nothing to the engine. ``source_clip``
     is a clip, another file of it, that is made anew: ``source_strength`` is the share of the sampling that is
     done to it, from its noise level down.
     """
@@ -181,6 +186,7 @@ class Job(_Strict):
     first_frame: _Picture | None = None
     last_frame: _Picture | None = None
     start_from: StartFrom | None = None
+    end_with: EndWith | None = None
     source_clip: _Movie | None = None
     source_strength: Annotated[float, Field(gt=0, le=1)] = 0.6
 

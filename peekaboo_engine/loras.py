@@ -110,7 +110,7 @@ def check_source(lora: Lora) -> None:
 
 
 def find(lora: Lora) -> LoraFile:
-    """Find the file of a LoRA, downloading it first if it is in a repository and not in the local cache.
+    """Find the file of a LoRA: on this machine, or of a repository in the hub's cache.
 
     Raises:
         EngineError: ``bad_lora``.
@@ -118,7 +118,7 @@ def find(lora: Lora) -> LoraFile:
     path = _on_this_machine(lora)
     origin = {"file": path.name} if path is not None else {}
     if path is None:
-        path, origin = _downloaded(lora.source)
+        path, origin = _in_cache(lora.source)
     _check_file(path)
     with open_file(path, follow=True) as file:
         return LoraFile(lora, path, origin, hashlib.file_digest(file, "sha256").hexdigest())
@@ -152,18 +152,21 @@ def in_repository(source: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def _downloaded(source: str) -> tuple[Path, dict[str, str]]:
-    from huggingface_hub import constants, hf_hub_download
+def _in_cache(source: str) -> tuple[Path, dict[str, str]]:
+    from huggingface_hub import hf_hub_download
 
     named = in_repository(source)
     assert named
     repository, name = named
     try:
-        path = Path(hf_hub_download(repository, name))
-    except Exception as error:  # of the hub and of httpx, each their own
-        offline = "allow online access, or give a file of this machine"
-        way_out = offline if constants.HF_HUB_OFFLINE else "check its name and the network"
-        raise _bad(source, f"it could not be downloaded: {one_line(error)}", way_out) from error
+        path = Path(hf_hub_download(repository, name, local_files_only=True))
+    except Exception as error:  # of the hub, each its own
+        raise _bad(
+            source,
+            "it is not on this machine",
+            f'run python -m peekaboo_engine models download "{source}", which says its licence, or press '
+            "Download below it in Blender",
+        ) from error
     commit = path.parents[len(Path(name).parts) - 1].name  # the cache's folder
     return path, {"repository": repository, "file": name, "commit": commit}
 

@@ -18,8 +18,9 @@ from .cancelling import interruptible
 from .errors import EngineError
 from .events import Events, JsonLines, Terminal
 from .inbox import Inbox, parent_listens
+from .loras import in_repository
 from .models import ModelEntry, catalogue, known_model
-from .repositories import Fault, Progress
+from .repositories import Fault, Progress, Repository
 from .worker import reporting
 
 app = typer.Typer(help="What models there are, and bring them here.", no_args_is_help=True)
@@ -87,9 +88,12 @@ def download(
     ] = False,
     events: EventLines = False,
 ) -> None:
-    """Download a model, or the rest of it; what is here is checked."""
+    """Download a model, the rest of it, or a LoRA (OWNER/NAME/FILE.safetensors); what is here is checked."""
 
     def run(report: Events, cancelled: Callable[[], bool]) -> None:
+        if named := in_repository(model):
+            _download_lora(model, *named, accept_licence, report, cancelled)
+            return
         from . import downloads
 
         entry = _on_hub(model)
@@ -106,6 +110,24 @@ def download(
         report.model(model, entry.state(), f"{entry.title} is in {' and '.join(map(str, folders))}.")
 
     _run(events, run)
+
+
+def _download_lora(
+    source: str, name: str, file: str, accepted: bool, report: Events, cancelled: Callable[[], bool]
+) -> None:
+    from . import downloads
+
+    repository = Repository(name, only=(file,))
+    planned = downloads.plan(repository)
+    if not accepted:
+        stated = f"is under {planned.licence} by" if planned.licence else "has no licence that is stated on"
+        raise EngineError(
+            "licence",
+            f"The LoRA {file} {stated} its page, https://huggingface.co/{name}. If you accept what that page "
+            "says, download it with --accept-licence.",
+        )
+    folder = downloads.fetch(repository, planned, _Told(report, cancelled))
+    report.model(source, repository.state(), f"The LoRA {file} is in {folder}.")
 
 
 @app.command()

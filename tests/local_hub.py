@@ -28,6 +28,7 @@ class LocalHub:
         lies: path of a file to the bytes that are sent in the place of its own.
         unlisted: files that are served and not listed.
         asked: (server, method, path, headers) of all requests.
+        tags: of the repository, such as that of its licence.
     """
 
     def __init__(self, folder: Path, name: str = "someone/tiny"):
@@ -39,6 +40,7 @@ class LocalHub:
         self.lies: dict[str, bytes] = {}
         self.before: Callable[[str], None] = lambda path: None
         self.asked: list[tuple[str, str, str, dict[str, str]]] = []
+        self.tags: list[str] = []
         self.address = self.cdn = ""
 
     def sent(self) -> list[tuple[str, str]]:
@@ -61,7 +63,9 @@ class LocalHub:
                     sha256 = hashlib.sha256(content).hexdigest()
                     told["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
                 siblings.append(told)
-        return {"_id": "1", "id": self.name, "modelId": self.name, "sha": COMMIT, "siblings": siblings}
+        return {"_id": "1", "id": self.name, "modelId": self.name, "sha": COMMIT, "tags": self.tags} | {
+            "siblings": siblings
+        }
 
     def etag(self, path: str) -> str:
         """What the hub calls the content of a file."""

@@ -18,7 +18,7 @@ from ..errors import PeekabooError
 from ..making import batch, delivery, downloading, engine_choice
 from ..making.set_up import installation, wait
 from ..masks import painting
-from ..shot import findings, first_frame, seeds, shots
+from ..shot import findings, loras, pictures, schedule, seeds, shots
 from ..shot.job import make_job
 from ..shot.layout import Layout, mapping_in_words, read_shot
 from ..shot.mattes import KINDS, write_mattes
@@ -55,6 +55,7 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
         with options.overridden(scenes, asked):
             for scene in scenes:
                 catalogue.check_downloaded(model_of(scene))
+                loras.check_here(scene)
             orders = (order for order, _ in _orders(scenes, asked, console))
             for order in batch.make(orders, settings, console.say):
                 made += 1
@@ -78,27 +79,29 @@ def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterat
     """What is to be made; folders come into being one by one, as their clips are begun."""
     chosen = [(scene, shot) for scene in scenes for shot in options.chosen_shots(scene, asked)]
     layouts = [_read(*each, console) for each in chosen]  # what is wrong shows before all work
-    pictures = [_picture(scene, each, console) for (scene, _), each in zip(chosen, layouts, strict=True)]
+    given = [_pictures(scene, each, console) for (scene, _), each in zip(chosen, layouts, strict=True)]
     clips = [
-        (scene, shot, layout, picture, seed)
-        for (scene, shot), layout, picture in zip(chosen, layouts, pictures, strict=True)
+        (scene, shot, layout, shown, seed)
+        for (scene, shot), layout, shown in zip(chosen, layouts, given, strict=True)
         for seed in asked.seeds or seeds.seeds(scene, shot=shot)
     ]
-    for scene, shot, layout, picture, seed in clips:
+    for scene, shot, layout, shown, seed in clips:
         folder = _clip_folder(asked.out, scene, shot, seed, several=len(clips) > 1)
-        job = make_job(scene, layout, seed, picture, shot)
-        made = delivery.order(scene, job, layout.labels, folder, picture=picture, title=shot.title)
+        job = make_job(scene, layout, seed, shown, shot)
+        made = delivery.order(scene, job, layout.labels, folder, given=shown, title=shot.title)
         yield made, layout
 
 
-def _picture(scene, layout: Layout, console: Console) -> first_frame.Picture | None:
-    if scene.peekaboo.start_from == "rendered":
-        console.say("first frame")
-    return first_frame.of(scene, layout.timing.scene_frames[0])
+def _pictures(scene, layout: Layout, console: Console) -> dict[str, pictures.Picture]:
+    times = layout.timing.scene_frames
+    for time in pictures.rendered_times(scene, times):
+        console.say(f"rendering frame {time:g}")
+    return pictures.of(scene, times)
 
 
 def _read(scene, shot: Shot, console: Console) -> Layout:
-    first_frame.check(scene)
+    pictures.check(scene)
+    schedule.check(scene)
     return read_shot(
         scene,
         lambda done, total: console.say(f"masks {done}/{total}"),
@@ -132,14 +135,14 @@ def masks(asked: argparse.Namespace) -> None:
     scenes = options.chosen_scenes(asked.scene)
     with options.overridden(scenes, asked):
         for order, layout in _orders(scenes, asked, console):
-            scene, job, pictures = delivery.scene_of(order), order.folder / "job", order.folder / "masks"
-            if places.is_link(pictures):
+            scene, job, drawings = delivery.scene_of(order), order.folder / "job", order.folder / "masks"
+            if places.is_link(drawings):
                 raise PeekabooError(
-                    f'"{pictures}" is a link to another folder: remove it, or choose another.'
+                    f'"{drawings}" is a link to another folder: remove it, or choose another.'
                 )
             colors = colors_of(scene, [subject.name for subject in layout.subjects])
             painted = (painting.flat(labels, colors) for labels in layout.labels)
-            drawn = painting.write(painted, pictures) if asked.pictures else []
+            drawn = painting.write(painted, drawings) if asked.pictures else []
             console.result(
                 f"job {job}",
                 "job",
@@ -220,12 +223,22 @@ def set_up(asked: argparse.Namespace) -> None:
 
 
 def download(asked: argparse.Namespace) -> None:
-    """Download a model of the catalogue whose licence is accepted, or the rest of it.
+    """Download a model of the catalogue, or a LoRA of a repository, whose licence is accepted.
 
     Raises:
         PeekabooError: it is not there whole.
     """
     console, models = Console(asked.json), catalogue.catalogue()
+    if catalogue.LORA_IN_REPOSITORY.fullmatch(asked.model):
+        if not asked.accept_licence:
+            page = f"https://huggingface.co/{'/'.join(asked.model.split('/')[:2])}"
+            raise PeekabooError(
+                f"The licence of {asked.model} is on its page, {page}. If you accept that, add "
+                "--accept-licence."
+            )
+        text = downloading.fetch(asked.model, console.say)
+        console.result(text, "model", model=asked.model, text=text)
+        return
     if asked.model not in models or models[asked.model]["embedded"]:
         names = ", ".join(name for name, entry in models.items() if not entry["embedded"])
         raise PeekabooError(f'There is no model "{asked.model}" to download: choose one of {names}.')
@@ -275,7 +288,9 @@ def _parser() -> argparse.ArgumentParser:
     options.add_json(checking)
     checking.set_defaults(call=check)
     fetching = commands.add_parser("download", help="bring a model here, once its licence is accepted")
-    fetching.add_argument("model", metavar="NAME", help="of the model")
+    fetching.add_argument(
+        "model", metavar="NAME", help="of the model; of a LoRA, OWNER/NAME/FILE.safetensors"
+    )
     fetching.add_argument("--accept-licence", action="store_true", help="you accept the model's licence")
     options.add_json(fetching)
     fetching.set_defaults(call=download)

@@ -167,6 +167,8 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
         stated["loras"] = loras.typed(stated["loras"])
     if "picture" in stated:
         stated = {"start_from": "picture", **stated}
+    if "last_picture" in stated:
+        stated = {"end_with": "picture", **stated}
     owners = [scene.peekaboo for scene in scenes]
     before = [{name: getattr(owner, name) for name in stated} for owner in owners]
     try:

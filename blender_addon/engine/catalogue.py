@@ -2,6 +2,7 @@
 """What the engine's catalogue says about its models, read without importing the engine."""
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from .process import engine_folder
 DEFAULT_MODEL = "shapes"
 
 WEIGHTS = {".safetensors", ".bin"}
+LORA_IN_REPOSITORY = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.safetensors)")
+"""As the engine has it: a repository, and a file in it."""
 RECORD = "peekaboo.json"
 """File in a repository's folder of the hub's cache in which the engine says what belongs to it."""
 
@@ -139,6 +142,31 @@ def _taken(name: str, which: str) -> str:
     return stated if stated in ("taken", "needed") else "none"
 
 
+def family(name: str) -> str:
+    """The family of a model, as schedules name those that they are for; raises as :func:`model_size`."""
+    entry = catalogue().get(name) or _entry_of_folder(name)
+    return _classes().get(entry["pipeline"], {}).get("family", "")
+
+
+def makes_anew(name: str) -> bool:
+    """Whether a model makes a clip anew from another; raises as :func:`model_size`."""
+    pipeline = (catalogue().get(name) or _entry_of_folder(name))["pipeline"]
+    from_clip = {key: known["from_clip"] for key, known in _classes().items() if "from_clip" in known}
+    return pipeline in {*from_clip, *from_clip.values()}
+
+
+def refiners() -> dict[str, dict]:
+    """The models of the catalogue that make clips anew from others, by name."""
+    return {name: entry for name, entry in catalogue().items() if makes_anew(name)}
+
+
+def own_loras(name: str) -> list[dict]:
+    """The LoRAs that a model comes with, as jobs state them; raises as :func:`model_size`."""
+    entry = catalogue().get(name) or _entry_of_folder(name)
+    stated = entry.get("loras", [])
+    return [each for each in stated if isinstance(each, dict)] if isinstance(stated, list) else []
+
+
 def smallest_subject(name: str) -> float:
     """What share of the picture a subject has to fill for a model to make it; 0 where nobody has measured."""
     return catalogue().get(name, {}).get("smallest_subject", 0.0)
@@ -170,6 +198,14 @@ def state(name: str) -> str:
     return states.pop() if len(states) == 1 else "half"
 
 
+def lora_state(source: str) -> str:
+    """Whether a LoRA is here: ``downloaded``, or ``missing`` where it is in a repository on the hub alone."""
+    named = LORA_IN_REPOSITORY.fullmatch(source)
+    if named is None or Path(source).exists():
+        return "downloaded"  # or no file, which the engine says
+    return _state_of_files(named[1], named[2])
+
+
 def _folder_of(repository: str) -> Path:
     return hub_cache() / f"models--{repository.replace('/', '--')}"
 
@@ -185,7 +221,8 @@ def _beside(entry: dict) -> list[tuple[str, str]]:
 def _state_of_files(repository: str, path: str) -> str:
     """Whether a single file of a repository is here; it takes its place only once it is whole."""
     snapshots = _folder_of(repository) / "snapshots"
-    return "downloaded" if any(each.is_file() for each in snapshots.glob(f"*/{path}")) else "missing"
+    here = any((each / path).is_file() for each in snapshots.glob("*"))
+    return "downloaded" if here else "missing"
 
 
 def _state_of_pipeline(entry: dict) -> str:
@@ -300,7 +337,8 @@ def _entry_of_folder(path: str) -> dict[str, Any]:
             raise PeekabooError(
                 f'The model in "{path}" is of no class that can be used: take one of {", ".join(_classes())}.'
             )
-        entry = {key: _usual(rule, folder) for key, rule in known["entry"].items()} | stated
+        pipeline = {"pipeline": index.get("_class_name")}
+        entry = pipeline | {key: _usual(rule, folder) for key, rule in known["entry"].items()} | stated
         sizes = [entry[key] for key in ("width", "height", "num_frames")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise PeekabooError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from ..borders.documents import shown
 from ..engine import catalogue
 from ..errors import PeekabooError
 from ..making import downloading
@@ -47,16 +48,32 @@ def draw_model(layout, context) -> None:
         _draw_download(layout, context, name)
 
 
+def draw_lora_download(layout, context, source: str) -> None:
+    """Draw the download of a LoRA that is in a repository, and not here."""
+    running, ended = downloading.current(), downloading.outcome(source)
+    if running is not None and running.model == source:
+        _draw_progress(layout, running)
+    elif running is None and catalogue.lora_state(source) == "missing":
+        layout.operator("peekaboo.download_lora", text="Download", icon="IMPORT").source = source
+    if ended is not None:
+        draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
+
+
+def _draw_progress(layout, running: downloading.Download) -> None:
+    row = layout.row(align=True)
+    row.progress(factor=running.factor, text=running.text)
+    row.operator("peekaboo.cancel_download", text="", icon="CANCEL")
+
+
 def _draw_download(layout, context, name: str) -> None:
     running, ended, here = downloading.current(), downloading.outcome(name), catalogue.state(name)
     for limit in catalogue.licence(name)[2] if here != "downloaded" else ():
         draw_sentence(layout, context, limit, "ERROR")
     if running is not None:
         if running.model != name:
-            layout.label(text=catalogue.catalogue()[running.model]["title"])
-        row = layout.row(align=True)
-        row.progress(factor=running.factor, text=running.text)
-        row.operator("peekaboo.cancel_download", text="", icon="CANCEL")
+            other = catalogue.catalogue().get(running.model)
+            layout.label(text=other["title"] if other else shown(running.model))
+        _draw_progress(layout, running)
     elif here != "downloaded":
         text = "Resume Download" if here == "half" else "Download"
         layout.operator("peekaboo.download_model", text=text, icon="IMPORT").model = name

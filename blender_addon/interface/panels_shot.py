@@ -7,11 +7,14 @@ import bpy
 from bl_ui.utils import PresetPanel
 
 from ..errors import PeekabooError
-from ..shot import first_frame, shots, size
+from ..shot import pictures, schedule, shots, size
 from ..shot.layout import mapping_in_words, timing_of
-from .model_choice import draw_model
+from .model_choice import draw_lora_download, draw_model
 from .operators.presets import SUBFOLDER
 from .sidebar import SidebarPanel, draw_sentence
+
+LABEL_SHARE = 0.4
+"""Of a row's width, as Blender has it where properties are split."""
 
 
 class PEEKABOO_PT_shot_presets(PresetPanel, bpy.types.Panel):
@@ -58,7 +61,11 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
         layout.prop(settings, "start_from")
         if settings.start_from == "picture":
             layout.prop(settings, "picture")
-        if problem := first_frame.problem(context.scene):
+        if settings.end_with != "nothing" or pictures.may_end(scene):
+            layout.prop(settings, "end_with")
+        if settings.end_with == "picture":
+            layout.prop(settings, "last_picture", text="Picture")
+        if problem := pictures.problem(context.scene):
             draw_sentence(layout, context, problem, "ERROR")
         layout.row().prop(settings, "seed_mode", expand=True)
         row = layout.row()
@@ -82,11 +89,38 @@ class _Settings(SidebarPanel):
             self.layout.prop(context.scene.peekaboo, name)
 
 
+class PEEKABOO_MT_schedules(bpy.types.Menu):
+    """The schedules that the model can follow"""
+
+    bl_label = "Schedules"
+
+    def draw(self, context):
+        """Draw a line for each."""
+        for name in (*schedule.WITHOUT, *schedule.fitting(context.scene)):
+            text = context.scene.peekaboo.bl_rna.properties["schedule"].enum_items[name].name
+            self.layout.operator("peekaboo.choose_schedule", text=text).schedule = name
+
+
 class PEEKABOO_PT_sampling(_Settings, bpy.types.Panel):
     """Numbers of a generation that a model has defaults for."""
 
     bl_label = "Sampling"
-    settings = ("schedule", "num_inference_steps", "guidance_scale", "masked_steps")
+    settings = ("num_inference_steps", "guidance_scale", "masked_steps")
+
+    def draw(self, context):
+        """Draw the schedule, of those that the model can follow, and the numbers below it."""
+        scene = context.scene
+        chosen = scene.peekaboo.bl_rna.properties["schedule"].enum_items[scene.peekaboo.schedule]
+        row = self.layout.split(factor=LABEL_SHARE)
+        label = row.row()
+        label.alignment = "RIGHT"
+        label.label(text="Schedule")
+        row.menu("PEEKABOO_MT_schedules", text=chosen.name)
+        if problem := schedule.problem(scene):
+            draw_sentence(self.layout, context, problem, "ERROR")
+        elif hint := schedule.hint(scene):
+            draw_sentence(self.layout, context, hint, "INFO")
+        super().draw(context)
 
 
 class PEEKABOO_PT_loras(SidebarPanel, bpy.types.Panel):
@@ -110,6 +144,7 @@ class PEEKABOO_PT_loras(SidebarPanel, bpy.types.Panel):
             row.prop(item, "weight")
             row.prop(item, "expert", text="")
             row.prop(item, "distils", toggle=True)
+            draw_lora_download(column, context, item.source)
         layout.operator("peekaboo.add_lora", icon="ADD")
 
 
@@ -129,5 +164,12 @@ class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
 
 
 register, unregister = bpy.utils.register_classes_factory(
-    (PEEKABOO_PT_shot_presets, PEEKABOO_PT_shot, PEEKABOO_PT_sampling, PEEKABOO_PT_loras, PEEKABOO_PT_masks)
+    (
+        PEEKABOO_MT_schedules,
+        PEEKABOO_PT_shot_presets,
+        PEEKABOO_PT_shot,
+        PEEKABOO_PT_sampling,
+        PEEKABOO_PT_loras,
+        PEEKABOO_PT_masks,
+    )
 )

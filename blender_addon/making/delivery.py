@@ -18,7 +18,7 @@ from .. import changes, compat
 from ..engine import catalogue
 from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
-from ..shot import check, first_frame, seeds, shots
+from ..shot import check, loras, pictures, schedule, seeds, shots
 from ..shot.job import make_job, write_job
 from ..shot.model import model_of
 from ..shot.shots import Shot
@@ -30,7 +30,7 @@ def orders_of(
     count: int = 1,
     ordered: Iterable[dict] = (),
     chosen: Sequence[Shot] | None = None,
-    rendered: Mapping[float, first_frame.Picture] = {},
+    rendered: Mapping[float, pictures.Picture] = {},
 ) -> Iterator[Order]:
     """Order takes of a scene's shots as they are now, each with a seed of its own.
 
@@ -49,21 +49,23 @@ def orders_of(
     Raises:
         PeekabooError: what keeps a shot from being made.
     """
-    first_frame.check(scene)  # before what takes long
+    pictures.check(scene)  # before what takes long
+    schedule.check(scene)
+    loras.check_here(scene)
     catalogue.check_downloaded(model_of(scene))
     chosen = shots.enabled(scene) if chosen is None else chosen
     layouts = [check.read_shot(scene, shot) for shot in chosen]
-    pictures = [first_frame.of(scene, layout.timing.scene_frames[0], rendered) for layout in layouts]
+    given = [pictures.of(scene, layout.timing.scene_frames, rendered) for layout in layouts]
     known = list(ordered) if count > 1 else []
-    for shot, layout, picture in zip(chosen, layouts, pictures, strict=True):
-        jobs = (make_job(scene, layout, seed, picture, shot) for seed in seeds.further_seeds(scene, shot))
+    for shot, layout, shown in zip(chosen, layouts, given, strict=True):
+        jobs = (make_job(scene, layout, seed, shown, shot) for seed in seeds.further_seeds(scene, shot))
         wanted = (
             job
             for job in jobs
             if count == 1 or not (job in known or folders.has_take(scene, job, layout.labels))
         )
         for job in islice(wanted, count):
-            yield order(scene, job, layout.labels, picture=picture, title=shot.title)
+            yield order(scene, job, layout.labels, given=shown, title=shot.title)
 
 
 def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
@@ -79,12 +81,15 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
     """
     job, labels = folders.read(strip)
     catalogue.check_downloaded(job["model"])
-    picture = first_frame.of_job(job, strips.folder_of(strip) / "job")
+    made_from = strips.folder_of(strip) / "job"
+    given = pictures.of_job(job, made_from)
+    source = made_from / job["source_clip"] if job.get("source_clip") else None
     start, end = compat.strip_range(strip)
     title = shots.title_at(scene, start, end - 1)
     used = [*used, *strips.seeds(scene)]
     job = job | {"seed": seeds.unused_seed(scene, used)}
-    return order(scene, job, labels, frame_start=compat.content_start(strip), picture=picture, title=title)
+    where = compat.content_start(strip)
+    return order(scene, job, labels, frame_start=where, given=given, source=source, title=title)
 
 
 def order(
@@ -93,7 +98,8 @@ def order(
     labels: np.ndarray,
     folder: Path | None = None,
     frame_start: int | None = None,
-    picture: first_frame.Picture | None = None,
+    given: Mapping[str, pictures.Picture] = {},
+    source: Path | None = None,
     title: str = "",
 ) -> Order:
     """Write what the engine is to read, and order the clip.
@@ -104,7 +110,8 @@ def order(
         labels: uint8 (frames, height, width).
         folder: of the take, which the user has chosen; a new one of the scene's by default.
         frame_start: where the clip goes, if not where the job says.
-        picture: that the job names.
+        given: the pictures that the job names, by its fields.
+        source: the clip that it names.
         title: of the shot, where the scene has several.
 
     Raises:
@@ -113,7 +120,7 @@ def order(
     own = folder is None
     folder = folders.new_folder(scene, title) if folder is None else folder
     try:
-        write_job(job, labels, folder / "job", picture)
+        write_job(job, labels, folder / "job", given, source)
     except PeekabooError:
         if own:
             shutil.rmtree(folder, ignore_errors=True)

@@ -4,23 +4,27 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ..borders import places
 from ..errors import PeekabooError
 from . import loras, settings, stating, timed_phrases
-from .first_frame import Picture
 from .layout import Layout
 from .model import model_of
+from .pictures import Picture
 from .shots import Shot
 
 SCHEMA_VERSION = 2
 
 
 def make_job(
-    scene, layout: Layout, seed: int, picture: Picture | None = None, shot: Shot | None = None
+    scene, layout: Layout, seed: int, pictures: Mapping[str, Picture] = {}, shot: Shot | None = None
 ) -> dict:
     """Describe the clip that a scene's settings ask for, as ``job.json`` states it.
 
@@ -28,7 +32,7 @@ def make_job(
         scene: with the settings; see :data:`.settings.SHOT` for where each stands.
         layout: of the scene.
         seed: of the clip; see :mod:`.seeds`.
-        picture: that it starts from.
+        pictures: that it starts from and ends with, by the fields that name them.
         shot: of the scene, which is one by default.
     """
     timing = layout.timing
@@ -54,7 +58,7 @@ def make_job(
             "scene_frames": list(timing.scene_frames),
         },
         **({"timed_phrases": over_time} if over_time else {}),
-        **({"first_frame": picture.name} if picture else {}),
+        **{field: picture.name for field, picture in pictures.items()},
     }
 
 
@@ -69,26 +73,45 @@ def _subjects_of_job(layout: Layout) -> list[dict]:
     return stated
 
 
-def write_job(job: dict, labels: np.ndarray, folder: Path, picture: Picture | None = None) -> None:
+def write_job(
+    job: dict,
+    labels: np.ndarray,
+    folder: Path,
+    pictures: Mapping[str, Picture] = {},
+    source: Path | None = None,
+) -> None:
     """Write a job folder, each file whole or not at all; earlier ones are replaced, links not followed.
 
     Args:
         job: as :func:`make_job` makes it.
         labels: uint8 (frames, height, width).
         folder: the job folder.
-        picture: that the job names.
+        pictures: that the job names, by its fields.
+        source: the clip that it names, which is copied; no link is followed.
 
     Raises:
-        PeekabooError: the folder cannot be written.
+        PeekabooError: the folder cannot be written, or the clip cannot be read.
     """
     try:
-        with places.opened(folder) as files:
-            if picture is not None:
-                files.write(picture.name, lambda file: file.write(picture.data))
+        with ExitStack() as stack, places.opened(folder) as files:
+            for picture in pictures.values():
+                files.write(picture.name, lambda file, picture=picture: file.write(picture.data))
+            if source is not None:
+                clip = stack.enter_context(_opened_clip(source))
+                files.write(job["source_clip"], lambda file: shutil.copyfileobj(clip, file))
             files.write("masks.npz", lambda file: np.savez_compressed(file, labels=labels))
             files.write("job.json", lambda file: file.write(f"{json.dumps(job, indent=2)}\n".encode()))
     except OSError as error:
         raise PeekabooError(
             f'The job cannot be written to "{folder}" ({error.strerror or error}): choose a folder '
             "that can be written."
+        ) from None
+
+
+def _opened_clip(path: Path) -> BinaryIO:
+    try:
+        return places.open_file(path)
+    except OSError as error:
+        raise PeekabooError(
+            f'The clip "{path}" cannot be read ({error.strerror or error}): choose another take.'
         ) from None

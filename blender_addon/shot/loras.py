@@ -14,6 +14,8 @@ from typing import Any
 import bpy
 
 from .. import paths
+from ..engine import catalogue
+from ..errors import PeekabooError
 
 MOST_WEIGHT = 10.0
 """As the engine has it."""
@@ -97,6 +99,16 @@ def of_job(scene) -> list[dict[str, Any]]:
         PeekabooError: a path is relative to a .blend that was never saved.
     """
     return [{**stated, "source": _located(stated["source"])} for stated in _stated(scene.peekaboo)]
+
+
+def check_here(scene) -> None:
+    """Refuse LoRAs of repositories that are not on this machine; raises PeekabooError."""
+    for stated in _stated(scene.peekaboo):
+        if catalogue.lora_state(_located(stated["source"])) != "downloaded":
+            raise PeekabooError(
+                f"The LoRA {stated['source']} is not here: press Download below it in the LoRAs, or run "
+                f'blender --online-mode --command peekaboo download "{stated["source"]}".'
+            )
 
 
 def _stated(shot) -> Iterator[dict[str, Any]]:

@@ -44,7 +44,7 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     Args:
         scene: that gets the settings.
         job: as ``job.json`` states it, checked.
-        folder: of the job, where the picture is that it starts from.
+        folder: of the job, where the pictures are that it starts from and ends with.
 
     Returns:
         What could not be brought back, in words.
@@ -65,7 +65,7 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     timed_phrases.set_list(scene, job["prompt"], job.get("timed_phrases", ()))
     for obj in subjects.marked(scene):
         obj.peekaboo.enabled = obj.name in found
-    left = _restore_picture(scene, job, folder)
+    left = _restore_pictures(scene, job, folder)
     left += [f'no object "{name}" is left' for name in stated if name not in found]
     for name, obj in found.items():
         if not obj.peekaboo.is_subject:
@@ -117,17 +117,21 @@ def _of_range(scene, start: int, end: int) -> list[_Change]:
     return [_Change(scene, f"frame_{kind}end", end), _Change(scene, f"frame_{kind}start", start)]
 
 
-def _restore_picture(scene, job: Mapping, folder: Path | None) -> list[str]:
-    """Start from the picture of a take itself: the user's own file may be another by now."""
-    if job.get("start_from") != "picture" or not (name := job.get("first_frame")):
-        return []
-    if folder is None or not places.is_file(folder / name):
-        return ["the picture that it starts from is gone"]
-    picture = str(folder / name)
-    scene.peekaboo.picture = (
-        bpy.path.relpath(picture) if bpy.data.filepath else picture
-    )  # moves with the file
-    return []
+def _restore_pictures(scene, job: Mapping, folder: Path | None) -> list[str]:
+    """Take the pictures of a take itself: the user's own file may be another by now."""
+    gone = []
+    for choice, field, setting, what in (
+        ("start_from", "first_frame", "picture", "starts from"),
+        ("end_with", "last_frame", "last_picture", "ends with"),
+    ):
+        if job.get(choice) != "picture" or not (name := job.get(field)):
+            continue
+        if folder is None or not places.is_file(folder / name):
+            gone.append(f"the picture that it {what} is gone")
+            continue
+        picture = str(folder / name)  # which moves with the file
+        setattr(scene.peekaboo, setting, bpy.path.relpath(picture) if bpy.data.filepath else picture)
+    return gone
 
 
 def _changes(owner, job: Mapping, table: Mapping[str, settings.Setting]) -> list[_Change]:

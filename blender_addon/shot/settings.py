@@ -157,6 +157,35 @@ SHOT: Mapping[str, Setting] = {
         ),
         option=Option("--picture", "start from this PNG or JPEG", "FILE"),
     ),
+    "end_with": Setting(
+        EnumProperty(
+            name="End With",
+            description="What the clip ends with, of models that take a last frame beside the first",
+            items=[
+                ("nothing", "Nothing", "Whatever the model makes"),
+                (
+                    "rendered",
+                    "Rendered Frame",
+                    "The scene at the clip's last frame, rendered by its own engine",
+                ),
+                ("picture", "Picture", "A PNG or JPEG, which fills the frame of the clip"),
+            ],
+            options=CONSTANT,
+        ),
+        job=("end_with",),
+        automatic="nothing",
+        in_presets=True,
+        option=Option("--end-with", "nothing, a rendered frame of the scene, or a picture"),
+    ),
+    "last_picture": Setting(
+        StringProperty(
+            name="Last Picture",
+            description="The PNG or JPEG that the clip ends with",
+            subtype="FILE_PATH",
+            options=compat.folder_options(),
+        ),
+        option=Option("--last-picture", "end with this PNG or JPEG", "FILE"),
+    ),
     "size": Setting(
         EnumProperty(
             name="Size",

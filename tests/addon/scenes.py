@@ -61,11 +61,11 @@ def small_shot(scene, frames=4):
     return ball, cube
 
 
-def write_shot(scene, folder, picture=None):
+def write_shot(scene, folder, pictures=None):
     """Read a scene and write its job folder; returns the job."""
     layout = read_shot(scene)
-    job = make_job(scene, layout, *seeds.seeds(scene), picture)
-    write_job(job, layout.labels, folder, picture)
+    job = make_job(scene, layout, *seeds.seeds(scene), pictures or {})
+    write_job(job, layout.labels, folder, pictures or {})
     return job
 
 

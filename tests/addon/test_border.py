@@ -8,8 +8,8 @@ import pytest
 from scenes import small_shot, write_shot
 
 from blender_addon.engine import messages
-from blender_addon.shot.first_frame import Picture
 from blender_addon.shot.phrases import phrase_problem
+from blender_addon.shot.pictures import Picture
 
 REFUSALS = {
     "empty_phrase": ("has no phrase",),
@@ -49,14 +49,17 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
     ball, _ = small_shot(scene)
     settings = scene.peekaboo
     settings.seed_mode, settings.seed = "FIXED", 7
-    picture = None
+    pictures = {}
     if kind == "set":
         settings.negative_prompt = "blurry"
         settings.num_inference_steps, settings.guidance_scale = 12, 5.5
         settings.method, settings.masked_steps, settings.widen_small = "peekaboo", 4, False
         settings.schedule = "none"
         settings.loras = "owner/name/style.safetensors:0.5\nowner/name/few.safetensors:1:low:distils"
-        settings.start_from, picture = "rendered", Picture("first_frame_0123456789ab.png", b"")
+        settings.start_from = settings.end_with = "rendered"
+        pictures = {
+            f"{which}_frame": Picture(f"{which}_frame_0123456789ab.png", b"") for which in ("first", "last")
+        }
         settings.occluded_by_scene = settings.motion_blur = True
         bpy.ops.peekaboo.add_timed_phrase(phrase="on grass")
         ball.peekaboo.outline = "SURFACE"
@@ -64,5 +67,5 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
         for frame, strength in ((1, 1.0), (4, 0.25)):
             ball.peekaboo.strength = strength
             ball.keyframe_insert("peekaboo.strength", frame=frame)
-    write_shot(scene, tmp_path / "job", picture)
+    write_shot(scene, tmp_path / "job", pictures)
     agree(f"job_{kind}", json.loads((tmp_path / "job" / "job.json").read_text("utf-8")))

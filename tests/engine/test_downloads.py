@@ -458,6 +458,20 @@ def test_the_command_shows_the_licence_first_and_then_does_it_all(command):
     assert "not on this machine" in done.communicate()[1] and done.returncode == 1
 
 
+def test_a_lora_is_downloaded_once_its_licence_was_shown(command):
+    source = f"{command.hub.name}/{UNET}"
+    _, said = command("download", source).communicate()
+    assert "has no licence that is stated on its page, https://huggingface.co/cerspense" in said
+    command.hub.tags = ["video", "license:apache-2.0"]
+    _, said = command("download", source).communicate()
+    assert "is under apache-2.0 by its page" in said and "--accept-licence" in said
+    assert command.hub.sent() == []
+    done = command("download", source, "--accept-licence")
+    said, _ = done.communicate()
+    assert done.returncode == 0 and "The LoRA unet/diffusion_pytorch_model.safetensors is in" in said
+    assert {path for path, _ in command.hub.sent()} == {UNET}
+
+
 def test_a_download_ends_when_it_is_told_to_also_while_nothing_comes(command):
     stuck, go_on = threading.Event(), threading.Event()
 

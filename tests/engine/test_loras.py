@@ -253,7 +253,7 @@ def test_a_repositorys_file_is_taken_from_the_hubs_cache(tmp_path, monkeypatch, 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     found = find(Lora(source="owner/name/4 steps/high.safetensors"))
     assert found.origin == {"repository": "owner/name", "file": "4 steps/high.safetensors", "commit": commit}
-    refused(lambda: find(Lora(source="owner/name/low.safetensors")), "could not be downloaded")
+    refused(lambda: find(Lora(source="owner/name/low.safetensors")), "not on this machine", "models download")
 
 
 def test_a_truncated_file_ends_in_a_sentence(tmp_path, lora, worn):

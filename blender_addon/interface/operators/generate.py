@@ -11,16 +11,16 @@ from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
 from ...masks.cameras import bound_markers
-from ...shot import check, first_frame, prompt, shots
+from ...shot import check, pictures, prompt, schedule, shots
 from ...takes import strips
 from . import turns
 from .takes import OnActiveTake
 
-_rendered: Mapping[float, first_frame.Picture] | None = None
+_rendered: Mapping[float, pictures.Picture] | None = None
 """First frames of the clips that are ordered next, by their times."""
 
 
-class _MakesClips:
+class MakesClips:
     """An operator that makes what its ``orders(context)`` are.
 
     Called by a script it waits for the clips. Pressed by a user it queues them, and stays while there are
@@ -50,7 +50,7 @@ class _MakesClips:
 
     def listen(self, context):
         """Stay, unless another one does."""
-        listeners = {"PEEKABOO_OT_generate", "PEEKABOO_OT_retake"}
+        listeners = {"PEEKABOO_OT_generate", "PEEKABOO_OT_retake", "PEEKABOO_OT_refine"}
         for window in context.window_manager.windows:
             if any(operator.bl_idname in listeners for operator in window.modal_operators):
                 return {"FINISHED"}
@@ -69,7 +69,7 @@ class _MakesClips:
         return {"PASS_THROUGH"}
 
 
-class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
+class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
     """Make the clip and put it into the sequencer. Blender stays usable meanwhile; ESC cancels"""
 
     bl_idname = "peekaboo.generate"
@@ -99,7 +99,8 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
         scene = compat.edited_scene(context)
-        if problem := prompt.problem_of_shots(scene) or first_frame.problem(scene):
+        settings = pictures.problem(scene) or schedule.problem(scene)
+        if problem := prompt.problem_of_shots(scene) or settings:
             cls.poll_message_set(problem)
             return False
         return True
@@ -118,22 +119,23 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
                 bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which)
 
             return turns.begin(check.read_in_turns(scene, chosen, span, generate))
-        if scene.peekaboo.start_from == "rendered" and _rendered is None:
+        if "rendered" in (scene.peekaboo.start_from, scene.peekaboo.end_with) and _rendered is None:
             try:
                 engine_choice.engine_settings()  # what is missing is told before all work
-                times = [check.read_shot(scene, shot).timing.scene_frames[0] for shot in chosen]
+                clips = [check.read_shot(scene, shot).timing.scene_frames for shot in chosen]
             except PeekabooError:
                 return super().invoke(context, event)
+            times = [time for clip in clips for time in pictures.rendered_times(scene, clip)]
 
-            def generate_from(pictures: Mapping[float, first_frame.Picture]) -> None:
+            def generate_from(rendered: Mapping[float, pictures.Picture]) -> None:
                 global _rendered
-                _rendered = pictures
+                _rendered = rendered
                 try:
                     bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which)
                 finally:
                     _rendered = None
 
-            return turns.begin(first_frame.in_turns(scene, times, generate_from))
+            return turns.begin(pictures.in_turns(scene, times, generate_from))
         return super().invoke(context, event)
 
     def orders(self, context):
@@ -147,7 +149,7 @@ class PEEKABOO_OT_generate(_MakesClips, bpy.types.Operator):
         return [shots.shot_at(scene, scene.frame_current)] if self.shots == "CURRENT" else None
 
 
-class PEEKABOO_OT_retake(_MakesClips, OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_retake(MakesClips, OnActiveTake, bpy.types.Operator):
     """Make the active take once more with a new seed; the new clip will lie above it"""
 
     bl_idname = "peekaboo.retake"

@@ -4,6 +4,7 @@
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from ...borders.documents import shown
 from ...engine import catalogue
 from ...errors import PeekabooError
 from ...making import downloading, engine_choice
@@ -24,6 +25,27 @@ class PEEKABOO_OT_choose_model(bpy.types.Operator):
     def execute(self, context):
         """Set it."""
         context.scene.peekaboo.model = self.model
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_choose_schedule(bpy.types.Operator):
+    """Sample with this schedule"""
+
+    bl_idname = "peekaboo.choose_schedule"
+    bl_label = "Choose Schedule"
+    bl_options = {"INTERNAL", "UNDO"}
+
+    schedule: StringProperty(name="Schedule", description="Its name", options={"SKIP_SAVE"})
+
+    @classmethod
+    def description(cls, context, properties):
+        """What the schedule is for."""
+        items = context.scene.peekaboo.bl_rna.properties["schedule"].enum_items
+        return items[properties.schedule].description if properties.schedule in items else ""
+
+    def execute(self, context):
+        """Set it."""
+        context.scene.peekaboo.schedule = self.schedule
         return {"FINISHED"}
 
 
@@ -78,15 +100,62 @@ class PEEKABOO_OT_download_model(bpy.types.Operator):
         if self.model not in catalogue.catalogue():
             self.report({"ERROR"}, f'There is no model "{self.model}" to download: choose one of the list.')
             return {"CANCELLED"}
-        if not self.accept_licence:
-            self.report({"ERROR"}, "Nothing is downloaded unless you accept the licence: tick that.")
+        return _begin(self, self.model)
+
+
+def _begin(operator, wanted: str) -> set[str]:
+    """Begin a download whose licence is accepted, or say why not; what an operator returns then."""
+    try:
+        if not operator.accept_licence:
+            raise PeekabooError("Nothing is downloaded unless you accept the licence: tick that.")
+        downloading.begin(wanted)
+    except PeekabooError as error:
+        operator.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+    return {"FINISHED"}
+
+
+class PEEKABOO_OT_download_lora(bpy.types.Operator):
+    """Download the LoRA's file; where its licence is found is shown first"""
+
+    bl_idname = "peekaboo.download_lora"
+    bl_label = "Download LoRA"
+    bl_options = {"INTERNAL"}
+
+    source: StringProperty(name="LoRA", description="Its repository and file", options={"SKIP_SAVE"})
+    accept_licence: BoolProperty(
+        name="I Have Read and Accept Its Licence",
+        description="The weights are their makers' and not Peekaboo's",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
+
+    poll = PEEKABOO_OT_download_model.poll
+
+    def invoke(self, context, _event):
+        """Show where the licence is."""
+        return context.window_manager.invoke_props_dialog(
+            self, width=DIALOG_WIDTH, title="Download LoRA", confirm_text="Download"
+        )
+
+    def draw(self, context):
+        """Draw what is about to be downloaded, from where, and the page with its conditions."""
+        named = catalogue.LORA_IN_REPOSITORY.fullmatch(self.source)
+        if named is None:
+            return
+        layout, page = self.layout, f"https://huggingface.co/{named[1]}"
+        layout.label(text=shown(named[2]))
+        sentence = "Nobody of us has read its licence: what it allows and forbids is on its page."
+        draw_sentence(layout, context, sentence, "ERROR", width=DIALOG_WIDTH)
+        layout.operator("wm.url_open", text=shown(page.removeprefix("https://")), icon="URL").url = page
+        layout.prop(self, "accept_licence")
+
+    def execute(self, _context):
+        """Begin, or say why not."""
+        if catalogue.LORA_IN_REPOSITORY.fullmatch(self.source) is None:
+            self.report({"ERROR"}, "This is no file of a repository: give owner/name/file.safetensors.")
             return {"CANCELLED"}
-        try:
-            downloading.begin(self.model)
-        except PeekabooError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return _begin(self, self.source)
 
 
 class PEEKABOO_OT_cancel_download(bpy.types.Operator):
@@ -111,5 +180,11 @@ class PEEKABOO_OT_cancel_download(bpy.types.Operator):
 
 
 register, unregister = bpy.utils.register_classes_factory(
-    (PEEKABOO_OT_choose_model, PEEKABOO_OT_download_model, PEEKABOO_OT_cancel_download)
+    (
+        PEEKABOO_OT_choose_model,
+        PEEKABOO_OT_choose_schedule,
+        PEEKABOO_OT_download_model,
+        PEEKABOO_OT_download_lora,
+        PEEKABOO_OT_cancel_download,
+    )
 )

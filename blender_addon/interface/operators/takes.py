@@ -47,8 +47,7 @@ class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
     def act(self, scene, strip):
         """Set the scene, and name what is gone."""
         job = strips.job_of(strip)
-        folder = strips.folder_of(strip) / "job" if job.get("first_frame") else None
-        if left := restoring.restore(scene, job, folder):
+        if left := restoring.restore(scene, job, strips.folder_of(strip) / "job"):
             self.report({"WARNING"}, f"Restored, except that {', and '.join(left)}.")
 
 

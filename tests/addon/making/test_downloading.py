@@ -11,7 +11,9 @@ from local_hub import LocalHub, lay_out, serving
 
 from blender_addon.command import cli
 from blender_addon.engine import catalogue
+from blender_addon.errors import PeekabooError
 from blender_addon.making import downloading, engine_choice
+from blender_addon.shot import loras
 
 NAME = "zeroscope"
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -50,6 +52,23 @@ def test_a_model_is_downloaded_with_progress(hub):
     ended = downloading.outcome(NAME)
     assert not ended.failed and ended.text.startswith("ZeroScope v2 576w is in ")
     assert downloading.outcome("modelscope") is None
+
+
+def test_a_lora_is_downloaded_before_it_is_used(hub, scene):
+    source = f"{hub.name}/{UNET}"
+    assert catalogue.lora_state(source) == "missing" and catalogue.lora_state("/a/b.safetensors") != "missing"
+    scene.peekaboo.loras = source
+    with pytest.raises(PeekabooError, match="is not here: press Download"):
+        loras.check_here(scene)
+    with pytest.raises(RuntimeError, match="unless you accept"):
+        bpy.ops.peekaboo.download_lora(source=source)
+    with pytest.raises(RuntimeError, match="no file of a repository"):
+        bpy.ops.peekaboo.download_lora(source="/a/b.safetensors", accept_licence=True)
+    assert hub.asked == []
+    bpy.ops.peekaboo.download_lora(source=source, accept_licence=True)
+    until(lambda: downloading.current() is None)
+    assert catalogue.lora_state(source) == "downloaded" and not downloading.outcome(source).failed
+    loras.check_here(scene)
 
 
 def test_a_cancelled_download_is_taken_up(hub):

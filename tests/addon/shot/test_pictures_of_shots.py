@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a shot starts from: as its settings say, in its job, and back from its take."""
+"""What a clip starts from and ends with: as a shot's settings say, in its job, and back from its take."""
 
 import json
 
@@ -12,7 +12,7 @@ from blender_addon.borders.documents import read_json
 from blender_addon.errors import PeekabooError
 from blender_addon.making import delivery
 from blender_addon.masks.still import render_still
-from blender_addon.shot import first_frame, restoring
+from blender_addon.shot import pictures, restoring
 from blender_addon.shot.job import make_job
 from blender_addon.shot.layout import read_shot
 from blender_addon.takes import strips
@@ -63,7 +63,7 @@ def test_what_does_not_go_with_the_model_is_said_before(shot, model, start_from,
     shot.peekaboo.start_from = start_from
     if (first, last) != ("taken", "none"):
         shot.peekaboo.model = model(first, last)
-    problem = first_frame.problem(shot)
+    problem = pictures.problem(shot)
     if part is None:
         assert problem is None
     else:
@@ -76,9 +76,9 @@ def test_models_of_the_catalogue_say_what_they_start_from(scene):
     found = {}
     for name in ("shapes", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b"):
         scene.peekaboo.model, scene.peekaboo.start_from = name, "text"
-        from_text = first_frame.problem(scene)
+        from_text = pictures.problem(scene)
         scene.peekaboo.start_from = "rendered"
-        found[name] = from_text is None, first_frame.problem(scene) is None
+        found[name] = from_text is None, pictures.problem(scene) is None
     assert found == {
         "shapes": (True, False),
         "wan2.2-i2v-a14b": (False, True),
@@ -91,7 +91,7 @@ def test_models_of_the_catalogue_say_what_they_start_from(scene):
     [
         ("missing.png", None, "cannot be read"),
         ("text.png", b"a text", "neither PNG nor JPEG"),
-        ("heavy.png", PNG + bytes(first_frame.job_schema.MAX_PICTURE), "bytes"),
+        ("heavy.png", PNG + bytes(pictures.job_schema.MAX_PICTURE), "bytes"),
         ("folder.png", "folder", "folder"),
     ],
 )
@@ -137,23 +137,23 @@ def test_a_picture_that_came_back_moves_with_its_file(shot, tmp_path):
 def test_another_picture_is_another_job(tmp_path):
     for number, data in enumerate((PNG, PNG + b"!", b"\xff\xd8\xff")):
         (tmp_path / str(number)).write_bytes(data)
-    names = [first_frame.read(tmp_path / str(number)).name for number in range(3)]
+    names = [pictures.read(tmp_path / str(number)).name for number in range(3)]
     assert len(set(names)) == 3 and names[2].endswith(".jpg")
 
 
 def test_a_picture_that_was_replaced_in_a_take_is_refused(tmp_path):
     (tmp_path / "mine").write_bytes(PNG)
-    picture = first_frame.read(tmp_path / "mine")
+    picture = pictures.read(tmp_path / "mine")
     job = {"first_frame": picture.name}
     (tmp_path / picture.name).write_bytes(PNG)
-    assert first_frame.of_job(job, tmp_path) == picture
+    assert pictures.of_job(job, tmp_path) == {"first_frame": picture}
     (tmp_path / picture.name).write_bytes(PNG + b"!")
     with pytest.raises(PeekabooError, match="replaced"):
-        first_frame.of_job(job, tmp_path)
+        pictures.of_job(job, tmp_path)
     (tmp_path / picture.name).unlink()
     with pytest.raises(PeekabooError, match="cannot be read"):
-        first_frame.of_job(job, tmp_path)
-    assert first_frame.of_job({}, tmp_path) is None
+        pictures.of_job(job, tmp_path)
+    assert pictures.of_job({}, tmp_path) == {}
 
 
 def test_a_rendered_frame_is_what_the_scene_shows_at_the_first_time_of_the_masks(shot, tmp_path):
@@ -186,3 +186,47 @@ def test_a_retake_starts_from_the_picture_of_the_take(shot, tmp_path):
     again = delivery.order_again(shot, strip)
     assert again.job["first_frame"] == order.job["first_frame"]
     assert (again.folder / "job" / again.job["first_frame"]).read_bytes() == PNG
+
+
+@pytest.mark.parametrize(
+    ("start_from", "end_with", "last", "part"),
+    [
+        ("picture", "picture", "taken", None),
+        ("rendered", "rendered", "needed", None),
+        ("rendered", "rendered", "none", "takes no last frame"),
+        ("rendered", "nothing", "needed", "needs a last frame"),
+        ("text", "rendered", "taken", "starts with one, too"),
+        ("rendered", "picture", "taken", "no picture to end with"),
+    ],
+)
+def test_what_does_not_go_with_a_last_frame_is_said(shot, model, tmp_path, start_from, end_with, last, part):
+    if last != "none":
+        shot.peekaboo.model = model("taken", last)
+    shot.peekaboo.start_from, shot.peekaboo.end_with = start_from, end_with
+    shot.peekaboo.picture = str(tmp_path / "mine.png")
+    if part is None:
+        shot.peekaboo.last_picture = str(tmp_path / "mine.png")
+    problem = pictures.problem(shot)
+    assert problem is None if part is None else part in problem and problem.endswith(".")
+
+
+def test_both_ends_of_a_clip_are_rendered_at_their_times_and_come_back(shot, model, tmp_path):
+    shot.peekaboo.model = model("taken", "taken")
+    shot.peekaboo.start_from = shot.peekaboo.end_with = "rendered"
+    shot.world = bpy.data.worlds.new("World")
+    for frame, grey in ((1, 0.0), (shot.frame_end, 0.5)):
+        shot.world.color = (grey, grey, grey)
+        shot.world.keyframe_insert("color", frame=frame)
+    order = next(delivery.orders_of(shot))
+    job = read_json(order.folder / "job" / "job.json")
+    times = job["timing"]["scene_frames"]
+    assert pictures.rendered_times(shot, times) == [times[0], times[-1]]
+    means = [pixels(order.folder / "job" / job[field])[..., :3].mean() for field in pictures.FIELDS]
+    assert means[0] < 0.1 and means[1] > 0.4
+    assert job["first_frame"] != job["last_frame"] and job["end_with"] == "rendered"
+    (order.folder / "clip.mp4").touch()
+    strip = strips.add_clip(shot, order.folder / "clip.mp4", order.job)
+    again = delivery.order_again(shot, strip)
+    assert (again.folder / "job" / job["last_frame"]).is_file()
+    shot.peekaboo.end_with = "nothing"
+    assert restoring.restore(shot, job, order.folder / "job") == [] and shot.peekaboo.end_with == "rendered"

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture that a shot's clip starts from: rendered from its scene, or a file of the user's."""
+"""The pictures that a clip starts from and ends with: rendered from its scene, or files of the user's."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,8 +38,14 @@ class Picture:
     data: bytes
 
 
+FIELDS = ("first_frame", "last_frame")
+"""Where a job names them."""
+CHOICES = ("start_from", "end_with")
+"""The settings that ask for them."""
+
+
 def problem(scene) -> str | None:
-    """Say in a sentence what of *Start From* does not go with the model; None where all does.
+    """Say in a sentence what of *Start From* and *End With* does not go with the model; None where all does.
 
     A model that cannot be used is told of elsewhere.
     """
@@ -52,11 +59,28 @@ def problem(scene) -> str | None:
         return "This model starts from a picture: choose Rendered Frame or Picture in Start From."
     if settings.start_from != "text" and taken == "none":
         return "This model takes no first frame: choose Text in Start From, or another model."
-    if last == "needed":
-        return "This model needs a last frame, which a shot cannot give it: choose another model."
+    if settings.end_with != "nothing" and last == "none":
+        return "This model takes no last frame: choose Nothing in End With, or another model."
+    if settings.end_with == "nothing" and last == "needed":
+        return "This model needs a last frame: choose Rendered Frame or Picture in End With."
+    if settings.end_with != "nothing" and settings.start_from == "text":
+        return (
+            "A clip that ends with a picture starts with one, too: choose Rendered Frame or Picture in Start "
+            "From."
+        )
     if settings.start_from == "picture" and not settings.picture:
         return "There is no picture to start from: choose one, or Rendered Frame."
+    if settings.end_with == "picture" and not settings.last_picture:
+        return "There is no picture to end with: choose one, or Rendered Frame."
     return None
+
+
+def may_end(scene) -> bool:
+    """Whether a clip of the scene may end with a picture: its model takes one, and it starts from one."""
+    try:
+        return scene.peekaboo.start_from != "text" and catalogue.last_frame(model_of(scene)) != "none"
+    except PeekabooError:
+        return False
 
 
 def check(scene) -> None:
@@ -65,24 +89,37 @@ def check(scene) -> None:
         raise PeekabooError(told)
 
 
-def of(scene, time: float, rendered: Mapping[float, Picture] = {}) -> Picture | None:
-    """The picture that a scene's clip starts from; None where it starts from text.
+def rendered_times(scene, times: Sequence[float]) -> list[float]:
+    """The times, of those of a clip's frames, at which its scene has to be rendered."""
+    ends = zip(CHOICES, (times[0], times[-1]), strict=True)
+    return [time for choice, time in ends if getattr(scene.peekaboo, choice) == "rendered"]
+
+
+def of(scene, times: Sequence[float], rendered: Mapping[float, Picture] = {}) -> dict[str, Picture]:
+    """The pictures that a scene's clip starts from and ends with, by the fields of a job.
 
     Args:
         scene: with the settings.
-        time: that the first frame of the clip stands for, in scene frames.
+        times: that the frames of the clip stand for, in scene frames.
         rendered: pictures that were rendered already, by their times.
 
     Raises:
-        PeekabooError: it cannot be rendered or read, or does not go with the model.
+        PeekabooError: one cannot be rendered or read, or does not go with the model.
     """
     check(scene)
-    if scene.peekaboo.start_from == "text":
-        return None
-    if scene.peekaboo.start_from == "picture":
-        return read(paths.absolute(scene.peekaboo.picture))
-    if time in rendered:
-        return rendered[time]
+    settings, found = scene.peekaboo, {}
+    for field, choice, time, path in zip(
+        FIELDS, CHOICES, (times[0], times[-1]), (settings.picture, settings.last_picture), strict=True
+    ):
+        if getattr(settings, choice) == "picture":
+            found[field] = read(paths.absolute(path), field)
+        elif getattr(settings, choice) == "rendered":
+            picture = rendered[time] if time in rendered else _rendered(scene, time)
+            found[field] = picture_of(picture.data, Path(picture.name), field)
+    return found
+
+
+def _rendered(scene, time: float) -> Picture:
     with _place() as path:
         still.render_still(scene, time, picture_of_shot(scene), path)
         return read(path)
@@ -105,7 +142,7 @@ def in_turns(
     for number, time in enumerate(times):
         with _place() as path:
             for _ in still.render_in_turns(scene, time, size, path):
-                yield "Rendering the first frame", number + 1, len(times)
+                yield "Rendering the clip's picture", number + 1, len(times)
             rendered[time] = read(path)
     then(rendered)
 
@@ -116,8 +153,12 @@ def _place() -> Iterator[Path]:
         yield Path(folder) / "first_frame.png"
 
 
-def read(path: Path) -> Picture:
+def read(path: Path, field: str = FIELDS[0]) -> Picture:
     """Read a file that the user has chosen.
+
+    Args:
+        path: of the file.
+        field: of a job, by which the picture is called.
 
     Raises:
         PeekabooError: it is missing, too large, or neither PNG nor JPEG.
@@ -128,34 +169,37 @@ def read(path: Path) -> Picture:
         raise PeekabooError(
             f'The picture "{path}" cannot be read ({error.strerror or error}): choose another one.'
         ) from None
-    return picture_of(data, path)
+    return picture_of(data, path, field)
 
 
-def picture_of(data: bytes, path: Path) -> Picture:
+def picture_of(data: bytes, path: Path, field: str = FIELDS[0]) -> Picture:
     """The picture that a file holds; raises as :func:`read`."""
     suffix = next((name for start, name in SIGNATURES.items() if data.startswith(start)), None)
     if suffix is None:
         raise PeekabooError(f'"{path}" is neither PNG nor JPEG: save the picture as one of these.')
-    return Picture(f"first_frame_{hashlib.sha256(data).hexdigest()[:12]}.{suffix}", data)
+    return Picture(f"{field}_{hashlib.sha256(data).hexdigest()[:12]}.{suffix}", data)
 
 
-def of_job(job: dict, folder: Path) -> Picture | None:
-    """The picture in the folder of a job; None where it has none.
+def of_job(job: Mapping, folder: Path) -> dict[str, Picture]:
+    """The pictures in the folder of a job, by its fields.
 
     Raises:
-        PeekabooError: it is gone, or was replaced.
+        PeekabooError: one is gone, or was replaced.
     """
-    if not (name := job.get("first_frame")):
-        return None
+    return {field: _of_job(name, folder) for field in FIELDS if (name := job.get(field))}
+
+
+def _of_job(name: str, folder: Path) -> Picture:
     try:
         picture = picture_of(places.read_file(folder / name, job_schema.MAX_PICTURE), folder / name)
     except OSError as error:
         raise PeekabooError(
-            f'The first frame in "{folder}" cannot be read ({error.strerror or error}): press Restore '
+            f'The picture "{name}" in "{folder}" cannot be read ({error.strerror or error}): press Restore '
             "Settings, then Generate."
         ) from None
-    if name.startswith("first_frame_") and name != picture.name:
+    stated = re.fullmatch(r"(?:first|last)_frame_([0-9a-f]{12})\.\w+", name)
+    if stated and stated[1] not in picture.name:
         raise PeekabooError(
-            f'The first frame in "{folder}" was replaced: press Restore Settings, then Generate.'
+            f'The picture "{name}" in "{folder}" was replaced: press Restore Settings, then Generate.'
         )
     return Picture(name, picture.data)
