@@ -21,7 +21,7 @@ from . import delivery
 
 SOURCE = "source.mp4"
 """What the take's clip is called in the new job's folder."""
-KEPT = ("prompt", "negative_prompt", "subjects", "num_frames", "timing", "masks")
+KEPT = ("prompt", "negative_prompt", "subjects", "num_frames", "timing", "masks", "timed_phrases")
 """What of a job is the shot's, not the model's."""
 
 
