@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
 
 import random_scenes
+import rendered_scenes
 from house import inside_blender
 from truth import render_labels
 
@@ -39,7 +40,7 @@ FAMILIES = {
     "polyhedra": random_scenes.BOXES,
     "curved": random_scenes.CURVED,
     "meshes": random_scenes.MESHES,
-    "rendered": random_scenes.RENDERED,
+    "rendered": rendered_scenes.KINDS,
 }
 
 
@@ -71,11 +72,10 @@ def compare(seed: int, family: str) -> Agreement:
 
 def _compare_rendered(seed: int) -> Agreement:
     """Against a render of the subjects themselves."""
-    scene, marked, time, shown = random_scenes.build_rendered(seed)
-    random_scenes.bake_simulations(scene)
+    scene, roles, time, shown = rendered_scenes.build(seed)
     width, height = bordered_size(scene.render)
     aspect = frame_aspect(scene.render)
-    cast, camera = Cast(scene, [Role((obj,)) for obj in marked]), cameras.camera_at(scene, time)
+    cast, camera = Cast(scene, roles), cameras.camera_at(scene, time)
 
     def look(stage) -> tuple[np.ndarray, np.ndarray]:
         stage.go_to(time)

@@ -13,14 +13,17 @@ def render_labels(scene, objects: dict) -> np.ndarray:
 
     Args:
         scene: rendered with its camera and at its size.
-        objects: mesh object -> label; other objects are left out of the picture.
+        objects: object with a surface -> label; other objects are left out of the picture. Linked data has
+            :func:`label_material` already.
 
     Returns:
         uint8 (height, width), 0 where there is none; row 0 is the top.
     """
     for obj, label in objects.items():
-        obj.data.materials.clear()
-        obj.data.materials.append(_emission(label))
+        obj.pass_index = label
+        if obj.data.library is None:
+            obj.data.materials.clear()
+            obj.data.materials.append(label_material())
     return np.rint(_render(scene)[..., 0]).astype(np.uint8)
 
 
@@ -46,15 +49,20 @@ def _render(scene) -> np.ndarray:
     return pixels.reshape(height, width, 4)[::-1]
 
 
-def _emission(label: int):
-    """A material that shines with its label."""
-    material = bpy.data.materials.new(f"Label {label}")
+def label_material():
+    """The material that shines with the number of its object."""
+    name = "Label"
+    if (known := bpy.data.materials.get((name, None))) is not None:
+        return known
+    material = bpy.data.materials.new(name)
     material.use_nodes = True
-    nodes = material.node_tree.nodes
+    nodes, links = material.node_tree.nodes, material.node_tree.links
     nodes.clear()
-    shader, output = nodes.new("ShaderNodeEmission"), nodes.new("ShaderNodeOutputMaterial")
-    shader.inputs["Color"].default_value = (label, label, label, 1)
-    material.node_tree.links.new(shader.outputs["Emission"], output.inputs["Surface"])
+    index, shader, output = (
+        nodes.new(f"ShaderNode{kind}") for kind in ("ObjectInfo", "Emission", "OutputMaterial")
+    )
+    links.new(index.outputs["Object Index"], shader.inputs["Color"])
+    links.new(shader.outputs["Emission"], output.inputs["Surface"])
     return material
 
 

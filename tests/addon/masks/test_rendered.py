@@ -101,7 +101,7 @@ def test_an_instanced_object_that_is_itself_hidden_from_render_is_seen(stage):
     group.links.new(points.outputs[0], out.inputs[0])
     scatter.modifiers.new("Nodes", "NODES").node_group = group
     found = mask(stage)
-    assert agree(found, rendered(stage, source))
+    assert agree(found, rendered(stage, source, scatter))
 
 
 @pytest.mark.parametrize("where", ["scene", "set", "set of the set"])
