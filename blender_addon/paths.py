@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -14,8 +15,8 @@ import bpy
 from .errors import PeekabooError
 
 DRIVE = re.compile(r"([A-Za-z]):(?=[\\/])")
-
-
+DEVICES = re.compile("CON|PRN|AUX|NUL|(COM|LPT)[0-9]", re.IGNORECASE)
+"""Names that stand for devices on Windows, also with an ending, and for no file."""
 LONGEST = 200
 """Bytes of a file's name before what is appended, of the 255 that disks take."""
 
@@ -23,10 +24,9 @@ LONGEST = 200
 def file_names(names: Sequence[str]) -> list[str]:
     """Names of files or folders that stand for names of data, no two the same on any disk.
 
-    They have letters, digits, ``_`` and ``-`` only, so that ``.0001`` after them is a frame's number to every
-    program. The first of those that would be the same keeps it; others get a number.
+    The first of those that would be the same, as :func:`file_name` makes them, keeps it; others get a number.
     """
-    cleaned = [_cut(bpy.path.clean_name(name)) for name in names]
+    cleaned = [file_name(name) for name in names]
     found: list[str] = []
     for name in cleaned:
         taken = {one.casefold() for one in found}
@@ -38,8 +38,21 @@ def file_names(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _cut(name: str) -> str:
-    return name.encode()[:LONGEST].decode(errors="ignore")
+def file_name(name: str) -> str:
+    """Name of a file or folder that stands for a name of data.
+
+    It has letters, with their marks, digits, ``_`` and ``-`` only: nothing that a system refuses, that turns
+    the direction of text, or that is seen as an ending, so that ``.0001`` behind it is a frame's number to
+    every program. The same letters, composed or not, are the same name, as on a Mac's disk.
+    """
+    letters = bpy.path.clean_name(unicodedata.normalize("NFC", name))
+    cleaned = "".join(one if _is_plain(one) else "_" for one in letters)
+    cut = cleaned.encode()[:LONGEST].decode(errors="ignore")
+    return f"{cut}_" if DEVICES.fullmatch(cut) else cut
+
+
+def _is_plain(letter: str) -> bool:
+    return letter in "_-" or letter.isalnum() or unicodedata.category(letter).startswith("M")
 
 
 def as_here(text: str, system: str = os.name) -> str:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text that somebody else wrote: read as JSON within limits, and shown as it is; imports no bpy."""
+"""Text that somebody else wrote, read as JSON within limits; imports no bpy."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,6 @@ MAX_BYTES = 4 * 2**20
 """Of a JSON file or a text; 255 subjects with a strength for each frame fit in."""
 MAX_DEPTH = 32
 """Lists and objects within each other."""
-
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What moves a terminal's cursor or colours it, breaks a line, or turns the direction of the text."""
 
 
 def read_json(path: Path, most: int = MAX_BYTES, follow: bool = False) -> Any:
@@ -59,8 +55,3 @@ def parse_json(text: str, most: int = MAX_BYTES) -> Any:
 def _within(value: Any) -> list:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [each for each in inner if isinstance(each, dict | list)]
-
-
-def shown(text: str) -> str:
-    """Text in one line as a panel or a terminal may get it: controls are escaped as Python writes them."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 
-from ..borders.documents import shown
+from ..errors import shown
 
 
 class Console:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..borders.documents import parse_json, shown
+from ..borders.documents import parse_json
+from ..errors import shown
 from .plans import Plan, read_plan
 
 PROTOCOL = 1

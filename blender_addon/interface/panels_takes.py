@@ -7,8 +7,7 @@ import bpy
 from bpy.props import BoolProperty, IntProperty
 
 from .. import compat
-from ..borders.documents import shown
-from ..errors import PeekabooError
+from ..errors import PeekabooError, shown
 from ..takes import mask_strips, viewing
 from ..takes.strips import (
     MOST_STARS,
@@ -140,9 +139,9 @@ def _draw_views(layout, scene, strip) -> None:
     in_camera = _is_in_camera(scene, strip)
     row.operator("peekaboo.show_in_camera", icon="VIEW_CAMERA", depress=in_camera)
     row = layout.row(align=True)
-    shown = mask_strips.shown_over(scene, strip) is not None
+    over = mask_strips.shown_over(scene, strip) is not None
     row.operator(
-        "peekaboo.show_masks", text="Hide Masks" if shown else "Show Masks", icon="MOD_MASK", depress=shown
+        "peekaboo.show_masks", text="Hide Masks" if over else "Show Masks", icon="MOD_MASK", depress=over
     )
     alone = viewing.is_alone(scene, strip)
     row.operator("peekaboo.show_alone", icon="SOLO_ON" if alone else "SOLO_OFF", depress=alone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import textwrap
 
-from ..borders.documents import shown
+from ..errors import shown
 from ..making import engine_choice, set_up
 
 LETTER_WIDTH = 6.4

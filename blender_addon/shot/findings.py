@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..errors import shown
 from ..masks import projection
 from .layout import Layout, Timing
 
@@ -46,7 +47,7 @@ class Finding:
     def text(self) -> str:
         """The finding as a sentence."""
         sentence = TEXTS[self.kind].format(frames=_in_words(self.ranges))
-        return f'"{self.subject}" {sentence}.' if self.subject else f"{sentence}."
+        return shown(f'"{self.subject}" {sentence}.') if self.subject else f"{sentence}."
 
 
 def find(layout: Layout, smallest: float = 0.0) -> list[Finding]:

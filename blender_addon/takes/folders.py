@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from .. import paths
-from ..borders import documents, places
+from ..borders import places
 from ..engine import job_schema
 from ..errors import PeekabooError
 from . import strips
@@ -56,7 +56,7 @@ def name_of(scene, shot: str = "") -> str:
     """
     scenes = list(bpy.data.scenes)
     name = paths.file_names([other.name for other in scenes])[scenes.index(scene)]
-    return f"{name}_{bpy.path.clean_name(shot)}" if shot else name
+    return paths.file_name(f"{name}_{shot}") if shot else name
 
 
 def _number(folder: str, name: str) -> int:
@@ -96,7 +96,7 @@ def import_take(scene, folder: Path):
     except OSError as error:
         problem = f"{error.strerror or error}"
     except job_schema.Damaged as error:
-        problem = documents.shown(str(error))
+        problem = str(error)
     else:
         return strips.add_clip(scene, clip, job)
     raise PeekabooError(f'The take in "{folder}" cannot be used ({problem}): choose another folder.')
@@ -124,7 +124,7 @@ def read(strip) -> tuple[dict, np.ndarray]:
     except OSError as error:
         how = f"not read ({error.strerror})"
     except job_schema.Damaged as error:
-        how = f"damaged ({documents.shown(str(error))})"
+        how = f"damaged ({error})"
     raise PeekabooError(
         f'The masks of "{strip.name}" in "{folder}" are {how}: press Restore Settings, then Generate.'
     )

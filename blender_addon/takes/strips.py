@@ -9,9 +9,9 @@ from pathlib import Path
 import bpy
 
 from .. import compat, paths
-from ..borders import documents, places
+from ..borders import places
 from ..engine import job_schema
-from ..errors import PeekabooError
+from ..errors import PeekabooError, shown
 from . import colors
 
 CHANNELS = 128
@@ -131,9 +131,7 @@ def job_of(strip) -> dict:
     stated = strip.get(JOB_PROPERTY)
     job = _parse(stated) if isinstance(stated, str) else "it is no text"
     if isinstance(job, str):
-        raise PeekabooError(
-            f'What made the take "{documents.shown(strip.name)}" is damaged ({job}): generate it again.'
-        )
+        raise PeekabooError(f'What made the take "{strip.name}" is damaged ({job}): generate it again.')
     return job
 
 
@@ -152,7 +150,7 @@ def _parse(text: str) -> dict | str:
     try:
         return job_schema.parse(text)
     except job_schema.Damaged as error:
-        return documents.shown(str(error))
+        return shown(str(error))
 
 
 def folder_of(strip) -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 from blender_addon.borders import documents
 from blender_addon.engine import job_schema, messages
+from blender_addon.errors import PeekabooError, shown
 
 TESTS = Path(__file__).resolve().parents[1]
 TABLE = json.loads((TESTS / "limits.json").read_text(encoding="utf-8"))
@@ -70,4 +71,5 @@ def test_the_volume_is_limited_as_a_whole():
 
 @pytest.mark.parametrize(("raw", "safe"), TABLE["shown"])
 def test_text_of_others_cannot_steer_a_terminal(raw, safe):
-    assert documents.shown(raw) == safe
+    assert shown(raw) == safe
+    assert str(PeekabooError(f'The subject "{raw}" is gone.')) == f'The subject "{safe}" is gone.'

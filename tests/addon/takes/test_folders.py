@@ -3,16 +3,20 @@
 
 import json
 import os
+import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import bpy
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scenes import layout_of, small_shot
 
 from blender_addon import compat, paths
-from blender_addon.errors import PeekabooError
+from blender_addon.errors import PeekabooError, shown
 from blender_addon.interface import icons
 from blender_addon.making import delivery
 from blender_addon.masks import painting
@@ -40,6 +44,27 @@ def test_scenes_whose_names_are_cleaned_alike_have_folders_of_their_own(scene):
     others = [bpy.data.scenes.new(name) for name in ("Shot_1", "shot/1", "Shot_1_2", "Other")]
     names = [folders.name_of(one) for one in (scene, *others)]
     assert len({name.casefold() for name in names}) == len(names) and names[-1] == "Other"
+
+
+WINDOWS = re.compile(
+    r'(CON|PRN|AUX|NUL|(COM|LPT)[0-9\u00b9\u00b2\u00b3])(\..*)?|.*[<>:"/\\\\|?*\x00-\x1f].*|.*[. ]',
+    re.I | re.S,
+)
+"""What it takes for no name of a file (learn.microsoft.com, Naming Files, Paths, and Namespaces)."""
+
+
+NAMES = st.text(min_size=1, max_size=300) | st.sampled_from(["con", "NUL.", "aux ", "a\u202eb", "\ud800"])
+
+
+@settings(max_examples=40)
+@given(st.lists(NAMES, max_size=4))
+def test_names_of_data_are_names_of_files_on_every_system(names):
+    found = paths.file_names(names)
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in found}) == len(names)
+    for name in found:
+        assert name and not WINDOWS.fullmatch(name) and not WINDOWS.fullmatch(f"{name}.0001.png")
+        assert name == shown(name) and "\u200b" not in name
+        assert len(f"{name}.0001.png".encode()) < 255
 
 
 @pytest.mark.skipif(os.name == "nt", reason="elsewhere than on Windows")
