@@ -62,12 +62,13 @@ class View:
 
 
 def shot_range(scene) -> tuple[int, int]:
-    """First and last frame of what the current frame is in, from one cut of the scene to the next.
+    """First and last frame of what the current frame is in: a shot, or a part of one between two cuts.
 
     Raises:
-        PeekabooError: it is a single frame.
+        PeekabooError: it is a single frame, or the scene's range is empty.
     """
-    first, last = scene.frame_start, max(scene.frame_start, scene.frame_end)
+    shot = shots.shot_at(scene, scene.frame_current)
+    first, last = shot.first, shot.last
     edges = [first, *cameras.cuts(scene, first, last), last + 1]
     here = min(max(scene.frame_current, first), last)
     for begin, end in pairwise(edges):

@@ -267,6 +267,18 @@ def test_a_draft_lands_in_the_cut_that_it_was_made_for(stage):
     assert (min(frames), max(frames)) == (1, 19)
 
 
+def test_a_draft_has_the_frames_of_the_shot_that_is_listed(stage):
+    for frame in (1, 9, 20):  # all of one camera: no cut of the picture
+        stage.timeline_markers.new("shot", frame=frame).camera = stage.camera
+    stage.use_preview_range, stage.frame_preview_start, stage.frame_preview_end = True, 5, 30
+    for frame in (6, 12, 25, 33):
+        stage.frame_set(frame)
+        listed = shots.shot_at(stage, frame)
+        assert drafts.shot_range(stage) == (listed.first, listed.last)
+    stage.peekaboo.use_markers = False
+    assert drafts.shot_range(stage) == (5, 30)
+
+
 def test_shots_of_a_draft_begin_at_the_cut_that_is_there(stage):
     stage.timeline_markers.new("Opening", frame=1).camera = stage.camera
     first, second = plan(BALL).shots[0], plan(CUBE).shots[0]
