@@ -44,6 +44,17 @@ def agree(found, truth):
     return np.count_nonzero(found != truth) <= 0.02 * np.count_nonzero(truth)
 
 
+def compositor(scene):
+    """A scene's compositor with its last node and nothing else; since 5.0 a group of nodes."""
+    if hasattr(scene, "compositing_node_group"):
+        tree = scene.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
+        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+        return tree, tree.nodes.new("NodeGroupOutput")
+    scene.use_nodes = True
+    scene.node_tree.nodes.clear()
+    return scene.node_tree, scene.node_tree.nodes.new("CompositorNodeComposite")
+
+
 def zones(*links):
     """A group of geometry nodes with its input and output, and the nodes of these types between them."""
     group = bpy.data.node_groups.new("Nodes", "GeometryNodeTree")

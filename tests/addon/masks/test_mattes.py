@@ -4,6 +4,7 @@
 import bpy
 import numpy as np
 import pytest
+from held import compositor
 from scenes import add_empty, add_mesh, small_shot
 
 from blender_addon import changes, compat
@@ -68,15 +69,7 @@ def test_the_scenes_step_and_crop_count(moving, tmp_path):
 
 def composited(scene, path, name, tmp_path):
     """What Blender's own Cryptomatte node takes out of a file for a name: float (height, width)."""
-    if hasattr(scene, "compositing_node_group"):  # since 5.0
-        tree = scene.compositing_node_group = bpy.data.node_groups.new("Matte", "CompositorNodeTree")
-        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-        out = tree.nodes.new("NodeGroupOutput")
-    else:
-        scene.use_nodes = True
-        tree = scene.node_tree
-        tree.nodes.clear()
-        out = tree.nodes.new("CompositorNodeComposite")
+    tree, out = compositor(scene)
     node = tree.nodes.new("CompositorNodeCryptomatteV2")
     node.source = "IMAGE"
     node.image = bpy.data.images.load(str(path))

@@ -5,6 +5,7 @@ of the user's is any other afterwards."""
 import bpy
 import numpy as np
 import pytest
+from held import compositor
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as hypothesis_settings
 from scenes import add_camera, add_mesh
@@ -164,10 +165,15 @@ def everything(scene):
 def test_the_users_scene_is_as_it_was(lit, tmp_path):
     lit.render.filepath = str(tmp_path / "mine_")
     lit.render.image_settings.file_format = "JPEG"
-    lit.use_nodes = True
-    writes = lit.node_tree.nodes.new("CompositorNodeOutputFile")
-    writes.base_path = str(tmp_path / "written")
-    lit.node_tree.links.new(lit.node_tree.nodes["Render Layers"].outputs[0], writes.inputs[0])
+    tree, output = compositor(lit)
+    layers, writes = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("CompositorNodeOutputFile")
+    if hasattr(writes, "base_path"):
+        writes.base_path = str(tmp_path / "written")
+    else:  # since 5.0
+        writes.directory = str(tmp_path / "written")
+        writes.file_output_items.new("RGBA", "Image")
+    for end in (writes, output):
+        tree.links.new(layers.outputs[0], end.inputs[0])
     told = []
     for name in ("render_pre", "render_complete", "render_write"):
         getattr(bpy.app.handlers, name).append(lambda *_, name=name: told.append(name))
@@ -184,13 +190,8 @@ def test_the_users_scene_is_as_it_was(lit, tmp_path):
 
 
 def test_a_compositor_leaves_no_nodes_behind(lit, tmp_path):
-    if hasattr(lit, "compositing_node_group"):
-        tree = lit.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
-        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-        layers, output = tree.nodes.new("CompositorNodeRLayers"), tree.nodes.new("NodeGroupOutput")
-        tree.links.new(layers.outputs[0], output.inputs[0])
-    else:
-        lit.use_nodes = True
+    tree, output = compositor(lit)
+    tree.links.new(tree.nodes.new("CompositorNodeRLayers").outputs[0], output.inputs[0])
     before = sorted(tree.name for tree in bpy.data.node_groups)
     rendered(lit, tmp_path)
     assert sorted(tree.name for tree in bpy.data.node_groups) == before
