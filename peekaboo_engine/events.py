@@ -7,7 +7,7 @@ load, denoise, decode, write), ``progress`` (step, total), ``notice`` (message),
 seconds, peak_memory_mb), ``error`` (code, message), of ``plan`` also ``plan`` (plan, notes); from ``serve``
 also ``preview`` (path: a PNG of what is being denoised, replaced by later ones and gone when the job ends),
 ``freed``, ``read`` (tokens, most, end: of a prompt, see :class:`.control.prompts.PromptRead`; all null where
-the model is not loaded), and ``id`` with every event of a job. From ``models`` the phases are download and
+the model is not there), and ``id`` with every event of a job. From ``models`` the phases are download and
 verify, ``progress`` counts megabytes (10^6 bytes), and ``model`` (name, state: downloaded, half or missing;
 message) comes last. A reader passes over events that it does not know.
 """

@@ -70,7 +70,7 @@ class Free(_Request):
 
 
 class Read(_Request):
-    """Tell how much of a prompt a model reads, if it is loaded."""
+    """Tell how much of a prompt a model reads, loaded or not."""
 
     request: Literal["read"]
     model: Annotated[str, Field(max_length=MAX_PATH)]

@@ -105,12 +105,39 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
     except torch.OutOfMemoryError as error:
         raise out_of_memory(entry, str(device)) from error
     except Exception as error:  # diffusers, transformers, safetensors, the hub and httpx each have their own
-        raise EngineError(
-            "model_not_loaded",
-            f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
-        ) from error
+        raise _not_loaded(entry, error) from error
     name = str(dtype).removeprefix("torch.")
     return LoadedModel(entry, pipe, weights, str(device), name, placement, tuple(files))
+
+
+def load_reader(entry: ModelEntry) -> "DiffusionPipeline":
+    """A model's pipeline with its tokenizers and no weights, to tell how it reads a prompt.
+
+    Raises:
+        EngineError: ``model_not_loaded``, ``not_downloaded``, ``half_downloaded``.
+    """
+    import diffusers
+    import torch
+
+    cls = _pipeline_class(entry.pipeline)
+    parts = {
+        name
+        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+        if parameter.default is parameter.empty or name in cls._optional_components
+    }
+    without = parts - {"self", "scheduler", "vae", *entry.family.text.tokenizers}
+    try:
+        folder = local_folder(entry)
+        vae = getattr(diffusers, cls.load_config(folder)["vae"][1])
+        with torch.device("meta"):  # its form alone, which some pipelines ask for
+            form = vae.from_config(vae.load_config(folder, subfolder="vae"))
+        return cls.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, vae=form, **dict.fromkeys(without)
+        )
+    except EngineError:
+        raise
+    except Exception as error:  # as above
+        raise _not_loaded(entry, error) from error
 
 
 def wears(model: LoadedModel, loras: Sequence[Lora]) -> bool:
@@ -208,6 +235,13 @@ def _variant(entry: ModelEntry, folder: Path) -> str | None:
     """The variant of the weights in a folder, which another program may have downloaded without it."""
     there = entry.variant and next(folder.glob(f"*/*.{entry.variant}*.safetensors"), None)
     return entry.variant if there else None
+
+
+def _not_loaded(entry: ModelEntry, error: Exception) -> EngineError:
+    return EngineError(
+        "model_not_loaded",
+        f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
+    )
 
 
 def out_of_memory(entry: ModelEntry, device: str) -> EngineError:

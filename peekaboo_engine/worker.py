@@ -18,13 +18,15 @@ from .errors import EngineError, shown
 from .events import Events, JsonLines
 from .inbox import Generate, Inbox, Read
 from .job import load_job
-from .loading import LoadedModel, load_model, wears, with_loras
+from .loading import LoadedModel, load_model, load_reader, wears, with_loras
 from .loras import beside
 from .model_files import check_fits
-from .models import find_model
+from .models import ModelEntry, find_model
 from .placement import Placement
 
 if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
     from .generator import Generation
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class Worker:
         self._placement = placement
         self._previews = previews
         self._model: LoadedModel | None = None
+        self._reader: tuple[ModelEntry, DiffusionPipeline] | None = None
 
     def hello(self, events: Events) -> None:
         """Report versions and device.
@@ -67,15 +70,22 @@ class Worker:
             torch.cuda.empty_cache()
 
     def read(self, model: str, prompt: str, events: JsonLines) -> None:
-        """Tell how much of a prompt a model reads; nothing of one that is not loaded."""
+        """Tell how much of a prompt a model reads; nothing of one that is not there."""
         from .control.prompts import read_of
 
         read = None
-        if self._model is not None:
-            with suppress(EngineError):  # of a model that there is no more
-                if (entry := find_model(model)) == self._model.entry:
-                    read = read_of(self._model.pipe, prompt, entry.max_sequence_length)
+        with suppress(EngineError):
+            entry = find_model(model)
+            read = read_of(self._reader_of(entry), prompt, entry.max_sequence_length)
         events.read(*((read.tokens, read.most, read.end) if read else (None, None, None)))
+
+    def _reader_of(self, entry: ModelEntry) -> "DiffusionPipeline":
+        """A pipeline that has a model's tokenizers: the loaded model's, or one of them alone."""
+        if self._model is not None and self._model.entry == entry:
+            return self._model.pipe
+        if self._reader is None or self._reader[0] != entry:
+            self._reader = entry, load_reader(entry)
+        return self._reader[1]
 
     def run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> bool:
         """Generate the clip of a job folder.

@@ -120,6 +120,8 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
 def _draw_facts(layout, context, shot: Shot) -> None:
     """Draw what is wrong with a shot, or how its frames map to the model's."""
     scene = context.scene
+    if shot.is_own_prompt and (cut := generation.cut_of(scene, shot.prompt)):
+        draw_sentence(layout, context, cut, "ERROR")
     try:
         shots.check_length(shot)
         if problem := prompt_problem(scene, shot=shot):

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ..errors import PeekabooError
-from ..making import prompts
+from ..making import generation
 from ..masks.cast import SURFACED
 from ..shot import check, shots, subjects
 from ..shot.prompt import faulty_subjects, prompt_problem
@@ -60,7 +60,7 @@ class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
         layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
         if len(shot.prompt) > letters_in_line(context):
             draw_sentence(layout, context, shot.prompt, "BLANK1")
-        if cut := prompts.cut_of(context.scene):
+        if cut := generation.cut_of(context.scene, shot.prompt):
             draw_sentence(layout, context, cut, "ERROR")
         if problem := prompt_problem(context.scene):
             draw_sentence(layout, context, problem, "ERROR")

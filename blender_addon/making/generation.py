@@ -17,6 +17,7 @@ from bpy.app.handlers import persistent
 
 from .. import faults, windows
 from ..engine.orders import Order, Outcome, Queue
+from ..engine.process import WarmEngine
 from ..errors import PeekabooError
 from . import delivery, engine_choice, estimates, prompts
 
@@ -106,6 +107,14 @@ def free_memory() -> None:
     _look_soon()
 
 
+def cut_of(scene, prompt: str) -> str | None:
+    """Say where a prompt will be cut: see :func:`.prompts.cut_of`. While that is not known, it is asked."""
+    sentence = prompts.cut_of(scene, prompt)
+    if prompts.is_waiting() and not bpy.app.timers.is_registered(_tick):
+        _look_soon()
+    return sentence
+
+
 def _look_soon() -> None:
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)  # it may be waiting for long
@@ -124,7 +133,7 @@ def _tick() -> float | None:
 
 def _look() -> float | None:
     events = _queue.advance(engine_choice.engine_settings, Path(bpy.app.tempdir))
-    if prompts.take_in(events, None if _queue.busy else _queue.keeper.engine):
+    if prompts.take_in(events, None if _queue.busy else _engine_to_ask()):
         windows.redraw()
     if _queue.arrived and not windows.is_hand_busy():
         order = _queue.arrived.pop(0)
@@ -137,7 +146,19 @@ def _look() -> float | None:
     _redraw_what_changed()
     if _queue.busy or not _queue.keeper.reap():
         return POLL_SECONDS
+    if prompts.is_waiting():
+        return POLL_SECONDS
     return WATCH_SECONDS if engine_is_up() else None
+
+
+def _engine_to_ask() -> WarmEngine | None:
+    """The engine that is warm; one that is started where a prompt may be cut."""
+    if _queue.keeper.engine is None and prompts.wants_engine():
+        try:
+            return _queue.keeper.get(engine_choice.engine_settings(), Path(bpy.app.tempdir))
+        except PeekabooError:  # which is said where it can be mended
+            prompts.forget()
+    return _queue.keeper.engine
 
 
 def _deliver(order: Order) -> Outcome:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where prompts are cut that are longer than what a model reads: asked of the engine that is kept warm.
+"""Where prompts are cut that are longer than what a model reads: asked of the engine.
 
 Only the engine has the model's tokenizer, and it answers when it has no job. While panels are drawn, what it
-has said before is looked up, and what is not known is noted, to be asked for later.
+has said before is looked up, and what is not known is noted, to be asked for later. An engine is started for
+that, if there is none: only for a prompt that is long enough to be cut.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .. import changes
-from ..engine.messages import Event, PromptRead, Result
+from ..engine.messages import Event, Failure, PromptRead, Result
 from ..engine.process import WarmEngine
 from ..errors import PeekabooError
 from ..shot.model import model_of
 
 PAUSE_SECONDS = 0.4
 """How long a scene has to be left alone before its prompt is asked about."""
+LONG_BYTES = 75
+"""No model cuts a prompt with fewer: a token takes a byte or more, and the fewest that a model reads are 77,
+with one before the prompt and one behind it."""
 MOST = 100
 """Answers that are kept."""
 SHOWN = 40
@@ -28,13 +32,17 @@ _Asked = tuple[str, str]
 _known: dict[_Asked, PromptRead] = {}
 _wanted: _Asked | None = None
 _asked: _Asked | None = None
+_may_start = True
+"""Whether an engine may be started to ask it; not after one has failed."""
 
 
-def cut_of(scene) -> str | None:
-    """Say where a scene's prompt will be cut; None where it is not, or where that is not known yet."""
+def cut_of(scene, prompt: str) -> str | None:
+    """Say where a prompt will be cut by a scene's model; None where it is not, or is not known to be yet."""
     global _wanted
+    if len(prompt.encode(errors="replace")) <= LONG_BYTES:
+        return None
     try:
-        asked = model_of(scene), scene.peekaboo.prompt
+        asked = model_of(scene), prompt
     except PeekabooError:
         return None
     if asked not in _known:
@@ -51,6 +59,22 @@ def cut_of(scene) -> str | None:
     )
 
 
+def is_waiting() -> bool:
+    """Whether there is a prompt to ask about."""
+    return _wanted is not None
+
+
+def wants_engine() -> bool:
+    """Whether an engine is to be started, since a prompt has been left alone that may be cut."""
+    return _may_start and _wanted is not None and changes.quiet_seconds() > PAUSE_SECONDS
+
+
+def forget() -> None:
+    """Do not ask now; what is drawn again is asked about again."""
+    global _wanted
+    _wanted = None
+
+
 def take_in(events: Iterable[Event], engine: WarmEngine | None) -> bool:
     """Note what the engine has said, and ask it; never waits.
 
@@ -61,16 +85,19 @@ def take_in(events: Iterable[Event], engine: WarmEngine | None) -> bool:
     Returns:
         Whether something is known now that was not before.
     """
-    global _wanted, _asked
+    global _wanted, _asked, _may_start
     learnt = False
     for event in events:
-        if isinstance(event, Result):  # another model may be loaded by then
+        if isinstance(event, Result):  # another model may be there by then
+            _may_start = True
             for asked in [asked for asked, read in _known.items() if read.most is None]:
                 del _known[asked]
             learnt = True
         if isinstance(event, PromptRead) and _asked is not None:
             _known[_asked], _asked = event, None
             learnt = True
+        if isinstance(event, Failure) and event.job is None and _asked is not None:
+            _wanted, _may_start = None, False
     while len(_known) > MOST:
         del _known[next(iter(_known))]
     if engine is None:

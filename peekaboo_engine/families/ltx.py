@@ -119,7 +119,8 @@ def _pictures_2(pipe, first: Image, last: Image | None, frames: int) -> dict[str
 
 
 def _layout_2(pipe) -> Layout:
-    registers = pipe.connectors.config.video_connector_num_learnable_registers
+    parts = pipe.connectors  # none where tokenizers alone are loaded, of which nobody asks for padding
+    registers = parts is not None and parts.config.video_connector_num_learnable_registers
     return Layout(pads="registers" if registers else "masked", side="left")
 
 

@@ -86,7 +86,8 @@ def _reads_clip(config: Mapping[str, Any]) -> bool:
 
 def _length(pipe, call: Mapping[str, Any]) -> int:
     length = call["max_sequence_length"]
-    if length != PROMPT_LENGTH and _reads_clip((pipe.transformer or pipe.transformer_2).config):
+    denoiser = pipe.transformer or pipe.transformer_2  # neither where tokenizers alone are loaded
+    if length != PROMPT_LENGTH and denoiser is not None and _reads_clip(denoiser.config):
         raise EngineError(
             "bad_option",
             f"max_sequence_length is {length}; this model reads prompts of {PROMPT_LENGTH} tokens only.",

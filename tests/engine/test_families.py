@@ -17,12 +17,13 @@ import torch
 from peekaboo_engine.benchmark.controls import controls_of
 from peekaboo_engine.control import Steering, attention, peekaboo
 from peekaboo_engine.control.labels import pool_frames, pool_labels
+from peekaboo_engine.control.prompts import read_of
 from peekaboo_engine.control.settings import check_for_family
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import PADDING, SHARED, label_tokens
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
-from peekaboo_engine.loading import load_model
+from peekaboo_engine.loading import load_model, load_reader
 from peekaboo_engine.models import find_model
 from peekaboo_engine.placement import Placement
 
@@ -399,6 +400,11 @@ def test_a_saved_model_is_described_and_loads(case, tmp_path):
     getattr(case.tiny, "shorten", lambda pipe: None)(model.pipe)  # what its files do not hold
     with peekaboo(model.pipe, case.labels, PHRASES, **EVERY_STEP):
         torch.testing.assert_close(case.tiny.latents(model.pipe), run(case), atol=1e-4, rtol=1e-4)
+    reader = load_reader(entry)
+    modules = [part for part in reader.components.values() if isinstance(part, torch.nn.Module)]
+    assert all(weight.is_meta for part in modules for weight in part.parameters())
+    for prompt in ("a red ball", "a red ball on grass " * 200):
+        assert read_of(reader, prompt) == read_of(model.pipe, prompt)
 
 
 def test_nothing_is_left_on_the_pipeline(case):

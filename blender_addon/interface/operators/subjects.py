@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ...authoring import placing
 from ...errors import PeekabooError
+from ...making import generation
 from ...shot import check, prompt, shots, subjects
 from . import turns
 
@@ -164,6 +165,8 @@ class PEEKABOO_OT_edit_prompt(bpy.types.Operator):
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.prop(scene.peekaboo, "prompt")
+        if cut := generation.cut_of(scene, scene.peekaboo.prompt):
+            layout.label(text=cut, icon="ERROR")
         layout.prop(scene.peekaboo, "negative_prompt", text="Not Wanted")
         for shot in shots.shots_of(scene):
             if shot.marker is not None:
