@@ -7,8 +7,8 @@ between two turns, since an undo or a deletion may free it; scenes are known by 
 
 A scene whose subjects are too heavy for that is checked when the user says so, and only then.
 
-What the last check has read is kept: reading makes Blender draw its viewports anew, which takes long where a
-processor draws, and *Generate* need not do it again.
+What checks have read since the last change is kept: reading makes Blender draw its viewports anew, which
+takes long where a processor draws, and *Generate* need not do it again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -41,11 +42,15 @@ PAUSE_SECONDS = 0.4
 """How long a scene has to be left alone before it is checked."""
 TURN_SECONDS = 0.012
 """How long a turn may take, before the frame that it is at is done."""
+WAITED_SECONDS = 0.1
+"""The same where the user has asked and waits for it."""
 BETWEEN_SECONDS = 0.02
 LONGEST_SECONDS = 0.06
 """A scene with a frame that takes longer is heavy."""
 MOST_REPORTS = 64
 """Of so many shots it is known what was found; a shot that is changed is another one."""
+MOST_BYTES = 2**29
+"""Of the label maps that are kept; the last is, however large."""
 MOST_VERTICES = 12_000
 """A scene whose subjects have more is heavy, which is known before the first frame."""
 
@@ -82,7 +87,6 @@ class _Check:
 class _Known:
     """A layout that was read before, and what it depends on."""
 
-    of: Of
     changes: int
     dependencies: tuple
     layout: Layout
@@ -94,7 +98,7 @@ _heavy: set[int] = set()
 """``session_uid`` of scenes that are not checked in passing."""
 _check: _Check | None = None
 _wanted: Of | None = None
-_known: _Known | None = None
+_known: dict[Of, _Known] = {}
 _hulls = Hulls()
 
 
@@ -125,25 +129,53 @@ def check_now(scene, shot: Shot | None = None) -> Report:
         return Report("Blender is rendering: check the shot when that is done.")
     begun = time.monotonic()
     try:
-        layout = _read(scene, shot)
-        if (time.monotonic() - begun) / len(layout.labels) < LONGEST_SECONDS:
-            _heavy.discard(scene.session_uid)
+        if (known := _known_layout(scene, shot)) is not None:
+            _keep(_of(scene, shot), changes.count(), _report(scene, known))
+        else:
+            layout = _read(scene, shot)
+            _note_weight(scene, time.monotonic() - begun, len(layout.labels))
     except PeekabooError as error:
         _keep(_of(scene, shot), changes.count(), Report(str(error)))
     return _reports[_of(scene, shot)][1]
 
 
+def _note_weight(scene, seconds: float, frames: int) -> None:
+    """Check a scene in passing again, if it has turned out to be light."""
+    if seconds / frames < LONGEST_SECONDS:
+        _heavy.discard(scene.session_uid)
+
+
 def read_shot(scene, shot: Shot | None = None) -> Layout:
     """Read a shot as :func:`.layout.read_shot` does, or take what a check has read since the last change."""
     prompt.check_prompt(scene, shot)
-    with changes.updates_ignored():
-        known, of = _known, _of(scene, shot)
-        holds = known is not None and (known.of, known.changes) == (of, changes.count())
-        same = known is not None and holds and known.dependencies == dependencies_of(scene, shot)
-        layout = known.layout if known is not None and same else None
-    layout = layout or _read(scene, shot)
+    layout = _known_layout(scene, shot) or _read(scene, shot)
     check_in_view(scene, layout)
     return layout
+
+
+def _known_layout(scene, shot: Shot | None) -> Layout | None:
+    with changes.updates_ignored():
+        known = _known.get(_of(scene, shot))
+        if known is None or known.changes != changes.count():
+            return None
+        return known.layout if known.dependencies == dependencies_of(scene, shot) else None
+
+
+def needs_reading(scene, chosen: Sequence[Shot]) -> bool:
+    """Whether reading shots before they are made takes so long that it is to be done in turns.
+
+    That is where there are several, or the scene is heavy, and what is read of them will be known then.
+    """
+    try:
+        for shot in chosen:
+            prompt.check_prompt(scene, shot)
+    except PeekabooError:  # which is said by what makes them
+        return False
+    with changes.updates_ignored():
+        if any(dependencies_of(scene, shot) is None for shot in chosen):
+            return False
+    unread = sum(_known_layout(scene, shot) is None for shot in chosen)
+    return unread > 1 or (unread == 1 and is_heavy(scene))
 
 
 def _read(scene, shot: Shot | None) -> Layout:
@@ -165,8 +197,14 @@ def _keep(of: Of, made_at: int, report: Report) -> None:
 
 
 def _remember(of: Of, dependencies: tuple | None, layout: Layout) -> None:
-    global _known
-    _known = dependencies and _Known(of, changes.count(), dependencies, layout)
+    """Keep a layout, and those of other shots that hold still."""
+    _known.pop(of, None)
+    for other in [other for other, known in _known.items() if known.changes != changes.count()]:
+        del _known[other]
+    if dependencies is not None:
+        _known[of] = _Known(changes.count(), dependencies, layout)
+    while len(_known) > 1 and sum(known.layout.labels.nbytes for known in _known.values()) > MOST_BYTES:
+        del _known[next(iter(_known))]
 
 
 def is_pending(scene, shot: Shot | None = None) -> bool:
@@ -192,29 +230,47 @@ def span_to_play(scene, chosen: Sequence[Shot]) -> tuple[int, float] | None:
 
 
 def read_in_turns(
-    scene, chosen: Sequence[Shot], span: tuple[int, float], then: Callable[[], object]
+    scene, chosen: Sequence[Shot], span: tuple[int, float] | None, then: Callable[[], object]
 ) -> simulations.Turns[None]:
-    """Show a scene frame by frame for the sake of its simulations, and read its shot, which is a check too.
+    """Read shots of a scene, which is a check too; before, show it frame by frame for its simulations.
 
     Args:
         scene: the user's.
-        chosen: its shots; of several, none is read, as only the last would be known.
+        chosen: its shots.
         span: see :func:`span_to_play`.
-        then: called when all is read, while :func:`read_shot` takes what is known.
+        then: called when all is read, while :func:`read_shot` takes what is known. Also where a shot cannot
+            be read, which is for that to say.
     """
-    with simulations.Playing(scene, *span) as playing:
-        yield from playing.in_turns()
-        if len(chosen) == 1:
-            check = _Check(_of(scene, chosen[0]), changes.count())
-            while (report := _read_in_passing(scene, check)) is None:
-                yield "Masks", len(check.frames), frames_of(scene, chosen[0])
-            _keep(check.of, changes.count(), report)
+    with ExitStack() as stack:
+        if span is not None:
+            playing = stack.enter_context(simulations.Playing(scene, *span))
+            yield from playing.in_turns()
+        try:
+            yield from _read_all(scene, chosen)
+        except PeekabooError as error:
+            _log.info("not read in turns: %s", error)
         then()
+        windows.redraw()
+
+
+def _read_all(scene, chosen: Sequence[Shot]) -> simulations.Turns[None]:
+    total, done = sum(frames_of(scene, shot) for shot in chosen), 0
+    for shot in chosen:
+        if _known_layout(scene, shot) is None:
+            check, took, report = _Check(_of(scene, shot), changes.count()), 0.0, None
+            while report is None:
+                begun = time.monotonic()
+                report = _read_in_passing(scene, check)
+                took += time.monotonic() - begun
+                yield "Masks", done + len(check.frames), total
+            _keep(check.of, changes.count(), report)
+            _note_weight(scene, took, len(check.frames))
+        done += frames_of(scene, shot)
 
 
 def _read_in_passing(scene, check: _Check) -> Report | None:
     with changes.updates_ignored():
-        return _read_some_frames(scene, check)
+        return _read_some_frames(scene, check, WAITED_SECONDS)
 
 
 def _request_check(of: Of) -> None:
@@ -246,7 +302,7 @@ def advance() -> float | None:
             if _check is None or (_check.of, _check.began) != (wanted, changes.count()):
                 _check = _Check(wanted, changes.count())
             begun = time.thread_time()  # other programs make no scene heavy
-            report = _read_some_frames(scene, _check)
+            report = _read_some_frames(scene, _check, TURN_SECONDS)
             took = time.thread_time() - begun
     except simulations.UnbakedError:  # to play the scene takes long
         _mark_heavy(uid)
@@ -283,8 +339,8 @@ def _mark_heavy(uid: int) -> None:
     windows.redraw()
 
 
-def _read_some_frames(scene, check: _Check) -> Report | None:
-    """Label some frames; returns the report after the last one."""
+def _read_some_frames(scene, check: _Check, seconds: float) -> Report | None:
+    """Label some frames, for about that long; returns the report after the last one."""
     shot = check.of[1]
     width, height, num_frames = size_of(scene, shot)
     timing = timing_of(scene, num_frames, shot)
@@ -296,7 +352,7 @@ def _read_some_frames(scene, check: _Check) -> Report | None:
         check.frames.clear()
 
     def read(sampler: sampling.Sampler) -> None:
-        until = time.monotonic() + TURN_SECONDS
+        until = time.monotonic() + seconds
         while len(check.frames) < num_frames:
             at = timing.scene_frames[len(check.frames)]
             check.frames.append(read_frame(sampler, at, width, height))
@@ -315,10 +371,11 @@ def _read_some_frames(scene, check: _Check) -> Report | None:
 @persistent
 def _loaded(*_arguments) -> None:
     """Forget the scenes of the file before."""
-    global _hulls, _known
+    global _hulls
     _reports.clear()
     _heavy.clear()
-    _hulls, _known = Hulls(), None
+    _known.clear()
+    _hulls = Hulls()
 
 
 def register():
@@ -328,10 +385,11 @@ def register():
 
 def unregister():
     """Check nothing any more."""
-    global _check, _wanted, _known
+    global _check, _wanted
     if bpy.app.timers.is_registered(advance):
         bpy.app.timers.unregister(advance)
     bpy.app.handlers.load_post.remove(_loaded)
-    _check = _wanted = _known = None
+    _check = _wanted = None
+    _known.clear()
     _reports.clear()
     _heavy.clear()

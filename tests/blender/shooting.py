@@ -39,6 +39,14 @@ def generate(hands: Hands, count: int = 1):
     with hands.context():
         bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count)
     yield PAUSE
+    yield from until(lambda: not works_in_turns())
+
+
+def works_in_turns() -> bool:
+    """Whether something that takes long is done in turns, such as reading several shots."""
+    windows = bpy.context.window_manager.windows
+    names = [one.bl_idname for window in windows for one in window.modal_operators]
+    return "PEEKABOO_OT_work_in_turns" in names
 
 
 def start(hands: Hands):

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ... import compat
 from ...engine.orders import Order
@@ -95,6 +95,10 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
         options={"SKIP_SAVE"},
     )
 
+    is_read: BoolProperty(
+        description="The shots have just been read, as far as they can be", options={"SKIP_SAVE", "HIDDEN"}
+    )
+
     @classmethod
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
@@ -106,17 +110,18 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
         return True
 
     def invoke(self, context, event):
-        """First, in turns, show the scene frame by frame where it has simulations without a bake, and render
-        the first frame."""
+        """First, in turns, show the scene frame by frame where it has simulations without a bake, read shots
+        that no check has read, and render the first frame."""
         scene, count, which = compat.edited_scene(context), self.count, self.shots
         try:
             chosen = self._chosen(scene) or shots.enabled(scene)
         except PeekabooError:  # which is said by what makes the orders
             return super().invoke(context, event)
-        if span := check.span_to_play(scene, chosen):
+        span = check.span_to_play(scene, chosen)
+        if span or (not self.is_read and check.needs_reading(scene, chosen)):
 
             def generate() -> None:
-                bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which)
+                bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which, is_read=True)
 
             return turns.begin(check.read_in_turns(scene, chosen, span, generate))
         if "rendered" in (scene.peekaboo.start_from, scene.peekaboo.end_with) and _rendered is None:
@@ -131,7 +136,7 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
                 global _rendered
                 _rendered = rendered
                 try:
-                    bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which)
+                    bpy.ops.peekaboo.generate("INVOKE_DEFAULT", count=count, shots=which, is_read=True)
                 finally:
                     _rendered = None
 

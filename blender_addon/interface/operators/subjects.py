@@ -188,15 +188,16 @@ class PEEKABOO_OT_check_shot(bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     def invoke(self, context, _event):
-        """Show the scene frame by frame first, in turns, where it has simulations without a bake."""
+        """First read it in turns, and before show the scene frame by frame for simulations without a bake."""
         scene = context.scene
         try:
             chosen = [shots.shot_at(scene, scene.frame_current)]
         except PeekabooError:  # which is said below
             return self.execute(context)
-        if span := check.span_to_play(scene, chosen):
-            return turns.begin(check.read_in_turns(scene, chosen, span, lambda: None))
-        return self.execute(context)
+        span = check.span_to_play(scene, chosen)
+        if not span and not check.needs_reading(scene, chosen):
+            return self.execute(context)
+        return turns.begin(check.read_in_turns(scene, chosen, span, bpy.ops.peekaboo.check_shot))
 
     def execute(self, context):
         """Look at all frames; the panel shows what was found."""

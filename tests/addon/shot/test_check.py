@@ -6,7 +6,7 @@ import pytest
 from scenes import add_camera, small_shot
 
 from blender_addon import changes, compat
-from blender_addon.shot import check
+from blender_addon.shot import check, shots
 from blender_addon.shot.layout import read_shot
 
 
@@ -223,6 +223,39 @@ def test_generating_takes_what_the_check_has_read(scene, no_pause, monkeypatch):
     assert not made  # no temporary scene was evaluated
     assert known.timing == anew.timing and known.subjects == anew.subjects
     assert (known.labels == anew.labels).all() and (known.strengths == anew.strengths).all()
+
+
+def test_several_shots_are_read_in_turns_and_all_are_known_then(scene):
+    ball, _ = small_shot(scene, frames=16)
+    for frame in (1, 9):
+        scene.timeline_markers.new("Cut", frame=frame).camera = scene.camera
+    bpy.context.view_layer.update()
+    chosen = shots.enabled(scene)
+    assert len(chosen) == 2 and check.needs_reading(scene, chosen)
+    known, evaluated = [], []
+    told = bpy.app.handlers.frame_change_pre
+
+    def then():
+        told.append(lambda changed, *_: evaluated.append(changed.name))
+        known.extend(check.read_shot(scene, shot) for shot in chosen)
+        told.pop()
+
+    turns = list(check.read_in_turns(scene, chosen, None, then))
+    assert turns[-1] == ("Masks", 32, 32) and not evaluated
+    assert not check.needs_reading(scene, chosen)
+    for shot, layout in zip(chosen, known, strict=True):
+        assert layout.timing.frame_start == shot.first
+        assert (layout.labels == read_shot(scene, shot=shot).labels).all()
+    ball.location.x += 1
+    bpy.context.view_layer.update()
+    assert check.needs_reading(scene, chosen)
+
+
+def test_what_cannot_be_read_in_turns_is_left_to_what_makes_it(scene):
+    small_shot(scene)
+    scene.camera.data.type = "PANO"
+    said = []
+    assert not list(check.read_in_turns(scene, shots.enabled(scene), None, lambda: said.append(1))) and said
 
 
 def test_an_edit_between_turns_gives_no_torn_shot(scene, no_pause, monkeypatch):
