@@ -6,19 +6,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import PeekabooError
-from ..masks import cameras, projection, sampling
+from ..masks import cameras, sampling
 from ..masks.cast import Role, names_of
 from . import prompt, settings, shots, stating, subjects
 from .shots import Shot
 from .size import size_of
 
-Frame: TypeAlias = tuple[projection.Labelled, list[float]]
-"""Of one time: what the camera sees, and the strength of each subject."""
+
+class Frame(NamedTuple):
+    """What a layout has of one time; attributes as those of :class:`Layout`, without the frames."""
+
+    labels: np.ndarray
+    extents: np.ndarray
+    strengths: list[float]
 
 
 @dataclass(frozen=True)
@@ -179,13 +184,13 @@ def read_layout(
 
 def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) -> Frame:
     """Read what a layout has of one time; arguments and errors as :meth:`sampling.Sampler.labelled`."""
-    return sampler.labelled(time, width, height), sampler.strengths(time)
+    seen = sampler.labelled(time, width, height)
+    return Frame(seen.labels, seen.extents, sampler.strengths(time))  # depths would take eight times the room
 
 
 def put_together(scene, roles: Sequence[Role], timing: Timing, frames: list[Frame]) -> Layout:
     """Make the layout of a scene's subjects from what :func:`read_frame` has read at each time."""
-    seen, strengths = zip(*frames, strict=True)
-    labels, extents, _ = zip(*seen, strict=True)
+    labels, extents, strengths = zip(*frames, strict=True)
     named = tuple(
         Subject(name, stating.stated(role.objects[0].peekaboo, settings.SUBJECT))
         for name, role in zip(names_of(roles), roles, strict=True)

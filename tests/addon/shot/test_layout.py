@@ -2,6 +2,7 @@
 """From a scene to a job: timing, what is sampled, what the job says, and what is refused."""
 
 import json
+import tracemalloc
 
 import bpy
 import numpy as np
@@ -239,3 +240,14 @@ def test_the_preview_range_is_what_is_made(scene):
     assert timing.scene_frames == (11.5, 13.5, 15.5, 17.5)
     scene.use_preview_range = False
     assert timing_of(scene, 4).frame_count == 80
+
+
+def test_reading_takes_little_more_room_than_the_labels(scene):
+    small_shot(scene, frames=64)
+    tracemalloc.start()
+    try:
+        layout = read_layout(scene, 288, 160, 64)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * layout.labels.nbytes + 8 * 2**20  # depths of all frames would be 23 MB
