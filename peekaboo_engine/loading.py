@@ -129,6 +129,8 @@ def load_reader(entry: ModelEntry) -> "DiffusionPipeline":
     try:
         folder = local_folder(entry)
         vae = getattr(diffusers, cls.load_config(folder)["vae"][1])
+        if not issubclass(vae, diffusers.ModelMixin):
+            raise TypeError(f"{vae.__name__} is no autoencoder")
         with torch.device("meta"):  # its form alone, which some pipelines ask for
             form = vae.from_config(vae.load_config(folder, subfolder="vae"))
         return cls.from_pretrained(

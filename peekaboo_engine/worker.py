@@ -5,7 +5,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -74,9 +73,13 @@ class Worker:
         from .control.prompts import read_of
 
         read = None
-        with suppress(EngineError):
+        try:
             entry = find_model(model)
             read = read_of(self._reader_of(entry), prompt, entry.max_sequence_length)
+        except EngineError as error:
+            _log.info("%s", error.message)
+        except Exception:  # of a library about a stranger's tokenizer, or ours: no job is to end for it
+            _log.error(shown(traceback.format_exc(), lines=True).rstrip())
         events.read(*((read.tokens, read.most, read.end) if read else (None, None, None)))
 
     def _reader_of(self, entry: ModelEntry) -> "DiffusionPipeline":

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .. import changes
+from ..engine import catalogue
 from ..engine.messages import Event, Failure, PromptRead, Result
 from ..engine.process import WarmEngine
 from ..errors import PeekabooError
@@ -60,13 +61,16 @@ def cut_of(scene, prompt: str) -> str | None:
 
 
 def is_waiting() -> bool:
-    """Whether there is a prompt to ask about."""
-    return _wanted is not None
+    """Whether there is a prompt that an engine may be started for, to ask it.
+
+    Not for the folder of a model, which a file of somebody else's may name: opening that must not read it.
+    """
+    return _may_start and _wanted is not None and _wanted[0] in catalogue.catalogue()
 
 
 def wants_engine() -> bool:
-    """Whether an engine is to be started, since a prompt has been left alone that may be cut."""
-    return _may_start and _wanted is not None and changes.quiet_seconds() > PAUSE_SECONDS
+    """Whether an engine is to be started now, since such a prompt has been left alone."""
+    return is_waiting() and changes.quiet_seconds() > PAUSE_SECONDS
 
 
 def forget() -> None:

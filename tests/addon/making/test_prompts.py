@@ -42,18 +42,24 @@ def test_a_prompt_that_will_be_cut_is_asked_about_once_it_is_left_alone(scene, m
     assert len(engine.asked) == 2 and prompts.cut_of(scene, shorter) is None
 
 
-def test_no_engine_is_started_for_a_prompt_that_no_model_cuts_nor_after_one_has_failed(scene, monkeypatch):
+def test_no_engine_is_started_for_a_prompt_that_no_model_cuts_nor_after_one_has_failed(
+    scene, monkeypatch, tmp_path
+):
     small_shot(scene)
     engine = Engine()
     monkeypatch.setattr(changes, "quiet_seconds", lambda: 1.0)
     prompts.cut_of(scene, "o" * prompts.LONG_BYTES)
     assert not prompts.is_waiting() and not prompts.wants_engine()
+    scene.peekaboo.model = str(tmp_path)
+    prompts.cut_of(scene, "a red ball or another " * 30)
+    assert not prompts.is_waiting() and not prompts.wants_engine()  # a folder that a file has named
+    scene.peekaboo.model = "shapes"
     prompts.cut_of(scene, "a red ball or another " * 30)
     assert prompts.wants_engine()
     prompts.take_in([], engine)
     prompts.take_in([Failure("died", "The engine ended.")], None)
     prompts.cut_of(scene, "a red ball or another " * 30)
-    assert prompts.is_waiting() and not prompts.wants_engine()
+    assert not prompts.is_waiting() and not prompts.wants_engine()
 
 
 def test_what_a_model_that_was_not_loaded_reads_is_asked_again_after_a_clip(scene, monkeypatch, tmp_path):
