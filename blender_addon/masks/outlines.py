@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import PeekabooError
 from . import solids
-from .cast import SURFACED, Cast, Role
+from .cast import ON_ELEMENTS, SURFACED, Cast, Role
 from .geometry import Hulls, Triangles, triangles_of
 from .projection import Shape
 
@@ -115,6 +115,12 @@ def _surfaces(depsgraph, cast: Cast, subjects: bool = True) -> Iterator[tuple[An
         owner = cast.owner_of(instance)
         if (owner is not None) != subjects:
             continue
+        if instance.is_instance and obj.hide_render and instance.parent.instance_type in ON_ELEMENTS:
+            raise PeekabooError(
+                f'"{obj.name}" is hidden from render by a keyframe or a driver, and its parent '
+                f'"{instance.parent.name}" instances it: Blender shows it nevertheless, where it was at some '
+                "other frame; animate its scale instead."
+            )
         if not (instance.is_instance and obj.type == "MESH"):
             surface = triangles_of(obj, depsgraph)
         elif (mesh := obj.data.as_pointer()) in known:

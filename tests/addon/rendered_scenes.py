@@ -73,8 +73,8 @@ def build(seed: int, width: int = 96, height: int = 64) -> Rendered:
             if kind != "RIGID_BODY":  # which moves by itself
                 animate(scene, choose, subject)
             subject.peekaboo.is_subject, subject.peekaboo.outline = True, "SURFACE"
-        if choose.random() < 0.3:
-            key_visibility(scene, choose, choose.choice(shown))
+        if choose.random() < 0.3:  # of an instanced child it is refused
+            key_visibility(scene, choose, choose.choice(marked if kind.startswith("ON_") else shown))
         roles.append(Role(tuple(marked)))
         labels |= dict.fromkeys(shown, len(roles))
     scene.peekaboo.occluded_by_scene = choose.random() < 0.5
@@ -91,19 +91,24 @@ def build(seed: int, width: int = 96, height: int = 64) -> Rendered:
 
 def _opened_anew(made: Rendered) -> Rendered:
     """The scene after its file was opened again."""
-    path = _new_file()
     names = [[obj.name for obj in role.objects] for role in made.roles]
     labels = {obj.name_full: label for obj, label in made.labels.items()}
-    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
-    bpy.ops.wm.open_mainfile(filepath=str(path))
-    path.unlink()
-    scene = bpy.context.scene
+    scene = opened_anew()
     return Rendered(
         scene,
         [Role(tuple(scene.objects[name] for name in group)) for group in names],
         made.time,
         {obj: labels[obj.name_full] for obj in bpy.data.objects if obj.name_full in labels},
     )
+
+
+def opened_anew():
+    """Save the file and open it again; returns the current scene."""
+    path = _new_file()
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    path.unlink()
+    return bpy.context.scene
 
 
 def _new_file() -> Path:
@@ -287,11 +292,14 @@ def caches_of(scene):
 
 
 def bake(scene):
-    """Bake all simulations of a scene, once nothing is changed any more."""
+    """Bake all simulations of a scene to the frame after its last, once nothing is changed any more."""
+    last = scene.frame_end
+    scene.frame_end += 1  # beyond which Blender bakes nothing
     for cache in caches_of(scene):
-        cache.frame_start, cache.frame_end = 1, scene.frame_end + 1
+        cache.frame_start, cache.frame_end = 1, scene.frame_end
         with bpy.context.temp_override(scene=scene, point_cache=cache):
             bpy.ops.ptcache.bake(bake=True)
+    scene.frame_end = last
 
 
 def add_wall(scene, choose, where):

@@ -397,10 +397,11 @@ def test_a_saved_model_is_described_and_loads(case, tmp_path):
     assert entry.width % entry.size_multiple == entry.height % entry.size_multiple == 0
     entry.cells.check(entry.num_frames, entry.height, entry.width)
     model = load_model(entry, Placement(device="cpu", dtype="float32"))
-    getattr(case.tiny, "shorten", lambda pipe: None)(model.pipe)  # what its files do not hold
+    reader = load_reader(entry)
+    for pipe in (model.pipe, reader):
+        getattr(case.tiny, "shorten", lambda pipe: None)(pipe)  # what its files do not hold
     with peekaboo(model.pipe, case.labels, PHRASES, **EVERY_STEP):
         torch.testing.assert_close(case.tiny.latents(model.pipe), run(case), atol=1e-4, rtol=1e-4)
-    reader = load_reader(entry)
     modules = [part for part in reader.components.values() if isinstance(part, torch.nn.Module)]
     assert all(weight.is_meta for part in modules for weight in part.parameters())
     for prompt in ("a red ball", "a red ball on grass " * 200):

@@ -90,6 +90,22 @@ def test_what_is_instanced_on_elements_is_seen_there(stage, marked, shown):
     assert agree(found, rendered(stage, frame, lamp))
 
 
+@pytest.mark.parametrize("marked", ["instancer", "wall"])
+def test_an_instanced_child_that_is_hidden_by_keyframes_is_refused(stage, marked):
+    frame = primitive("plane", "Frame", size=3, rotation=(math.pi / 2, 0, 0))
+    lamp = primitive("uv_sphere", "Lamp", radius=0.4)
+    lamp.parent = frame
+    frame.instance_type = "VERTS"
+    for hidden, at in ((False, 1), (True, 4)):
+        lamp.hide_render = hidden
+        lamp.keyframe_insert("hide_render", frame=at)
+    subject(frame if marked == "instancer" else primitive("cube", "Wall"))
+    stage.peekaboo.occluded_by_scene = True
+    assert mask(stage, 3).any()
+    with pytest.raises(PeekabooError, match=r'"Lamp" is hidden .* "Frame" instances it'):
+        mask(stage, 4)
+
+
 def test_an_instanced_object_that_is_itself_hidden_from_render_is_seen(stage):
     source = primitive("uv_sphere", "Source", radius=0.5)
     source.hide_render = True
