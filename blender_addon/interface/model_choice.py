@@ -7,9 +7,8 @@ from typing import Any
 
 import bpy
 
-from ..borders.documents import shown
 from ..engine import catalogue
-from ..errors import PeekabooError
+from ..errors import PeekabooError, shown
 from ..making import downloading
 from ..shot.model import model_of
 from .sidebar import draw_sentence

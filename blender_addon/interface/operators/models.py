@@ -4,9 +4,8 @@
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from ...borders.documents import shown
 from ...engine import catalogue
-from ...errors import PeekabooError
+from ...errors import PeekabooError, shown
 from ...making import downloading, engine_choice
 from ..sidebar import draw_sentence
 
