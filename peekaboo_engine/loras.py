@@ -225,15 +225,36 @@ def put_on(pipe: DiffusionPipeline, family: Family, files: Sequence[LoraFile], d
 
 def take_off(pipe: DiffusionPipeline) -> None:
     """Take all LoRAs off a pipeline: its weights are then to the bit what they were before."""
-    if hasattr(pipe, "unload_lora_weights") and importlib.util.find_spec("peft") is not None:
+    if importlib.util.find_spec("peft") is None:
+        return
+    if _loads(pipe):
         pipe.unload_lora_weights()
+        return
+    for name in _DENOISERS:
+        part = getattr(pipe, name, None)
+        if getattr(part, "peft_config", None):
+            part.unload_lora()
+
+
+def _loads(pipe: Any) -> bool:
+    """Whether diffusers loads LoRAs into a pipeline; of HunyuanVideo 1.5 it does into the denoiser."""
+    return hasattr(pipe, "load_lora_weights")
+
+
+_DENOISERS = ("transformer",)
+"""Where LoRAs are of a pipeline that loads none by itself."""
+
+
+def _places(pipe: Any) -> Sequence[str]:
+    """The components of a pipeline that LoRAs may be in."""
+    return pipe._lora_loadable_modules if _loads(pipe) else _DENOISERS
 
 
 def _targets(pipe: DiffusionPipeline, family: Family, file: LoraFile) -> list[str]:
     """The denoisers that a LoRA is for, by their names in the pipeline."""
-    if not hasattr(pipe, "load_lora_weights"):
-        raise _bad(file.path, f"diffusers loads none into a {type(pipe).__name__}", "take it off")
     held = [name for name in family.denoisers if getattr(pipe, name, None) is not None]
+    if not _loads(pipe) and not all(hasattr(getattr(pipe, name), "load_lora_adapter") for name in held):
+        raise _bad(file.path, f"diffusers loads none into a {type(pipe).__name__}", "take it off")
     if file.lora.expert == "both":
         return held
     if len(held) != 2:
@@ -254,8 +275,17 @@ def _load(pipe: Any, denoiser: str, file: LoraFile, name: str, dtype: torch.dtyp
     }
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         raise _bad(file.path, "it holds numbers that are not finite", "get it anew")
-    other = {"load_into_transformer_2": True} if denoiser == "transformer_2" else {}
-    pipe.load_lora_weights(weights, adapter_name=name, **other)
+    if _loads(pipe):
+        other = {"load_into_transformer_2": True} if denoiser == "transformer_2" else {}
+        pipe.load_lora_weights(weights, adapter_name=name, **other)
+    elif any(key.endswith("alpha") for key in weights):  # which nothing would read
+        raise _bad(
+            file.path,
+            f"a {type(pipe).__name__} takes none with scales",
+            "get it in the form of diffusers",
+        )
+    else:
+        getattr(pipe, denoiser).load_lora_adapter(dict(weights), prefix=denoiser, adapter_name=name)
     parts = dict(_adapted(pipe, name))
     if denoiser not in parts:
         raise _bad(file.path, "nothing in it is of this model", "take one made for it")
@@ -272,7 +302,7 @@ def _load(pipe: Any, denoiser: str, file: LoraFile, name: str, dtype: torch.dtyp
 
 def _adapted(pipe: Any, name: str) -> Iterator[tuple[str, nn.Module]]:
     """The components of a pipeline that hold a LoRA of that name."""
-    for part in pipe._lora_loadable_modules:
+    for part in _places(pipe):
         module = getattr(pipe, part, None)
         if module is not None and name in getattr(module, "peft_config", {}):
             yield part, module
@@ -324,6 +354,8 @@ def _meant(weights: dict[str, torch.Tensor]) -> int:
 
 def _renamed(pipe: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights of a file by diffusers' names, without the scales of its matrices."""
+    if not _loads(pipe):
+        return weights
     converted = pipe.lora_state_dict({key: value.clone() for key, value in weights.items()})
     named = converted[0] if isinstance(converted, tuple) else converted
     return {key: value for key, value in named.items() if not key.endswith("alpha")}
@@ -348,7 +380,7 @@ def activate(pipe: Any, files: Sequence[LoraFile], distilled: bool = True) -> No
     from diffusers.utils import set_weights_and_activate_adapters
 
     acting = {name: file.lora.weight for name, file in _named(files) if distilled or not file.lora.distils}
-    for part in pipe._lora_loadable_modules:
+    for part in _places(pipe):
         module = getattr(pipe, part, None)
         if held := getattr(module, "peft_config", {}):
             names = [name for name in acting if name in held]

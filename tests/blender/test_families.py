@@ -36,8 +36,6 @@ CASES = {
     "a picture": ("picture", "text"),
 }
 """The names of their scenes."""
-WITH_LORA = {"wan", "ltx", "picture"}
-"""diffusers 0.42.1 loads none into HunyuanVideo 1.5."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def made(profile, tmp_path_factory):
     models, shot = folder / "models", folder / "shot.blend"
     tiny_families.save(models)
     cases = {
-        name: (str(models / model), start, str(models / f"{model}.safetensors") if model in WITH_LORA else "")
+        name: (str(models / model), start, str(models / f"{model}.safetensors"))
         for name, (model, start) in CASES.items()
     }
     scenes = SCENES.format(cases=json.dumps(cases))
@@ -76,7 +74,7 @@ def test_a_shot_becomes_a_clip_that_says_how_it_was_made(made, case):
     assert (record["settings"]["num_inference_steps"], record["job"]["seed"]) == (2, 3)
     loras = [(each["file"], each["sha256"], each["weight"]) for each in record["loras"]]
     lora = models / f"{model}.safetensors"
-    assert loras == ([(lora.name, sha256(lora), 0.5)] if model in WITH_LORA else [])
+    assert loras == [(lora.name, sha256(lora), 0.5)]
     if start_from == "rendered":
         picture = job / record["first_frame"]["name"]
         assert record["first_frame"]["sha256"] == sha256(picture)

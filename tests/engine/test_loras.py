@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import unet3d, wan
+from tiny import hunyuan15, unet3d, wan
 
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.existing import existing_clip
-from peekaboo_engine.families import WAN, family_of
+from peekaboo_engine.families import HUNYUAN15, WAN, family_of
 from peekaboo_engine.loading import load_model, wears, with_loras
 from peekaboo_engine.loras import Lora, check_source, find, put_on, take_off
 from peekaboo_engine.models import catalogue, find_model
@@ -402,3 +402,44 @@ def test_a_name_in_a_repository_is_no_file_of_the_current_folder(tmp_path, monke
     (tmp_path / "owner" / "name" / "style.safetensors").write_bytes(b"no LoRA")
     monkeypatch.chdir(tmp_path)
     check_source(Lora(source="owner/name/style.safetensors"))
+
+
+def test_a_pipeline_that_loads_none_by_itself_has_them_in_its_denoiser(lora):
+    pipe = hunyuan15.pipeline()
+    before = {name: value.clone() for name, value in pipe.transformer.state_dict().items()}
+    noise = torch.Generator().manual_seed(0)
+    weights = {}
+    for name, layer in pipe.transformer.named_modules():
+        if name.startswith("transformer_blocks") and name.endswith("to_q"):
+            rows, columns = layer.weight.shape
+            weights[f"transformer.{name}.lora_A.weight"] = torch.randn(RANK, columns, generator=noise)
+            weights[f"transformer.{name}.lora_B.weight"] = torch.randn(rows, RANK, generator=noise)
+
+    def denoised():
+        with torch.no_grad():
+            return hunyuan15.denoise(pipe, hunyuan15.noise(), 500.0, hunyuan15.texts(pipe)[0])
+
+    plain = denoised()
+    put_on(pipe, HUNYUAN15, [find(lora(weights, weight=0.5))], torch.float32)
+    worn = denoised()
+    take_off(pipe)
+    assert torch.equal(denoised(), plain) and not torch.allclose(worn, plain)
+    assert all(torch.equal(pipe.transformer.state_dict()[name], value) for name, value in before.items())
+    merged = hunyuan15.pipeline()
+    with torch.no_grad():
+        for key in [key for key in weights if key.endswith("lora_A.weight")]:
+            name = key.removesuffix(".lora_A.weight")
+            product = weights[f"{name}.lora_B.weight"] @ weights[key]
+            merged.transformer.get_submodule(name.removeprefix("transformer.")).weight += 0.5 * product
+        expected = hunyuan15.denoise(merged, hunyuan15.noise(), 500.0, hunyuan15.texts(merged)[0])
+    torch.testing.assert_close(worn, expected, rtol=1e-4, atol=1e-5)
+    first = next(iter(weights))
+    wrong = {
+        "scales": weights | {first.replace("lora_A.weight", "alpha"): torch.tensor(4.0)},
+        "names": {f"diffusion_model.{key}": value for key, value in weights.items()},
+        "some": weights | {"transformer.nowhere.lora_A.weight": torch.ones(2, 2)},
+    }
+    for name, other in wrong.items():
+        found = [find(lora(other, name))]
+        refused(lambda found=found: put_on(pipe, HUNYUAN15, found, torch.float32))
+        take_off(pipe)
