@@ -82,6 +82,10 @@ def test_a_models_files_may_be_links(folder):
         (text("peekaboo.json", '{"num_frames": 1e999}'), "num_frames is inf"),
         (stated(num_inference_steps=10**8), "num_inference_steps"),
         (text("peekaboo.json", DEEP), "nested deeper"),
+        (stated(source="/etc"), "source"),
+        (stated(embedded=True), "embedded"),
+        (stated(motion_adapter="../../somewhere"), "motion adapter"),
+        (stated(motion_adapter=["a"]), "is not a text-to-video"),
         (text("unet/config.json", DEEP), "nested deeper"),
         (text("scheduler/scheduler_config.json", "[" * 40 + "]" * 40), "nested deeper"),
         (text("model_index.json", " " * 5_000_000), "more than"),
@@ -146,6 +150,13 @@ def test_weights_with_an_absurd_header_are_one_sentence(folder, tmp_path, case):
         assemble(folder / WEIGHTS, str(folder), None, tmp_path / "made")
     assert caught.value.code == "bad_checkpoint" and "\n" not in caught.value.message
     assert "download it anew" in caught.value.message and not (tmp_path / "made").exists()
+
+
+def test_a_folder_cannot_ask_for_anything_on_the_hub(folder):
+    stated(loras=[{"source": "owner/name/file.safetensors"}])(folder)
+    with pytest.raises(EngineError, match="is not on this machine") as caught:
+        load_model(find_model(str(folder)), Placement(device="cpu"))
+    assert caught.value.code == "bad_lora"
 
 
 @pytest.mark.parametrize("name", ["mine.pt", "mine.bin", "mine.ckpt", "mine.pth"])

@@ -9,9 +9,9 @@ import struct
 import numpy as np
 import pytest
 import torch
-from test_assembling import LTX, makers
+from test_assembling import LTX, WAN, makers
 from test_family_jobs import Listener
-from tiny import ltx
+from tiny import ltx, wan
 
 from peekaboo_engine import loading, quantised
 from peekaboo_engine.assembling import assemble
@@ -37,12 +37,12 @@ def base(tmp_path_factory):
     return folder
 
 
-def write_gguf(path, network, kind, also="."):
-    """A transformer of LTX as city96 and others publish it: its makers' names, matrices quantised."""
+def write_gguf(path, network, kind, also=".", names=LTX):
+    """A transformer as city96 and others publish it: its makers' names, matrices quantised."""
     import gguf
 
     writer = gguf.GGUFWriter(path, "ltxv")
-    for name, weights in makers(network, LTX, prefix="").items():
+    for name, weights in makers(network, names, prefix="").items():
         values = weights.float().numpy()
         matrix = name.endswith(".weight") and values.ndim == 2 and values.shape[1] % 32 == 0
         matrix |= name.endswith(also)
@@ -79,6 +79,21 @@ def test_a_gguf_file_becomes_a_model_of_its_own_weights(made, base):
             for pipe in (model.pipe, wanted, load_model(find_model(str(base)), CPU).pipe)
         )
     assert (few - whole).norm() < 0.1 * (other - whole).norm()
+
+
+@needs_gguf
+def test_a_gguf_file_of_wan_is_read_under_its_makers_names(tmp_path):
+    """Of five sizes where the picture comes in, which no matrix has."""
+    wan.pipeline().save_pretrained(tmp_path / "base")
+    wanted = wan.pipeline(seed=5)
+    file = write_gguf(tmp_path / "mine.gguf", wanted.transformer, "Q8_0", names=WAN)
+    assemble(file, str(tmp_path / "base"), None, tmp_path / "made")
+    with torch.no_grad():
+        few, whole, other = (
+            wan.denoise(pipe, wan.noise(), 500.0, wan.texts(wanted)[0])
+            for pipe in (load_model(find_model(str(tmp_path / "made")), CPU).pipe, wanted, wan.pipeline())
+        )
+    assert 0 < (few - whole).norm() < 0.1 * (other - whole).norm()
 
 
 @needs_gguf
