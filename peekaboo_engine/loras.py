@@ -231,7 +231,7 @@ def take_off(pipe: DiffusionPipeline) -> None:
         pipe.unload_lora_weights()
         return
     for name in _DENOISERS:
-        part = getattr(pipe, name, None)
+        part: Any = getattr(pipe, name, None)
         if getattr(part, "peft_config", None):
             part.unload_lora()
 
