@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "blender")]
 
 PICTURES = ROOT / "docs" / "guide" / "ui"
 COLORS = 64
-MODEL = {"TEST_MODEL": "shapes", "TEST_STEPS": "10"}
+MODEL = {"TEST_MODEL": "shapes", "TEST_STEPS": "8"}
 """The embedded model, in fewer steps than its own: with software in the place of a graphics card, and the
 window drawn meanwhile, they take long."""
 
