@@ -53,17 +53,25 @@ def edited_scene(context):
     return shown if shown is not None and in_sequencer else context.scene
 
 
-def show_in_sequencers(scene):
-    """Let Video Sequencers without a scene show this one; since 5.0 their workspace says which they show."""
+def show_in_sequencers(scene, instead_of=None):
+    """Let Video Sequencers without a scene show this one; since 5.0 their workspace says which they show.
+
+    So do those that show a scene that it takes the place of.
+    """
     for workspace in bpy.data.workspaces:
-        if hasattr(workspace, "sequencer_scene") and workspace.sequencer_scene is None:
+        if hasattr(workspace, "sequencer_scene") and workspace.sequencer_scene in (None, instead_of):
             workspace.sequencer_scene = scene
 
 
-def show_in_sequencers_of(workspace, scene):
-    """Let the Video Sequencers of a workspace show a scene; before 5.0 they show their window's."""
-    if hasattr(workspace, "sequencer_scene"):
-        workspace.sequencer_scene = scene
+def show_in_sequencers_of(workspace, scene, others):
+    """Let the Video Sequencers of a workspace show a scene; returns which one its window is to have.
+
+    That is the one for its other editors, but before 5.0, where sequencers show their window's scene.
+    """
+    if not hasattr(workspace, "sequencer_scene"):
+        return scene
+    workspace.sequencer_scene = scene
+    return others
 
 
 def fcurves(datablock) -> list:

@@ -161,6 +161,16 @@ class PEEKABOO_PG_shot(bpy.types.PropertyGroup):
             description="Words of the prompt that some frames alone show",
             options=settings.CONSTANT,
         ),
+        "takes_scene": PointerProperty(
+            type=bpy.types.Scene,
+            name="Scene of the Takes",
+            description="Whose sequencer has the takes of this one, where that is not its own",
+        ),
+        "takes_of": PointerProperty(
+            type=bpy.types.Scene,
+            name="Takes Of",
+            description="The scene that the takes in the sequencer of this one are of",
+        ),
         **settings.properties(settings.SHOT),
     }
 

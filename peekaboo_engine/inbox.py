@@ -24,6 +24,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from .documents import without_controls
 from .errors import EngineError, shown
+from .job import Finish
 from .limits import MAX_ID, MAX_LINE_BYTES, MAX_PATH, MAX_PROMPT
 
 INTERRUPT_SECONDS = 2.5
@@ -77,7 +78,7 @@ class Read(_Request):
     prompt: Annotated[str, Field(max_length=MAX_PROMPT)]
 
 
-Request = Generate | Cancel | Free | Read
+Request = Generate | FinishTake | Cancel | Free | Read
 
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="request")])
 
@@ -96,7 +97,7 @@ class Inbox:
 
     def __init__(self, refuse: Callable[[str, EngineError], None] = lambda *_: None):
         self._refuse = refuse
-        self._waiting: queue.SimpleQueue[Generate | Free | Read | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Generate | FinishTake | Free | Read | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._known: set[str] = set()  # jobs that wait or run
         self._cancelled: set[str] = set()
@@ -104,7 +105,7 @@ class Inbox:
         self._stop = threading.Event()
         threading.Thread(target=self._read, daemon=True, name="inbox").start()
 
-    def next(self, patience: float) -> Generate | Free | Read | None:
+    def next(self, patience: float) -> Generate | FinishTake | Free | Read | None:
         """The next request; None when the input has closed or nothing came for ``patience`` seconds."""
         try:
             return self._waiting.get(timeout=patience)
@@ -162,12 +163,12 @@ class Inbox:
                 if request.id is None:
                     self._stop.set()
                 return
-            known = isinstance(request, Generate) and request.id in self._known
-            if isinstance(request, Generate):
+            known = isinstance(request, Generate | FinishTake) and request.id in self._known
+            if isinstance(request, Generate | FinishTake):
                 self._known.add(request.id)
         if not known:
             self._waiting.put(request)
-        elif isinstance(request, Generate):
+        elif isinstance(request, Generate | FinishTake):
             sentence = f'A job "{request.id}" waits or runs already; ask for another one under another id.'
             self._refuse(request.id, EngineError("duplicate_job", sentence))
 

@@ -59,16 +59,16 @@ def write_clip(
             pixelformat="yuv420p",
             macro_block_size=2,
             quality=None,
-            output_params=["-crf", "14", "-preset", "medium", "-movflags", "+faststart"],
+            output_params=[*scaled, "-crf", "14", "-preset", "medium", "-movflags", "+faststart"],
             ffmpeg_log_level="fatal",
         ) as writer:
-            for index in shown:
+            for picture in pictures:
                 stop_if_cancelled()
-                writer.append_data(frames[index])
+                writer.append_data(picture)
         # ffmpeg's own failure (a full disk) does not come back through imageio.
         written = count_frames(temporary, stop_if_cancelled)
-        if written != len(shown):
-            raise OSError(f"only {written} of {len(shown)} frames arrived on disk")
+        if written != count:
+            raise OSError(f"only {written} of {count} frames arrived on disk")
 
 
 def write_picture(path: Path, pixels: np.ndarray) -> None:

@@ -15,8 +15,8 @@ from . import __version__
 from .drafts import Draft, check_place, clip_name, drafting, writing_to
 from .errors import EngineError, shown
 from .events import Events, JsonLines
-from .inbox import Generate, Inbox, Read
-from .job import load_job
+from .inbox import FinishTake, Generate, Inbox, Read
+from .job import Finish, load_job
 from .loading import LoadedModel, load_model, load_reader, wears, with_loras
 from .loras import beside
 from .model_files import check_fits
@@ -24,6 +24,7 @@ from .models import ModelEntry, find_model
 from .placement import Placement
 
 if TYPE_CHECKING:
+    import numpy as np
     from diffusers import DiffusionPipeline
 
     from .generator import Generation
@@ -128,6 +129,7 @@ class Worker:
             if job.source_clip
             else None
         )
+        clip = out.resolve() / clip_name(job.num_frames)
         with drafting(out) as draft:
             check_place(draft, needed_bytes(job))
             preview = draft.path.resolve() / "preview.png" if self._previews else None
@@ -145,7 +147,7 @@ class Worker:
             )
             self._make(asked, draft)
         events.result(
-            clip=out.resolve() / clip_name(job.num_frames),
+            clip=clip,
             info=out.resolve() / "clip.json",
             seconds=round(time.perf_counter() - started, 1),
             peak_memory_mb=peak_memory_mb(),
@@ -172,6 +174,7 @@ class Worker:
             write_result(draft.path, generation, frames, model)
         generation.stop_if_cancelled()
         draft.publish()
+        return frames
 
     def _attempt(self, generation: "Generation", placement: Placement):
         """Frames, and the model that made them."""

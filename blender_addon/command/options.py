@@ -18,6 +18,7 @@ from ..errors import PeekabooError, UsageError
 from ..shot import loras, settings, shots, stating
 from ..shot.seeds import SEED_LIMIT
 from ..shot.shots import Shot
+from ..takes import reels
 
 ALL_SHOTS = "all"
 """Stands for all shots, also those that are turned off."""
@@ -61,6 +62,15 @@ def _add_setting(parser: argparse.ArgumentParser, name: str, setting: settings.S
     kinds: dict[str, type] = {"IntProperty": int, "FloatProperty": float}
     kind = kinds.get(setting.property.function.__name__, str)
     choices = [item[0] for item in made["items"]] if "items" in made else None
+    if setting.property.function.__name__ == "BoolProperty":
+        parser.add_argument(
+            setting.option.flag,
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            dest=name,
+            help=setting.option.help,
+        )
+        return
     parser.add_argument(
         setting.option.flag,
         action="append" if setting.option.several else "store",
@@ -120,12 +130,12 @@ def chosen_scenes(names: list[str] | None) -> list:
     """
     _check_opened()
     if not names:
-        return [bpy.context.scene]
+        return [reels.scene_of(bpy.context.scene)]
     for name in names:
         if name not in bpy.data.scenes:
             known = ", ".join(f'"{scene.name}"' for scene in bpy.data.scenes)
             raise PeekabooError(f'The file has no scene "{name}": choose one of {known}.')
-    return [bpy.data.scenes[name] for name in dict.fromkeys(names)]
+    return list(dict.fromkeys(reels.scene_of(bpy.data.scenes[name]) for name in names))
 
 
 def chosen_shots(scene, asked: argparse.Namespace) -> list[Shot]:

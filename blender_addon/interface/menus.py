@@ -3,9 +3,8 @@
 
 import bpy
 
-from .. import compat
 from ..authoring import placing
-from ..takes import strips
+from ..takes import reels
 from .operators.subjects import SHAPES
 
 
@@ -92,7 +91,7 @@ def _draw_object_context(self, context):
 
 def _draw_strip_context(self, context):
     """Draw what can be done with the take that was clicked on."""
-    if strips.active_take(compat.edited_scene(context)) is not None:
+    if reels.active_take(reels.edited_scene(context)) is not None:
         self.layout.separator()
         self.layout.menu("PEEKABOO_MT_take", icon="SEQUENCE")
 

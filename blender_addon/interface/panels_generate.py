@@ -6,13 +6,12 @@ from __future__ import annotations
 import bpy
 from bpy.props import IntProperty
 
-from .. import compat
 from ..engine.orders import Order, duration
 from ..errors import PeekabooError
 from ..making import engine_choice, estimates, generation, set_up
 from ..shot import shots
 from ..shot.shots import Shot
-from ..takes import colors, strips
+from ..takes import colors, reels
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence, draw_set_up, width_in_lines
 
@@ -32,7 +31,7 @@ class _GeneratePanel:
         if orders:
             _draw_queue(layout, context, orders)
         else:
-            _draw_estimate(layout, compat.edited_scene(context), context.window_manager.peekaboo_takes)
+            _draw_estimate(layout, reels.edited_scene(context), context.window_manager.peekaboo_takes)
             _draw_missing_engine(layout, context)
         for ended in generation.outcomes():
             draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
@@ -57,7 +56,7 @@ def _draw_button(layout, context, queues: bool) -> None:
     row.scale_y = 1.5
     count = context.window_manager.peekaboo_takes
     verb = "Add to Queue" if queues else "Generate"
-    made = len(_shots(compat.edited_scene(context)))
+    made = len(_shots(reels.edited_scene(context)))
     what = [f"{made} Shots"] * (made > 1) + [f"{count} Takes"] * (count > 1)
     text = f"{verb}: {' × '.join(what)}" if what else verb
     row.operator("peekaboo.generate", text=text, icon="RENDER_ANIMATION").count = count
@@ -116,14 +115,13 @@ def _draw_missing_engine(layout, context) -> None:
     if not set_up.status()[0]:
         draw_sentence(layout, context, problem, "ERROR")
     draw_set_up(layout, context)
-    layout.operator("preferences.addon_show", text="Open Preferences").module = engine_choice.ADDON
 
 
 def _draw_colors(layout, context) -> None:
     """Offer to show clips in their own colours, where the scene's view transform was changed since."""
-    scene = compat.edited_scene(context)
-    if not all(colors.are_as_on_disk(scene, strip) for strip in strips.takes(scene)):
-        view = scene.view_settings.view_transform
+    takes = reels.takes(reels.edited_scene(context))
+    if not all(colors.are_as_on_disk(strip.id_data, strip) for strip in takes):
+        view = takes[0].id_data.view_settings.view_transform
         draw_sentence(layout, context, f"The view transform {view} changes the colors of clips.", "ERROR")
         layout.operator("peekaboo.match_colors", text="Match Colors")
 

@@ -72,6 +72,7 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
         row.active = settings.seed_mode == "FIXED"
         row.prop(settings, "seed", text=" ")
         layout.prop(settings, "output_folder", text="Output")
+        layout.prop(settings, "takes_in")
 
 
 class _Settings(SidebarPanel):

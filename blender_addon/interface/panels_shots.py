@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 
+from .. import compat
 from ..errors import PeekabooError
 from ..making import generation
 from ..masks.cameras import bound_markers
@@ -13,7 +14,7 @@ from ..shot.layout import mapping_in_words, timing_of
 from ..shot.prompt import prompt_problem
 from ..shot.shots import Shot
 from ..shot.size import frames_of
-from ..takes import strips
+from ..takes import reels
 from .sidebar import SidebarPanel, draw_sentence
 
 
@@ -65,7 +66,7 @@ def _status(scene, shot: Shot) -> tuple[str, str]:
         return "making", "RENDER_ANIMATION"
     if waiting:
         return "queued", "SORTTIME"
-    count = sum(shot.holds(start, end - 1) for start, end in strips.ranges(scene))
+    count = sum(shot.holds(start, end - 1) for start, end in map(compat.strip_range, reels.takes(scene)))
     return ("1 take" if count == 1 else f"{count} takes" if count else "no take"), (
         "CHECKMARK" if count else "BLANK1"
     )
@@ -86,7 +87,7 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
     @classmethod
     def poll(cls, context):
         """A marker cuts to a camera."""
-        return bool(bound_markers(context.scene))
+        return super().poll(context) and bool(bound_markers(context.scene))
 
     def draw_header(self, context):
         """Draw whether markers cut the scene into clips."""

@@ -158,7 +158,7 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
     @classmethod
     def poll(cls, context):
         """There is a subject to look at."""
-        return bool(subjects.marked(context.scene))
+        return super().poll(context) and bool(subjects.marked(context.scene))
 
     def draw_header_preset(self, context):
         """Draw how many things there are to say, and ask for another check after a change."""

@@ -8,17 +8,15 @@ from bpy.props import BoolProperty, IntProperty
 
 from .. import compat
 from ..errors import PeekabooError, shown
-from ..takes import mask_strips, viewing
+from ..takes import mask_strips, reels, viewing
 from ..takes.strips import (
     MOST_STARS,
     NOTE_PROPERTY,
     RATING_PROPERTY,
-    active_take,
     choose,
     folder_of,
     is_take,
     job_of,
-    takes,
 )
 from . import icons
 from .sidebar import SidebarPanel, draw_sentence, width_in_lines
@@ -72,7 +70,7 @@ class _TakesPanel:
     @classmethod
     def poll(cls, context):
         """There are takes."""
-        return bool(takes(compat.edited_scene(context)))
+        return bool(reels.takes(reels.edited_scene(context)))
 
     def draw(self, context):
         """Draw the list or the pictures, and what can be done with the active one."""
@@ -80,13 +78,13 @@ class _TakesPanel:
         editor = scene.sequence_editor
         layout.prop(scene.render, "use_sequencer", text="F12 Renders the Takes, Not the 3D Scene")
         if manager.peekaboo_pictures:
-            _draw_pictures(layout, context, takes(scene))
+            _draw_pictures(layout, context, reels.takes(scene))
         else:
             strips = compat.all_strips_name(editor)
             layout.template_list(
                 "PEEKABOO_UL_takes", "", editor, strips, manager, "peekaboo_active_take", rows=4
             )
-        strip = active_take(scene)
+        strip = reels.active_take(scene)
         if strip is None:
             layout.label(text="Choose a take in the list", icon="INFO")
             return
@@ -118,7 +116,7 @@ def _draw_pictures(layout, context, found: list) -> None:
     """Draw a picture of each take, the active one pressed, as many in a row as there is room."""
     columns = max(1, int(width_in_lines(context) // GRID_SCALE))
     grid = layout.grid_flow(row_major=True, columns=columns, even_columns=True, align=True)
-    active = active_take(compat.edited_scene(context))
+    active = reels.active_take(reels.edited_scene(context))
     shown_first = sorted(found, key=lambda strip: (compat.strip_range(strip)[0], -strip.channel))
     for strip in shown_first[:MOST_PICTURES]:
         cell = grid.column(align=True)
@@ -139,11 +137,11 @@ def _draw_views(layout, scene, strip) -> None:
     in_camera = _is_in_camera(scene, strip)
     row.operator("peekaboo.show_in_camera", icon="VIEW_CAMERA", depress=in_camera)
     row = layout.row(align=True)
-    over = mask_strips.shown_over(scene, strip) is not None
+    over = mask_strips.shown_over(strip) is not None
     row.operator(
         "peekaboo.show_masks", text="Hide Masks" if over else "Show Masks", icon="MOD_MASK", depress=over
     )
-    alone = viewing.is_alone(scene, strip)
+    alone = viewing.is_alone(strip)
     row.operator("peekaboo.show_alone", icon="SOLO_ON" if alone else "SOLO_OFF", depress=alone)
     row.operator("peekaboo.next_take", text="", icon="ARROW_LEFTRIGHT")
 
@@ -191,14 +189,14 @@ def _thumbnail(strip) -> int:
 
 
 def _active_index(_manager) -> int:
-    strip = active_take(compat.edited_scene(bpy.context))
+    strip = reels.active_take(reels.edited_scene(bpy.context))
     if strip is None:
         return -1
-    return compat.all_strips(compat.edited_scene(bpy.context).sequence_editor).find(strip.name)
+    return compat.all_strips(strip.id_data.sequence_editor).find(strip.name)
 
 
 def _select_by_index(_manager, index: int) -> None:
-    editor = compat.edited_scene(bpy.context).sequence_editor
+    editor = reels.holder_of(reels.edited_scene(bpy.context)).sequence_editor
     choose(editor, compat.all_strips(editor)[index])
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import textwrap
 
 from ..errors import shown
-from ..making import engine_choice, set_up
+from ..making import set_up
+from ..takes import reels
 
 LETTER_WIDTH = 6.4
 """Width of an average letter of the interface's font at scale 1, in pixels."""
@@ -24,6 +25,11 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Peekaboo"
+
+    @classmethod
+    def poll(cls, context):
+        """The viewport shows no scene of takes, in which there is nothing to place."""
+        return not reels.is_reel(context.scene)
 
 
 def draw_set_up(layout, context) -> None:

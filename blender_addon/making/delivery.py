@@ -72,7 +72,7 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
     """Order what made a strip once more, with a new seed; the clip will lie above the strip.
 
     Args:
-        scene: of the strip.
+        scene: that the strip is a take of.
         strip: a take.
         used: seeds that other takes will have.
 
@@ -86,7 +86,7 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
     source = made_from / job["source_clip"] if job.get("source_clip") else None
     start, end = compat.strip_range(strip)
     title = shots.title_at(scene, start, end - 1)
-    used = [*used, *strips.seeds(scene)]
+    used = [*used, *strips.seeds(strip.id_data)]
     job = job | {"seed": seeds.unused_seed(scene, used)}
     where = compat.content_start(strip)
     return order(scene, job, labels, frame_start=where, given=given, source=source, title=title)
@@ -146,9 +146,10 @@ def deliver(order: Order) -> Outcome:
     if scene is None:
         raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
     with changes.updates_ignored():
-        strip = strips.add_clip(scene, clip, order.job, order.frame_start, order.shot)
+        holder = reels.prepare(scene)
+        strip = strips.add_clip(holder, clip, order.job, order.frame_start, order.shot)
     start, end = compat.strip_range(strip)
-    owner = f' of "{scene.name}"' if len(bpy.data.scenes) > 1 else ""
+    owner = f' of "{holder.name}"' if len(bpy.data.scenes) > 1 else ""
     what = "picture" if strip.type == "IMAGE" else "clip"
     return Outcome(
         f"The {what} is in channel {strip.channel} of the sequencer{owner}, frames {start} to {end - 1}, "

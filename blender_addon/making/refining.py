@@ -29,7 +29,7 @@ def order_refined(scene, strip, model: str, strength: float) -> Order:
     """Order a take anew from its clip; the new one will lie above it.
 
     Args:
-        scene: of the strip.
+        scene: that the strip is a take of.
         strip: a take.
         model: by its name in the catalogue, or the path of a folder.
         strength: share of the sampling that is done to the clip.
@@ -52,7 +52,7 @@ def order_refined(scene, strip, model: str, strength: float) -> Order:
         "model": model,
         "width": width,
         "height": height,
-        "seed": seeds.unused_seed(scene, strips.seeds(scene)),
+        "seed": seeds.unused_seed(scene, strips.seeds(strip.id_data)),
         "source_clip": SOURCE,
         "source_strength": round(strength, 4),
     }

@@ -28,8 +28,8 @@ def render_still(scene, time: float, size: tuple[int, int], path: Path) -> None:
     Args:
         scene: the user's.
         time: in scene frames; may lie between two.
-        size: width and height in pixels. The picture is the largest centred part of the camera's frame that
-            has this shape, as that of the masks is.
+        size: width and height in pixels. The picture is the part of the camera's frame that the masks are
+            made of: see :func:`cameras.view`.
         path: of the PNG.
 
     Raises:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..borders import places
 from ..errors import PeekabooError
+from ..masks import cameras
 from . import loras, settings, stating, timed_phrases
 from .layout import Layout
 from .model import model_of
@@ -41,7 +42,7 @@ def make_job(
     over_time = timed_phrases.of_job(scene, prompt)
     return {
         "schema_version": SCHEMA_VERSION,
-        **stating.stated(scene.peekaboo, settings.SHOT),
+        **stated,
         "prompt": prompt,
         "model": model_of(scene),
         "loras": loras.of_job(scene),

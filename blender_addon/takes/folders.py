@@ -8,11 +8,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .. import paths
-from ..borders import places
+from .. import compat, paths
+from ..borders import documents, places
 from ..engine import job_schema
 from ..errors import PeekabooError
-from . import strips
+from . import reels, strips
 
 CLIP, PICTURE = "clip.mp4", "clip.png"
 """The movie in the folder of a take, as the engine calls it, and what it makes of one frame."""
@@ -66,7 +66,7 @@ def _number(folder: str, name: str) -> int:
 
 def has_take(scene, job: dict, labels: np.ndarray) -> bool:
     """Whether a scene has the take already that a job would make: of the same settings, seed and masks."""
-    for strip in strips.takes(scene):
+    for strip in reels.takes(scene):
         with suppress(PeekabooError):
             if strips.job_of(strip) == job and np.array_equal(read(strip)[1], labels):
                 return True

@@ -23,9 +23,9 @@ MOST_PIXELS = 2**26
 """Of all pictures of a take together, where that leaves a pixel to each of the masks'."""
 
 
-def shown_over(scene, strip):
+def shown_over(strip):
     """The strip that shows the masks of a take; None where there is none."""
-    every = compat.strips(scene.sequence_editor)
+    every = compat.strips(strip.id_data.sequence_editor)
     found = [one for one in every if one.type == "IMAGE" and OF_PROPERTY in one]
     with suppress(PeekabooError):  # paths beside a .blend that was never saved
         for one in found:  # whose paths Blender keeps up to date
@@ -35,7 +35,7 @@ def shown_over(scene, strip):
 
 
 def show(scene, strip):
-    """Put the masks of a take over it, on the next free channel; returns that strip.
+    """Put the masks of a take of a scene over it, on the next free channel; returns that strip.
 
     Takes that lie over it are hidden until :func:`hide`, so that one sees the masks over its own picture. The
     pictures go into the folder of the take.
@@ -48,7 +48,7 @@ def show(scene, strip):
     scale = next((scale for scale in range(SCALE, 1, -1) if scale**2 * labels.size <= MOST_PIXELS), 1)
     painted = (painting.outlined(frame, colors, scale) for frame in labels)
     pictures = painting.write(painted, strips.folder_of(strip) / "masks")
-    editor, start = scene.sequence_editor, compat.content_start(strip)
+    editor, start = strip.id_data.sequence_editor, compat.content_start(strip)
     count = job["timing"]["frame_count"]
     channel = strips.free_channel(editor, start, start + count)
     held = [pictures[i * len(pictures) // count] for i in range(count)]
@@ -64,21 +64,21 @@ def show(scene, strip):
     compat.set_strip_length(masks, count)
     masks.blend_type = "ALPHA_OVER"
     masks[OF_PROPERTY] = strips.file_of(strip)
-    covering = [take for take in strips.covering(scene, strip) if not take.mute]
+    covering = [take for take in strips.covering(strip) if not take.mute]
     for take in covering:
         take.mute = True
     masks[MUTED_PROPERTY] = json.dumps([take.name for take in covering])
     return masks
 
 
-def hide(scene, strip) -> None:
+def hide(strip) -> None:
     """Take the masks of a take away again, and show the takes over it; the pictures stay on disk."""
-    masks = shown_over(scene, strip)
+    masks = shown_over(strip)
     if masks is not None:
         names = _names(masks.get(MUTED_PROPERTY))
-        for take in strips.covering(scene, strip):
+        for take in strips.covering(strip):
             take.mute = take.mute and take.name not in names
-        compat.strips(scene.sequence_editor).remove(masks)
+        compat.strips(strip.id_data.sequence_editor).remove(masks)
 
 
 def _names(stated) -> list:

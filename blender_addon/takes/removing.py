@@ -19,7 +19,7 @@ OWN_FILES = {
 """By the folder in a take's: names of files that we have put there."""
 
 
-def delete(scene, strip) -> list[Path]:
+def delete(strip) -> list[Path]:
     """Remove a take from sequencer and cameras, and from the disk what belongs to it; returns what is left.
 
     A strip may name any folder. So a file is removed only by a name that ours have, only where the folder
@@ -38,9 +38,9 @@ def delete(scene, strip) -> list[Path]:
             raise PeekabooError(
                 "Another strip shows this clip: remove one of them in the sequencer, and delete the other."
             )
-    mask_strips.hide(scene, strip)
+    mask_strips.hide(strip)
     viewing.hide_in_all_cameras(strip)
-    strips.remove(scene, strip)  # first, since it may hold the movie open
+    strips.remove(strip)  # first, since it may hold the movie open
     for inner, names in OWN_FILES.items():
         with suppress(OSError):  # of what is in use, such as by another program, it is told
             _remove_from(folder / inner, names)

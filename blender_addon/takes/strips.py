@@ -82,17 +82,12 @@ def takes(scene) -> list:
     return [strip for strip in compat.all_strips(editor) if is_take(strip)] if editor else []
 
 
-def ranges(scene) -> list[tuple[int, int]]:
-    """First frame of each take of a scene, and the one after its last."""
-    return [compat.strip_range(strip) for strip in takes(scene)]
-
-
-def covering(scene, strip) -> list:
-    """The takes of a scene that lie over a part of one: on higher channels."""
+def covering(strip) -> list:
+    """The takes of the same sequencer that lie over a part of one: on higher channels."""
     start, end = compat.strip_range(strip)
     return [
         take
-        for take in takes(scene)
+        for take in takes(strip.id_data)
         if take.channel > strip.channel
         and compat.strip_range(take)[0] < end
         and compat.strip_range(take)[1] > start

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import bpy
 
 from .. import compat, paths
@@ -19,17 +21,17 @@ OPACITY = 0.6
 def others_in_place(scene, strip) -> list:
     """The other takes of a scene that have frames of a take."""
     start, end = compat.strip_range(strip)
-    ranges = ((take, *compat.strip_range(take)) for take in strips.takes(scene) if take != strip)
+    ranges = ((take, *compat.strip_range(take)) for take in strips.takes(strip.id_data) if take != strip)
     return [take for take, first, past in ranges if first < end and past > start]
 
 
-def is_alone(scene, strip) -> bool:
+def is_alone(strip) -> bool:
     """Whether a take is seen and all others of its frames are not."""
     others = others_in_place(scene, strip)
     return not strip.mute and bool(others) and all(take.mute for take in others)
 
 
-def show_alone(scene, strip) -> None:
+def show_alone(strip) -> None:
     """Hide the other takes of its frames, or show them again where a take is alone."""
     others, hide = others_in_place(scene, strip), not is_alone(scene, strip)
     strip.mute = False
@@ -38,7 +40,7 @@ def show_alone(scene, strip) -> None:
 
 
 def in_camera(scene, strip):
-    """What a take's camera has of it behind its view, as a background image; None without."""
+    """What the camera of a scene's take has of it behind its view, as a background image; None without."""
     camera = cameras.camera_at(scene, compat.content_start(strip))
     if camera.type != "CAMERA":
         return None
@@ -46,7 +48,7 @@ def in_camera(scene, strip):
 
 
 def show_in_camera(scene, strip):
-    """Let the camera of a take play it in its view, at its frames; returns the background image.
+    """Let the camera of a scene's take play it in its view, at its frames; returns the background image.
 
     The camera keeps other pictures of its own; one of another take gives way.
 
@@ -89,7 +91,7 @@ def remove_from_camera(lens, shown) -> None:
 
 
 def hide_in_camera(scene, strip) -> None:
-    """Let the camera of a take show it no more."""
+    """Let the camera of a scene's take show it no more."""
     shown = in_camera(scene, strip)
     if shown is not None:
         remove_from_camera(cameras.camera_at(scene, compat.content_start(strip)).data, shown)

@@ -18,6 +18,7 @@ from shooting import (
     prepare,
     start,
     strip_names,
+    strips_of,
     takes,
     until,
 )
@@ -153,6 +154,5 @@ def shot_settings() -> list:
 
 def clip_of_strip() -> str:
     """The path of the only strip's clip."""
-    editor = bpy.context.scene.sequence_editor
-    [strip] = editor.strips if hasattr(editor, "strips") else editor.sequences
+    [strip] = strips_of(bpy.context.scene)
     return bpy.path.abspath(strip.filepath)

@@ -66,20 +66,21 @@ def scenario_generate(hands: Hands):
 
     yield from hands.press("peekaboo.generate")
     yield from until(generation.unfinished)
+    bpy.data.objects["Subject"].location.z += 0.5
+    bpy.ops.ed.undo_push(message="Move")
     yield from all_done()
     facts["pids"].append(engine_pid())
     facts["after_clip"] = [outcome(), strip_names(), takes(hands)]
     yield from hands.picture("7-done")
     yield from hands.show_sequencer()
     yield from hands.picture("8-strip")
-    with hands.context():
-        bpy.ops.ed.undo()
+    moved = round(bpy.data.objects["Subject"].location.z, 3)
+    for which, step in (("after_undo", bpy.ops.ed.undo), ("after_redo", bpy.ops.ed.redo)):
+        with hands.context():
+            step()
         yield PAUSE
-        facts["after_undo"] = [strip_names(), bpy.context.scene.peekaboo.prompt]
-    with hands.context():
-        bpy.ops.ed.redo()
-        yield PAUSE
-        facts["after_redo"] = strip_names()
+        still_moved = round(bpy.data.objects["Subject"].location.z, 3) == moved
+        facts[which] = [strip_names(), len(bpy.data.scenes), still_moved]
     with hands.context():
         bpy.ops.peekaboo.free_memory()
     yield from until(lambda: not generation.engine_is_up())
@@ -118,7 +119,7 @@ def scenario_takes(hands: Hands):
     subject.peekaboo.phrase = "lost"
     yield from hands.press("peekaboo.restore_settings")
     facts["restored"] = [bpy.context.scene.peekaboo.prompt, bpy.data.objects["Subject"].peekaboo.phrase]
-    facts["spaces"] = [strip.colorspace_settings.name for strip in addon("takes.strips").takes(scene)]
+    facts["spaces"] = [strip.colorspace_settings.name for strip in addon("takes.reels").takes(scene)]
     return facts
 
 
@@ -148,6 +149,7 @@ def scenario_scenes(hands: Hands):
         facts["strips"][shown.name] = strip_names()
     yield from show_takes(hands)
     yield from hands.picture("2-takes-of-the-first")
+    facts["means"] = yield from scenes_meant(hands, scene, second)
     yield from hands.press("peekaboo.open_take")
     yield 4 * PAUSE
     facts["takes"] = [take for take in takes(hands) if take.endswith("clip.mp4")]
@@ -254,7 +256,7 @@ def untouched(scene, obj) -> list:
     """What a render could have changed."""
     render = scene.render
     return [
-        [other.name for other in bpy.data.scenes],
+        [other.name for other in bpy.data.scenes if not addon("takes.reels").is_reel(other)],
         [render.filepath, render.resolution_x, render.resolution_y, render.use_border, render.engine],
         render.image_settings.file_format,
         [scene.frame_current, list(obj.location)],

@@ -57,11 +57,14 @@ def scenario_shots(hands: Hands):
         bpy.ops.peekaboo.show_in_camera()
     yield from until(lambda: len(scene.camera.data.background_images))
     yield from hands.picture("4-in-camera")
+    reels = addon("takes.reels")
+    bpy.ops.ed.undo_push(message="Look")
     with hands.context():
         bpy.ops.peekaboo.show_clip()
     yield 1.0
     yield from hands.picture("5-show-clip")
     facts["workspace"] = hands.window.workspace.name
+    facts["shown"] = reels.scene_of(bpy.context.scene).name
     bpy.context.window_manager.peekaboo_pictures = True
     areas = [area for area in hands.window.screen.areas if area.type == "SEQUENCE_EDITOR"]
     hands.area = max(areas, key=lambda area: area.height)
@@ -70,4 +73,15 @@ def scenario_shots(hands: Hands):
     hands.sidebar.active_panel_category = "Peekaboo"
     yield PAUSE
     yield from hands.picture("6-pictures")
+    reels.active_take(scene).mute = True
+    bpy.ops.ed.undo_push(message="Hide")
+    with hands.context():
+        bpy.ops.peekaboo.show_clip()
+    yield 1.0
+    facts["hidden"] = [reels.active_take(bpy.data.scenes["Scene"]).mute]
+    for step in (bpy.ops.ed.undo, bpy.ops.ed.redo):
+        with hands.context():
+            step()
+        yield PAUSE
+        facts["hidden"].append(reels.active_take(bpy.data.scenes["Scene"]).mute)
     return facts

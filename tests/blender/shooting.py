@@ -88,11 +88,18 @@ def addon(module: str):
 
 
 def strip_names() -> list[str]:
-    """The names of the strips in the scene's sequencer."""
-    editor = bpy.context.scene.sequence_editor
-    if editor is None:
+    """The names of the strips beside the scene's takes."""
+    return [strip.name for strip in strips_of(bpy.context.scene)]
+
+
+def strips_of(scene) -> list:
+    """The strips in the sequencer that has a scene's takes."""
+    reels = addon("takes.reels")
+    holder = reels.holder_of(reels.scene_of(scene))
+    if holder is None or holder.sequence_editor is None:
         return []
-    return [strip.name for strip in (editor.strips if hasattr(editor, "strips") else editor.sequences)]
+    editor = holder.sequence_editor
+    return list(editor.strips if hasattr(editor, "strips") else editor.sequences)
 
 
 def takes(hands: Hands) -> list[str]:

@@ -50,7 +50,8 @@ def test_clips_are_made_beside_the_file_and_saved_in_it(profile, shot, model):
     assert saved["file"] == str(shot) and all(take.is_file() for take in takes)
     names = "[s.name for s in getattr(E, 'strips' if hasattr(E, 'strips') else 'sequences')]"
     wanted = ["Peekaboo 4", "Peekaboo 6"]
-    profile.python(f"import bpy; E = bpy.context.scene.sequence_editor; assert {names} == {wanted}", shot)
+    found_in = "bpy.data.scenes['Scene Takes'].sequence_editor"
+    profile.python(f"import bpy; E = {found_in}; assert {names} == {wanted}", shot)
 
 
 def test_a_picture_becomes_an_image_strip(profile, shot, tmp_path):
@@ -59,7 +60,6 @@ def test_a_picture_becomes_an_image_strip(profile, shot, tmp_path):
 import bpy
 scene = bpy.context.scene
 scene.render.resolution_x, scene.render.resolution_y = 96, 64
-scene.view_settings.view_transform = "Standard"
 bpy.ops.wm.save_mainfile()
 """
     profile.python(set_up, shot)
@@ -68,13 +68,13 @@ bpy.ops.wm.save_mainfile()
     assert run.returncode == 0 and clip["clip"] == str(shot.parent / "peekaboo" / "Scene_001" / "clip.png")
     code = """
 import bpy
-editor = bpy.context.scene.sequence_editor
+takes = bpy.data.scenes["Scene Takes"]
+editor = takes.sequence_editor
 (strip,) = getattr(editor, "strips" if hasattr(editor, "strips") else "sequences")
 assert (strip.type, strip.frame_final_start, strip.frame_final_end) == ("IMAGE", 1, 9), strip.type
-render = bpy.context.scene.render
-render.filepath = {path!r}
-bpy.context.scene.frame_set(6)
-bpy.ops.render.render(write_still=True)
+takes.render.filepath = {path!r}
+takes.frame_set(6)
+bpy.ops.render.render(write_still=True, scene=takes.name)
 """
     profile.python(code.format(path=str(tmp_path / "seen.png")), shot)
     seen, made = (imageio.imread(path)[..., :3].astype(int) for path in (tmp_path / "seen.png", clip["clip"]))

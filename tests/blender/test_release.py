@@ -91,7 +91,7 @@ bpy.ops.wm.save_userpref()
 SEEN = f"""
 import bpy
 scene = bpy.context.scene
-editor = scene.sequence_editor
+editor = bpy.data.scenes["Scene Takes"].sequence_editor
 strips = editor.strips if hasattr(editor, "strips") else editor.sequences
 assert [strip.name.split()[0] for strip in strips] == ["Peekaboo"], list(strips)
 assert scene.peekaboo.prompt == "a red ball on grass" and scene.peekaboo.num_inference_steps == 2

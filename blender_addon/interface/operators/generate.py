@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from ... import compat
 from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
@@ -102,7 +101,7 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
     @classmethod
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
-        scene = compat.edited_scene(context)
+        scene = reels.edited_scene(context)
         settings = pictures.problem(scene) or schedule.problem(scene)
         if problem := prompt.problem_of_shots(scene) or settings:
             cls.poll_message_set(problem)
@@ -112,7 +111,7 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
     def invoke(self, context, event):
         """First, in turns, show the scene frame by frame where it has simulations without a bake, read shots
         that no check has read, and render the first frame."""
-        scene, count, which = compat.edited_scene(context), self.count, self.shots
+        scene, count, which = reels.edited_scene(context), self.count, self.shots
         try:
             chosen = self._chosen(scene) or shots.enabled(scene)
         except PeekabooError:  # which is said by what makes the orders
@@ -145,7 +144,7 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
 
     def orders(self, context):
         """Takes of the scene as it is: in the sequencer, of the one that it shows."""
-        scene = compat.edited_scene(context)
+        scene = reels.edited_scene(context)
         return delivery.orders_of(
             scene, self.count, generation.jobs_of(scene), self._chosen(scene), _rendered or {}
         )
@@ -163,7 +162,7 @@ class PEEKABOO_OT_retake(MakesClips, OnActiveTake, bpy.types.Operator):
 
     def orders(self, context):
         """The take once more."""
-        scene = compat.edited_scene(context)
+        scene = reels.edited_scene(context)
         used = [job["seed"] for job in generation.jobs_of(scene)]
         return [delivery.order_again(scene, strips.active_take(scene), used)]
 

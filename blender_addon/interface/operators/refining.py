@@ -4,10 +4,9 @@
 import bpy
 from bpy.props import FloatProperty, StringProperty
 
-from ... import compat
 from ...engine import catalogue
 from ...making import refining
-from ...takes import strips
+from ...takes import reels
 from .generate import MakesClips
 from .takes import OnActiveTake
 
@@ -47,8 +46,8 @@ class PEEKABOO_OT_refine(_Refines, MakesClips, OnActiveTake, bpy.types.Operator)
 
     def orders(self, context):
         """The take once more, by another model."""
-        scene = compat.edited_scene(context)
-        yield refining.order_refined(scene, strips.active_take(scene), self.model, self.strength)
+        scene = reels.edited_scene(context)
+        yield refining.order_refined(scene, reels.active_take(scene), self.model, self.strength)
 
 
 class PEEKABOO_OT_ask_refine(_Refines, OnActiveTake, bpy.types.Operator):

@@ -12,7 +12,7 @@ from ... import compat, paths
 from ...borders import places
 from ...errors import PeekabooError
 from ...shot import restoring
-from ...takes import folders, mask_strips, strips
+from ...takes import folders, mask_strips, moving, reels, strips
 
 
 class OnActiveTake:
@@ -21,16 +21,16 @@ class OnActiveTake:
     @classmethod
     def poll(cls, context):
         """A take is active in the sequencer."""
-        if strips.active_take(compat.edited_scene(context)) is None:
+        if reels.active_take(reels.edited_scene(context)) is None:
             cls.poll_message_set("Choose a take first")
             return False
         return True
 
     def execute(self, context):
         """Do it, or say why not."""
-        scene = compat.edited_scene(context)
+        scene = reels.edited_scene(context)
         try:
-            self.act(scene, strips.active_take(scene))
+            self.act(scene, reels.active_take(scene))
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -60,10 +60,10 @@ class PEEKABOO_OT_show_masks(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Add the strip, or remove it."""
-        if mask_strips.shown_over(scene, strip) is None:
+        if mask_strips.shown_over(strip) is None:
             mask_strips.show(scene, strip)
         else:
-            mask_strips.hide(scene, strip)
+            mask_strips.hide(strip)
 
 
 class PEEKABOO_OT_open_take(OnActiveTake, bpy.types.Operator):
@@ -99,13 +99,13 @@ class PEEKABOO_OT_import_take(bpy.types.Operator):
 
     def invoke(self, context, _event):
         """Ask for the folder, among those of the scene's takes."""
-        self.directory = compat.edited_scene(context).peekaboo.output_folder
+        self.directory = reels.edited_scene(context).peekaboo.output_folder
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context):
         """Add the strip, and say where it is and what is unlike."""
-        scene = compat.edited_scene(context)
+        scene = reels.edited_scene(context)
         try:
             strip = folders.import_take(scene, paths.absolute(self.directory))
         except PeekabooError as error:
@@ -121,11 +121,34 @@ class PEEKABOO_OT_import_take(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class PEEKABOO_OT_move_takes(bpy.types.Operator):
+    """Move the takes to the sequencer that Takes In names, as they lie; their files stay where they are"""
+
+    bl_idname = "peekaboo.move_takes"
+    bl_label = "Move Takes"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """They are elsewhere."""
+        if not reels.misplaced(reels.edited_scene(context)):
+            cls.poll_message_set("The takes are where Takes In says")
+            return False
+        return True
+
+    def execute(self, context):
+        """Move them, and say why some stay."""
+        for problem in moving.move(reels.edited_scene(context)):
+            self.report({"WARNING"}, problem)
+        return {"FINISHED"}
+
+
 register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_OT_restore_settings,
         PEEKABOO_OT_show_masks,
         PEEKABOO_OT_open_take,
         PEEKABOO_OT_import_take,
+        PEEKABOO_OT_move_takes,
     )
 )

@@ -9,7 +9,7 @@ from bpy.props import StringProperty
 
 from ... import compat, windows
 from ...errors import PeekabooError
-from ...takes import colors, removing, strips, viewing
+from ...takes import colors, reels, removing, strips, viewing
 from .takes import OnActiveTake
 
 WORKSPACE = "Video Editing"
@@ -27,8 +27,8 @@ class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
 
     def execute(self, context):
         """Open the workspace, or add it; then look at the clip when that is laid out."""
-        scene, window = compat.edited_scene(context), context.window
-        strip = strips.active_take(scene)
+        scene, window = reels.edited_scene(context), context.window
+        strip = reels.active_take(scene)
         if WORKSPACE not in bpy.data.workspaces:
             templates: Any = bpy.utils.app_template_paths(path=TEMPLATE)
             found = next(iter(templates), "")
@@ -38,11 +38,34 @@ class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
             self.report({"ERROR"}, f"Blender has no workspace {WORKSPACE}: open a Video Sequencer yourself.")
             return {"CANCELLED"}
         workspace = bpy.data.workspaces[WORKSPACE]
-        window.workspace, window.scene = workspace, scene
-        compat.show_in_sequencers_of(workspace, scene)
-        strip.mute = False
-        scene.frame_current = compat.strip_range(strip)[0]
+        window.workspace, holder = workspace, strip.id_data
+        window.scene = compat.show_in_sequencers_of(workspace, holder, scene)
+        scene.frame_current = holder.frame_current = compat.strip_range(strip)[0]
+        if strip.mute:
+            strip.mute = False
+            bpy.ops.ed.undo_push(message=self.bl_label)  # all else is a view, which undo leaves alone
         bpy.app.timers.register(windows.view_sequences, first_interval=VIEW_SECONDS)
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_show_scene(bpy.types.Operator):
+    """Show the scene that the takes are of in this window again"""
+
+    bl_idname = "peekaboo.show_scene"
+    bl_label = "Back to the Scene"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context):
+        """The window shows the scene of its takes."""
+        if not reels.is_reel(context.scene):
+            cls.poll_message_set("The window does not show a scene of takes")
+            return False
+        return True
+
+    def execute(self, context):
+        """Show it."""
+        context.window.scene = reels.scene_of(context.scene)
         return {"FINISHED"}
 
 
@@ -73,7 +96,7 @@ class PEEKABOO_OT_show_alone(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Hide them, or show them."""
-        viewing.show_alone(scene, strip)
+        viewing.show_alone(strip)
 
 
 class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
@@ -91,7 +114,7 @@ class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
         following = takes[(takes.index(strip) + 1) % len(takes)]
         for take in takes:
             take.mute = take != following
-        scene.sequence_editor.active_strip = following
+        strip.id_data.sequence_editor.active_strip = following
 
 
 class PEEKABOO_OT_choose_take(bpy.types.Operator):
@@ -105,11 +128,11 @@ class PEEKABOO_OT_choose_take(bpy.types.Operator):
 
     def execute(self, context):
         """Choose it; nothing where it is gone."""
-        scene = compat.edited_scene(context)
-        found = next((strip for strip in strips.takes(scene) if strip.name == self.name), None)
+        takes = reels.takes(reels.edited_scene(context))
+        found = next((strip for strip in takes if strip.name == self.name), None)
         if found is None:
             return {"CANCELLED"}
-        strips.choose(scene.sequence_editor, found)
+        strips.choose(found.id_data.sequence_editor, found)
         return {"FINISHED"}
 
 
@@ -126,7 +149,7 @@ class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Remove it, and say what is left."""
-        if left := removing.delete(scene, strip):
+        if left := removing.delete(strip):
             names = ", ".join(path.name for path in left[:3])
             self.report({"WARNING"}, f"Files that are none of ours, or in use, are left: {names}")
 
@@ -140,15 +163,15 @@ class PEEKABOO_OT_match_colors(bpy.types.Operator):
 
     def execute(self, context):
         """Set the strips' colour space."""
-        scene = compat.edited_scene(context)
-        for strip in strips.takes(scene):
-            colors.show_as_on_disk(scene, strip)
+        for strip in reels.takes(reels.edited_scene(context)):
+            colors.show_as_on_disk(strip.id_data, strip)
         return {"FINISHED"}
 
 
 register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_OT_show_clip,
+        PEEKABOO_OT_show_scene,
         PEEKABOO_OT_show_in_camera,
         PEEKABOO_OT_show_alone,
         PEEKABOO_OT_next_take,

@@ -84,7 +84,7 @@ def test_a_clip_for_each_seed(blend, model, tmp_path, capfd):
     ]
     assert saved == {"result": "file", "file": str(blend)}
     bpy.ops.wm.open_mainfile(filepath=str(blend))
-    assert strips() == {"Second": ["Peekaboo 3", "Peekaboo 5"]}
+    assert strips() == {"Second Takes": ["Peekaboo 3", "Peekaboo 5"]}
     assert bpy.data.scenes["Second"].peekaboo.model == "shapes"  # the command's model was for this once
     assert all(json.loads((folder / "clip.json").read_text()) for folder in folders)
 
@@ -97,7 +97,7 @@ def test_a_picture_of_the_current_frame(blend, tmp_path, capfd):
     clip, _ = lines(capfd.readouterr().out)
     assert clip["clip"] == str(tmp_path / "out" / "clip.png")
     bpy.ops.wm.open_mainfile(filepath=str(blend))
-    (strip,) = compat.strips(bpy.data.scenes["Scene"].sequence_editor)
+    (strip,) = compat.strips(bpy.data.scenes["Scene Takes"].sequence_editor)
     assert strip.type == "IMAGE" and strip.elements[0].filename == "clip.png"
     picture = bpy.data.images.load(clip["clip"])
     assert tuple(picture.size) == (tiny_model.SIZE["width"], tiny_model.SIZE["height"])
@@ -134,7 +134,7 @@ for line in sys.stdin:
     clip, saved, error = lines(capfd.readouterr().out)
     assert (clip["scene"], saved["result"]) == ("Scene", "file") and "killed by SIGKILL" in error["error"]
     bpy.ops.wm.open_mainfile(filepath=str(blend))
-    assert strips() == {"Scene": ["Peekaboo 1"]}
+    assert strips() == {"Scene Takes": ["Peekaboo 1"]}
 
 
 def test_masks_need_no_engine_and_warn(blend, tmp_path, capsys, monkeypatch):

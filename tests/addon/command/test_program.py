@@ -61,7 +61,7 @@ def test_batch_render_makes_the_clip_and_saves_the_strip(blend, model, tmp_path)
     info = json.loads((tmp_path / "out" / "clip.json").read_text())
     assert info["job"]["seed"] == 5 if "job" in info else info
     bpy.ops.wm.open_mainfile(filepath=str(blend))
-    (strip,) = compat.strips(bpy.context.scene.sequence_editor)
+    (strip,) = compat.strips(bpy.data.scenes["Scene Takes"].sequence_editor)
     assert compat.strip_range(strip) == (1, 9)
     assert strip.filepath == "//out/clip.mp4"
     assert json.loads(strip[strips.JOB_PROPERTY])["seed"] == 5

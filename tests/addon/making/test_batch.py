@@ -9,13 +9,12 @@ import stand_in
 import tiny_model
 from scenes import small_shot
 
-from blender_addon import compat
 from blender_addon.engine.messages import Result
 from blender_addon.engine.orders import Order
 from blender_addon.engine.process import EngineSettings
 from blender_addon.errors import PeekabooError
 from blender_addon.making import batch, delivery, generation
-from blender_addon.takes import strips
+from blender_addon.takes import reels, strips
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def shot(scene, tmp_path):
 
 
 def seeds_from_below(scene):
-    lying = sorted(compat.strips(scene.sequence_editor), key=lambda strip: strip.channel)
+    lying = sorted(reels.takes(scene), key=lambda strip: strip.channel)
     return [json.loads(strip[strips.JOB_PROPERTY])["seed"] for strip in lying]
 
 

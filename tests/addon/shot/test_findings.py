@@ -3,11 +3,14 @@
 
 import dataclasses
 
+import bpy
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scenes import add_camera, small_shot
 
+from blender_addon.masks import cameras
 from blender_addon.shot import findings
 from blender_addon.shot.layout import Layout, Subject, Timing, read_layout
 

@@ -22,7 +22,7 @@ from blender_addon.making import delivery
 from blender_addon.masks import painting
 from blender_addon.shot import restoring, seeds, subjects
 from blender_addon.shot.job import make_job
-from blender_addon.takes import folders, mask_strips, strips
+from blender_addon.takes import folders, mask_strips, reels, strips
 
 
 def test_each_clip_has_a_folder_of_its_own_after_the_last(scene, tmp_path):
@@ -163,10 +163,10 @@ def test_masks_lie_over_their_take_until_they_are_hidden(scene, take):
     masks = mask_strips.show(scene, take)
     assert compat.strip_range(masks) == (21, 29) and masks.channel == take.channel + 1
     assert [element.filename for element in masks.elements] == [f"{i // 2 + 1:04}.png" for i in range(8)]
-    assert mask_strips.shown_over(scene, take) == masks and masks.blend_type == "ALPHA_OVER"
-    assert strips.takes(scene) == [take]
-    mask_strips.hide(scene, take)
-    assert mask_strips.shown_over(scene, take) is None and len(strips.takes(scene)) == 1
+    assert mask_strips.shown_over(take) == masks and masks.blend_type == "ALPHA_OVER"
+    assert reels.takes(scene) == [take]
+    mask_strips.hide(take)
+    assert mask_strips.shown_over(take) is None and len(reels.takes(scene)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own command is always there")
@@ -213,7 +213,7 @@ def test_masks_of_a_covered_take_are_seen_over_its_own_picture(scene, take):
     later.frame_start = 100
     mask_strips.show(scene, take)
     assert (take.mute, upper.mute, muted.mute, later.mute) == (False, True, True, False)
-    mask_strips.hide(scene, take)
+    mask_strips.hide(take)
     assert (take.mute, upper.mute, muted.mute, later.mute) == (False, False, True, False)
 
 
@@ -222,16 +222,16 @@ def test_masks_that_remember_nonsense_can_be_hidden(scene, take, edited):
     upper = add_take_over(scene, take)
     masks = mask_strips.show(scene, take)
     masks[mask_strips.MUTED_PROPERTY] = edited
-    mask_strips.hide(scene, take)
-    assert mask_strips.shown_over(scene, take) is None and upper.mute
+    mask_strips.hide(take)
+    assert mask_strips.shown_over(take) is None and upper.mute
 
 
 def test_a_clip_whose_strip_is_gone_becomes_a_take_again(scene, take):
     job, folder = strips.job_of(take), strips.folder_of(take)
     compat.strips(scene.sequence_editor).remove(take)
-    assert strips.takes(scene) == []
+    assert reels.takes(scene) == []
     again = folders.import_take(scene, folder)
-    assert strips.takes(scene) == [again] and strips.job_of(again) == job
+    assert reels.takes(scene) == [again] and strips.job_of(again) == job
     assert compat.strip_range(again) == (1, 9) and folders.read(again)[0] == job
 
 
@@ -251,7 +251,7 @@ def test_a_folder_that_is_no_take_is_refused_in_a_sentence(scene, take, spoil, p
     with pytest.raises(PeekabooError, match=problem) as refused:
         folders.import_take(scene, folder)
     assert str(refused.value).endswith(("choose one.", "choose another folder."))
-    assert not strips.takes(scene)
+    assert not reels.takes(scene)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
@@ -269,7 +269,7 @@ def test_importing_says_where_the_take_is_or_what_is_wrong(scene, take, tmp_path
     folder = strips.folder_of(take)
     compat.strips(scene.sequence_editor).remove(take)
     assert bpy.ops.peekaboo.import_take(directory=str(folder)) == {"FINISHED"}
-    assert len(strips.takes(scene)) == 1
+    assert len(reels.takes(scene)) == 1
     with pytest.raises(RuntimeError, match="is not the folder of a take"):
         bpy.ops.peekaboo.import_take(directory=str(tmp_path))
 

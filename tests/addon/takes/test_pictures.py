@@ -47,10 +47,10 @@ def test_a_picture_moves_with_its_file(scene, picture, tmp_path):
 
 def test_masks_are_shown_over_a_picture_and_hidden_again(scene, picture):
     masks = mask_strips.show(scene, picture)
-    assert compat.strip_range(masks) == (1, 9) and mask_strips.shown_over(scene, picture) == masks
+    assert compat.strip_range(masks) == (1, 9) and mask_strips.shown_over(picture) == masks
     assert strips.takes(scene) == [picture]  # the masks are none
-    mask_strips.hide(scene, picture)
-    assert mask_strips.shown_over(scene, picture) is None
+    mask_strips.hide(picture)
+    assert mask_strips.shown_over(picture) is None
 
 
 def test_restoring_a_picture_goes_to_its_frame(scene, picture):

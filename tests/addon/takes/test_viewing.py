@@ -9,6 +9,7 @@ import pytest
 
 from blender_addon import compat
 from blender_addon.errors import PeekabooError
+from blender_addon.masks import cameras
 from blender_addon.takes import colors, mask_strips, removing, strips, viewing
 
 COLORS = [(220, 40, 30), (30, 160, 60), (40, 70, 200), (230, 220, 210), (40, 40, 40), (128, 128, 128)]
@@ -47,7 +48,7 @@ def test_a_take_is_seen_in_the_colours_of_its_file_under_each_view_transform(sce
         strayed.append(np.abs(seen(scene, tmp_path) - color).max())
         strip.colorspace_settings.name = "sRGB"
         without.append(np.abs(seen(scene, tmp_path) - color).max())
-        strips.remove(scene, strip)
+        strips.remove(strip)
     print(view, "differs by at most", np.round(strayed), "without the colour space", np.round(without))
     assert scene.view_settings.view_transform == view
     # AgX has no way back for the purest colours
@@ -78,7 +79,7 @@ def test_a_take_is_seen_alone_and_again_with_the_others(scene, take):
     later.frame_start = 50
     scene.sequence_editor.active_strip = take
     bpy.ops.peekaboo.show_alone()
-    assert mutes(take, second, later) == [False, True, False] and viewing.is_alone(scene, take)
+    assert mutes(take, second, later) == [False, True, False] and viewing.is_alone(take)
     bpy.ops.peekaboo.show_alone()
     assert mutes(take, second, later) == [False, False, False]
 
@@ -135,7 +136,7 @@ def test_a_take_is_known_in_the_camera_after_its_file_is_saved_elsewhere(scene, 
     (tmp_path / "deeper").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "deeper" / "shot.blend"))
     assert viewing.in_camera(scene, take) is not None
-    assert mask_strips.shown_over(scene, take) is not None
+    assert mask_strips.shown_over(take) is not None
 
 
 def test_what_shows_a_take_goes_with_it(scene, take):
@@ -145,7 +146,7 @@ def test_what_shows_a_take_goes_with_it(scene, take):
     mask_strips.show(scene, take)
     viewing.show_in_camera(scene, take)
     assert upper.mute
-    removing.delete(scene, take)
+    removing.delete(take)
     assert list(compat.strips(scene.sequence_editor)) == [upper] and not upper.mute
     assert not scene.camera.data.background_images
 
@@ -171,7 +172,7 @@ def test_a_take_is_removed_with_its_files_and_nothing_else(scene, take):
     (folder / "notes.txt").touch()
     (folder / "masks").mkdir()
     (folder / "masks" / "0001.png").touch()
-    assert removing.delete(scene, take) == [folder / "notes.txt"]
+    assert removing.delete(take) == [folder / "notes.txt"]
     assert not strips.takes(scene) and sorted(folder.iterdir()) == [folder / "notes.txt"]
 
 
@@ -183,13 +184,13 @@ def test_a_take_without_files_of_others_leaves_no_folder(scene, take):
 
 def test_a_take_in_a_meta_strip_is_removed(scene, take):
     folder, job = strips.folder_of(take), strips.job_of(take)
-    strips.remove(scene, take)
+    strips.remove(take)
     editor = scene.sequence_editor
     meta = compat.strips(editor).new_meta("Meta", channel=1, frame_start=1)
     editor.display_stack(meta)
     inside = strips.add_clip(scene, folder / "clip.mp4", job)
     editor.display_stack(None)
-    removing.delete(scene, inside)
+    removing.delete(inside)
     assert not strips.takes(scene) and not len(compat.strips(meta))
 
 
@@ -200,14 +201,14 @@ def test_a_strip_that_names_a_folder_of_somebody_elses_removes_nothing(scene, ta
         (mine / name).write_text("mine")
     take.filepath = str(mine / "clip.mp4")
     with pytest.raises(PeekabooError, match="damaged"):
-        removing.delete(scene, take)
+        removing.delete(take)
     assert strips.takes(scene) == [take] and len(list(mine.rglob("*"))) == 5
 
 
 def test_files_that_another_strip_shows_stay(scene, take):
     over(scene, take, "Second")
     with pytest.raises(PeekabooError, match="Another strip shows this clip"):
-        removing.delete(scene, take)
+        removing.delete(take)
     assert len(strips.takes(scene)) == 2 and (strips.folder_of(take) / "clip.mp4").exists()
 
 
@@ -218,5 +219,5 @@ def test_links_in_a_take_are_left_with_what_they_lead_to(scene, take, tmp_path):
     (outside / "0001.png").touch()
     (folder / "masks").symlink_to(outside)
     (folder / "thumbnail.png").symlink_to(outside / "0001.png")
-    left = removing.delete(scene, take)
+    left = removing.delete(take)
     assert left == [folder / "masks", folder / "thumbnail.png"] and (outside / "0001.png").exists()

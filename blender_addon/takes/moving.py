@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Move the takes of a scene to where its setting says, since takes stay together."""
+
+from ..errors import PeekabooError
+from . import mask_strips, reels, strips
+
+
+def move(scene) -> list[str]:
+    """Move all takes of a scene between its own sequencer and that of its reel; returns why some stay.
+
+    Masks that are shown over them are hidden.
+    """
+    left: list[str] = []
+    if not reels.misplaced(scene):
+        return left
+    takes = sorted(reels.takes(scene), key=lambda take: take.channel)
+    new = scene if scene.peekaboo.takes_in == "scene" else reels.prepare_reel(scene)
+    for strip in takes:
+        mask_strips.hide(strip)
+        try:
+            strips.move(strip, new)
+        except PeekabooError as error:
+            left.append(str(error))
+    return left

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reels: the scene whose sequencer has the takes of another, whose ``F12`` so goes on rendering it.
+
+A scene and its reel point to each other. A copy of either points to one that does not point back, and so has
+none of its own; renaming, saving, appending and undo keep both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from .. import compat
+from . import strips
+
+NAME = "{} Takes"
+_OF_PICTURE = (
+    "resolution_x",
+    "resolution_y",
+    "resolution_percentage",
+    "pixel_aspect_x",
+    "pixel_aspect_y",
+    "fps",
+    "fps_base",
+)
+"""Settings of a render that a reel has from its scene."""
+
+
+def reel_of(scene):
+    """The scene that was made for the takes of a scene; None without."""
+    reel = scene.peekaboo.takes_scene
+    return reel if reel is not None and reel.peekaboo.takes_of == scene else None
+
+
+def is_reel(scene) -> bool:
+    """Whether a scene was made for the takes of another that is there."""
+    return scene.peekaboo.takes_of not in (None, scene)
+
+
+def scene_of(shown):
+    """The scene that the takes in a sequencer are of: its own but for a reel's."""
+    return shown.peekaboo.takes_of or shown
+
+
+def edited_scene(context):
+    """The scene that a user means in a viewport or in a sequencer, which may show its reel."""
+    return scene_of(compat.edited_scene(context))
+
+
+def holder_of(scene):
+    """The scene whose sequencer has the takes of a scene, and gets those to come; None where it will be made.
+
+    Takes stay together: as long as there are any, those to come join them. Else the scene's setting decides.
+    """
+    reel = reel_of(scene)
+    if reel is not None and strips.takes(reel):
+        return reel
+    if strips.takes(scene) or scene.peekaboo.takes_in == "scene" or is_reel(scene):
+        return scene
+    return reel
+
+
+def takes(scene) -> list:
+    """The takes of a scene, wherever their strips are."""
+    holder = holder_of(scene)
+    return strips.takes(holder) if holder is not None else []
+
+
+def active_take(scene):
+    """The active one of a scene's takes; None without."""
+    holder = holder_of(scene)
+    return strips.active_take(holder) if holder is not None else None
+
+
+def prepare(scene):
+    """The scene whose sequencer gets the next take of a scene, of its range, rate and size; made if need be.
+
+    In these a reel follows its scene, in case that has been changed since.
+    """
+    holder = holder_of(scene)
+    return prepare_reel(scene) if holder is None else _follow(holder, scene)
+
+
+def prepare_reel(scene):
+    """The scene for the takes of a scene, as :func:`prepare` has it, whatever the setting says."""
+    return _follow(reel_of(scene) or _new_reel(scene), scene)
+
+
+def _new_reel(scene):
+    reel: Any = bpy.data.scenes.new(NAME.format(scene.name))
+    scene.peekaboo.takes_scene, reel.peekaboo.takes_of = reel, scene
+    reel.view_settings.view_transform = "Standard"
+    reel.sync_mode = scene.sync_mode
+    if not (scene.sequence_editor and len(compat.strips(scene.sequence_editor))):
+        compat.show_in_sequencers(reel, instead_of=scene)
+    return reel
+
+
+def _follow(holder, scene):
+    if holder != scene:
+        for name in _OF_PICTURE:
+            setattr(holder.render, name, getattr(scene.render, name))
+        holder.frame_start, holder.frame_end = scene.frame_start, scene.frame_end
+    return holder
+
+
+def misplaced(scene) -> bool:
+    """Whether the takes of a scene are elsewhere than its setting says."""
+    holder = holder_of(scene)
+    return holder is not None and (holder == scene) != (scene.peekaboo.takes_in == "scene")

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes in a scene of their own, so that F12 stays the 3D scene's; and those of files from before."""
+
+import bpy
+import pytest
+
+from blender_addon import compat
+from blender_addon.errors import PeekabooError
+from blender_addon.takes import folders, moving, reels, strips
+
+
+@pytest.fixture
+def folder(scene, take):
+    """The folder of a take that no strip shows."""
+    found = strips.folder_of(take)
+    strips.remove(take)
+    return found
+
+
+def has_strips(scene):
+    return bool(scene.sequence_editor and len(compat.strips(scene.sequence_editor)))
+
+
+def test_a_first_take_gets_a_scene_of_its_own_like_the_shots_and_others_join_it(scene, folder):
+    scene.view_settings.view_transform, scene.render.fps, scene.render.fps_base = "AgX", 24, 1.001
+    scene.render.resolution_x, scene.render.resolution_y, scene.frame_start = 1080, 1920, 1
+    first = folders.import_take(scene, folder)
+    reel = first.id_data
+    assert reel == reels.reel_of(scene) == reels.holder_of(scene) and reel.name == "Scene Takes"
+    assert not has_strips(scene) and reels.scene_of(reel) == scene and reels.is_reel(reel)
+    assert (reel.frame_start, reel.frame_end) == (scene.frame_start, scene.frame_end)
+    assert (reel.render.resolution_x, reel.render.resolution_y) == (1080, 1920)
+    assert reel.render.fps_base == scene.render.fps_base
+    assert (reel.view_settings.view_transform, scene.view_settings.view_transform) == ("Standard", "AgX")
+    assert first.colorspace_settings.name == "sRGB"
+    scene.frame_end, scene.render.fps = 20, 25
+    second = folders.import_take(scene, folder)
+    assert second.id_data == reel and (reel.frame_end, reel.render.fps) == (20, 25)
+    assert reels.takes(scene) == reels.takes(reel) == strips.takes(reel)
+    assert reels.active_take(scene) == second
+
+
+def test_the_scene_keeps_its_takes_where_its_setting_says_so_or_older_ones_are(scene, folder):
+    scene.peekaboo.takes_in = "scene"
+    take = folders.import_take(scene, folder)
+    scene.peekaboo.takes_in = "own"
+    assert take.id_data == folders.import_take(scene, folder).id_data == scene
+    assert len(bpy.data.scenes) == 1 and reels.reel_of(scene) is None
+    for strip in strips.takes(scene):
+        strips.remove(strip)
+    assert folders.import_take(scene, folder).id_data != scene
+
+
+@pytest.mark.filterwarnings("error")
+def test_takes_are_moved_there_and_back_as_they_lie(scene, take):
+    take.frame_start = 11
+    compat.set_strip_range(take, 13, 17)
+    take.name, take.mute, take[strips.RATING_PROPERTY], take[strips.NOTE_PROPERTY] = "Best", True, 4, "late"
+    state = [compat.content_start(take), compat.strip_range(take), strips.file_of(take)]
+    job = strips.job_of(take)
+    for setting in ("own", "scene"):
+        scene.peekaboo.takes_in = setting
+        if setting == "own":
+            assert reels.misplaced(scene) and bpy.ops.peekaboo.move_takes() == {"FINISHED"}
+        else:
+            assert moving.move(scene) == []
+        (moved,) = reels.takes(scene)
+        assert (moved.id_data == scene) == (setting == "scene") and not reels.misplaced(scene)
+        assert [compat.content_start(moved), compat.strip_range(moved), strips.file_of(moved)] == state
+        assert (moved.name, moved.mute, strips.job_of(moved)) == ("Best", True, job)
+        assert (moved[strips.RATING_PROPERTY], moved[strips.NOTE_PROPERTY]) == (4, "late")
+        assert sum(has_strips(each) for each in bpy.data.scenes) == 1
+
+
+def test_a_take_whose_clip_is_gone_stays_where_it_is_when_others_move(scene, take):
+    strips.add_clip(scene, strips.folder_of(take) / "clip.mp4", strips.job_of(take)).name = "Second"
+    take.filepath = str(strips.folder_of(take) / "lost.mp4")
+    (problem,) = moving.move(scene)
+    assert "lost.mp4" in problem and strips.takes(scene) == [take]
+    assert [strip.name for strip in reels.takes(scene)] == ["Second"]
+
+
+def test_everything_that_takes_can_works_on_one_in_a_scene_of_its_own(scene, folder):
+    take = folders.import_take(scene, folder)
+    reel = take.id_data
+    scene.peekaboo.prompt = "another"
+    assert bpy.ops.peekaboo.restore_settings() == {"FINISHED"}
+    assert scene.peekaboo.prompt == "a red ball and a blue cube" and reel.peekaboo.prompt == ""
+    assert bpy.ops.peekaboo.show_masks() == {"FINISHED"}
+    assert len(compat.strips(reel.sequence_editor)) == 2 and not has_strips(scene)
+    assert bpy.ops.peekaboo.show_in_camera() == {"FINISHED"}
+    assert len(scene.camera.data.background_images) == 1
+    assert folders.has_take(scene, *folders.read(take))
+    assert bpy.ops.peekaboo.delete_take() == {"FINISHED"}
+    assert not has_strips(reel) and not folder.exists() and not scene.camera.data.background_images
+
+
+def test_a_copy_of_a_scene_has_takes_of_its_own(scene, folder):
+    reel = folders.import_take(scene, folder).id_data
+    copy = scene.copy()
+    assert reels.reel_of(copy) is None and reels.takes(copy) == [] and reels.reel_of(scene) == reel
+    own = folders.import_take(copy, folder).id_data
+    assert own not in {scene, copy, reel} and reels.scene_of(own) == copy
+    assert reels.reel_of(scene) == reel and len(reels.takes(scene)) == 1
+    assert reels.scene_of(reel.copy()) == scene and reels.reel_of(scene) == reel
+
+
+def test_a_scene_and_its_takes_outlive_each_other(scene, folder):
+    reel = folders.import_take(scene, folder).id_data
+    bpy.data.scenes.remove(reel)
+    assert reels.takes(scene) == [] and reels.holder_of(scene) is None
+    reel = folders.import_take(scene, folder).id_data
+    bpy.data.scenes.remove(scene)
+    assert not reels.is_reel(reel) and reels.scene_of(reel) == reel and len(reels.takes(reel)) == 1
+    assert folders.import_take(reel, folder).id_data == reel
+
+
+def test_takes_of_their_own_are_there_after_saving_renaming_and_appending(scene, folder, tmp_path):
+    folders.import_take(scene, folder)
+    scene.name = "Street"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert len(reels.takes(bpy.data.scenes["Street"])) == 1
+    bpy.ops.wm.read_homefile(use_empty=True)
+    with bpy.data.libraries.load(str(tmp_path / "shot.blend")) as (_, data):
+        data.scenes = ["Street"]
+    (take,) = reels.takes(bpy.data.scenes["Street"])
+    assert take.id_data.name == "Scene Takes" and strips.job_of(take)["seed"] == 7
+
+
+def test_a_folder_that_is_no_take_makes_no_scene(scene, tmp_path):
+    with pytest.raises(PeekabooError, match="is not the folder of a take"):
+        folders.import_take(scene, tmp_path)
+    assert len(bpy.data.scenes) == 1
