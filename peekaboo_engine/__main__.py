@@ -17,7 +17,8 @@ from .benchmark.request import Prompts, Request
 from .errors import EngineError, shown
 from .events import JsonLines, Terminal
 from .inbox import Inbox, parent_listens
-from .limits import MAX_GUIDANCE, MAX_SEED, MAX_STEPS
+from .job import Finish
+from .limits import MAX_CLIP_SIDE, MAX_GUIDANCE, MAX_SEED, MAX_STEPS
 from .placement import Placement
 from .worker import Worker, reporting, serve
 
@@ -109,6 +110,36 @@ def generate(
         job, out or job.resolve().parent, told, cancelled
     )
     raise typer.Exit(0 if done else 1)
+
+
+@app.command()
+def finish(
+    take: Annotated[Path, typer.Argument(help="Folder of a take: its clip, and what made it in job.")],
+    smooth: Annotated[bool, typer.Option("--smooth", help="A picture for each frame of the scene.")] = False,
+    enlarge: Annotated[
+        str, typer.Option(help="As large as goes into so many pixels.", metavar="WIDTHxHEIGHT")
+    ] = "",
+) -> None:
+    """Smooth or enlarge the clip of a take: finished.mp4, beside it."""
+    from .finishing import finish_take
+
+    try:
+        width, height = map(int, enlarge.split("x")) if enlarge else (None, None)
+        wanted = Finish(smooth=smooth, enlarge=bool(enlarge), width=width, height=height)
+    except ValueError:
+        raise typer.BadParameter(
+            f"--enlarge {enlarge} is no size, such as 1920x1080, up to {MAX_CLIP_SIDE} a side."
+        ) from None
+    if not wanted.wanted:
+        raise typer.BadParameter("Add --smooth, --enlarge WIDTHxHEIGHT, or both.")
+    report, started = Terminal(), time.perf_counter()
+
+    def run() -> None:
+        report.phase("finish")
+        clip = finish_take(take, wanted)
+        report.result(clip, take / "clip.json", time.perf_counter() - started, None)
+
+    raise typer.Exit(0 if reporting(report, run) else 1)
 
 
 @app.command()

@@ -3,13 +3,13 @@
 
 Protocol 1, one JSON object a line on standard output, nothing else there: ``start`` (before torch is
 imported, which takes a while), ``hello`` (protocol, engine, torch, diffusers, device), ``phase`` (phase:
-load, denoise, decode, write), ``progress`` (step, total), ``notice`` (message), ``result`` (clip, info,
-seconds, peak_memory_mb), ``error`` (code, message), of ``plan`` also ``plan`` (plan, notes); from ``serve``
-also ``preview`` (path: a PNG of what is being denoised, replaced by later ones and gone when the job ends),
-``freed``, ``read`` (tokens, most, end: of a prompt, see :class:`.control.prompts.PromptRead`; all null where
-the model is not there), and ``id`` with every event of a job. From ``models`` the phases are download and
-verify, ``progress`` counts megabytes (10^6 bytes), and ``model`` (name, state: downloaded, half or missing;
-message) comes last. A reader passes over events that it does not know.
+load, denoise, decode, write, finish), ``progress`` (step, total), ``notice`` (message), ``result`` (clip,
+info, seconds, peak_memory_mb), ``error`` (code, message), of ``plan`` also ``plan`` (plan, notes); from
+``serve`` also ``preview`` (path: a PNG of what is being denoised, replaced by later ones and gone when the
+job ends), ``freed``, ``read`` (tokens, most, end: of a prompt, see :class:`.control.prompts.PromptRead`; all
+null where the model is not there), and ``id`` with every event of a job. From ``models`` the phases are
+download and verify, ``progress`` counts megabytes (10^6 bytes), and ``model`` (name, state: downloaded, half
+or missing; message) comes last. A reader passes over events that it does not know.
 """
 
 import copy

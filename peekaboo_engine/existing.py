@@ -14,6 +14,7 @@ from . import __version__
 from .documents import read_json
 from .drafts import clip_name
 from .errors import EngineError
+from .finishing import finished_name
 from .job import Job, load_job
 from .loras import beside
 from .loras import find as find_lora
@@ -63,10 +64,16 @@ def existing_clip(
             and _same_pixels(record, job, placement or Placement())
             and _same_model(folder, record, job, weights)
             and _sha256(clip) == record["clip_sha256"]
+            and (not job.finish.wanted or _is_finished(out, record["finish"], job))
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
         return None
     return clip if same else None
+
+
+def _is_finished(out: Path, stated: dict[str, Any], job: Job) -> bool:
+    asked = all(stated[name] == getattr(job.finish, name) for name in ("smooth", "enlarge"))
+    return asked and _sha256(out / finished_name(job.num_frames)) == stated["sha256"]
 
 
 _GIVEN = ("first_frame", "last_frame", "source_clip")

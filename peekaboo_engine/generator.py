@@ -23,6 +23,7 @@ from .drafts import clip_name
 from .errors import EngineError
 from .events import Events
 from .existing import versions
+from .finishing import size_within
 from .given_clips import GivenClip
 from .given_pictures import GivenPicture
 from .job import Job
@@ -293,9 +294,16 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     return frames
 
 
+COMPRESSED = 4
+"""How many times smaller H.264 makes what it takes to be visually the same, or more."""
+
+
 def needed_bytes(job: Job) -> int:
     """About the most that the results of a job take on disk: its frames uncompressed, clips as yuv420p."""
     pixels = job.num_frames * job.height * job.width
+    if job.finish.wanted:  # a finished clip beside, with a picture for each frame
+        width, height = size_within(job.width, job.height, job.finish)
+        pixels += width * height * (job.timing.frame_count if job.num_frames > 1 else 1) // COMPRESSED
     return (pixels * 3 if job.num_frames == 1 else pixels * 3 // 2) + 64 * job.timing.frame_count + 2**21
 
 

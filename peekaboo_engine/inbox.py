@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the program at the other end of standard input asks for, one JSON object a line.
 
-``generate`` (id, job, out) queues a job, ``cancel`` (id) ends it before or while it runs, ``free`` forgets
+``generate`` (id, job, out) queues a job, ``finish`` (id, take, finish) another of smoothing and enlarging a
+clip that is there, ``cancel`` (id) ends it before or while it runs, ``free`` forgets
 the loaded model, ``read`` (model, prompt) asks how much of a prompt the model reads. A line that is none of
 these is said in the log and passed over; a job under the id of one that waits or runs is refused. Closing the
 input ends the engine: a parent that dies closes it too, so no engine outlives its Blender. One that is busy
@@ -55,6 +56,15 @@ class Generate(_Request):
     id: _Id
     job: _Path
     out: _Path
+
+
+class FinishTake(_Request):
+    """Smooth or enlarge the clip of a take, beside it; its events carry ``id``."""
+
+    request: Literal["finish"]
+    id: _Id
+    take: _Path
+    finish: Finish
 
 
 class Cancel(_Request):

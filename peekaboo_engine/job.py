@@ -140,6 +140,25 @@ class Masks(_Strict):
 
     occluded_by_scene: bool = False
     motion_blur: bool = False
+    framing: Annotated[float, Field(ge=-1, le=1)] = 0.0
+
+
+class Finish(_Strict):
+    """What is done to a clip for its scene, beside the clip of the model's own frames.
+
+    ``smooth`` makes a picture for each frame of the scene, between those of the model; ``enlarge`` makes them
+    as large as goes into ``width`` x ``height``, the scene's own picture.
+    """
+
+    smooth: bool = False
+    enlarge: bool = False
+    width: Annotated[int, Field(ge=1, le=limits.MAX_CLIP_SIDE)] | None = None
+    height: Annotated[int, Field(ge=1, le=limits.MAX_CLIP_SIDE)] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is to be done."""
+        return self.smooth or self.enlarge
 
 
 StartFrom = Literal["text", "rendered", "picture"]
@@ -183,6 +202,7 @@ class Job(_Strict):
     ] = []
     control: Control = Control()
     masks: Masks | None = None
+    finish: Finish = Finish()
     first_frame: _Picture | None = None
     last_frame: _Picture | None = None
     start_from: StartFrom | None = None

@@ -10,6 +10,8 @@ MAX_FRAMES = 1024
 """Frames of the model: the longest that models of today make are of 257."""
 MIN_SIDE, MAX_SIDE = 8, 2048
 """Pixels of width and height."""
+MAX_CLIP_SIDE = 8192
+"""Pixels of width and height of a clip that is enlarged: more than films have."""
 MAX_VOXELS = 2**28
 """Frames x height x width: what the masks take in bytes."""
 MAX_CLIP_FRAMES = 10_000

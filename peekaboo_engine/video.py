@@ -2,7 +2,7 @@
 """Clips in and out of files, whole or not at all."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +11,9 @@ import numpy as np
 
 from . import places
 from .errors import EngineError, one_line
+
+_LANCZOS = "lanczos+accurate_rnd+full_chroma_int"
+"""How ffmpeg resamples."""
 
 
 @contextlib.contextmanager
@@ -50,6 +53,32 @@ def write_clip(
     Raises:
         EngineError: ``not_written``.
     """
+    pictures = (frames[index] for index in shown)
+    write_frames(path, pictures, len(shown), rate, stop_if_cancelled=stop_if_cancelled)
+
+
+def write_frames(
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    count: int,
+    rate: Fraction,
+    size: tuple[int, int] | None = None,
+    stop_if_cancelled: Callable[[], None] = lambda: None,
+) -> None:
+    """Write pictures one after the other, as :func:`write_clip` does.
+
+    Args:
+        path: where to.
+        pictures: uint8 (height, width, 3) each, sRGB, even height and width.
+        count: of them.
+        rate: frames a second.
+        size: width and height that they are resampled to, by Lanczos; even; as they are by default.
+        stop_if_cancelled: called with every frame; raises to end the writing.
+
+    Raises:
+        EngineError: ``not_written``.
+    """
+    scaled = [] if size is None else ["-vf", f"scale={size[0]}:{size[1]}:flags={_LANCZOS}"]
     with replacing(path) as temporary:
         with imageio.get_writer(
             temporary,

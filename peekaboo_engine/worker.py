@@ -107,6 +107,7 @@ class Worker:
         return reporting(events, lambda: self._run(folder, out, events, cancelled))
 
     def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
+        from .finishing import FINISHED, finish_clip
         from .generator import Clock, Generation, check_request, needed_bytes, peak_memory_mb, stop_if
         from .given_clips import read_source
         from .given_pictures import read_picture
@@ -145,7 +146,12 @@ class Worker:
                 source_clip=source,
                 loras=loras,
             )
-            self._make(asked, draft)
+            frames = self._make(asked, draft)
+            for name in FINISHED:  # of a clip that was here before
+                (draft.out / name).unlink(missing_ok=True)
+            if job.finish.wanted:
+                events.phase("finish")
+                clip = finish_clip(out.resolve(), frames, job.timing, job.finish, asked.stop_if_cancelled)
         events.result(
             clip=clip,
             info=out.resolve() / "clip.json",
@@ -153,8 +159,23 @@ class Worker:
             peak_memory_mb=peak_memory_mb(),
         )
 
-    def _make(self, generation: "Generation", draft: Draft) -> None:
-        """Generate and write, at once or, where a GPU is too small, with offloading."""
+    def finish(self, request: FinishTake, events: Events, cancelled: Callable[[], bool]) -> None:
+        """Finish the clip of a take, see :func:`.finish_take`; what there was is there still."""
+        reporting(events, lambda: self._finish(request.take, request.finish, events, cancelled))
+
+    def _finish(self, take: Path, finish: Finish, events: Events, cancelled: Callable[[], bool]) -> None:
+        from .finishing import finish_take
+        from .generator import peak_memory_mb, stop_if
+
+        started = time.perf_counter()
+        stop_if(cancelled)
+        events.phase("finish")
+        clip = finish_take(take.resolve(), finish, lambda: stop_if(cancelled))
+        seconds = round(time.perf_counter() - started, 1)
+        events.result(clip, take.resolve() / "clip.json", seconds, peak_memory_mb())
+
+    def _make(self, generation: "Generation", draft: Draft) -> "np.ndarray":
+        """Generate and write, at once or, where a GPU is too small, with offloading; returns the frames."""
         from .generator import write_result
 
         events = generation.events
@@ -228,9 +249,12 @@ def serve(worker: Worker, events: JsonLines, inbox: Inbox, idle_seconds: float) 
     The events of a job carry its ``id``.
     """
     while (request := inbox.next(idle_seconds)) is not None:
-        if isinstance(request, Generate):
-            cancelled = partial(inbox.cancelled, request.id)
-            worker.run(request.job, request.out, events.about(request.id), cancelled)
+        if isinstance(request, Generate | FinishTake):
+            cancelled, told = partial(inbox.cancelled, request.id), events.about(request.id)
+            if isinstance(request, Generate):
+                worker.run(request.job, request.out, told, cancelled)
+            else:
+                worker.finish(request, told, cancelled)
             inbox.finished(request.id)
         elif isinstance(request, Read):
             reporting(events.about("read"), partial(worker.read, request.model, request.prompt, events))

@@ -34,6 +34,7 @@ WORDS = {
     "number": "a number",
 }
 
+MAX_CLIP_SIDE = 8192
 MAX_VOXELS = 2**28
 """Frames x height x width of the masks: the bytes that they take."""
 MAX_RATE = 1000

@@ -24,6 +24,7 @@ PHASES = {
     "denoise": "Generating",
     "decode": "Decoding",
     "write": "Writing the clip",
+    "finish": "Finishing the clip",
 }
 
 CANCEL_SECONDS, CANCEL_STEPS = 60.0, 3
@@ -41,6 +42,7 @@ class Order:
         folder: of the take; ``job/`` in it is there already.
         frame_start: where the clip goes, if not where the job says.
         shot: title of the shot that it is a take of; empty for the scene's.
+        finish: how the clip that is in the folder is to be finished, as a job states it; None to make one.
         keeps_folder: whether the folder stays if there will be no clip: the user has chosen it.
         id: its name in the conversation with the engine.
         phase: a key of :data:`PHASES`.
@@ -65,6 +67,7 @@ class Order:
     frame_start: int | None = None
     keeps_folder: bool = False
     shot: str = ""
+    finish: dict | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     phase: str = "start"
     step: int = 0
@@ -83,7 +86,7 @@ class Order:
     @property
     def factor(self) -> float:
         """How much of the denoising is done, 0..1."""
-        if self.phase in {"decode", "write"}:
+        if self.phase in {"decode", "write", "finish"}:
             return 1.0
         return self.step / self.total if self.total else 0.0
 
@@ -259,7 +262,10 @@ class Queue:
         if engine is not None:
             order = self.running = self.waiting.pop(0)
             order.attempts += 1
-            engine.generate(order.id, order.folder / "job", order.folder)
+            if order.finish is None:
+                engine.generate(order.id, order.folder / "job", order.folder)
+            else:
+                engine.finish(order.id, order.folder, order.finish)
 
     def _handle(self, event: Event) -> None:
         order = self.running
@@ -309,7 +315,8 @@ class Queue:
     def _fail(self, order: Order, message: str) -> None:
         _discard(order)
         if order.cancelled is not None:
-            self.outcomes.append(Outcome("The generation was cancelled; nothing was kept of it."))
+            kept = "nothing was kept of it" if order.finish is None else "the take is as it was"
+            self.outcomes.append(Outcome(f"The generation was cancelled; {kept}."))
         else:
             self._tell(message)
 

@@ -379,6 +379,10 @@ class WarmEngine(EngineProcess):
         # absolute, since the engine's current folder is another one
         self.ask(request="generate", id=job, job=str(job_folder.absolute()), out=str(out_folder.absolute()))
 
+    def finish(self, job: str, take_folder: Path, finish: dict) -> None:
+        """Ask for the clip of a take to be finished, as a job states that; the events carry ``job``."""
+        self.ask(request="finish", id=job, take=str(take_folder.absolute()), finish=finish)
+
     def read(self, model: str, prompt: str) -> None:
         """Ask how much of a prompt a model reads; answered with a :class:`PromptRead`."""
         self.ask(request="read", model=model, prompt=prompt)

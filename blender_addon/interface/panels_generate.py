@@ -86,7 +86,8 @@ def _draw_queue(layout, context, orders: list[Order]) -> None:
         if len(orders) > 1:
             layout.label(text=running.title)
         layout.progress(factor=running.factor, text=running.text)
-        if running.phase in STARTING and (usual := estimates.start_of(running.job["model"])):
+        starts = running.phase in STARTING and running.finish is None
+        if starts and (usual := estimates.start_of(running.job["model"])):
             layout.label(text=f"Until the first step it took {duration(usual)} last time", icon="TIME")
         if running.notice:
             draw_sentence(layout, context, running.notice, "INFO")

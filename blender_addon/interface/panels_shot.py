@@ -58,6 +58,9 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
             column.prop(settings, "width")
             column.prop(settings, "height")
         layout.prop(settings, "frames")
+        column = layout.column(heading="Finish", align=True)
+        column.prop(settings, "smooth")
+        column.prop(settings, "enlarge")
         layout.prop(settings, "start_from")
         if settings.start_from == "picture":
             layout.prop(settings, "picture")

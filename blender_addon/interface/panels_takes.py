@@ -14,6 +14,7 @@ from ..takes.strips import (
     NOTE_PROPERTY,
     RATING_PROPERTY,
     choose,
+    finish_of,
     folder_of,
     is_take,
     job_of,
@@ -95,6 +96,7 @@ class _TakesPanel:
         row.operator("peekaboo.restore_settings", icon="LOOP_BACK")
         row.operator("peekaboo.open_take", text="", icon="FILE_FOLDER")
         row.operator("peekaboo.delete_take", text="", icon="TRASH")
+        _draw_finish(layout, strip)
         if icon := _thumbnail(strip):
             layout.template_icon(icon, scale=PICTURE_SCALE)
         _draw_facts(layout, context, strip)
@@ -144,6 +146,14 @@ def _draw_views(layout, scene, strip) -> None:
     alone = viewing.is_alone(strip)
     row.operator("peekaboo.show_alone", icon="SOLO_ON" if alone else "SOLO_OFF", depress=alone)
     row.operator("peekaboo.next_take", text="", icon="ARROW_LEFTRIGHT")
+
+
+def _draw_finish(layout, strip) -> None:
+    """Draw whether the take is smooth and as large as the scene."""
+    row, finish = layout.row(align=True), finish_of(strip)
+    for kind, text, icon in (("smooth", "Smooth", "SMOOTHCURVE"), ("enlarge", "Enlarge", "FULLSCREEN_ENTER")):
+        if kind == "enlarge" or strip.type == "MOVIE":
+            row.operator("peekaboo.finish_take", text=text, icon=icon, depress=finish[kind]).kind = kind
 
 
 def _is_in_camera(scene, strip) -> bool:

@@ -19,10 +19,10 @@ from ..engine import catalogue
 from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
 from ..shot import check, loras, pictures, schedule, seeds, shots
-from ..shot.job import make_job, write_job
+from ..shot.job import make_job, picture_of, write_job
 from ..shot.model import model_of
 from ..shot.shots import Shot
-from ..takes import folders, strips
+from ..takes import finishing, folders, reels, strips
 
 
 def orders_of(
@@ -92,6 +92,23 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
     return order(scene, job, labels, frame_start=where, given=given, source=source, title=title)
 
 
+def order_finish(scene, strip, finish: dict[str, bool]) -> Order:
+    """Order the clip of a take to be finished, beside the one that it has.
+
+    Args:
+        scene: that the strip is a take of.
+        strip: a take.
+        finish: whether to smooth and to enlarge it; one of them at least.
+
+    Raises:
+        PeekabooError: the take is damaged or gone.
+    """
+    job, _ = folders.read(strip)
+    stated = finish | (picture_of(scene) if finish["enlarge"] else {})
+    shown = f"{strip.name}, finished"
+    return Order(scene.session_uid, shown, job, strips.folder_of(strip), keeps_folder=True, finish=stated)
+
+
 def order(
     scene,
     job: dict,
@@ -145,6 +162,8 @@ def deliver(order: Order) -> Outcome:
     scene = scene_of(order)
     if scene is None:
         raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
+    if order.finish is not None:
+        return _deliver_finished(order, scene)
     with changes.updates_ignored():
         holder = reels.prepare(scene)
         strip = strips.add_clip(holder, clip, order.job, order.frame_start, order.shot)
@@ -156,3 +175,16 @@ def deliver(order: Order) -> Outcome:
         f"after {duration(order.seconds)}.",
         folder=order.folder,
     )
+
+
+def _deliver_finished(order: Order, scene) -> Outcome:
+    """Let the strips of a take show its clip as it was finished; raises as :func:`deliver`."""
+    assert order.clip is not None and order.finish is not None
+    takes = [take for take in reels.takes(scene) if strips.folder_of(take) == order.folder]
+    if not takes:
+        raise PeekabooError(f'The take is gone: its clip, finished, is at "{order.clip.clip}".')
+    with changes.updates_ignored():
+        for take in takes:
+            finishing.show(take, order.clip.clip, order.finish)
+    text = f'"{takes[0].name}" shows its clip as it was finished, after {duration(order.seconds)}.'
+    return Outcome(text, folder=order.folder)

@@ -167,7 +167,8 @@ def _deliver(order: Order) -> Outcome:
     estimates.learn(order)
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
         bpy.ops.ed.undo_push(message="Import Peekaboo Clip")
-    windows.say(f"{outcome.text} Undo takes it out of the sequencer again.")
+    undone = "takes it out of the sequencer" if order.finish is None else "shows what was there before"
+    windows.say(f"{outcome.text} Undo {undone} again.")
     return outcome
 
 

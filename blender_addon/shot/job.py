@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..borders import places
+from ..engine import job_schema
 from ..errors import PeekabooError
 from ..masks import cameras
 from . import loras, settings, stating, timed_phrases
@@ -39,6 +40,9 @@ def make_job(
     timing = layout.timing
     num_frames, height, width = layout.labels.shape
     prompt = scene.peekaboo.prompt if shot is None else shot.prompt
+    stated = stating.stated(scene.peekaboo, settings.SHOT)
+    if scene.peekaboo.enlarge:
+        stated["finish"] |= picture_of(scene)
     over_time = timed_phrases.of_job(scene, prompt)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -61,6 +65,12 @@ def make_job(
         **({"timed_phrases": over_time} if over_time else {}),
         **{field: picture.name for field, picture in pictures.items()},
     }
+
+
+def picture_of(scene) -> dict[str, int]:
+    """Width and height of a scene's picture, up to those of the largest clip, as a job has them."""
+    width, height, _ = cameras.picture_size(scene.render)
+    return {"width": min(width, job_schema.MAX_CLIP_SIDE), "height": min(height, job_schema.MAX_CLIP_SIDE)}
 
 
 def _subjects_of_job(layout: Layout) -> list[dict]:

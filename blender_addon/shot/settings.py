@@ -463,6 +463,46 @@ SHOT: Mapping[str, Setting] = {
             options=compat.folder_options(),
         )
     ),
+    "smooth": Setting(
+        BoolProperty(
+            name="Smooth",
+            description="Also a clip with a picture for each frame of the scene: between the model's, along "
+            "the motion. The model's own clip is kept beside",
+            default=False,
+            options=CONSTANT,
+        ),
+        job=("finish", "smooth"),
+        in_presets=True,
+        option=Option("--smooth", "a picture for each frame of the scene, along the motion"),
+    ),
+    "enlarge": Setting(
+        BoolProperty(
+            name="Enlarge",
+            description="Also a clip as large as the scene's picture, by a sharp resampling that adds no "
+            "detail. The model's own clip is kept beside",
+            default=False,
+            options=CONSTANT,
+        ),
+        job=("finish", "enlarge"),
+        in_presets=True,
+        option=Option("--enlarge", "as large as the scene's picture"),
+    ),
+    "takes_in": Setting(
+        EnumProperty(
+            name="Takes In",
+            description="Whose sequencer gets the first clip; those to come join it",
+            items=[
+                (
+                    "own",
+                    "A Scene of Their Own",
+                    "One made for them, of the same range, rate and size, so that F12 renders the 3D scene",
+                ),
+                ("scene", "This Scene", "The scene's own sequencer, which F12 then renders"),
+            ],
+            options=CONSTANT,
+        ),
+        option=Option("--takes-in", "a scene made for them, or the scene's own sequencer"),
+    ),
 }
 """By the names of the properties of ``Scene.peekaboo``."""
 

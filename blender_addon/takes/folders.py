@@ -16,6 +16,8 @@ from . import reels, strips
 
 CLIP, PICTURE = "clip.mp4", "clip.png"
 """The movie in the folder of a take, as the engine calls it, and what it makes of one frame."""
+SAME_SHAPE = 0.03
+"""Up to this share two aspects are the same: an enlarged clip has whole pixels."""
 
 
 def new_folder(scene, shot: str = "") -> Path:
@@ -76,7 +78,7 @@ def has_take(scene, job: dict, labels: np.ndarray) -> bool:
 def import_take(scene, folder: Path):
     """Make a clip a take of a scene again from its folder, whoever has made that; returns its strip.
 
-    Only what is needed is read: the job, checked as any, and the clip, by Blender.
+    Only what is needed is read: the job, checked as any, how the clip was finished, and that, by Blender.
 
     Raises:
         PeekabooError: it is no folder of a take, or there is no room for it.
@@ -88,6 +90,9 @@ def import_take(scene, folder: Path):
         clip = folder / (PICTURE if job["num_frames"] == 1 else CLIP)
         with places.open_file(clip):
             pass
+        finished = folder / strips.FINISHED[clip.suffix]
+        with suppress(FileNotFoundError), places.open_file(finished):
+            clip = finished
     except FileNotFoundError:
         raise PeekabooError(
             f'"{folder}" is not the folder of a take, which has a {CLIP} or {PICTURE} and a job folder: '
@@ -98,8 +103,42 @@ def import_take(scene, folder: Path):
     except job_schema.Damaged as error:
         problem = str(error)
     else:
-        return strips.add_clip(scene, clip, job)
+        strip = strips.add_clip(reels.prepare(scene), clip, job)
+        if clip == finished:
+            strip[strips.FINISH_PROPERTY] = strips.finish_in_words(_recorded_finish(folder))
+        return strip
     raise PeekabooError(f'The take in "{folder}" cannot be used ({problem}): choose another folder.')
+
+
+def _recorded_finish(folder: Path) -> dict:
+    """How the clip of a take was finished, by its record; nothing where that does not tell."""
+    try:
+        stated = documents.read_json(folder / "clip.json")["finish"]
+        return {kind: stated[kind] is True for kind in strips.FINISHES}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def doubt_of(strip) -> str | None:
+    """Say why the movie of a take may not be the one that its job has made; None where it seems to be.
+
+    Others may have cut it off or put another in its place, and Blender shows what there is.
+    """
+    if strip.type != "MOVIE":
+        return None
+    job, clip = strips.job_of(strip), paths.absolute(strips.file_of(strip)).name
+    frames, width, height = compat.movie_size(strip)
+    count, own = job["timing"]["frame_count"], (job["width"], job["height"])
+    if not width or not height:
+        return f"{clip} cannot be read as a movie: it may be cut off; generate it again."
+    if frames != count:
+        return f"{clip} has {frames} frames, and was made with {count}: it may be cut off, or another's."
+    if abs(width / height / (own[0] / own[1]) - 1) > SAME_SHAPE:
+        return (
+            f"{clip} has pictures of {width} × {height}, and was made with {own[0]} × {own[1]}: it may be "
+            "another's."
+        )
+    return None
 
 
 def read(strip) -> tuple[dict, np.ndarray]:

@@ -19,6 +19,10 @@ CHANNELS = 128
 
 PICTURE = ".png"
 """What the name of a clip ends with that is a picture."""
+FINISHED = {".mp4": "finished.mp4", ".png": "finished.png"}
+"""By what the name of a clip ends with: what the engine calls one that it has finished, beside it."""
+FINISH_PROPERTY, FINISHES = "peekaboo_finish", ("smooth", "enlarge")
+"""Custom property of a strip that shows a finished clip: how that was finished."""
 JOB_PROPERTY = "peekaboo_job"
 """Custom property of a strip: the job that made it, as JSON."""
 FOLDER_PROPERTY = "peekaboo_folder"
@@ -57,6 +61,8 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     compat.set_strip_length(strip, count)
     strip[JOB_PROPERTY] = json.dumps(job)
     strip[FOLDER_PROPERTY] = path_in_file(clip.parent)
+    if clip.name in FINISHED.values():
+        strip[FINISH_PROPERTY] = finish_in_words(job.get("finish", {}))
     strip[RATING_PROPERTY], strip[NOTE_PROPERTY] = 0, ""
     strip.id_properties_ui(RATING_PROPERTY).update(min=0, max=MOST_STARS, description="How good the take is")
     strip.id_properties_ui(NOTE_PROPERTY).update(description="What there is to say of the take")
@@ -66,9 +72,28 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     return strip
 
 
-def remove(scene, strip) -> None:
-    """Take a strip out of a scene's sequencer, also out of a meta strip."""
-    editor = scene.sequence_editor
+def move(strip, scene):
+    """Move a take to the sequencer of another scene, with all that was done to it; returns the new strip.
+
+    Blender cannot move one, so that it is made anew.
+
+    Raises:
+        PeekabooError: the clip is gone, the take is damaged, or there is no room; then it stays.
+    """
+    job, (start, end) = job_of(strip), compat.strip_range(strip)
+    new = add_clip(scene, paths.absolute(file_of(strip)), job, compat.content_start(strip))
+    compat.set_strip_range(new, start, end)
+    new.name, new.mute = strip.name, strip.mute
+    for name in (FOLDER_PROPERTY, FINISH_PROPERTY, RATING_PROPERTY, NOTE_PROPERTY):
+        if name in strip:
+            new[name] = strip[name]
+    remove(strip)
+    return new
+
+
+def remove(strip) -> None:
+    """Take a strip out of its sequencer, also out of a meta strip."""
+    editor = strip.id_data.sequence_editor
     metas = (other for other in compat.all_strips(editor) if other.type == "META")
     for holder in (editor, *metas):
         if strip in list(compat.strips(holder)):
@@ -115,6 +140,19 @@ def is_take(strip) -> bool:
 def file_of(strip) -> str:
     """The file that a take shows, as its strip states it."""
     return strip.filepath if strip.type == "MOVIE" else strip.directory + strip.elements[0].filename
+
+
+def finish_in_words(finish: dict) -> str:
+    """How a clip is finished, as a strip remembers it, of how a job states it."""
+    return " ".join(kind for kind in FINISHES if finish.get(kind))
+
+
+def finish_of(strip) -> dict[str, bool]:
+    """How the clip was finished that a take shows, as a job states it."""
+    stated = strip.get(FINISH_PROPERTY)
+    words = stated.split() if isinstance(stated, str) else []
+    shown = bpy.path.basename(file_of(strip)) in FINISHED.values()
+    return {kind: shown and kind in words for kind in FINISHES}
 
 
 def job_of(strip) -> dict:

@@ -104,6 +104,12 @@ def hide_in_all_cameras(strip) -> None:
             remove_from_camera(lens, shown)
 
 
+def images_of(strip) -> list:
+    """The images by which cameras of the file show a take."""
+    found = (_shown_by(lens, strip) for lens in bpy.data.cameras if lens.is_editable)
+    return [shown.image for shown in found if shown is not None]
+
+
 def _shown_by(lens, strip):
     """The background image of a camera that shows a take; Blender keeps the paths of both up to date."""
     clip = paths.absolute(strips.file_of(strip))

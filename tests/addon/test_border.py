@@ -55,6 +55,8 @@ def test_what_a_job_says_is_agreed_with_the_engine(scene, tmp_path, agree, kind)
         settings.num_inference_steps, settings.guidance_scale = 12, 5.5
         settings.method, settings.masked_steps, settings.widen_small = "peekaboo", 4, False
         settings.schedule = "none"
+        settings.smooth = settings.enlarge = True
+        settings.framing = -0.5
         settings.loras = "owner/name/style.safetensors:0.5\nowner/name/few.safetensors:1:low:distils"
         settings.start_from = settings.end_with = "rendered"
         pictures = {

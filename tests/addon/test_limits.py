@@ -33,6 +33,7 @@ def stated_as(value):
 def test_the_numbers_are_those_of_the_table():
     numbers = TABLE["numbers"]
     assert (numbers["MAX_VOXELS"], numbers["MAX_RATE"]) == (job_schema.MAX_VOXELS, job_schema.MAX_RATE)
+    assert numbers["MAX_CLIP_SIDE"] == job_schema.MAX_CLIP_SIDE
     assert numbers["MAX_FRAME_SECONDS"] == job_schema.MAX_FRAME_SECONDS
     assert numbers["MAX_ARCHIVE_DIRECTORY"] == job_schema.MAX_DIRECTORY
     assert numbers["MAX_PICTURE_BYTES"] == job_schema.MAX_PICTURE

@@ -156,6 +156,21 @@ def scenario_scenes(hands: Hands):
     return facts
 
 
+def scenes_meant(hands: Hands, first, second):
+    """Which scene is meant in the sequencer's sidebar, as that shows the takes of each or one's own."""
+    generation, reels, found = addon("making.generation"), addon("takes.reels"), []
+    show = addon("compat").show_in_sequencers_of
+    for scene in (reels.holder_of(second), second, reels.holder_of(first)):
+        hands.window.scene = show(hands.window.workspace, scene, first)
+        yield PAUSE
+        with hands.context(hands.sidebar):
+            bpy.ops.peekaboo.generate("INVOKE_DEFAULT")
+        found += [order.title.partition(",")[0] for order in generation.unfinished()]
+        generation.cancel_all()
+        yield from all_done()
+    return found
+
+
 def show_takes(hands: Hands):
     """Show the sequencer and our tab in its sidebar."""
     yield from hands.show_sequencer()

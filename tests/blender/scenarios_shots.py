@@ -45,7 +45,9 @@ def scenario_shots(hands: Hands):
     yield from generate(hands)
     facts: dict = {"queued": [order.title for order in generation.unfinished()]}
     # an engine that has nobody beside it may be done by now
-    yield from until(lambda: not generation.unfinished() or generation.current().previews)
+    yield from until(
+        lambda: not generation.unfinished() or (generation.current() and generation.current().previews)
+    )
     yield from hands.picture("2-making")
     scene.timeline_markers.remove(scene.timeline_markers["High"])
     yield from all_done()

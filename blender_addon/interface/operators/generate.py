@@ -11,7 +11,7 @@ from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
 from ...masks.cameras import bound_markers
 from ...shot import check, pictures, prompt, schedule, shots
-from ...takes import strips
+from ...takes import finishing, reels, strips
 from . import turns
 from .takes import OnActiveTake
 
@@ -164,7 +164,56 @@ class PEEKABOO_OT_retake(MakesClips, OnActiveTake, bpy.types.Operator):
         """The take once more."""
         scene = reels.edited_scene(context)
         used = [job["seed"] for job in generation.jobs_of(scene)]
-        return [delivery.order_again(scene, strips.active_take(scene), used)]
+        return [delivery.order_again(scene, reels.active_take(scene), used)]
+
+
+class PEEKABOO_OT_finish_take(MakesClips, OnActiveTake, bpy.types.Operator):
+    """Let the active take be smooth, or as large as the scene, or show the model's own clip again"""
+
+    bl_idname = "peekaboo.finish_take"
+    bl_label = "Finish Take"
+    bl_options = {"REGISTER"}  # no UNDO: see Generate
+
+    kind: EnumProperty(
+        name="Kind",
+        description="What is turned on, or off where it is on",
+        items=[
+            ("smooth", "Smooth", "A picture for each frame of the scene, along the motion"),
+            ("enlarge", "Enlarge", "As large as the scene's picture"),
+        ],
+        options={"SKIP_SAVE"},
+    )
+
+    def execute(self, context):
+        """Wait until the clip is there."""
+        return self._off(context) or super().execute(context)
+
+    def invoke(self, context, event):
+        """Queue it."""
+        return self._off(context) or super().invoke(context, event)
+
+    def orders(self, context):
+        """The take's clip, finished."""
+        scene = reels.edited_scene(context)
+        strip = reels.active_take(scene)
+        return [delivery.order_finish(scene, strip, self._wanted(strip))]
+
+    def _wanted(self, strip) -> dict[str, bool]:
+        now = strips.finish_of(strip)
+        return now | {self.kind: not now[self.kind]}
+
+    def _off(self, context) -> set | None:
+        """Show the model's own clip where nothing else is wanted, which takes no engine."""
+        strip = reels.active_take(reels.edited_scene(context))
+        if any(self._wanted(strip).values()):
+            return None
+        try:
+            finishing.show_original(strip)
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        bpy.ops.ed.undo_push(message=self.bl_label)
+        return {"FINISHED"}
 
 
 class PEEKABOO_OT_add_shot(bpy.types.Operator):
@@ -243,6 +292,7 @@ register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_OT_generate,
         PEEKABOO_OT_retake,
+        PEEKABOO_OT_finish_take,
         PEEKABOO_OT_add_shot,
         PEEKABOO_OT_cancel,
         PEEKABOO_OT_cancel_all,

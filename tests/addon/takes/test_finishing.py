@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes whose clip is smooth or large, and the model's own beside it."""
+
+import dataclasses
+import json
+
+import bpy
+import pytest
+from scenes import layout_of
+
+from blender_addon.engine.messages import Result
+from blender_addon.errors import PeekabooError
+from blender_addon.making import delivery
+from blender_addon.shot.job import make_job
+from blender_addon.takes import folders, reels, removing, strips, viewing
+
+
+def arrived(scene, take, **finish):
+    """An order to finish a take, whose clip is there."""
+    order = delivery.order_finish(scene, take, {"smooth": False, "enlarge": False} | finish)
+    clip = order.folder / "finished.mp4"
+    clip.touch()
+    return dataclasses.replace(order, clip=Result(clip, order.folder / "clip.json", 3.0))
+
+
+def test_a_take_shows_its_clip_as_it_was_finished_and_the_models_own_again(scene, take):
+    viewing.show_in_camera(scene, take)
+    (image,) = viewing.images_of(take)
+    order = arrived(scene, take, smooth=True)
+    assert order.keeps_folder and order.finish == {"smooth": True, "enlarge": False}
+    assert "shows its clip as it was finished" in delivery.deliver(order).text
+    assert strips.file_of(take).endswith("finished.mp4") and image.filepath.endswith("finished.mp4")
+    assert strips.finish_of(take) == {"smooth": True, "enlarge": False}
+    assert viewing.in_camera(scene, take) is not None
+    assert folders.read(take)[0] == order.job
+    assert bpy.ops.peekaboo.finish_take(kind="smooth") == {"FINISHED"}
+    assert strips.file_of(take).endswith("clip.mp4") and image.filepath.endswith("clip.mp4")
+    assert strips.finish_of(take) == {"smooth": False, "enlarge": False}
+
+
+def test_what_is_ordered_is_as_large_as_the_scenes_picture(scene, take):
+    scene.render.resolution_x, scene.render.resolution_y = 1080, 1920
+    scene.render.resolution_percentage = 50
+    order = delivery.order_finish(scene, take, {"smooth": False, "enlarge": True})
+    assert order.finish == {"smooth": False, "enlarge": True, "width": 540, "height": 960}
+    scene.render.resolution_percentage = 1000
+    scene.peekaboo.enlarge = True
+    job = make_job(scene, layout_of(scene, folders.read(take)[1]), 1)
+    assert job["finish"] == {"smooth": False, "enlarge": True, "width": 8192, "height": 8192}
+
+
+def test_a_take_that_is_gone_when_its_clip_arrives_is_told_and_the_clip_kept(scene, take):
+    order = arrived(scene, take, enlarge=True)
+    strips.remove(take)
+    with pytest.raises(PeekabooError, match="The take is gone: its clip, finished, is at"):
+        delivery.deliver(order)
+    assert order.clip.clip.is_file()
+
+
+def test_a_model_s_own_clip_that_is_gone_is_told(scene, take):
+    order = arrived(scene, take, smooth=True)
+    delivery.deliver(order)
+    (order.folder / "clip.mp4").unlink()
+    with pytest.raises(RuntimeError, match="There is no clip at"):
+        bpy.ops.peekaboo.finish_take(kind="smooth")
+    assert strips.finish_of(take)["smooth"]
+
+
+def test_a_finished_take_is_imported_as_it_was_and_removed_with_all_its_files(scene, take):
+    order = arrived(scene, take, smooth=True)
+    strips.remove(take)
+    (order.folder / "clip.json").write_text(json.dumps({"finish": {"smooth": True, "enlarge": 1}}))
+    again = folders.import_take(scene, order.folder)
+    assert strips.file_of(again).endswith("finished.mp4") and reels.active_take(scene) == again
+    assert strips.finish_of(again) == {"smooth": True, "enlarge": False}
+    assert removing.delete(again) == [] and not order.folder.exists()
+
+
+@pytest.mark.parametrize("edited", [7, "smooth smooth nonsense", ""])
+def test_what_somebody_has_written_about_a_strip_is_read_as_far_as_it_means_something(scene, take, edited):
+    delivery.deliver(arrived(scene, take, smooth=True))
+    take[strips.FINISH_PROPERTY] = edited
+    assert strips.finish_of(take) == {"smooth": "smooth" in str(edited), "enlarge": False}
