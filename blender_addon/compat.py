@@ -41,6 +41,20 @@ def set_strip_length(strip, frame_count: int):
         strip.frame_final_duration = frame_count
 
 
+def set_strip_range(strip, start: int, end: int):
+    """Set the handles of a strip: its first frame, and the one after its last; see :func:`strip_range`."""
+    if hasattr(strip, "left_handle"):
+        strip.left_handle, strip.right_handle = start, end
+    else:
+        strip.frame_final_start, strip.frame_final_end = start, end
+
+
+def movie_size(strip) -> tuple[int, int, int]:
+    """How many frames the movie of a strip has, its width and its height; 0 where it cannot be read."""
+    frames = strip.content_duration if hasattr(strip, "content_duration") else strip.frame_duration
+    return int(frames), strip.elements[0].orig_width, strip.elements[0].orig_height
+
+
 def content_start(strip) -> int:
     """Frame at which the first picture of a strip lies, which a handle may hide; renamed in 5.1."""
     return int(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)

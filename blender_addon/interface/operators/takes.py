@@ -116,6 +116,8 @@ class PEEKABOO_OT_import_take(bpy.types.Operator):
         if not math.isclose(own, rate, rel_tol=1e-4):
             text = f"The take was made for {rate:.4g} frames a second, and the scene has {own:.4g}"
             self.report({"WARNING"}, text)
+        if doubt := folders.doubt_of(strip):
+            self.report({"WARNING"}, doubt)
         start, end = compat.strip_range(strip)
         self.report({"INFO"}, f"The take is in channel {strip.channel}, frames {start} to {end - 1}")
         return {"FINISHED"}

@@ -266,6 +266,39 @@ def test_a_take_with_links_in_it_is_refused(scene, take, tmp_path, name):
         folders.import_take(scene, folder)
 
 
+def movie(path, frames, size):
+    """An MP4 of so many frames."""
+    scene = bpy.data.scenes.new("Movie")
+    scene.render.resolution_x, scene.render.resolution_y = size
+    scene.frame_start, scene.frame_end = 1, frames
+    scene.render.filepath, scene.render.use_file_extension = str(path), False
+    scene.render.engine = "BLENDER_WORKBENCH"
+    compat.strips(scene.sequence_editor_create()).new_movie("none", str(path), 1, 1)
+    compat.set_movie_output(scene.render)
+    bpy.ops.render.render(animation=True, scene=scene.name)
+    bpy.data.scenes.remove(scene)
+
+
+@pytest.mark.parametrize(
+    ("frames", "size", "told"),
+    [
+        (8, (32, 24), None),
+        (5, (32, 24), "has 5 frames, and was made with 8"),
+        (8, (64, 24), "has pictures of 64 × 24, and was made with 32 × 24"),
+        (0, (0, 0), "cannot be read as a movie"),
+    ],
+)
+def test_a_movie_that_is_not_the_one_of_its_job_is_told(scene, take, frames, size, told):
+    folder = strips.folder_of(take)
+    strips.remove(take)
+    if frames:
+        movie(folder / "clip.mp4", frames, size)
+    else:
+        (folder / "clip.mp4").write_bytes(b"no movie")
+    found = folders.doubt_of(folders.import_take(scene, folder))
+    assert (told in found) if told else found is None
+
+
 def test_importing_says_where_the_take_is_or_what_is_wrong(scene, take, tmp_path):
     folder = strips.folder_of(take)
     compat.strips(scene.sequence_editor).remove(take)
