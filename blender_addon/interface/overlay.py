@@ -123,6 +123,7 @@ def _current_outlines(context) -> Outlines | None:
         return None
     depsgraph = context.evaluated_depsgraph_get()
     key = (changes.count_of_views(), scene.frame_current_final, width, height, context.view_layer.name, shot)
+    key += (scene.peekaboo.framing,)
     if scene.session_uid not in _cache or _cache[scene.session_uid][0] != key:
         _cache.clear()
         made = outlines(scene, context.view_layer, depsgraph, (width, height), shot)

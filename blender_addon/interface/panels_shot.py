@@ -57,6 +57,7 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(settings, "width")
             column.prop(settings, "height")
+        layout.prop(settings, "framing", slider=True)
         layout.prop(settings, "frames")
         column = layout.column(heading="Finish", align=True)
         column.prop(settings, "smooth")

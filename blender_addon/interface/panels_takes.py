@@ -75,9 +75,10 @@ class _TakesPanel:
 
     def draw(self, context):
         """Draw the list or the pictures, and what can be done with the active one."""
-        layout, scene, manager = self.layout, compat.edited_scene(context), context.window_manager
-        editor = scene.sequence_editor
-        layout.prop(scene.render, "use_sequencer", text="F12 Renders the Takes, Not the 3D Scene")
+        layout, scene, manager = self.layout, reels.edited_scene(context), context.window_manager
+        holder = reels.holder_of(scene)
+        editor = holder.sequence_editor
+        _draw_place(layout, context, scene, holder)
         if manager.peekaboo_pictures:
             _draw_pictures(layout, context, reels.takes(scene))
         else:
@@ -112,6 +113,18 @@ class PEEKABOO_PT_sequencer_takes(_TakesPanel, bpy.types.Panel):
     bl_space_type = "SEQUENCE_EDITOR"
     bl_region_type = "UI"
     bl_category = "Peekaboo"
+
+
+def _draw_place(layout, context, scene, holder) -> None:
+    """Draw the way back from a reel, and what there is to say of where the takes are."""
+    if reels.is_reel(context.scene):
+        layout.operator("peekaboo.show_scene", text=f"Back to {shown(scene.name)}", icon="LOOP_BACK")
+    if holder == scene and not reels.is_reel(holder):
+        layout.prop(scene.render, "use_sequencer", text="F12 Renders the Takes, Not the 3D Scene")
+    if reels.misplaced(scene):
+        own = scene.peekaboo.takes_in == "own"
+        where = "a Scene of Their Own" if own else shown(scene.name)
+        layout.operator("peekaboo.move_takes", text=f"Move Takes to {where}", icon="SCENE_DATA")
 
 
 def _draw_pictures(layout, context, found: list) -> None:

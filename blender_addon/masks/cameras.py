@@ -10,6 +10,8 @@ from . import projection
 
 SMALLEST_SCALE = 1e-9
 """Of a camera: below it no direction is left to look in."""
+SLIGHT = 0.02
+"""Share of a camera's frame that a picture may leave out at a side without a word: sizes are multiples."""
 
 
 def camera_at(scene, frame: float):
@@ -50,8 +52,8 @@ def view(camera, depsgraph, render, aspect: float) -> projection.Camera:
         camera: an evaluated camera object.
         depsgraph: what evaluated it.
         render: the render settings of the user's scene, which give the frame's shape.
-        aspect: width / height of the wanted picture, which is the largest centred part of the camera's frame
-            that has this shape.
+        aspect: width / height of the wanted picture, which is the largest part of the camera's frame that has
+            this shape, where the scene's *Framing* has it: centred by default.
 
     Raises:
         PeekabooError: the object is no camera, a panoramic or custom one, or scaled to nothing.
@@ -115,15 +117,37 @@ def crop_pixels(render) -> tuple[int, int, int, int]:
     return left, bottom, max(right, left + 1), max(top, bottom + 1)
 
 
-def window(render, aspect: float) -> tuple[float, float, float, float]:
-    """Centre and half size, x and y, of the wanted picture, in -1..1 of the camera's frame."""
+def window(render, aspect: float, framing: float | None = None) -> tuple[float, float, float, float]:
+    """Centre and half size, x and y, of the wanted picture, in -1..1 of the camera's frame.
+
+    Args:
+        render, aspect: see :func:`view`.
+        framing: where the picture is in it, -1..1; as the scene has it by default.
+    """
     width, height = render_size(render)
     left, bottom, right, top = crop_pixels(render)
-    half_x, half_y = (right - left) / width, (top - bottom) / height
-    frame_aspect = (right - left) * render.pixel_aspect_x / ((top - bottom) * render.pixel_aspect_y)
-    half_x *= min(1, aspect / frame_aspect)
-    half_y *= min(1, frame_aspect / aspect)
-    return (left + right) / width - 1, (bottom + top) / height - 1, half_x, half_y
+    whole_x, whole_y = (right - left) / width, (top - bottom) / height
+    seen = picture_size(render)[2]
+    half_x = whole_x * min(1, aspect / seen)
+    half_y = whole_y * min(1, seen / aspect)
+    shift = render.id_data.peekaboo.framing if framing is None else framing
+    center_x = (left + right) / width - 1 + shift * (whole_x - half_x)
+    center_y = (bottom + top) / height - 1 + shift * (whole_y - half_y)
+    return center_x, center_y, half_x, half_y
+
+
+def cropped_sides(render, aspect: float) -> frozenset[str]:
+    """The sides at which a camera sees more than the wanted picture shows: of left, right, bottom and top."""
+    width, height = render_size(render)
+    left, bottom, right, top = crop_pixels(render)
+    center_x, center_y, half_x, half_y = window(render, aspect)
+    beyond = {
+        "left": center_x - half_x - (2 * left / width - 1),
+        "right": 2 * right / width - 1 - (center_x + half_x),
+        "bottom": center_y - half_y - (2 * bottom / height - 1),
+        "top": 2 * top / height - 1 - (center_y + half_y),
+    }
+    return frozenset(side for side, share in beyond.items() if share > 2 * SLIGHT)
 
 
 def _crop(matrix: np.ndarray, window: tuple[float, float, float, float]) -> np.ndarray:

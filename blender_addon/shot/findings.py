@@ -24,6 +24,8 @@ TEXTS = {
     "CAMERA": "The camera cuts at {frames}, but this clip is one take: turn on Shots by Markers",
     "UNSEEN": "is not seen at {frames}: it is out of view, hidden, or behind something",
     "HIDDEN": "is mostly hidden behind something at {frames}",
+    "CROPPED": "is cut off by the shape of the clip at {frames}, and the camera sees more of it: change "
+    "Framing or Size",
     "CUT": "is cut by the edge of the picture at {frames}",
     "SMALL": "is too small for the model at {frames}: bring it nearer, or make it larger",
 }
@@ -64,23 +66,28 @@ def find(layout: Layout, smallest: float = 0.0) -> list[Finding]:
         own = subject.phrase and phrases.count(subject.phrase) == 1
         title = subject.phrase if own else subject.name
         extents = None if layout.extents is None else layout.extents[label - 1]
-        for kind, holds in _kinds(layout.labels == label, smallest, extents).items():
+        for kind, holds in _kinds(layout.labels == label, smallest, extents, layout.cropped).items():
             if holds.any():
                 findings.append(Finding(title, kind, _stretches(holds, shares)))
     return findings
 
 
-def _kinds(mask: np.ndarray, smallest: float, extents: np.ndarray | None) -> dict[str, np.ndarray]:
+def _kinds(
+    mask: np.ndarray, smallest: float, extents: np.ndarray | None, cropped: frozenset[str]
+) -> dict[str, np.ndarray]:
     """Which kind of finding holds in which frame, bool (frames,), for a mask (frames, height, width)."""
     size = np.count_nonzero(mask, axis=(1, 2))
     seen = size > 0
     hidden = seen & (size < MOSTLY_HIDDEN * extents) if extents is not None else np.zeros_like(seen)
-    cut = mask[:, [0, -1]].any(axis=(1, 2)) | mask[:, :, [0, -1]].any(axis=(1, 2))
+    edges = {"top": mask[:, 0], "bottom": mask[:, -1], "left": mask[:, :, 0], "right": mask[:, :, -1]}
+    none = np.zeros_like(seen)
+    off = np.logical_or.reduce([none, *(edges[side].any(axis=1) for side in edges if side in cropped)])
+    cut = np.logical_or.reduce([none, *(edges[side].any(axis=1) for side in edges if side not in cropped)])
     _, height, width = mask.shape
     whole_cells = np.pad(mask, ((0, 0), (0, -height % CELL), (0, -width % CELL))).astype(np.uint8)
     largest = projection.coverage(whole_cells, 1, CELL).max(axis=(1, 2, 3))
     small = seen & ~hidden & ((largest < FILLED) | (size < smallest * height * width))
-    return {"UNSEEN": ~seen, "HIDDEN": hidden, "CUT": cut, "SMALL": small}
+    return {"UNSEEN": ~seen, "HIDDEN": hidden, "CROPPED": off, "CUT": cut & ~off, "SMALL": small}
 
 
 def _scene_frames(timing: Timing, count: int) -> list[tuple[int, int]]:

@@ -76,6 +76,7 @@ class Layout:
         extents: how many pixels each subject would have in each frame if nothing hid it, int (subjects,
             frames); None likewise.
         cuts: scene frames at which the camera changes.
+        cropped: sides at which the camera sees more than the clip shows, see :func:`cameras.cropped_sides`.
     """
 
     subjects: tuple[Subject, ...]
@@ -84,6 +85,7 @@ class Layout:
     strengths: np.ndarray | None = None
     extents: np.ndarray | None = None
     cuts: tuple[int, ...] = ()
+    cropped: frozenset[str] = frozenset()
 
 
 def timing_of(scene, num_frames: int, shot: Shot | None = None) -> Timing:
@@ -196,7 +198,16 @@ def put_together(scene, roles: Sequence[Role], timing: Timing, frames: list[Fram
         for name, role in zip(names_of(roles), roles, strict=True)
     )
     cuts = cameras.cuts(scene, timing.frame_start, timing.frame_start + timing.frame_count - 1)
-    return Layout(named, np.stack(labels), timing, np.array(strengths).T, np.array(extents).T, cuts)
+    stack = np.stack(labels)
+    return Layout(
+        named,
+        stack,
+        timing,
+        np.array(strengths).T,
+        np.array(extents).T,
+        cuts,
+        cameras.cropped_sides(scene.render, stack.shape[2] / stack.shape[1]),
+    )
 
 
 def check_in_view(scene, layout: Layout) -> None:

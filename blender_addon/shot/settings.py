@@ -226,6 +226,21 @@ SHOT: Mapping[str, Setting] = {
         in_presets=True,
         option=Option("--height", "in pixels, with --size custom", "N"),
     ),
+    "framing": Setting(
+        FloatProperty(
+            name="Framing",
+            description="Which part of the camera's picture the clip shows where their shapes differ: 0 the "
+            "middle, -1 the left or the lower end, 1 the right or the upper one",
+            subtype="FACTOR",
+            default=0.0,
+            min=-1.0,
+            max=1.0,
+            options=CONSTANT,
+        ),
+        job=("masks", "framing"),
+        in_presets=True,
+        option=Option("--framing", "part of the camera's picture, from -1 (left, bottom) to 1", "PLACE"),
+    ),
     "frames": Setting(
         EnumProperty(
             name="Frames",

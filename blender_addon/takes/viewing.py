@@ -18,8 +18,8 @@ IN_CAMERA = "peekaboo_in_camera"
 OPACITY = 0.6
 
 
-def others_in_place(scene, strip) -> list:
-    """The other takes of a scene that have frames of a take."""
+def others_in_place(strip) -> list:
+    """The other takes of a sequencer that have frames of a take."""
     start, end = compat.strip_range(strip)
     ranges = ((take, *compat.strip_range(take)) for take in strips.takes(strip.id_data) if take != strip)
     return [take for take, first, past in ranges if first < end and past > start]
@@ -27,13 +27,13 @@ def others_in_place(scene, strip) -> list:
 
 def is_alone(strip) -> bool:
     """Whether a take is seen and all others of its frames are not."""
-    others = others_in_place(scene, strip)
+    others = others_in_place(strip)
     return not strip.mute and bool(others) and all(take.mute for take in others)
 
 
 def show_alone(strip) -> None:
     """Hide the other takes of its frames, or show them again where a take is alone."""
-    others, hide = others_in_place(scene, strip), not is_alone(scene, strip)
+    others, hide = others_in_place(strip), not is_alone(strip)
     strip.mute = False
     for take in others:
         take.mute = hide
@@ -72,6 +72,8 @@ def show_in_camera(scene, strip):
     shown = lens.background_images.new()
     shown.image = image
     shown.alpha, shown.display_depth, shown.frame_method = OPACITY, "FRONT", "FIT"
+    with suppress(PeekabooError):  # one that is damaged is shown amid
+        _place(shown, scene, lens, strips.job_of(strip))
     start, end = compat.strip_range(strip)
     user = shown.image_user
     user.frame_start, user.frame_duration = start, end - start
@@ -79,6 +81,25 @@ def show_in_camera(scene, strip):
     user.use_auto_refresh, user.use_cyclic = True, False
     lens.show_background_images = True
     return shown
+
+
+def _place(shown, scene, lens, job: dict) -> None:
+    """Put a background image where a take's picture is in the camera's frame.
+
+    Blender's own count of its offset is that of ``image_camera_background_matrix_get`` in its overlay engine:
+    of the frame as :meth:`bpy.types.Camera.view_frame` has it, but for these aspects.
+    """
+    aspect = job["width"] / job["height"]
+    window = cameras.window(scene.render, aspect, job.get("masks", {}).get("framing", 0.0))
+    center_x, center_y, half_x, half_y = window
+    right_top, _, left_bottom, _ = lens.view_frame(scene=scene)
+    width, height = right_top.x - left_bottom.x, right_top.y - left_bottom.y
+    frame = width / height
+    shown.offset = (
+        center_x / 2 * width / min(1.0, frame),
+        center_y / 2 * height * max(1.0, frame) * aspect / frame,
+    )
+    shown.scale = half_x if aspect > frame else half_y
 
 
 def remove_from_camera(lens, shown) -> None:

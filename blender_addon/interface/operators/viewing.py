@@ -108,7 +108,7 @@ class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Hide the active one, and make the next one active and seen."""
-        takes = sorted([strip, *viewing.others_in_place(scene, strip)], key=lambda take: take.channel)
+        takes = sorted([strip, *viewing.others_in_place(strip)], key=lambda take: take.channel)
         if len(takes) == 1:
             raise PeekabooError("There is no other take of these frames: press Retake to make one.")
         following = takes[(takes.index(strip) + 1) % len(takes)]

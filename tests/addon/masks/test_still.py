@@ -84,7 +84,18 @@ def cropped(render):
     render.border_min_x, render.border_max_x, render.border_min_y, render.border_max_y = 0.3, 0.9, 0.2, 0.8
 
 
-@pytest.mark.parametrize("shape", [wide, tall, anamorphic, cropped], ids=lambda shape: shape.__name__)
+def framed(render):
+    render.id_data.peekaboo.framing = 0.7
+
+
+def framed_low(render):
+    tall(render)
+    render.id_data.peekaboo.framing = -0.3
+
+
+@pytest.mark.parametrize(
+    "shape", [wide, tall, anamorphic, cropped, framed, framed_low], ids=lambda shape: shape.__name__
+)
 def test_the_picture_is_cut_as_the_masks_are(lit, tmp_path, shape):
     shape(lit.render)
     shown = rendered(lit, tmp_path)[..., 0] > 0.5

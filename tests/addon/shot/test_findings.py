@@ -101,6 +101,53 @@ def test_what_is_seen_of_a_subject_tells_whether_it_is_mostly_hidden(extent, hid
     assert ("HIDDEN" in {finding.kind for finding in found}) == expected
 
 
+@given(boxes(), st.frozensets(st.sampled_from(["left", "right", "top", "bottom"])))
+def test_what_the_shape_of_the_clip_cuts_off_is_told_apart_from_what_the_camera_does_not_see(box, sides):
+    left, top, right, bottom = box
+    reaches = {"left": left == 0, "top": top == 0, "right": right >= WIDTH, "bottom": bottom >= HEIGHT}
+    seen = left < min(right, WIDTH) and top < min(bottom, HEIGHT)
+    found = {finding.kind for finding in findings.find(dataclasses.replace(layout([box]), cropped=sides))}
+    assert ("CROPPED" in found) == (seen and any(reaches[side] for side in sides))
+    assert ("CUT" in found) == (seen and any(reaches.values()) and "CROPPED" not in found)
+
+
+def test_a_portrait_crop_that_cuts_a_subject_off_is_told_and_mended_by_framing(scene):
+    ball, cube = small_shot(scene)
+    bpy.data.objects.remove(cube)
+    scene.peekaboo.prompt, ball.location = "a red ball on grass", (1.1, 0, 0)
+    scene.render.resolution_x, scene.render.resolution_y = 1920, 1080
+
+    def told():
+        return {finding.kind for finding in findings.find(read_layout(scene, 160, 288, 4))}
+
+    assert told() == {"CROPPED"}
+    scene.peekaboo.framing = 0.45
+    assert not told()
+    scene.peekaboo.framing, scene.render.resolution_x, scene.render.resolution_y = 0.0, 1080, 1920
+    ball.location = (2.8, 0, 0)
+    assert told() <= {"CUT", "UNSEEN"}  # the camera does not see more
+
+
+@given(
+    st.tuples(st.integers(100, 4000), st.integers(100, 4000)),
+    st.floats(0.2, 5),
+    st.floats(-1, 1, width=32),
+)
+def test_the_picture_is_as_large_as_can_be_and_lies_in_the_frame_where_framing_has_it(size, aspect, framing):
+    scene = bpy.context.scene
+    render = scene.render
+    render.resolution_x, render.resolution_y = size
+    scene.peekaboo.framing = framing
+    x, y, half_x, half_y = cameras.window(render, aspect)
+    assert max(half_x, half_y) == pytest.approx(1)
+    assert half_x * size[0] / (half_y * size[1]) == pytest.approx(aspect)
+    assert abs(x) + half_x <= 1 + 1e-6 and abs(y) + half_y <= 1 + 1e-6
+    assert (x, y) == pytest.approx((framing * (1 - half_x), framing * (1 - half_y)))
+    sides = cameras.cropped_sides(render, aspect)
+    assert ("left" in sides) == (x - half_x + 1 > 2 * cameras.SLIGHT)
+    assert ("top" in sides) == (1 - y - half_y > 2 * cameras.SLIGHT)
+
+
 def test_a_read_shot_says_where_cameras_cut_and_what_hides_a_subject(scene):
     ball, cube = small_shot(scene, frames=8)
     other = add_camera(scene, location=(0, -9, 0))

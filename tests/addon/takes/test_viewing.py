@@ -221,3 +221,23 @@ def test_links_in_a_take_are_left_with_what_they_lead_to(scene, take, tmp_path):
     (folder / "thumbnail.png").symlink_to(outside / "0001.png")
     left = removing.delete(take)
     assert left == [folder / "masks", folder / "thumbnail.png"] and (outside / "0001.png").exists()
+
+
+@pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
+@pytest.mark.parametrize(
+    ("resolution", "framing"), [((1920, 1080), 1.0), ((400, 1200), -1.0), ((640, 480), 0.5)]
+)
+def test_the_camera_shows_a_take_where_its_masks_were(scene, take, resolution, framing, fit):
+    """The offset as Blender's overlay engine takes it, back in the camera's frame."""
+    scene.render.resolution_x, scene.render.resolution_y = resolution
+    scene.camera.data.sensor_fit = fit
+    take[strips.JOB_PROPERTY] = take[strips.JOB_PROPERTY].replace('"framing": 0.0', f'"framing": {framing}')
+    shown = viewing.show_in_camera(scene, take)
+    corners = scene.camera.data.view_frame(scene=scene)
+    width, height = corners[0].x - corners[2].x, corners[0].y - corners[2].y
+    frame, aspect = width / height, 32 / 24
+    moved_x = shown.offset[0] * min(1, frame) / (width / 2)
+    moved_y = shown.offset[1] / (max(1, frame) * aspect / frame) / (height / 2)
+    x, y, half_x, half_y = cameras.window(scene.render, aspect, framing)
+    assert (moved_x, moved_y) == pytest.approx((x, y), abs=1e-5)
+    assert shown.scale == pytest.approx(max(half_x, half_y))
