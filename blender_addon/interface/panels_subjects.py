@@ -14,6 +14,9 @@ from ..shot import check, shots, subjects
 from ..shot.prompt import faulty_subjects, prompt_problem
 from .sidebar import SidebarPanel, draw_sentence, letters_in_line
 
+FRAMES_IN_ROW, MOST_FRAMES = 4, 12
+"""Buttons beside one another that go to frames of a finding, and how many it has at most."""
+
 _faulty: set[str] = set()
 """Names of the objects in the list whose phrases have a problem, their own or with one another."""
 
@@ -196,8 +199,17 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
             draw_sentence(column, context, report.problem, "ERROR")
         for finding in report.findings:
             draw_sentence(column, context, finding.text, "INFO" if finding.kind == "CUT" else "ERROR")
+            _draw_frames(column, finding.ranges)
         if not report.problem and not report.findings:
             column.label(text="All subjects are in view", icon="CHECKMARK")
+
+
+def _draw_frames(layout, ranges: tuple[tuple[int, int], ...]) -> None:
+    """Draw buttons that go to the frames of a finding."""
+    flow = layout.grid_flow(row_major=True, columns=FRAMES_IN_ROW, even_columns=True, align=True)
+    for first, last in ranges[:MOST_FRAMES]:
+        text = str(first) if first == last else f"{first}–{last}"
+        flow.operator("peekaboo.go_to_frame", text=text).frame = first
 
 
 def _current_shot(context) -> shots.Shot:

@@ -4,7 +4,7 @@
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ...authoring import placing
 from ...errors import PeekabooError
@@ -218,6 +218,21 @@ class PEEKABOO_OT_check_shot(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class PEEKABOO_OT_go_to_frame(bpy.types.Operator):
+    """Go to this frame, to see what the Shot Check has found"""
+
+    bl_idname = "peekaboo.go_to_frame"
+    bl_label = "Go to Frame"
+    bl_options = {"INTERNAL"}
+
+    frame: IntProperty(name="Frame", description="Of the scene", options={"HIDDEN"})
+
+    def execute(self, context):
+        """Go there; no step of undo, as in the timeline."""
+        context.scene.frame_set(self.frame)
+        return {"FINISHED"}
+
+
 register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_OT_add_subject,
@@ -225,5 +240,6 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_OT_remove_subject,
         PEEKABOO_OT_edit_prompt,
         PEEKABOO_OT_check_shot,
+        PEEKABOO_OT_go_to_frame,
     )
 )
