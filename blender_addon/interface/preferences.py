@@ -77,7 +77,9 @@ class PEEKABOO_AP_preferences(bpy.types.AddonPreferences):
         column.prop(self, "language_model")
         column.prop(self, "language_key")
         draw_set_up(layout, context)
-        layout.operator("peekaboo.free_memory")
+        row = layout.row()
+        row.operator("peekaboo.check_engine", icon="CHECKMARK")
+        row.operator("peekaboo.free_memory")
 
 
 register, unregister = bpy.utils.register_classes_factory((PEEKABOO_AP_preferences,))

@@ -33,15 +33,13 @@ class SidebarPanel:
 
 
 def draw_set_up(layout, context) -> None:
-    """Draw the buttons that see to the engine's environment, and how that goes."""
-    if not engine_choice.may_go_online():  # which is why Set Up Engine is grey
-        layout.prop(context.preferences.system, "use_online_access", text="Allow Online Access")
-    row = layout.row()
+    """Draw the button that makes the engine's environment, and how that goes."""
     if set_up.can_cancel():
-        row.operator("peekaboo.cancel_set_up", icon="CANCEL")
+        layout.operator("peekaboo.cancel_set_up", icon="CANCEL")
     else:
-        row.operator("peekaboo.set_up_engine", icon="IMPORT")
-        row.operator("peekaboo.check_engine", icon="CHECKMARK")
+        text = f"Set Up Engine ({set_up.gigabytes():g} GB)..."
+        layout.operator_context = "INVOKE_DEFAULT"
+        layout.operator("peekaboo.set_up_engine", text=text, icon="IMPORT")
     text, failed = set_up.status()
     if text:
         draw_sentence(layout, context, text, "ERROR" if failed else "INFO")

@@ -17,7 +17,7 @@ ADDON = __package__.rpartition(".")[0]
 DEFAULT_IDLE_MINUTES = 15
 
 
-def _get():
+def preferences():
     """The preferences; None while the add-on runs from a checkout, where Blender keeps none for it."""
     addon = bpy.context.preferences.addons.get(ADDON)
     return addon.preferences if addon else None
@@ -51,7 +51,7 @@ def engine_python() -> Path:
     Raises:
         PeekabooError: there is none, or the one that is chosen would be looked for beside the .blend.
     """
-    stated = _get()
+    stated = preferences()
     explicit = stated.python if stated else ""
     if explicit and (explicit.startswith("//") or not Path(explicit).is_absolute()):
         raise PeekabooError(
@@ -66,7 +66,7 @@ def engine_settings() -> process.EngineSettings:
     Raises:
         PeekabooError: there is no Python to run it in.
     """
-    stated = _get()
+    stated = preferences()
     minutes = stated.idle_minutes if stated else DEFAULT_IDLE_MINUTES
     return process.EngineSettings(
         engine_python(), may_go_online(), 60.0 * minutes, torch_builds.torch_device(device())
@@ -80,7 +80,7 @@ def may_go_online() -> bool:
 
 def device() -> str:
     """What the engine is to compute on: a key of :data:`torch_builds.TITLES`."""
-    stated = _get()
+    stated = preferences()
     return stated.device if stated else torch_builds.AUTO
 
 
@@ -99,7 +99,7 @@ def language_server() -> LanguageServer:
     Raises:
         PeekabooError: the preferences name none.
     """
-    stated = _get()
+    stated = preferences()
     if stated is None or not (stated.language_server and stated.language_model):
         raise PeekabooError(
             "No language model is chosen: give its server and its name in the add-on's preferences."
@@ -109,5 +109,5 @@ def language_server() -> LanguageServer:
 
 def names_python() -> bool:
     """Whether an existing Python is to be used, and not the engine's own environment."""
-    stated = _get()
+    stated = preferences()
     return bool(stated and stated.python)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import bpy
 
 from .. import windows
-from ..engine import environment
+from ..engine import environment, torch_builds
 from ..errors import PeekabooError
 from . import engine_choice
 
@@ -55,6 +55,12 @@ def installation(device: str) -> Callable[[environment.Task], str]:
         )
     folder, locks = engine_choice.own_environment(), environment.locks()
     return lambda task: environment.install(task, folder, locks, device)
+
+
+def gigabytes() -> float:
+    """About how much room the engine's packages take, for the device that is chosen."""
+    choice = engine_choice.device()
+    return torch_builds.GIGABYTES[torch_builds.found() if choice == torch_builds.AUTO else choice]
 
 
 def check() -> None:

@@ -7,6 +7,9 @@ import bpy
 
 from ...errors import PeekabooError
 from ...making import engine_choice, generation, set_up
+from ..sidebar import draw_sentence
+
+DIALOG_WIDTH = 460
 
 
 class _SeesToEnvironment:
@@ -37,20 +40,39 @@ class PEEKABOO_OT_set_up_engine(_SeesToEnvironment, bpy.types.Operator):
     bl_idname = "peekaboo.set_up_engine"
     bl_label = "Set Up Engine"
     bl_options = {"INTERNAL"}
-    begin = staticmethod(set_up.set_up)
 
-    @classmethod
-    def poll(cls, context):
-        """Also, Blender may go online, and the environment is wanted."""
-        if not super().poll(context):
-            return False
-        if not engine_choice.may_go_online():
-            cls.poll_message_set("Turn on Allow Online Access in the System preferences first")
-            return False
+    @staticmethod
+    def begin() -> None:
+        """Make the environment, or look at the Python that was chosen in its place."""
         if engine_choice.names_python():
-            cls.poll_message_set("An existing Python is chosen: clear that first")
-            return False
-        return True
+            set_up.check()
+        else:
+            set_up.set_up()
+
+    def invoke(self, context, _event):
+        """Ask for all that it depends on, in one dialog."""
+        return context.window_manager.invoke_props_dialog(
+            self, width=DIALOG_WIDTH, title=self.bl_label, confirm_text="Set Up"
+        )
+
+    def draw(self, context):
+        """Draw what will be done, whether Blender may go online, the device, and a Python in its place."""
+        layout, system = self.layout, context.preferences.system
+        layout.use_property_split = True
+        preferences = engine_choice.preferences()
+        if engine_choice.names_python():
+            text = "The Python below is looked at, and nothing is downloaded."
+        else:
+            text = f"The engine's packages are downloaded: they take about {set_up.gigabytes():g} GB"
+            text += f' in "{folder}".' if (folder := engine_choice.user_folder()) else "."
+        draw_sentence(layout, context, text, "INFO", DIALOG_WIDTH)
+        if not engine_choice.names_python():
+            row = layout.row()
+            row.enabled = not bpy.app.online_access_override
+            row.prop(system, "use_online_access", text="Allow Online Access")
+        if preferences is not None:
+            layout.prop(preferences, "device")
+            layout.prop(preferences, "python", placeholder="the engine's own environment")
 
 
 class PEEKABOO_OT_check_engine(_SeesToEnvironment, bpy.types.Operator):
