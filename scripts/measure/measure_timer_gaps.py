@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     parser.add_argument("--model", default="shapes", help="name or folder of the model to generate with")
     parser.add_argument("--steps", type=int, default=0, help="denoising steps; 0 for the model's own")
+    parser.add_argument("--takes", type=int, default=0, help="measure with so many takes as pictures")
     parser.add_argument("--python", default=str(ENGINE.python), help="the engine's Python")
     asked = parser.parse_args()
     blender = find_blender()
@@ -63,7 +64,7 @@ def measure(folder: Path, screen: str, asked: argparse.Namespace) -> dict:
     run = subprocess.run(
         [
             *(os.environ["BLENDER"], "--window-geometry", "0", "0", *virtual_display.SIZE.split("x")),
-            *("--python", str(INSIDE), "--", str(folder), asked.model, str(asked.steps)),
+            *("--python", str(INSIDE), "--", str(folder), asked.model, str(asked.steps), str(asked.takes)),
         ],
         env={**profile.variables, "DISPLAY": screen, "PEEKABOO_PYTHON": asked.python},
         stdin=subprocess.DEVNULL,
@@ -77,7 +78,7 @@ def measure(folder: Path, screen: str, asked: argparse.Namespace) -> dict:
         raise CommandError("Blender did not get through the measurement: see its output above.")
     facts = json.loads((folder / "gaps.json").read_text(encoding="utf-8"))
     return {
-        "command": "python scripts/measure/measure_timer_gaps.py --out docs/journal/timer_gaps.json",
+        "command": " ".join(["python scripts/measure/measure_timer_gaps.py", *sys.argv[1:]]),
         "processors": os.cpu_count(),
         "load_before": [round(load, 2) for load in load_before],
         "load_after": [round(load, 2) for load in os.getloadavg()],

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run inside Blender by measure_timer_gaps.py: how long Blender's main thread leaves a timer waiting.
 
-    blender --python timer_gaps.py -- OUT MODEL STEPS
+    blender --python timer_gaps.py -- OUT MODEL STEPS TAKES
 
 Writes OUT/gaps.json. A shot is looked at with the tab open, in a viewport and then in the sequencer: first
-without a job, then with the sidebar drawn as often as a job lets it be, then during a whole generation.
+without a job, then with the sidebar drawn as often as a job lets it be, then during a whole generation. With
+takes it is looked at in a viewport alone, with so many of them as pictures beside one another.
 """
 
 import json
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -169,7 +171,7 @@ class Viewport:
         yield SETTLE_SECONDS
 
 
-def measure(out: Path, model: str, steps: int):
+def measure(out: Path, model: str, steps: int, takes: int):
     """Go through all situations; yields seconds to wait."""
     view, scene = Viewport(), CONTEXT.scene
     with view.context():
@@ -181,13 +183,31 @@ def measure(out: Path, model: str, steps: int):
         scene.peekaboo.num_inference_steps = steps
         OPS.wm.save_as_mainfile(filepath=str(out / "shot.blend"))
         OPS.view3d.view_camera()
+    if takes:
+        yield from _make_takes(view, out, takes)
     own, found = Own(), {}
-    for place in ("viewport", "sequencer"):
+    for place in ("pictures",) if takes else ("viewport", "sequencer"):
         if place == "sequencer":
             view.area.type = "SEQUENCE_EDITOR"
         yield from view.open_tab()
         found[place] = yield from _situations(view, own)
     return {"area": [view.area.width, view.area.height], "measured": found}
+
+
+def _make_takes(view: Viewport, out: Path, count: int):
+    """Generate a take, and let copies of it be others; show them as pictures."""
+    generation = sys.modules[f"{ADDON}.making.generation"]
+    with view.context():
+        OPS.peekaboo.generate("INVOKE_DEFAULT")
+    while generation.unfinished():
+        yield 0.1
+    first = out / "peekaboo" / "Scene_001"
+    with view.context():
+        for number in range(2, count + 1):
+            copy = first.with_name(f"Scene_{number:03}")
+            shutil.copytree(first, copy)
+            OPS.peekaboo.import_take(directory=str(copy))
+    CONTEXT.window_manager.peekaboo_pictures = True
 
 
 def _situations(view: Viewport, own: Own):
@@ -211,10 +231,10 @@ def _situations(view: Viewport, own: Own):
     return found
 
 
-def play(out: Path, model: str, steps: int) -> None:
+def play(out: Path, model: str, steps: int, takes: int) -> None:
     """Let a timer drive the measurement to its end, then leave Blender."""
     CONTEXT.preferences.view.show_splash = False
-    course = measure(out, model, steps)
+    course = measure(out, model, steps, takes)
 
     def step():
         try:
@@ -233,5 +253,5 @@ def play(out: Path, model: str, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    folder, model_name, step_count = sys.argv[sys.argv.index("--") + 1 :]
-    play(Path(folder), model_name, int(step_count))
+    folder, model_name, step_count, take_count = sys.argv[sys.argv.index("--") + 1 :]
+    play(Path(folder), model_name, int(step_count), int(take_count))
