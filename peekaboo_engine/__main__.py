@@ -16,6 +16,7 @@ from . import model_commands
 from .benchmark.request import Prompts, Request
 from .errors import EngineError, shown
 from .events import JsonLines, Terminal
+from .farm import command as farm
 from .inbox import Inbox, parent_listens
 from .job import Finish
 from .limits import MAX_CLIP_SIDE, MAX_GUIDANCE, MAX_SEED, MAX_STEPS
@@ -24,6 +25,7 @@ from .worker import Worker, reporting, serve
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 app.add_typer(model_commands.app, name="models")
+app.add_typer(farm.app, name="farm")
 
 
 class Dtype(StrEnum):

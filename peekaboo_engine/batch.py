@@ -123,6 +123,7 @@ def run(
     placement: Placement,
     force: bool,
     say: Callable[[str], None],
+    watch: Callable[[dict[str, Any]], None] = lambda event: None,
 ):
     """Make the clips of all tasks, and note in each what became of it.
 
@@ -132,6 +133,7 @@ def run(
         placement: how engines run models, besides the device.
         force: whether clips that are there are made again.
         say: gets a line about each job.
+        watch: gets the events of the engines.
 
     Raises:
         KeyboardInterrupt: the rest is left; engines are ended.
@@ -169,16 +171,21 @@ def run(
             waiting.append(task)
     waiting.sort(key=lambda task: task.model)
     if waiting:
-        _Crew(devices[: len(waiting)], placement.options, waiting, say).work()
+        _Crew(devices[: len(waiting)], placement.options, waiting, say, watch).work()
 
 
 class _Crew:
     """Engines, one a device, that share what waits."""
 
     def __init__(
-        self, devices: Sequence[str], options: Sequence[str], waiting: list[Task], say: Callable[[str], None]
+        self,
+        devices: Sequence[str],
+        options: Sequence[str],
+        waiting: list[Task],
+        say: Callable[[str], None],
+        watch: Callable[[dict[str, Any]], None],
     ):
-        self._options, self._waiting, self._say = options, waiting, say
+        self._options, self._waiting, self._say, self._watch = options, waiting, say, watch
         self._heard: queue.Queue[tuple[_Engine, dict[str, Any] | None]] = queue.Queue()
         self._devices = list(devices)
         self._engines: list[_Engine] = []
@@ -206,6 +213,7 @@ class _Crew:
         if event is None:
             self._lost(engine)
             return
+        self._watch(event)
         match event.get("event"):
             case "hello":
                 self._next(engine)

@@ -52,6 +52,28 @@ def existing_clip(
         None where it has to be made, for whatever reason: also where the job cannot be read, which
         generating then says.
     """
+    finished = finished_clip(folder, out)
+    if finished is None:
+        return None
+    clip, record = finished
+    try:
+        job, _ = load_job(folder)
+        same = (
+            all(record["versions"].get(name) == known for name, known in versions().items())
+            and _same_pixels(record, job, placement or Placement())
+            and _same_model(folder, record, job, weights)
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
+        return None
+    return clip if same else None
+
+
+def finished_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Find the clip of a job as :func:`existing_clip`, whatever model and versions this machine has.
+
+    Returns:
+        The clip and its record; None without.
+    """
     try:
         record = read_json(out / "clip.json")
         job, labels = load_job(folder)
@@ -59,16 +81,13 @@ def existing_clip(
         same = (
             record["job"] == job.model_dump(exclude_unset=True)
             and record["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
-            and all(record["versions"].get(name) == known for name, known in versions().items())
             and _given(folder, job) == {name: record[name]["sha256"] for name in _GIVEN if name in record}
-            and _same_pixels(record, job, placement or Placement())
-            and _same_model(folder, record, job, weights)
             and _sha256(clip) == record["clip_sha256"]
             and (not job.finish.wanted or _is_finished(out, record["finish"], job))
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
         return None
-    return clip if same else None
+    return (clip, record) if same else None
 
 
 def _is_finished(out: Path, stated: dict[str, Any], job: Job) -> bool:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from house import demo_shot, inside_blender
 
-from blender_addon.command.program import save_blend
+from blender_addon.saving import save_blend
 
 
 def add_subject(scene: Any, subject: demo_shot.DemoSubject) -> None:

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from house import inside_blender
 
 from blender_addon.authoring import box_tracks
-from blender_addon.command.program import save_blend
 from blender_addon.engine import catalogue
 from blender_addon.errors import PeekabooError
+from blender_addon.saving import save_blend
 from blender_addon.shot.layout import read_layout
 
 REQUIRED_IOU = 0.97

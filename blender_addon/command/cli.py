@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-from .. import paths
+from .. import paths, saving
 from ..borders import places
 from ..engine import catalogue, environment, process, torch_builds
 from ..engine.orders import Order
@@ -26,7 +26,7 @@ from ..shot.model import model_of
 from ..shot.shots import Shot
 from ..shot.subjects import colors_of
 from ..takes import folders
-from . import drafting, options, program
+from . import drafting, farming, options, program
 from .console import Console
 
 IDLE_SECONDS = 3600.0
@@ -71,7 +71,7 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
                 )
     finally:
         if asked.save and made:
-            program.save_blend(Path(bpy.data.filepath))
+            saving.save_blend(Path(bpy.data.filepath))
             console.result(f"saved {bpy.data.filepath}", "file", file=bpy.data.filepath)
 
 
@@ -279,6 +279,12 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--smooth", action="store_true", help="smooth the edges of masks and Cryptomattes")
     options.add_json(exporting)
     exporting.set_defaults(call=mattes)
+    farm = commands.add_parser("bundle", help="write a job for a render farm", conflict_handler="resolve")
+    farming.add_export(farm)
+    farm.set_defaults(call=farming.export)
+    task = commands.add_parser("farm-masks", help="make the masks of a shot of a farm job, as its tasks do")
+    farming.add_masks(task)
+    task.set_defaults(call=farming.masks)
     planning = commands.add_parser("draft", help="make keyframed subjects of a sentence")
     drafting.add_draft(planning)
     planning.set_defaults(call=drafting.draft)

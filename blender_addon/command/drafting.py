@@ -9,9 +9,10 @@ from pathlib import Path
 
 import bpy
 
+from .. import saving
 from ..errors import PeekabooError
 from ..making import drafting, engine_choice
-from . import options, program
+from . import options
 from .console import Console
 
 KEY = "PEEKABOO_ENDPOINT_KEY"
@@ -39,7 +40,7 @@ def draft(asked: argparse.Namespace) -> None:
     objects, notes = drafting.apply(scene, made)
     for note in [*made.notes, *notes]:
         console.say(f"note: {note}")
-    program.save_blend(out)
+    saving.save_blend(out)
     names = [obj.name for obj in objects]
     console.result(
         f"drafted {', '.join(names)} in {out}", "draft", scene=scene.name, subjects=names, file=str(out)

@@ -128,7 +128,7 @@ def chosen_scenes(names: list[str] | None) -> list:
     Raises:
         PeekabooError: there is no such scene, or Blender could not open the file.
     """
-    _check_opened()
+    check_opened()
     if not names:
         return [reels.scene_of(bpy.context.scene)]
     for name in names:
@@ -153,7 +153,7 @@ def chosen_shots(scene, asked: argparse.Namespace) -> list[Shot]:
     return [dataclasses.replace(shot, prompt=asked.prompt, is_own_prompt=False) for shot in chosen]
 
 
-def _check_opened() -> None:
+def check_opened() -> None:
     """Blender goes on with an empty scene where it cannot open the file that its command line names."""
     own = itertools.takewhile(lambda word: word not in {"--command", "-c", "--"}, sys.argv[1:])
     files = [word for word in own if word.endswith(".blend")]

@@ -39,6 +39,7 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         layout.operator("peekaboo.import_layout", icon="IMPORT")
         layout.operator("peekaboo.export_masks", icon="EXPORT")
+        layout.operator("peekaboo.export_farm_job", text="Export Farm Job...", icon="NETWORK_DRIVE")
 
 
 class PEEKABOO_MT_take(bpy.types.Menu):
@@ -105,6 +106,7 @@ def _draw_import(self, _context):
 def _draw_export(self, _context):
     self.layout.operator_context = "INVOKE_REGION_WIN"
     self.layout.operator("peekaboo.export_masks", text="Peekaboo Masks, Depth (.png, .exr)")
+    self.layout.operator("peekaboo.export_farm_job", text="Peekaboo Farm Job (folder)")
 
 
 def _draw_render(self, _context):

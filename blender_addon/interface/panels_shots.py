@@ -109,7 +109,10 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
         row.template_list(
             "PEEKABOO_UL_shots", "", scene, "timeline_markers", scene.peekaboo, "active_shot", rows=3
         )
-        row.operator("peekaboo.add_shot", text="", icon="ADD")
+        beside = row.column(align=True)
+        beside.operator("peekaboo.add_shot", text="", icon="ADD")
+        beside.separator()
+        beside.operator("peekaboo.export_farm_job", text="", icon="NETWORK_DRIVE")
         own = scene.timeline_markers[shot.marker].peekaboo
         layout.prop(own, "prompt", text="", placeholder=scene.peekaboo.prompt or "the scene's prompt")
         row = layout.row()

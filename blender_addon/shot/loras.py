@@ -98,13 +98,13 @@ def of_job(scene) -> list[dict[str, Any]]:
     Raises:
         PeekabooError: a path is relative to a .blend that was never saved.
     """
-    return [{**stated, "source": _located(stated["source"])} for stated in _stated(scene.peekaboo)]
+    return [{**stated, "source": located(stated["source"])} for stated in _stated(scene.peekaboo)]
 
 
 def check_here(scene) -> None:
     """Refuse LoRAs of repositories that are not on this machine; raises PeekabooError."""
     for stated in _stated(scene.peekaboo):
-        if catalogue.lora_state(_located(stated["source"])) != "downloaded":
+        if catalogue.lora_state(located(stated["source"])) != "downloaded":
             raise PeekabooError(
                 f"The LoRA {stated['source']} is not here: press Download below it in the LoRAs, or run "
                 f'blender --online-mode --command peekaboo download "{stated["source"]}".'
@@ -122,7 +122,7 @@ def _stated(shot) -> Iterator[dict[str, Any]]:
             }
 
 
-def _located(source: str) -> str:
+def located(source: str) -> str:
     """A file by its whole path; the name of one in a repository as it is.
 
     A relative name is of a file beside the .blend, if one is there. The current folder, which is where

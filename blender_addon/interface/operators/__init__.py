@@ -4,6 +4,7 @@
 from . import (
     draft,
     engine,
+    farm,
     generate,
     layouts,
     loras,
@@ -31,6 +32,7 @@ _MODULES = (
     presets,
     generate,
     refining,
+    farm,
     takes,
     viewing,
     engine,

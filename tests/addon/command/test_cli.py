@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes import PROMPT, small_shot
 
-from blender_addon import compat
-from blender_addon.command import cli, options, program
+from blender_addon import compat, saving
+from blender_addon.command import cli, options
 from blender_addon.command.console import Console
 from blender_addon.engine import environment
 from blender_addon.making import set_up
@@ -34,7 +34,7 @@ def blend(scene, tmp_path):
     """An open file with two shots, "Scene" and "Second"."""
     for shown in (scene, bpy.data.scenes.new("Second")):
         small_shot(shown, frames=8)
-    program.save_blend(tmp_path / "shot.blend")
+    saving.save_blend(tmp_path / "shot.blend")
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     return tmp_path / "shot.blend"
 

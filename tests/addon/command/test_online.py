@@ -12,6 +12,7 @@ import bpy
 import pytest
 from scenes import small_shot
 
+from blender_addon import saving
 from blender_addon.command import program
 from blender_addon.errors import PeekabooError
 from blender_addon.making import engine_choice, set_up
@@ -44,7 +45,7 @@ def hub():
 @pytest.mark.slow
 def test_a_script_downloads_nothing_by_the_way(scene, tmp_path, hub):
     small_shot(scene, frames=4)
-    program.save_blend(tmp_path / "shot.blend")
+    saving.save_blend(tmp_path / "shot.blend")
     address, came = hub
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy"), address)
     variables = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"} | proxies

@@ -15,7 +15,7 @@ import tiny_model
 from one_job import Engine
 from scenes import small_shot, write_shot
 
-from blender_addon import compat
+from blender_addon import compat, saving
 from blender_addon.command import program
 from blender_addon.engine import process
 from blender_addon.takes import strips
@@ -32,7 +32,7 @@ def model(tmp_path_factory):
 def blend(scene, tmp_path):
     """A saved shot with two subjects."""
     small_shot(scene, frames=8)
-    program.save_blend(tmp_path / "shot.blend")
+    saving.save_blend(tmp_path / "shot.blend")
     return tmp_path / "shot.blend"
 
 
@@ -180,7 +180,7 @@ def test_masks_of_each_frame_between_markers(scene, tmp_path):
     scene.frame_step = 2
     for name, frame in (("in", 5), ("out", 11)):
         scene.timeline_markers.new(name, frame=frame)
-    program.save_blend(tmp_path / "shot.blend")
+    saving.save_blend(tmp_path / "shot.blend")
     options = ["--every-frame", "--from-marker", "in", "--to-marker"]
     done = run("export_masks.py", tmp_path / "shot.blend", "--out", tmp_path / "a.npz", *options, "out")
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder that a farm takes: a copy of the open .blend, the plan of its clips, and a job of OpenJD."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .. import saving
+from ..borders import places
+from ..errors import PeekabooError
+from ..shot import pictures, prompt, schedule
+from . import openjd, scenes
+from . import plan as plans
+from .plan import Plan
+from .scenes import Wanted
+
+CACHE = "blendcache_"
+"""What the folder is called in which Blender keeps simulations beside a .blend, before its name."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What was written.
+
+    Attributes:
+        folder: with all of it.
+        plan: of its clips.
+        notes: sentences about what may not be as it was meant.
+    """
+
+    folder: Path
+    plan: Plan
+    notes: tuple[str, ...]
+
+
+def write(
+    wanted: Sequence[Wanted], models: Sequence[str], folder: Path, prompt_of_all: str | None = None
+) -> Bundle:
+    """Write a bundle. One that is there of an earlier export is replaced, and its clips stay.
+
+    The open file stays as it is, and need not be saved: its copy has what is not saved, too.
+
+    Args:
+        wanted: what is to be made.
+        models: names or folders, each of which makes all of it; those of the scenes by default.
+        folder: new, empty, or of an earlier bundle.
+        prompt_of_all: takes the place of those that shots have of their own.
+
+    Raises:
+        PeekabooError: a shot cannot be made as it is, a file is missing that the masks depend on, or the
+            folder cannot be written.
+    """
+    if not bpy.data.filepath:
+        raise PeekabooError("The scene was never saved to a file, and a farm job has a copy of one: save it.")
+    id = _id(folder)
+    if (folder / Path(bpy.data.filepath).name).resolve() == Path(bpy.data.filepath).resolve():
+        raise PeekabooError(
+            f'"{bpy.data.filepath}" is the copy that a farm job has: open the file that it was made of, '
+            "or choose another folder."
+        )
+    own = list({each.scene.name: each.scene for each in wanted}.values())
+    notes = _check(wanted, models)
+    source = Path(bpy.data.filepath)
+    plan = scenes.plan_of(wanted, models, id, folder)
+    files, folders = _references(own, plan, folder)
+    try:
+        with places.opened(folder) as opened:
+            with scenes.located(own, folder, prompt_of_all):
+                saving.save_blend(folder / source.name)
+            _copy_caches(source, folder)
+            title = bpy.path.clean_name(source.stem)
+            texts = {
+                openjd.FILES["values"]: openjd.yaml(openjd.parameter_values()),
+                openjd.FILES["assets"]: openjd.yaml(openjd.asset_references(files, folders)),
+                plans.FILE: f"{json.dumps(plan.stated(), indent=1)}\n",
+                openjd.FILES["template"]: openjd.yaml(openjd.template(plan, title)),
+            }
+            for name, text in texts.items():
+                opened.write(name, lambda file, text=text: file.write(text.encode()))
+    except OSError as error:
+        raise PeekabooError(
+            f'The farm job cannot be written to "{folder}" ({error.strerror or error}): choose another '
+            "folder, or free disk space."
+        ) from None
+    return Bundle(folder, plan, notes)
+
+
+def _check(wanted: Sequence[Wanted], models: Sequence[str]) -> tuple[str, ...]:
+    """Refuse what no machine could make; returns what is to be said of the rest."""
+    for each in wanted:
+        prompt.check_prompt(each.scene, each.shot)
+        before = each.scene.peekaboo.model
+        try:
+            for model in models or [before]:
+                each.scene.peekaboo.model = model
+                pictures.check(each.scene)
+                schedule.check(each.scene)
+        finally:
+            each.scene.peekaboo.model = before
+    choices = [getattr(each.scene.peekaboo, choice) for each in wanted for choice in pictures.CHOICES]
+    rendered = "rendered" in choices
+    missing = [file for file in scenes.linked_files() if file.is_missing]
+    needed = [file for file in missing if file.is_shape or rendered]
+    if needed:
+        raise PeekabooError(
+            f"Files that the scene links are not there: {scenes.missing_in_words(needed)}; find them by File "
+            "▸ External Data ▸ Find Missing Files, or remove what uses them."
+        )
+    if missing:
+        return (f"Not there, but not needed for the masks: {scenes.missing_in_words(missing)}.",)
+    return ()
+
+
+def _id(folder: Path) -> str:
+    """The id of a plan that is there already, or a new one.
+
+    Raises:
+        PeekabooError: the folder has something else.
+    """
+    if places.is_file(folder / plans.FILE):
+        return plans.read(folder / plans.FILE).id
+    if places.is_folder(folder) and any(folder.iterdir()):
+        raise PeekabooError(
+            f'The folder "{folder}" has files that are of no farm job: choose an empty one, or a new name.'
+        )
+    return secrets.token_hex(8)
+
+
+def _references(own: Sequence[Any], plan: Plan, folder: Path) -> tuple[list[str], list[str]]:
+    """Files and folders outside of the bundle that tasks read, relative to it; others lie on other drives."""
+    linked = [file.path for file in scenes.linked_files() if not file.is_missing]
+    files = [*linked, *scenes.files_of_settings(own)]
+    models = {clip.model for shot in plan.shots for clip in shot.clips if clip.model.startswith("//")}
+    found = []
+    for path in files:
+        try:
+            found.append(Path(os.path.relpath(path, folder)).as_posix())
+        except ValueError:  # another drive of Windows, which a farm's path mapping may know
+            continue
+    return sorted(set(found)), sorted(model.removeprefix("//") for model in models)
+
+
+def _copy_caches(source: Path, folder: Path) -> None:
+    """Copy the simulations that Blender keeps beside a .blend, since it looks for them beside the copy."""
+    cache = source.with_name(f"{CACHE}{source.stem}")
+    if places.is_folder(cache) and not places.is_link(cache) and cache.parent != folder:
+        shutil.copytree(cache, folder / cache.name, dirs_exist_ok=True)

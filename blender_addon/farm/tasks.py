@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a farm's machine does in Blender: the masks of one shot of a plan.
+
+Each clip has a folder in the output folder, which is that of a take once the clip is made: ``job`` in it is
+written here. What is wrong with a shot is written there as ``problem.json``, which the engine's
+``farm/results.py`` reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .. import paths
+from ..borders import places
+from ..engine import catalogue
+from ..errors import PeekabooError
+from ..shot import pictures, schedule, shots
+from ..shot.job import make_job, write_job
+from ..shot.layout import Layout, read_shot
+from ..shot.model import model_of
+from . import plan as plans
+from . import scenes
+from .plan import Clip, Plan
+
+PROBLEM = "problem.json"
+"""In the folder of a clip: why there is none."""
+NO_MASKS = "no_masks"
+"""Code of the problems that are written here."""
+
+
+def masks(plan: Plan, name: str, out: Path, progress: Callable[[str, int, int], None]) -> str:
+    """Write the jobs of the clips of a shot.
+
+    Args:
+        plan: of the open file.
+        name: of a shot.
+        out: output folder of the plan, and of no other.
+        progress: is told what is done, and how far of how much.
+
+    Returns:
+        What is wrong with the shot, of which clips of some model have no job then; empty where nothing is.
+
+    Raises:
+        PeekabooError: this machine cannot do it.
+    """
+    shot = next((shot for shot in plan.shots if shot.name == name), None)
+    if shot is None:
+        raise PeekabooError(f'The plan has no shot "{name}": export the job again, and submit it as it is.')
+    claim(plan, out)
+    missing = [file for file in scenes.linked_files() if file.is_missing and file.is_shape]
+    if missing:
+        raise PeekabooError(
+            f"Files that the scene links are not on this machine: {scenes.missing_in_words(missing)}; add "
+            "them to what the farm brings along, or map their paths."
+        )
+    scene, found = _shot_of(shot)
+    problem = ""
+    for model, clips in _by_model(shot).items():
+        made = _read(scene, found, model, progress)
+        if isinstance(made, str):
+            problem = problem or made
+            for clip in clips:
+                _keep_problem(out / clip.name, made)
+            continue
+        layout, given = made
+        for clip in clips:
+            job = make_job(scene, layout, clip.seed, given, found)
+            write_job(job, layout.labels, out / clip.name / "job", given)
+            with suppress(OSError):
+                (out / clip.name / PROBLEM).unlink(missing_ok=True)
+    return problem
+
+
+def claim(plan: Plan, out: Path) -> None:
+    """Let an output folder be that of a plan; tasks of other plans are refused there from then on.
+
+    Raises:
+        PeekabooError: it is of another one, or cannot be written.
+    """
+    try:
+        with places.opened(out) as folder:
+            if places.is_file(out / plans.FILE):
+                _require(plans.read(out / plans.FILE), plan, out)
+            text = f"{json.dumps(plan.stated(), indent=1)}\n".encode()
+            folder.write(plans.FILE, lambda file: file.write(text))
+        _require(plans.read(out / plans.FILE), plan, out)  # of two that came at once, the later one has it
+    except OSError as error:
+        raise PeekabooError(
+            f'The output folder "{out}" cannot be written ({error.strerror or error}): free some space, or '
+            "choose another one."
+        ) from None
+
+
+def _require(there: Plan, plan: Plan, out: Path) -> None:
+    if there.id != plan.id:
+        raise PeekabooError(
+            f'The output folder "{out}" has the clips of another farm job, made of {there.blend}: choose '
+            "another folder, or move that away."
+        )
+
+
+def _shot_of(planned: plans.Shot) -> tuple[Any, shots.Shot]:
+    """The scene of a planned shot in the open file, and the shot."""
+    scene = bpy.data.scenes.get(planned.scene)
+    found: list[shots.Shot] = [] if scene is None else shots.shots_of(scene)
+    for shot in found:
+        if (shot.title, shot.first, shot.last) == (planned.title, planned.first, planned.last):
+            return scene, shot
+    of = f', shot "{planned.title}"' if planned.title else ""
+    raise PeekabooError(
+        f'The file has no scene "{planned.scene}"{of} in frames {planned.first} to {planned.last}: give the '
+        ".blend of the farm job, or export it again."
+    )
+
+
+def _by_model(shot: plans.Shot) -> dict[str, list[Clip]]:
+    found: dict[str, list[Clip]] = {}
+    for clip in shot.clips:
+        found.setdefault(clip.model, []).append(clip)
+    return found
+
+
+def _read(
+    scene, shot: shots.Shot, model: str, progress: Callable[[str, int, int], None]
+) -> tuple[Layout, dict[str, pictures.Picture]] | str:
+    """A shot's layout for a model, and the pictures that it is given; or what is wrong with it.
+
+    Raises:
+        PeekabooError: the machine lacks the model's folder or the picture.
+    """
+    settings = scene.peekaboo
+    settings.model = model
+    catalogue.model_size(model_of(scene))
+    for picture in map(paths.absolute, scenes.pictures_of(settings).values()):
+        if not places.is_file(picture):
+            raise PeekabooError(
+                f'The picture "{picture}" is not on this machine: add it to what the farm brings along.'
+            )
+    try:
+        pictures.check(scene)
+        schedule.check(scene)
+        layout = read_shot(
+            scene,
+            lambda done, total: progress("masks", done, total),
+            lambda done, total: progress("simulation", done, total),
+            shot,
+        )
+        return layout, pictures.of(scene, layout.timing.scene_frames)
+    except PeekabooError as error:
+        return str(error)
+
+
+def _keep_problem(folder: Path, message: str) -> None:
+    """Keep why a clip has no masks; a job of earlier ones is taken away, lest it be made."""
+    try:
+        if not places.is_link(folder / "job"):
+            (folder / "job" / "job.json").unlink(missing_ok=True)
+        text = f"{json.dumps({'code': NO_MASKS, 'message': message})}\n".encode()
+        with places.opened(folder) as opened:
+            opened.write(PROBLEM, lambda file: file.write(text))
+    except OSError as error:
+        raise PeekabooError(
+            f'"{folder}" cannot be written ({error.strerror or error}): free some space, or choose another '
+            "output folder."
+        ) from None

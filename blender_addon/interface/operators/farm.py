@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operator that writes the shots as a job for a render farm."""
+
+import bpy
+from bpy.props import BoolProperty, IntProperty, StringProperty
+
+from ... import paths
+from ...errors import PeekabooError
+from ...farm import bundle
+from ...farm.scenes import Wanted
+from ...shot import seeds, shots, subjects
+
+MOST_SEEDS = 99
+
+
+class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
+    """Write the shots that are ticked as a job that render farms take, such as Deadline Cloud"""
+
+    bl_idname = "peekaboo.export_farm_job"
+    bl_label = "Export Farm Job"
+    bl_options = {"REGISTER"}
+
+    directory: StringProperty(
+        name="Folder",
+        description="Gets the job: a new or empty one, or that of an earlier job",
+        subtype="DIR_PATH",
+    )
+    count: IntProperty(
+        name="Takes",
+        description="How many clips of each shot, each with a seed of its own",
+        default=1,
+        min=1,
+        max=MOST_SEEDS,
+    )
+    all_scenes: BoolProperty(
+        name="All Scenes", description="The shots of all scenes that have subjects, not of this one alone"
+    )
+
+    @classmethod
+    def poll(cls, context):
+        """The file was saved, and the scene has a subject."""
+        if not bpy.data.filepath:
+            cls.poll_message_set("Save the file first: a farm job has a copy of it")
+            return False
+        if not subjects.marked(context.scene):
+            cls.poll_message_set("Add a subject first")
+            return False
+        return True
+
+    def invoke(self, context, _event):
+        """Ask for the folder, how many takes, and of which scenes."""
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        """Write it, or say why not."""
+        own = [scene for scene in bpy.data.scenes if subjects.marked(scene)]
+        try:
+            if not self.directory:
+                raise PeekabooError("No folder was chosen for the farm job: choose one.")
+            wanted = [
+                Wanted(scene, shot, seeds.seeds(scene, self.count, shot))
+                for scene in (own if self.all_scenes else [context.scene])
+                for shot in shots.enabled(scene)
+            ]
+            written = bundle.write(wanted, [], paths.absolute(self.directory))
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        for note in written.notes:
+            self.report({"WARNING"}, note)
+        count = sum(len(shot.clips) for shot in written.plan.shots)
+        clips = "1 clip" if count == 1 else f"{count} clips"
+        self.report({"INFO"}, f"Wrote a farm job of {clips} to {written.folder}")
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory((PEEKABOO_OT_export_farm_job,))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of the clips of a plan: the clip is there, or a ``problem.json`` in its folder says why not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..batch import Task
+from ..documents import read_json
+from ..errors import EngineError
+from ..existing import finished_clip
+from ..video import replacing
+from .plan import Clip, Plan, Shot
+
+PROBLEM = "problem.json"
+NO_MASKS = "no_masks"
+"""Code of a problem that the add-on's task tells."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no clip: an error's code and its sentence."""
+
+    code: str
+    message: str
+
+
+def read_problem(folder: Path) -> Problem | None:
+    """Why the clip of a folder is not there; None where nothing is known of it."""
+    try:
+        stated = read_json(folder / PROBLEM)
+        return Problem(str(stated["code"]), str(stated["message"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep_problem(folder: Path, problem: Problem | None) -> None:
+    """Write why there is no clip, or take that away; raises EngineError ``not_written``."""
+    if problem is None:
+        (folder / PROBLEM).unlink(missing_ok=True)
+        return
+    text = json.dumps({"code": problem.code, "message": problem.message})
+    with replacing(folder / PROBLEM) as temporary:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a clip.
+
+    Attributes:
+        shot: of the plan.
+        clip: of the shot.
+        file: the movie or picture; None without.
+        frames: that it has.
+        task: the same for a report.
+    """
+
+    shot: Shot
+    clip: Clip
+    file: Path | None
+    frames: int
+    task: Task
+
+
+def results_of(plan: Plan, out: Path) -> list[Result]:
+    """Look at all clips of a plan; one counts only if it is of the masks that are there, and whole."""
+    return [_result(shot, clip, out / clip.name) for shot in plan.shots for clip in shot.clips]
+
+
+def _result(shot: Shot, clip: Clip, folder: Path) -> Result:
+    task = Task(folder / "job", folder)
+    finished = finished_clip(folder / "job", folder)
+    if finished is None:
+        problem = read_problem(folder) or Problem("no_clip", "It was not made yet; run its task again.")
+        task.fail(problem.code, problem.message)
+        return Result(shot, clip, None, 0, task)
+    file, record = finished
+    task.outcome, task.clip = "made", file.name
+    task.seconds, task.device = _seconds(record), str(record.get("device", ""))
+    return Result(shot, clip, file, int(record["job"]["timing"]["frame_count"]), task)
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    """What the phases of a clip took together; 0 where the record does not tell."""
+    stated = record.get("seconds")
+    numbers = stated.values() if isinstance(stated, dict) else ()
+    return round(sum(each for each in numbers if isinstance(each, int | float)), 1)
+
+
+def check_task(folder: Path, name: str) -> Problem | None:
+    """Make sure that a clip has its job.
+
+    Returns:
+        What was wrong with its shot, so that it has none; None where the job is there.
+
+    Raises:
+        EngineError: ``no_job`` where nobody has looked at its shot yet.
+    """
+    if (folder / "job" / "job.json").is_file():
+        return None
+    problem = read_problem(folder)
+    if problem is None or problem.code != NO_MASKS:
+        raise EngineError(
+            "no_job",
+            f"{folder} has no masks for {name}; run the task first that makes the masks of its shot.",
+        )
+    return problem

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A .blend's shots as a job for a farm, and the task that makes masks of it, which a farm calls."""
+
+import json
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from scenes import add_camera, add_mesh, small_shot
+
+from blender_addon import saving
+from blender_addon.command import cli
+from blender_addon.engine import job_schema
+from blender_addon.errors import PeekabooError
+from blender_addon.farm import bundle, mapping, scenes, tasks
+from blender_addon.farm import plan as plans
+from blender_addon.farm.scenes import Wanted
+from blender_addon.shot import shots
+
+
+@pytest.fixture
+def blend(scene, tmp_path):
+    """An open file with the shots Wide and Close, of 4 frames each."""
+    small_shot(scene, frames=8)
+    for frame, title in ((1, "Wide"), (5, "Close")):
+        scene.timeline_markers.new(title, frame=frame).camera = add_camera(scene)
+    scene.peekaboo.seed_mode, scene.peekaboo.seed = "FIXED", 4
+    path = tmp_path / "show" / "shot.blend"
+    path.parent.mkdir()
+    saving.save_blend(path)
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    return path
+
+
+def wanted(*seeds):
+    scene = bpy.context.scene
+    return [Wanted(scene, shot, seeds or (4,)) for shot in shots.enabled(scene)]
+
+
+def export(folder, *seeds, models=()):
+    return bundle.write(wanted(*seeds), models, folder).plan
+
+
+def names(plan):
+    return [clip.name for shot in plan.shots for clip in shot.clips]
+
+
+def refused(match, *arguments):
+    with pytest.raises(PeekabooError, match=match) as raised:
+        bundle.write(*arguments)
+    assert str(raised.value).endswith(".")
+
+
+def do(folder, name, out=None, *arguments):
+    """What a farm's machine does with a bundle: the command, on the copy of the file."""
+    bpy.ops.wm.open_mainfile(filepath=str(folder / "shot.blend"))
+    out = folder / "clips" if out is None else out
+    return cli.run(["farm-masks", str(folder / "plan.json"), name, "--out", str(out), *map(str, arguments)])
+
+
+def test_a_plan_is_what_the_engine_reads(blend, tmp_path, agree):
+    plan = export(tmp_path / "farm")
+    assert plans.read(tmp_path / "farm" / "plan.json") == plan
+    agree("plan", plan.stated() | {"id": "0123456789abcdef"})
+
+
+def test_scenes_shots_seeds_and_models_are_multiplied(blend, tmp_path, capsys):
+    second = bpy.data.scenes.new("Second")
+    small_shot(second, frames=4)
+    saving.save_blend(blend)
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    out = tmp_path / "farm"
+    asked = ["bundle", "--scene", "Scene", "--scene", "Second", "--seeds", "1,2", "--out", str(out), "--json"]
+    assert cli.run([*asked, "--model", "shapes", "--model", "zeroscope", "--steps", "7"]) == 0
+    (told,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    parts = [(shot, model, seed) for shot in ("Scene_Wide", "Scene_Close", "Second") for model in
+             ("shapes", "zeroscope") for seed in (1, 2)]  # fmt: skip
+    assert told["clips"] == ["{}_{}_seed_{}".format(*each) for each in parts]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "asset_references.yaml",
+        "parameter_values.yaml",
+        "plan.json",
+        "shot.blend",
+        "template.yaml",
+    ]
+    bpy.ops.wm.open_mainfile(filepath=str(out / "shot.blend"))
+    assert bpy.data.scenes["Second"].peekaboo.num_inference_steps == 7  # what the command said is in the copy
+    assert not any(str(tmp_path) in (out / name).read_text() for name in
+                   ("template.yaml", "plan.json", "asset_references.yaml"))  # fmt: skip
+
+
+def test_names_are_plain_and_of_one_clip_alone(blend, tmp_path):
+    for marker, title in zip(bpy.context.scene.timeline_markers, ("{{Param.X}}", "{{Param X}}"), strict=True):
+        marker.name = title
+    made = names(export(tmp_path / "farm", 1, 2))
+    assert len(set(made)) == 4 and all(name.replace("_", "").replace("-", "").isalnum() for name in made)
+    assert do(tmp_path / "farm", plans.read(tmp_path / "farm" / "plan.json").shots[1].name) == 0
+
+
+def test_an_export_again_keeps_the_id_and_takes_no_other_folder(blend, tmp_path):
+    first = export(tmp_path / "farm")
+    assert export(tmp_path / "farm", 1, 2).id == first.id != export(tmp_path / "other").id
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine")
+    refused("of no farm job", wanted(), (), tmp_path / "full")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "farm" / "shot.blend"))
+    refused("the copy that a farm job has", wanted(), (), tmp_path / "farm")
+
+
+def test_what_keeps_a_job_from_being_written_is_a_sentence(blend, tmp_path, capsys):
+    many = range(plans.MOST_CLIPS)
+    refused("1024 at most", wanted(*many), (), tmp_path / "farm")
+    refused("no model", wanted(), ("sora",), tmp_path / "farm")
+    (tmp_path / "file").write_text("")
+    refused("cannot be written", wanted(), (), tmp_path / "file" / "farm")
+    for marker in bpy.context.scene.timeline_markers:
+        marker.peekaboo.enabled = False
+    assert cli.run(["bundle", "--out", str(tmp_path / "farm")]) == 1
+    assert "turned off" in capsys.readouterr().err
+    assert not (tmp_path / "farm").exists()
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    small_shot(bpy.context.scene)
+    refused("never saved", wanted(), (), tmp_path / "farm")
+
+
+def linked(path):
+    """Let the open file link a mesh of another one, a subject, beside an image that nothing needs."""
+    library = path.parent / "library.blend"
+    mesh = add_mesh(bpy.context.scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Wedge")
+    bpy.data.libraries.write(str(library), {mesh}, path_remap="NONE")
+    bpy.data.objects.remove(mesh)
+    bpy.ops.wm.save_mainfile()
+    with bpy.data.libraries.load(str(library), link=True, relative=True) as (_, into):
+        into.objects = ["Wedge"]
+    bpy.context.scene.collection.objects.link(into.objects[0])
+    bpy.data.images.new("Sky", 4, 4).filepath = "//sky.png"
+    bpy.data.images["Sky"].source = "FILE"
+    bpy.data.images["Sky"].use_fake_user = True
+    bpy.ops.wm.save_mainfile()
+    return library
+
+
+def test_linked_files_are_found_from_the_copy_and_missing_ones_listed(blend, tmp_path):
+    library = linked(blend)
+    written = bundle.write(wanted(), (), tmp_path / "farm" / "one")
+    assert len(written.notes) == 1 and "sky.png" in written.notes[0]
+    assert "../../show/library.blend" in (tmp_path / "farm" / "one" / "asset_references.yaml").read_text()
+    assert bpy.data.libraries[0].filepath == "//library.blend"  # of the open file nothing has changed
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "farm" / "one" / "shot.blend"))
+    assert bpy.data.objects["Wedge"].data.vertices
+
+    library.rename(tmp_path / "elsewhere.blend")
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    refused(r"not there: .*library\.blend", wanted(), (), tmp_path / "farm" / "two")
+    assert do(tmp_path / "farm" / "one", "Scene_Wide") == 1
+
+
+def test_a_file_of_another_system_is_found_by_the_farms_rules(blend, tmp_path, capsys):
+    library = linked(blend)
+    bpy.data.images.remove(bpy.data.images["Sky"])
+    export(tmp_path / "farm")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "farm" / "shot.blend"))
+    bpy.data.libraries[0].filepath = "P:\\show\\library.blend"
+    bpy.ops.wm.save_mainfile()
+    assert do(tmp_path / "farm", "Scene_Wide", None, "--openjd") == 1
+    assert "openjd_fail: Files that the scene links are not on this machine" in capsys.readouterr().out
+    rules = tmp_path / "rules.json"
+    rule = {
+        "source_path_format": "WINDOWS",
+        "source_path": "p:\\Show",
+        "destination_path": str(library.parent),
+    }
+    rules.write_text(json.dumps({"version": "pathmapping-1.0", "path_mapping_rules": [rule]}))
+    assert do(tmp_path / "farm", "Scene_Wide", None, "--path-mapping", rules) == 0
+    assert bpy.data.objects["Wedge"].data.vertices
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/proj/a/b.blend", "/mnt/a/b.blend"),
+        ("/project/a", None),
+        ("//a", None),
+        ("Z:\\Proj\\a\\b.blend", "/z/a/b.blend"),
+        ("z:/proj/a", "/z/a"),
+        ("/proj/deep/x", "/deep/x"),
+        ("\\\\host\\share\\x", "/share/x"),
+    ],
+)
+def test_the_longest_rule_counts(path, place):
+    rules = [
+        {"source_path_format": system, "source_path": source, "destination_path": destination}
+        for system, source, destination in (
+            ("POSIX", "/proj", "/mnt"),
+            ("POSIX", "/proj/deep", "/deep"),
+            ("WINDOWS", "Z:\\proj", "/z"),
+            ("WINDOWS", "\\\\HOST\\share", "/share"),
+        )
+    ]
+    assert mapping.mapped(path, rules) == (place and str(Path(place)))
+
+
+def test_what_settings_say_of_files_holds_in_the_copy(blend, tmp_path):
+    settings = bpy.context.scene.peekaboo
+    (blend.parent / "tiny.safetensors").write_bytes(b"")
+    settings.loras = "//tiny.safetensors"
+    settings.start_from, settings.picture = "picture", "//first.png"
+    with scenes.located([bpy.context.scene], tmp_path / "farm"):
+        assert settings.picture == "//../show/first.png"
+        assert settings.lora_list[0].source == "//../show/tiny.safetensors"
+    assert settings.picture == "//first.png"
+
+
+def test_a_task_writes_the_jobs_of_its_shot(blend, tmp_path, capsys):
+    plan = export(tmp_path / "farm", 1, 2)
+    assert do(tmp_path / "farm", "Scene_Close", None, "--openjd") == 0
+    said = capsys.readouterr().out
+    assert "openjd_progress: 100.0" in said and "openjd_status: Masks are there" in said
+    out = tmp_path / "farm" / "clips"
+    assert sorted(each.name for each in out.iterdir()) == [
+        "Scene_Close_seed_1",
+        "Scene_Close_seed_2",
+        "plan.json",
+    ]
+    jobs = [job_schema.read(out / clip.name / "job" / "job.json") for clip in plan.shots[1].clips]
+    assert [job["seed"] for job in jobs] == [1, 2] and jobs[0]["timing"]["frame_start"] == 5
+    labels = [np.load(out / clip.name / "job" / "masks.npz")["labels"] for clip in plan.shots[1].clips]
+    assert labels[0].any() and np.array_equal(*labels)
+
+
+def test_what_is_wrong_with_a_shot_is_kept_and_no_error(blend, tmp_path, capsys):
+    export(tmp_path / "farm")
+    assert do(tmp_path / "farm", "Scene_Wide") == 0
+    for obj in bpy.data.objects:
+        if obj.peekaboo.is_subject:
+            obj.location = (0, 500, 900)
+    bpy.ops.wm.save_mainfile()
+    capsys.readouterr()
+    assert do(tmp_path / "farm", "Scene_Wide", None, "--openjd") == 0
+    clip = tmp_path / "farm" / "clips" / "Scene_Wide_seed_4"
+    problem = json.loads((clip / "problem.json").read_text())
+    assert problem["code"] == tasks.NO_MASKS and "in view" in problem["message"]
+    assert "openjd_status: No masks, and so no clip" in capsys.readouterr().out
+    assert not (clip / "job" / "job.json").exists()  # of the masks from before no clip is made
+
+
+def test_what_is_wrong_with_the_machine_fails_the_task(blend, tmp_path, capsys):
+    export(tmp_path / "farm")
+    export(tmp_path / "other")
+    assert do(tmp_path / "farm", "Scene_Wide", tmp_path / "out") == 0
+    assert do(tmp_path / "other", "Scene_Wide", tmp_path / "out") == 1
+    assert "another farm job" in capsys.readouterr().err
+    assert do(tmp_path / "farm", "Scene_Far") == 1
+    stated = json.loads((tmp_path / "farm" / "plan.json").read_text())
+    (tmp_path / "farm" / "plan.json").write_text(json.dumps(stated | {"version": 2}))
+    assert do(tmp_path / "farm", "Scene_Wide") == 1
+    stated["shots"][0]["last"] += 1
+    (tmp_path / "farm" / "plan.json").write_text(json.dumps(stated))
+    assert do(tmp_path / "farm", "Scene_Wide") == 1
+    said = capsys.readouterr().err
+    for part in ("no shot", "newer Peekaboo", "in frames 1 to 5"):
+        assert part in said
+    assert "Traceback" not in said
+
+
+def test_the_panel_exports_as_the_command_does(blend, tmp_path):
+    assert bpy.ops.peekaboo.export_farm_job.poll()
+    folder = tmp_path / "farm"
+    assert bpy.ops.peekaboo.export_farm_job(directory=str(folder), count=2) == {"FINISHED"}
+    assert names(plans.read(folder / "plan.json")) == [
+        "Scene_Wide_seed_4",
+        "Scene_Wide_seed_5",
+        "Scene_Close_seed_4",
+        "Scene_Close_seed_5",
+    ]
+    with pytest.raises(RuntimeError, match="of no farm job"):
+        bpy.ops.peekaboo.export_farm_job(directory=str(blend.parent))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    assert not bpy.ops.peekaboo.export_farm_job.poll()
