@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +47,10 @@ class Savings(StrEnum):
     tiles = "tiles"
 
 
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best there is.")]
+Device = Annotated[
+    str,
+    typer.Option(help="cpu, cuda:1, mps; auto: the best; cuda:0+cuda:1 make a clip together."),
+]
 Precision = Annotated[Dtype, typer.Option(help="Precision; auto: half on a GPU, single on the CPU.")]
 Offload = Annotated[bool, typer.Option("--offload", help="Only the component at work in GPU memory.")]
 Memory = Annotated[
@@ -82,7 +86,8 @@ def generate(
         ),
     ] = None,
     devices: Annotated[
-        str, typer.Option(help="An engine on each, which share the jobs: cuda:0,cuda:1.")
+        str,
+        typer.Option(help="An engine on each, which share the jobs: cuda:0,cuda:1."),
     ] = "",
     report: Annotated[
         Path | None, typer.Option(help="JSON of what became of each job; a page with clips comes beside it.")
@@ -111,6 +116,7 @@ def generate(
     done = reporting(told, lambda: worker.hello(told)) and worker.run(
         job, out or job.resolve().parent, told, cancelled
     )
+    worker.end()
     raise typer.Exit(0 if done else 1)
 
 
@@ -245,6 +251,8 @@ def plan_command(
 @app.command("serve")
 def serve_command(
     idle: Annotated[float, typer.Option(help="Seconds without a request after which the engine ends.")] = 900,
+    part: Annotated[int, typer.Option(hidden=True, help="Which of several devices is this process's.")] = 0,
+    meeting: Annotated[Path | None, typer.Option(hidden=True, help="Where they find one another.")] = None,
     device: Device = "auto",
     dtype: Precision = Dtype.auto,
     offload: Offload = False,
@@ -262,8 +270,17 @@ def serve_command(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    worker = Worker(_placement(device, dtype, offload, memory, compiled), previews=True)
-    up = reporting(events, lambda: worker.hello(events))
+    placement = replace(_placement(device, dtype, offload, memory, compiled), number=part)
+    worker = Worker(placement, previews=not part)
+
+    def begin() -> None:
+        worker.hello(events)
+        if meeting is not None:
+            from .splitting import join
+
+            join(placement, meeting)
+
+    up = reporting(events, begin)
     if up:
         with suppress(KeyboardInterrupt):  # while it waits; one in the middle of a job ends that
             serve(worker, events, inbox, idle)

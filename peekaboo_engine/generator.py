@@ -348,7 +348,7 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
         "schedule": schedule.model_dump(mode="json") if schedule else None,
         "model": {"title": entry.title, "source": entry.source, "licence": entry.licence, **model.weights},
         "loras": model.described_loras(),
-        "device": model.device,
+        "device": model.device if len(model.placement.devices) == 1 else model.placement.device,
         "dtype": model.dtype,
         "memory": [*model.placement.savings, *(["offload"] if model.placement.offload else [])],
         "versions": {"python": platform.python_version(), **versions()},

@@ -13,6 +13,7 @@ from .loras import Lora, LoraFile, find, put_on, take_off
 from .models import ModelEntry
 from .placement import Placement, check_room, place, shrink
 from .quantised import as_nf4, gguf_of, network_class, read_gguf
+from .splitting import split
 from .weights import folder_of_adapter, local_folder, weights_of
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
             "model_not_loaded", f"The embedded model {entry.title} is missing; install the engine again."
         )
     files = [find(lora) for lora in (*entry.own_loras, *loras)]
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        check_room(entry.title, entry.weights_gb, placement, str(dtype).removeprefix("torch."), free / 1e9)
     try:
         folder, weights = local_folder(entry), weights_of(entry)
+        if device.type == "cuda":
+            free = torch.cuda.mem_get_info(device)[0] / 1e9
+            check_room(entry.title, entry.weights_gb, placement, str(dtype).removeprefix("torch."), free)
         made = _adapted(entry, folder, dtype) | _from_gguf(entry, folder, dtype)
         if "nf4" in placement.savings:
             parts = [part for part in family.denoisers if part not in made]
@@ -100,6 +101,8 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
         put_on(pipe, family, files, dtype)
         shrink(pipe, denoisers, placement, dtype)
         place(pipe, denoisers, placement, device)
+        if len(placement.devices) > 1:
+            split(entry.title, denoisers, placement)
     except EngineError:
         raise
     except torch.OutOfMemoryError as error:

@@ -19,7 +19,7 @@ Saving = Literal["fp8", "groups", "nf4", "tiles"]
 the autoencoder decodes tiles of the picture, one after the other, whose seams are blended."""
 
 
-_CHANGES_PIXELS = frozenset({"fp8", "tiles"})
+_CHANGES_PIXELS = frozenset({"fp8", "nf4", "tiles"})
 """Savings that a clip can be told by; the others move the same numbers to and fro."""
 
 
@@ -50,11 +50,13 @@ class Placement:
     """Where and how a model runs.
 
     Args:
-        device: a torch device; ``auto`` takes CUDA, then MPS, then the CPU.
+        device: a torch device; ``auto`` takes CUDA, then MPS, then the CPU. Several, such as
+            ``cuda:0+cuda:1``, make each clip together (:mod:`.splitting`).
         dtype: ``auto`` is half precision on a GPU and single on the CPU.
         offload: keep in GPU memory only the component at work (slower, needs less).
         savings: what else saves memory, see :data:`Saving`.
         compiler: what compiles the repeated blocks of denoisers, as torch calls it; None leaves them.
+        number: which of several devices is this process's; the first writes the clip.
 
     Raises:
         EngineError: ``bad_option`` for what does not go together.
@@ -65,6 +67,7 @@ class Placement:
     offload: bool = False
     savings: tuple[Saving, ...] = ()
     compiler: str | None = None
+    number: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "savings", tuple(sorted(set(self.savings))))
@@ -76,6 +79,28 @@ class Placement:
             raise EngineError(
                 "bad_option", "Weights in nf4 go neither with fp8 nor with groups; choose one of them."
             )
+        if len(self.devices) > 1:
+            self._check_devices()
+
+    def _check_devices(self) -> None:
+        kinds = {device.partition(":")[0] for device in self.devices}
+        gpus = [device for device in self.devices if device != "cpu"]
+        if len(kinds) > 1 or not kinds <= {"cpu", "cuda"} or len(set(gpus)) < len(gpus) or "cuda" in gpus:
+            raise EngineError(
+                "bad_option",
+                f'"{self.device}" cannot make a clip together: give GPUs that differ, such as cuda:0+cuda:1.',
+            )
+        if self.offload or self.compiler or set(self.savings) - {"tiles"}:
+            raise EngineError(
+                "bad_option",
+                "A model that is split over several devices stays on them as it is: leave --offload, "
+                "--memory fp8, nf4 or groups, and --compile out.",
+            )
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that make each clip together, mostly one."""
+        return tuple(name.strip() for name in self.device.split("+"))
 
     @property
     def by_groups(self) -> bool:
@@ -99,13 +124,14 @@ class Placement:
             memory: what saved memory then: the savings, and ``offload``.
             half: the half precision of the model.
         """
-        wanted = ("float32" if device == "cpu" else half) if self.dtype == "auto" else self.dtype
+        wanted = ("float32" if device.startswith("cpu") else half) if self.dtype == "auto" else self.dtype
         return dtype == wanted and _CHANGES_PIXELS & {*memory} == _CHANGES_PIXELS & {*self.savings}
 
     @property
     def changes_loras(self) -> bool:
-        """Whether LoRAs can be changed on a loaded model: peft would put new ones into eight bits as well."""
-        return "fp8" not in self.savings
+        """Whether LoRAs can be changed on a loaded model: peft would put new ones into eight bits as well,
+        and what splits a model is not to be lost."""
+        return "fp8" not in self.savings and len(self.devices) == 1
 
     def resolve(self, half: Literal["float16", "bfloat16"] = "float16"):
         """The torch device and dtype meant.
@@ -118,7 +144,7 @@ class Placement:
         """
         import torch
 
-        device, dtype = self.device, self.dtype
+        device, dtype = self.devices[self.number], self.dtype
         if device == "auto":
             gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             device = next((gpu for gpu, available in gpus.items() if available), "cpu")

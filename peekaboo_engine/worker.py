@@ -2,6 +2,7 @@
 """Jobs from their folders to clips, with whatever goes wrong turned into one sentence."""
 
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from .loras import beside
 from .model_files import check_fits
 from .models import ModelEntry, find_model
 from .placement import Placement
+from .splitting import Companions, check_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +48,8 @@ class Worker:
         self._previews = previews
         self._model: LoadedModel | None = None
         self._reader: tuple[ModelEntry, DiffusionPipeline] | None = None
+        first_of_several = len(placement.devices) > 1 and placement.number == 0
+        self._companions = Companions(placement) if first_of_several else None
 
     def hello(self, events: Events) -> None:
         """Report versions and device.
@@ -60,6 +64,10 @@ class Worker:
 
     def free(self) -> None:
         """Forget the loaded model, and give its memory back."""
+        self.end()
+        self._forget()
+
+    def _forget(self) -> None:
         import gc
 
         import torch
@@ -68,6 +76,11 @@ class Worker:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def end(self) -> None:
+        """End the engines that make clips together with this one."""
+        if self._companions:
+            self._companions.stop()
 
     def read(self, model: str, prompt: str, events: JsonLines) -> None:
         """Tell how much of a prompt a model reads; nothing of one that is not there."""
@@ -119,6 +132,8 @@ class Worker:
         check_fits(job.num_frames, job.height, job.width)
         loras = beside(job.loras, folder)
         check_request(job, labels, entry, loras)
+        grid = entry.cells.grid(job.num_frames, job.height, job.width)
+        check_tokens(math.prod(grid), len(self._placement.devices))
         pictures = {
             which: read_picture(folder / name, job.width, job.height, events.notice)
             for which in ("first_frame", "last_frame")
@@ -146,7 +161,10 @@ class Worker:
                 source_clip=source,
                 loras=loras,
             )
-            frames = self._make(asked, draft)
+            if self._companions:
+                frames = self._make_together(self._companions, folder, asked, draft)
+            else:
+                frames = self._make(asked, draft)
             for name in FINISHED:  # of a clip that was here before
                 (draft.out / name).unlink(missing_ok=True)
             if job.finish.wanted:
@@ -174,6 +192,33 @@ class Worker:
         seconds = round(time.perf_counter() - started, 1)
         events.result(clip, take.resolve() / "clip.json", seconds, peak_memory_mb())
 
+    def _make_together(
+        self, companions: Companions, folder: Path, generation: "Generation", draft: Draft
+    ) -> "np.ndarray":
+        """:meth:`_make` with other devices; whatever goes wrong ends them, since they would wait.
+
+        Raises:
+            EngineError: ``device_lost``, where it went wrong with one of them.
+        """
+        from .cancelling import interruptible
+
+        cancelled = generation.cancelled
+        heeding = replace(generation, cancelled=lambda: cancelled() or bool(companions.lost))
+        try:
+            with interruptible(heeding.stop_if_cancelled, heeding.cancelled):
+                companions.ask(folder)
+            return self._make(heeding, draft)
+        except BaseException:
+            lost = companions.lost
+            self.free()
+            if lost:
+                raise EngineError(
+                    "device_lost",
+                    f"One of the devices could not go on ({lost}); generate again, on fewer devices or a "
+                    "smaller clip if it stays so.",
+                ) from None
+            raise
+
     def _make(self, generation: "Generation", draft: Draft) -> "np.ndarray":
         """Generate and write, at once or, where a GPU is too small, with offloading; returns the frames."""
         from .generator import write_result
@@ -182,7 +227,8 @@ class Worker:
         try:
             frames, model = self._attempt(generation, self._placement)
         except EngineError as error:
-            if error.code != "out_of_memory" or self._placement.offload or self._placement.by_groups:
+            whole = not (self._placement.offload or self._placement.by_groups or self._companions)
+            if error.code != "out_of_memory" or not whole or self._placement.number:
                 raise
             frames = None
         if frames is None:  # out here, since the error's traceback holds on to the model
@@ -219,7 +265,7 @@ class Worker:
                 self._model = with_loras(kept, loras)
             else:
                 kept = None
-                self.free()
+                self._forget()
                 self._model = load_model(generation.entry, placement, loras)
         return self._model
 

@@ -104,6 +104,15 @@ class Rule:
         rows, queries, keys = self.shape
         return query.shape[0] % rows == 0 and query.shape[2] == queries and key.shape[2] == keys
 
+    def share(self, process: int, processes: int) -> Rule:
+        """The rule of the queries that one of several processes has, of as many each; all keys."""
+        place = ("share", process, processes)
+        if place not in self._kept:
+            queries = self.queries.chunk(processes, dim=1)[process]
+            push = self.push and Push(self.push.rule.share(process, processes), self.push.scale)
+            self._kept[place] = Rule(queries, self.keys, self.table, push, self.whole)
+        return self._kept[place]
+
     def to(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and the table, a row each, on ``device``; copied once."""
         if device not in self._kept:

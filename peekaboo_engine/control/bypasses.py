@@ -18,6 +18,8 @@ _HARMLESS = {
     "peft_autocast_disable",
 }
 """Hooks of diffusers that change where and in which precision weights wait, not what is computed."""
+_SHARING = ("cp_input---", "cp_output---")
+"""How the names of hooks begin that share tokens among processes, where rules follow."""
 
 
 def check_denoiser(denoiser: nn.Module) -> None:
@@ -40,12 +42,32 @@ def check_denoiser(denoiser: nn.Module) -> None:
         )
     for module in denoiser.modules():
         registry: Any = getattr(module, "_diffusers_hook", None)
-        if registry is not None and (others := sorted(set(registry.hooks) - _HARMLESS)):
+        hooks = set() if registry is None else set(registry.hooks) - _HARMLESS
+        if others := sorted(name for name in hooks if not name.startswith(_SHARING)):
             raise EngineError(
                 "cached",
                 f"A hook of diffusers ({', '.join(others)}) takes the place of what the denoiser computes, "
                 "where masks do not reach; leave caches and skipped layers out.",
             )
+
+
+def share_of(attention: nn.Module) -> tuple[int, int] | None:
+    """Which of how many processes has a share of an attention layer's tokens here; None of one that has all.
+
+    Raises:
+        EngineError: ``not_split`` for tokens that are shared so that a process never has all of them.
+    """
+    config = getattr(getattr(attention, "processor", None), "_parallel_config", None)
+    shares = config and config.context_parallel_config
+    if not shares:
+        return None
+    if shares.ring_degree > 1 or shares.ulysses_anything:
+        raise EngineError(
+            "not_split",
+            "Masks act where each process has all tokens or an equal share: split the denoiser by "
+            "ulysses_degree alone.",
+        )
+    return shares._ulysses_local_rank, shares.ulysses_degree
 
 
 def uncompiled(denoiser: nn.Module, wrap: Callable[[Callable], Callable]) -> Callable[[Callable], Callable]:

@@ -19,7 +19,7 @@ from torch import nn
 from ..errors import EngineError
 from ..families import Family, Grid, Layout, family_of
 from ..names import Kind, SpecialTokens
-from .bypasses import check_denoiser, uncompiled
+from .bypasses import check_denoiser, share_of, uncompiled
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
 from .labels import check_label_map, small_subjects, widen
 from .rules import Rules, Subjects
@@ -418,6 +418,7 @@ class Guidance:
                 return gate(site.block, forward, hidden_states, foreground, *args, **kwargs)
             over_text_only = site.kind == "joint" and site.depth >= self.steering.self_share
             rule = rules.rule(site.layers, grid, over_text_only)
-            return call_under_rule(rule, site.path, forward, hidden_states, *args, **kwargs)
+            share = share_of(site.attention)
+            return call_under_rule(rule, site.path, forward, hidden_states, *args, share=share, **kwargs)
 
         return guided

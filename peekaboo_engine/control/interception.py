@@ -32,6 +32,8 @@ def _stand_in(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):
     rule: Rule | None = getattr(_current, "rule", None)
+    if rule is not None and _current.share and not rule.fits(query, key):
+        rule = rule.share(*_current.share)  # the queries of this process alone, as cross-attention has them
     plain = not (dropout_p or is_causal or enable_gqa)
     if rule is None or not plain or not rule.fits(query, key):  # e.g. the image keys of an IP-Adapter
         return scaled_dot_product_attention(
@@ -64,13 +66,22 @@ def stand_in_for_attention() -> Iterator[None]:
                 F.scaled_dot_product_attention = scaled_dot_product_attention
 
 
-def call_under_rule(rule: Rule, path: str, forward: Callable, *args, **kwargs):
+def call_under_rule(
+    rule: Rule, path: str, forward: Callable, *args, share: tuple[int, int] | None = None, **kwargs
+):
     """Call an attention layer's ``forward`` with ``rule`` in force.
+
+    Args:
+        rule: of all of the layer's tokens.
+        path: of the layer.
+        forward: of the layer, and what it is called with.
+        share: which of how many processes this is, where tokens are shared among several; a layer may attend
+            with all of them and some heads, or with its own and all heads (:mod:`..splitting`).
 
     Raises:
         EngineError: ``not_masked`` if the layer computed its attention some other way.
     """
-    _current.rule, _current.applied = rule, False
+    _current.rule, _current.share, _current.applied = rule, share, False
     try:
         out = forward(*args, **kwargs)
         applied = _current.applied

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One clip by several processes: the same as by one, masked or not, and whoever is lost loses no other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import hunyuan15, wan
+
+from peekaboo_engine import splitting
+from peekaboo_engine.control import peekaboo
+from peekaboo_engine.errors import EngineError
+from peekaboo_engine.events import Terminal
+from peekaboo_engine.placement import Placement
+from peekaboo_engine.worker import Worker
+
+PHRASES = ["a red ball", "a blue cube"]
+WAYS = ({"kinds": ("cross",)}, {"kinds": ("cross", "full")}, {"kinds": ("cross", "full"), "push": 2.0})
+TWO = "cpu+cpu"
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[2])
+
+
+def labels():
+    labels = np.zeros((wan.FRAMES, wan.HEIGHT, wan.WIDTH), np.uint8)
+    labels[:, 16:48, 8:40], labels[:, 16:48, 56:80] = 1, 2
+    return labels
+
+
+def latents_of(number: int, meeting: Path):
+    """What each way of masking makes with one process, and with two of which this is one."""
+    torch.set_num_threads(1)
+    placement = Placement(device=TWO, number=number)
+    splitting.join(placement, meeting)
+    alone, together = (wan.pipeline(experts=2) for _ in range(2))
+    splitting.split("Tiny", [together.transformer, together.transformer_2], placement)
+    made = []
+    for pipe in (alone, together):
+        for way in WAYS:
+            with peekaboo(pipe, labels(), PHRASES, masked_steps=2, **way):
+                made.append(wan.latents(pipe))
+        made.append(wan.latents(pipe))
+    torch.save(made, meeting.with_suffix(f".{number}"))
+    splitting.leave()
+
+
+@pytest.mark.slow
+def test_two_processes_make_what_one_makes(tmp_path):
+    """Each has half of the tokens in cross-attention, and half of the heads in full attention."""
+    started = [
+        subprocess.Popen([sys.executable, __file__, str(number), str(tmp_path / "meeting")], env=ENVIRONMENT)
+        for number in range(2)
+    ]
+    assert [process.wait(300) for process in started] == [0, 0]
+    for number in range(2):
+        made = torch.load(tmp_path / f"meeting.{number}", weights_only=True)
+        alone, together = made[: len(made) // 2], made[len(made) // 2 :]
+        for one, other in zip(alone, together, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+        assert all((each - alone[-1]).abs().max() > 0.1 for each in alone[:-1])  # masks do something
+
+
+@pytest.fixture
+def job(tmp_path, make_job):
+    model = tmp_path / "model"
+    wan.pipeline().save_pretrained(model)
+    (model / "peekaboo.json").write_text(json.dumps({"max_sequence_length": wan.TEXT_LENGTH}))
+    times = {"frame_start": 1, "frame_count": wan.FRAMES, "fps": 16, "fps_base": 1.0}
+    return make_job(
+        labels(),
+        model=str(model),
+        width=wan.WIDTH,
+        height=wan.HEIGHT,
+        num_frames=wan.FRAMES,
+        timing={**times, "scene_frames": [float(frame) for frame in range(wan.FRAMES)]},
+        control={},
+    )
+
+
+def engine(*arguments, **options):
+    command = [sys.executable, "-s", "-m", "peekaboo_engine", *map(str, arguments)]
+    return subprocess.Popen(command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, **options)
+
+
+@pytest.mark.slow
+def test_the_engine_starts_the_others_and_outlives_them(job, tmp_path):
+    """Two jobs: the second after a companion was killed in the middle of nothing, which costs one job."""
+    assert Worker(Placement(device="cpu")).run(job, tmp_path / "alone", Terminal(), lambda: False)
+    serving = engine("serve", "--device", TWO, stdin=subprocess.PIPE)
+    told = []
+
+    def ask(name):
+        request = {"request": "generate", "id": name, "job": str(job), "out": str(tmp_path / name)}
+        serving.stdin.write(json.dumps(request) + "\n")
+        serving.stdin.flush()
+        for line in serving.stdout:
+            told.append(json.loads(line))
+            if told[-1]["event"] in ("result", "error") and told[-1].get("id") == name:
+                return told[-1]
+        raise AssertionError(told)
+
+    assert ask("together")["event"] == "result", told
+    records = [json.loads((tmp_path / name / "clip.json").read_text()) for name in ("alone", "together")]
+    assert records[0]["clip_sha256"] == records[1]["clip_sha256"]
+    assert [record["device"] for record in records] == ["cpu", TWO]
+    [companion] = companions(serving.pid)
+    os.kill(companion, signal.SIGKILL)
+    time.sleep(0.5)
+    assert ask("lost")["code"] == "device_lost"
+    assert ask("again")["event"] == "result", told
+    [companion] = companions(serving.pid)
+    serving.stdin.close()
+    assert serving.wait(30) == 0
+    for _ in range(100):
+        if not Path(f"/proc/{companion}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{companion}").exists()
+
+
+def companions(engine_id):
+    """Processes of engines that were started by one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if parent == engine_id and b"--meeting" in words:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("device", "options", "part"),
+    [
+        ("cuda:0+cuda:0", {}, "give GPUs that differ"),
+        ("cuda+cuda:1", {}, "give GPUs that differ"),
+        ("cpu+cuda:0", {}, "give GPUs that differ"),
+        ("mps+mps", {}, "give GPUs that differ"),
+        ("cuda:0+cuda:1", {"offload": True}, "leave --offload"),
+        ("cuda:0+cuda:1", {"savings": ("fp8",)}, "leave --offload"),
+    ],
+)
+def test_what_several_devices_cannot_do_is_a_sentence(device, options, part):
+    with pytest.raises(EngineError, match=part) as caught:
+        Placement(device=device, **options)
+    assert caught.value.code == "bad_option"
+
+
+def test_models_and_sizes_that_cannot_be_shared_are_refused(monkeypatch):
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    for pipe, device, part in (
+        (hunyuan15.pipeline(), TWO, "cannot be split over several devices"),
+        (wan.pipeline(), "cpu+cpu+cpu", "2 heads of attention, which 3 devices cannot share equally; give 2"),
+    ):
+        with pytest.raises(EngineError, match=part):
+            splitting.split("Tiny", [pipe.transformer], Placement(device=device))
+    splitting.check_tokens(72, 2)
+    with pytest.raises(EngineError, match="35 tokens, which 8 devices cannot share equally; give 7"):
+        splitting.check_tokens(35, 8)
+    monkeypatch.undo()
+    with pytest.raises(EngineError, match="generate, refine and serve"):
+        splitting.split("Tiny", [wan.pipeline().transformer], Placement(device=TWO))
+
+
+if __name__ == "__main__":
+    latents_of(int(sys.argv[1]), Path(sys.argv[2]))
