@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
+import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,11 @@ from .words import encode_contexts, without_phrases
 
 _log = logging.getLogger(__name__)
 
+DENSE_TO = 2**26
+"""From this many pairs of a clip's tokens on, the mask that a model makes of all pairs of a joint layer is
+not made in steps without masks either: the same is read, equal but for rounding. Its layers get their mask
+without its content ("meta"), so that what they make of it takes no memory; the rule says what it would."""
+
 SHOWN = 40
 """Characters that are shown of a prompt that is cut, before its end."""
 
@@ -67,7 +73,8 @@ def peekaboo(
         with peekaboo(pipe, labels, ["a red ball"], masked_steps=4):
             frames = pipe("a red ball on grass", num_frames=16, height=160, width=288).frames[0]
 
-    Steps in which nothing is steered, and all after the block, are bit for bit the unmodified pipeline.
+    Steps in which nothing is steered, and all after the block, are bit for bit the unmodified pipeline (but
+    for rounding in large clips of models with joint attention, :data:`DENSE_TO`).
     Inside the block the pipeline cannot be pickled or copied, and it cannot be steered by another block.
 
     Args:
@@ -408,16 +415,20 @@ class Guidance:
 
         def guided(hidden_states, *args, **kwargs):
             rules = self._rules
-            if rules is None or not rules.acts(site.kind) or not self._family.attends(kwargs):
+            if rules is None or not self._family.attends(kwargs):
                 return forward(hidden_states, *args, **kwargs)
-            grid = self._grids[site.level]
+            grid, acts = self._grids[site.level], rules.acts(site.kind)
+            if site.kind == "joint" and (acts or math.prod(grid) ** 2 >= DENSE_TO):
+                kwargs = {**kwargs, "attention_mask": kwargs["attention_mask"].to("meta")}
+            elif not acts:
+                return forward(hidden_states, *args, **kwargs)
             if gate:
                 foreground = rules.foreground(site.layers, grid)
                 repeats = hidden_states.shape[0] // len(foreground)
                 foreground = foreground.repeat(repeats, 1)[..., None].to(hidden_states.device)
                 return gate(site.block, forward, hidden_states, foreground, *args, **kwargs)
             over_text_only = site.kind == "joint" and site.depth >= self.steering.self_share
-            rule = rules.rule(site.layers, grid, over_text_only)
+            rule = rules.rule(site.layers, grid, over_text_only) if acts else rules.as_read(grid)
             share = share_of(site.attention)
             return call_under_rule(rule, site.path, forward, hidden_states, *args, share=share, **kwargs)
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -177,6 +179,20 @@ class Rules:
             else:
                 make = self._cross if layers.kind == "cross" else self._self_attention
                 self._rules[key] = make(layers, grid)
+        return self._rules[key]
+
+    def as_read(self, grid: Grid) -> Rule:
+        """The rule of joint layers where nothing is steered: what the model's own mask says there, in short.
+
+        Tokens that are read see one another, and those that are not do.
+        """
+        if self._beside is None:
+            raise ValueError("a joint layer's text is told")
+        key = ("as read", grid, self._beside.tobytes())
+        if key not in self._rules:
+            clip = torch.zeros(math.prod(grid), dtype=torch.int64)
+            text = torch.from_numpy(self._beside == PADDING).long()
+            self._rules[key] = replace(Rule.within(torch.cat([clip, text])[None]), whole=True)
         return self._rules[key]
 
     def foreground(self, layers: Layers, grid: Grid) -> torch.Tensor:

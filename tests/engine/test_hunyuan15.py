@@ -7,8 +7,9 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from tiny import hunyuan15
 from tiny.hunyuan15 import FRAMES, HEIGHT, LETTERS, PICTURE, PROMPT, TEXT_LENGTH, WIDTH, latents, texts
+from torch.overrides import TorchFunctionMode
 
-from peekaboo_engine.control import attention, peekaboo
+from peekaboo_engine.control import attention, guidance, peekaboo
 from peekaboo_engine.control.joint import joint_rule
 from peekaboo_engine.control.settings import preset
 from peekaboo_engine.control.spans import PADDING, SHARED, label_tokens
@@ -198,3 +199,30 @@ def test_the_models_own_mask_of_all_pairs_is_not_asked(monkeypatch, gathered):
         expected = attention.scaled_dot_product_attention(q[:, :, [place]], k[:, :, keys], v[:, :, keys])
         torch.testing.assert_close(out[:, :, [place]], expected)
     assert torch.isfinite(out).all()
+
+
+class LargestMask(TorchFunctionMode):
+    """Notes the most elements that any bool tensor takes in memory."""
+
+    most = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.dtype == torch.bool and out.device.type != "meta":
+            self.most = max(self.most, out.untyped_storage().nbytes())
+        return out
+
+
+@pytest.mark.parametrize("masked_steps", [0, 3])
+def test_a_large_clip_has_no_mask_of_all_pairs(monkeypatch, pipe, labels, masked_steps):
+    """Neither in masked steps nor in those without; and what is made is the same but for rounding."""
+    pairs = (3 * 4 * 6 + TEXT_LENGTH) ** 2
+    made, largest = [], []
+    for dense_to in (2**26, 1):
+        monkeypatch.setattr(guidance, "DENSE_TO", dense_to)
+        monkeypatch.setattr(attention, "GATHER_FROM", {"cpu": 1})
+        with LargestMask() as mask:
+            made.append(run(pipe, labels, masked_steps=masked_steps, bound_until=1.0))
+        largest.append(mask.most)
+    assert difference(*made) < 1e-5
+    assert largest[1] < pairs and (largest[0] > pairs) == (not masked_steps)
