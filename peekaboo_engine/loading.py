@@ -14,7 +14,7 @@ from .models import ModelEntry
 from .placement import Placement, check_room, place, shrink
 from .quantised import as_nf4, gguf_of, network_class, read_gguf
 from .splitting import split
-from .weights import folder_of_adapter, local_folder, weights_of
+from .weights import folder_of_adapter, local_folder, tiers_of_weights, weights_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -80,8 +80,8 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
     try:
         folder, weights = local_folder(entry), weights_of(entry)
         if device.type == "cuda":
-            free = torch.cuda.mem_get_info(device)[0] / 1e9
-            check_room(entry.title, entry.weights_gb, placement, str(dtype).removeprefix("torch."), free)
+            free, tiers = torch.cuda.mem_get_info(device)[0] / 1e9, tiers_of_weights(entry, folder)
+            check_room(entry.title, tiers, placement, str(dtype).removeprefix("torch."), free)
         made = _adapted(entry, folder, dtype) | _from_gguf(entry, folder, dtype)
         if "nf4" in placement.savings:
             parts = [part for part in family.denoisers if part not in made]

@@ -2,10 +2,14 @@
 """Where the weights of a base model lie on this machine, and what tells them from any others."""
 
 import hashlib
+import math
 from pathlib import Path
 
+from .documents import parse_json
 from .errors import EngineError
-from .models import ModelEntry, adapter_repository, catalogue
+from .limits import MAX_TENSORS, MAX_TENSORS_HEADER
+from .models import ModelEntry, adapter_repository, catalogue, tiers_of
+from .placement import Tiers
 from .places import open_file
 
 
@@ -67,6 +71,41 @@ def folder_of_adapter(named: str) -> Path:
     """The folder of a motion adapter, by the folder or the repository that an entry names."""
     own = Path(named)
     return own if own.is_dir() else adapter_repository(named).folder() or own  # _snapshot has looked for it
+
+
+def tiers_of_weights(entry: ModelEntry, folder: Path) -> Tiers | None:
+    """What a model's weights take: as its entry says, else as the headers of its safetensors do.
+
+    Args:
+        entry: of the model.
+        folder: where its weights lie.
+
+    Returns:
+        None where neither says it.
+    """
+    if entry.weights_gb:
+        return entry.weights_gb
+    parameters = parameters_of(folder)
+    return tiers_of({name: count / 1e9 for name, count in parameters.items()}) if parameters else None
+
+
+def parameters_of(folder: Path) -> dict[str, int]:
+    """How many parameters each component of a model's folder has, by the headers of its safetensors."""
+    counts = {part.name: _parameters(part) for part in sorted(folder.iterdir()) if part.is_dir()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _parameters(component: Path) -> int:
+    """Numbers in the tensors of a component's files; variants of a file hold the same tensors."""
+    sizes: dict[str, int] = {}
+    for path in sorted(component.glob("*.safetensors")):
+        with open_file(path, follow=True) as file:
+            length = min(int.from_bytes(file.read(8), "little"), MAX_TENSORS_HEADER)
+            header = parse_json(file.read(length), keys=MAX_TENSORS)
+        for name, told in header.items():
+            if name != "__metadata__":
+                sizes[name] = math.prod(told["shape"])
+    return sum(sizes.values())
 
 
 def hash_weights(folder: Path) -> str:

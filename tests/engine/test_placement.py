@@ -5,17 +5,29 @@ import json
 
 import pytest
 import torch
+from diffusers import (
+    AutoencoderKLHunyuanVideo15,
+    AutoencoderKLWan,
+    HunyuanVideo15Transformer3DModel,
+    LTX2VideoTransformer3DModel,
+    LTXVideoTransformer3DModel,
+    UNet2DConditionModel,
+    UNet3DConditionModel,
+    WanTransformer3DModel,
+)
 from safetensors.torch import save_file
 from test_bypasses import steered
 from test_loras import matrices
 from tiny import unet3d, wan
+from transformers import UMT5Config, UMT5EncoderModel
 
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.generator import megabytes
 from peekaboo_engine.loading import load_model, with_loras
 from peekaboo_engine.loras import Lora
-from peekaboo_engine.models import find_model
+from peekaboo_engine.models import catalogue, find_model, tiers_of
 from peekaboo_engine.placement import Placement, Tiers, check_room
+from peekaboo_engine.weights import parameters_of, tiers_of_weights
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +131,104 @@ def test_a_model_of_unknown_size_is_tried():
 
 def test_the_peak_of_memory_is_in_megabytes_on_each_system():
     assert megabytes(3 << 20, "linux") == megabytes(3 << 30, "darwin") == 3072.0
+
+
+def wan_denoiser(**shape):
+    return WanTransformer3DModel(cross_attn_norm=True, qk_norm="rms_norm_across_heads", **shape)
+
+
+def unet(**shape):
+    return UNet2DConditionModel(**{"attention_head_dim": 8, **shape})
+
+
+XL = {
+    "block_out_channels": (320, 640, 1280),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": [1, 2, 10],
+    "attention_head_dim": [5, 10, 20],
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+T5_XXL = {"d_model": 4096, "d_ff": 10240, "d_kv": 64, "num_heads": 64, "num_layers": 24}
+FULL_SIZE = [
+    ("zeroscope", "unet", UNet3DConditionModel),
+    (
+        "wan2.1-t2v-1.3b",
+        "transformer",
+        lambda: wan_denoiser(num_attention_heads=12, ffn_dim=8960, num_layers=30),
+    ),
+    ("wan2.1-t2v-14b", "transformer", wan_denoiser),
+    ("wan2.1-t2v-14b", "vae", AutoencoderKLWan),
+    ("wan2.1-t2v-14b", "text_encoder", lambda: UMT5EncoderModel(UMT5Config(vocab_size=256384, **T5_XXL))),
+    (
+        "wan2.1-i2v-14b-480p",
+        "transformer",
+        lambda: wan_denoiser(in_channels=36, image_dim=1280, added_kv_proj_dim=5120),
+    ),
+    ("wan2.2-t2v-a14b", "transformer_2", wan_denoiser),
+    (
+        "wan2.2-ti2v-5b",
+        "transformer",
+        lambda: wan_denoiser(
+            num_attention_heads=24, ffn_dim=14336, num_layers=30, in_channels=48, out_channels=48
+        ),
+    ),
+    ("ltx-video-2b", "transformer", LTXVideoTransformer3DModel),
+    (
+        "ltx-video-13b",
+        "transformer",
+        lambda: LTXVideoTransformer3DModel(attention_head_dim=128, num_layers=48, cross_attention_dim=4096),
+    ),
+    ("ltx-2", "transformer", LTX2VideoTransformer3DModel),
+    ("hunyuan1.5-t2v-480p", "transformer", HunyuanVideo15Transformer3DModel),
+    ("hunyuan1.5-t2v-480p", "vae", AutoencoderKLHunyuanVideo15),
+    ("sd1.5", "unet", lambda: unet(cross_attention_dim=768)),
+    ("sd2.1", "unet", lambda: unet(cross_attention_dim=1024, use_linear_projection=True)),
+    ("sdxl", "unet", lambda: unet(**XL)),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "part", "make"), FULL_SIZE, ids=[f"{each[0]} {each[1]}" for each in FULL_SIZE]
+)
+def test_the_catalogue_counts_what_full_size_networks_have(name, part, make):
+    """Networks of the real sizes, without memory for their numbers."""
+    with torch.device("meta"):
+        network = make()
+    count = sum(parameter.numel() for parameter in network.parameters()) / 1e9
+    assert catalogue()[name].parameters[part] == pytest.approx(count, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("free", "way"), [(70, None), (60, "--memory fp8"), (35, "--offload"), (25, "--memory groups")]
+)
+def test_two_experts_are_on_a_card_together_only_where_both_fit(free, way):
+    """``--offload`` has one of them there at a time: the largest component by itself."""
+    entry = catalogue()["wan2.2-t2v-a14b"]
+    assert entry.weights_gb.offload < 2 * 2 * entry.parameters["transformer"] < entry.weights_gb.bf16
+    if way is None:
+        check_room(entry.title, entry.weights_gb, Placement(device="cuda"), "bfloat16", free)
+        return
+    with pytest.raises(EngineError, match=way):
+        check_room(entry.title, entry.weights_gb, Placement(device="cuda"), "bfloat16", free)
+
+
+def test_a_folder_that_says_no_size_is_weighed_by_its_files(tmp_path):
+    pipe = wan.pipeline(experts=2)
+    pipe.save_pretrained(tmp_path / "model")
+    pipe.transformer.save_pretrained(tmp_path / "model" / "transformer", variant="fp16")  # the same again
+    entry = find_model(str(tmp_path / "model"))
+    assert entry.weights_gb is None
+    counted = {
+        name: sum(parameter.numel() for parameter in getattr(pipe, name).parameters())
+        for name in ("text_encoder", "transformer", "transformer_2", "vae")
+    }
+    assert parameters_of(tmp_path / "model") == counted
+    assert tiers_of_weights(entry, tmp_path / "model") == tiers_of(
+        {name: count / 1e9 for name, count in counted.items()}
+    )
