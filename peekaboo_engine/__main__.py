@@ -291,7 +291,7 @@ def serve_command(
 def evaluate(
     model: Annotated[str, typer.Option(help="Name of a model, or a folder in diffusers' format.")],
     layouts: Annotated[
-        Path, typer.Option(help="Layouts file (imc_inputs.json), job folder, or folder of job folders.")
+        Path, typer.Option(help="Layouts file (imc_inputs.json), job folder, folder of those, or DAVIS.")
     ],
     json: Annotated[Path, typer.Option(help="Result; clips are kept in a folder beside it.")],
     report: Annotated[Path | None, typer.Option(help="Folder for a page with table, plots, clips.")] = None,
@@ -303,6 +303,9 @@ def evaluate(
     prompts: Annotated[Prompts, typer.Option(help="auto: shapes for an embedded model.")] = Prompts.auto,
     detector: Annotated[
         str | None, typer.Option(help="segmenter, owlvit, owlv2, grounding-dino, or a folder.")
+    ] = None,
+    clip: Annotated[
+        Path | None, typer.Option(help="Folder of a CLIP: how well clips agree with their prompts.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise, and of drawn prompts.")] = 0,
     steps: Annotated[
@@ -336,6 +339,7 @@ def evaluate(
         subjects=subjects,
         prompts=prompts,
         detector=detector,
+        clip=clip,
         seed=seed,
         steps=steps,
         guidance_scale=guidance_scale,

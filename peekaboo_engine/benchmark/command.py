@@ -32,6 +32,7 @@ from .request import Prompts, Request
 from .results import as_json, table_of, written
 from .scenes import Scene, make_scene
 from .sheet import write_sheet
+from .text_agreement import TextAgreement
 
 #: For text of files and models: no brackets taken for markup, no colours.
 _PLAIN: Any = {"markup": False, "highlight": False, "soft_wrap": True}
@@ -55,6 +56,7 @@ def evaluate(request: Request, placement: Placement) -> None:
     scenes = _scenes(request, entry, found, prompts)
     device, _ = placement.resolve()
     detector = load_detector(request.detector or _usual_detector(prompts), str(device))
+    agreement = TextAgreement.load(request.clip, str(device)) if request.clip else None
     for phrase in {phrase for scene in scenes for phrase in scene.phrases}:
         detector.check(phrase)
 
@@ -65,7 +67,7 @@ def evaluate(request: Request, placement: Placement) -> None:
     sampling = _sampling(request, entry)
     model = load_model(entry, placement)
     store = ClipStore(request.json.with_suffix(".clips"))
-    outcome = _run(Comparison(model, detector, sampling, store), scenes, controls)
+    outcome = _run(Comparison(model, detector, sampling, store, agreement), scenes, controls)
     if not outcome.clips:
         raise (
             _stopped(0)
@@ -75,7 +77,10 @@ def evaluate(request: Request, placement: Placement) -> None:
     if outcome.stopped:
         measured = {clip.scene for clip in outcome.clips}
         scenes = [scene for scene in scenes if scene.id in measured]
-    result = as_json(outcome, controls, model, _facts(request, found, scenes, sampling, detector, prompts))
+    facts = _facts(request, found, scenes, sampling, detector, prompts)
+    if agreement:
+        facts["clip"] = agreement.identity()
+    result = as_json(outcome, controls, model, facts)
     _write(request, result, outcome, store, console)
     if outcome.stopped:
         raise _stopped(len(scenes))

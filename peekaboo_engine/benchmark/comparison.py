@@ -28,6 +28,7 @@ from .metrics import Binding, Box, TrackScore, score_binding, score_track
 from .quality import are_features_of, samples_of
 from .scenes import Scene
 from .segmenter import Segmenter
+from .text_agreement import TextAgreement
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class MeasuredClip:
     tracks: list[MeasuredTrack]
     background_consistency: float | None  # None without an unmasked clip to compare with
     samples: np.ndarray | None = None  # of :mod:`.quality`, of a detector that has features
+    text_agreement: float | None = None  # where there is a CLIP
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,19 @@ class Comparison:
         detector: finds the subjects.
         sampling: how clips are made.
         store: keeps them.
+        agreement: holds them against their prompts, if that is wanted.
     """
 
-    def __init__(self, model: LoadedModel, detector: Detector, sampling: Sampling, store: ClipStore):
+    def __init__(
+        self,
+        model: LoadedModel,
+        detector: Detector,
+        sampling: Sampling,
+        store: ClipStore,
+        agreement: TextAgreement | None = None,
+    ):
         self._model, self._detector, self._sampling, self._store = model, detector, sampling, store
+        self._agreement = agreement
         self._code = _digest(sorted(Path(control_package.__file__).parent.glob("*.py")))
         measuring = (type(detector), background_consistency, score_form, samples_of)
         self._measuring = _digest([Path(inspect.getfile(part)) for part in measuring])
@@ -172,6 +183,7 @@ class Comparison:
             "detector": self._detector.identity(),
             "code": self._measuring,
             "compared": unmasked is not None,
+            **({"clip": self._agreement.identity()} if self._agreement else {}),
         }
         if record.get("measured_with") != measured_with:
             frames = self._store.frames(scene.id, control.name)
@@ -182,6 +194,8 @@ class Comparison:
                 "background_consistency": self._consistency(scene, frames, found, unmasked),
                 **self._of_pixels(scene, frames),
             }
+            if self._agreement:
+                record["text_agreement"] = self._agreement.score(frames, scene.prompt)
             self._store.write_record(scene, control, record)
         return _measured_clip(scene, control, record)
 
@@ -258,4 +272,5 @@ def _measured_clip(scene: Scene, control: Control, record: dict[str, Any]) -> Me
         tracks,
         record["background_consistency"],
         np.array(record["samples"]) if "samples" in record else None,
+        record.get("text_agreement") if "clip" in record["measured_with"] else None,
     )

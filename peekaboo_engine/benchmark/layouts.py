@@ -23,6 +23,7 @@ from ..errors import EngineError
 from ..job import load_job
 from ..limits import MAX_LAYOUT_BYTES
 from ..places import read_file
+from .davis import annotations_of, read_davis
 from .tracks import fill_gaps, resample_track, track_of_label
 
 T = TypeVar("T")
@@ -59,14 +60,14 @@ class LayoutSet:
 
 
 def read_layouts(path: Path) -> LayoutSet:
-    """Read a layouts file, a job folder, or a folder of job folders.
+    """Read a layouts file, a job folder, a folder of job folders, or DAVIS.
 
     Raises:
         EngineError: ``layouts_unreadable``, ``layouts_invalid`` for a file of another shape, an empty set
             or one without a box; what :func:`peekaboo_engine.job.load_job` raises.
     """
     if path.is_dir():
-        return _read_jobs(path)
+        return _read_davis(path) if annotations_of(path) else _read_jobs(path)
     try:
         content = read_file(path, MAX_LAYOUT_BYTES, follow=True)
         records = parse_json(content)
@@ -186,6 +187,24 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
+def _read_davis(folder: Path) -> LayoutSet:
+    """The sequences of DAVIS-16: what is not seen of a subject is filled in, as in the released files."""
+    read, digest, findings = read_davis(folder)
+    layouts, filled = [], 0
+    for name, words, boxes in read:
+        known = ~np.isnan(boxes).any(axis=1)
+        if not known.any():
+            findings.append(f"{name} shows no object in any frame: left out")
+            continue
+        filled += int((~known).sum())
+        layouts.append(Layout(name, words.caption, (Track(words.subject, fill_gaps(boxes, known)),)))
+    if not layouts:
+        raise EngineError("layouts_invalid", f"Every mask of {folder} is empty; unpack the download again.")
+    if filled:
+        findings.append(f"{filled} frames show no object: filled in from the frames around them")
+    return LayoutSet(folder.resolve().name, digest, layouts, findings)
+
+
 def _read_jobs(folder: Path) -> LayoutSet:
     """A job folder, or all job folders directly within a folder: their own masks and prompts."""
     alone = (folder / "job.json").is_file()
@@ -193,7 +212,8 @@ def _read_jobs(folder: Path) -> LayoutSet:
     if not folders:
         raise EngineError(
             "layouts_unreadable",
-            f"{folder} holds no job.json, nor does a folder within it; give a layouts file or a job folder.",
+            f"{folder} holds no job.json, nor does a folder within it, and is not DAVIS; give a layouts file "
+            "or a job folder.",
         )
     digest, layouts = hashlib.sha256(), []
     for path in folders:

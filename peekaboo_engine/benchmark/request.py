@@ -22,7 +22,7 @@ class Request:
 
     Args:
         model: name in the catalogue, or a folder.
-        layouts: a layouts file, a job folder, or a folder of job folders.
+        layouts: a layouts file, a job folder, a folder of job folders, or DAVIS.
         json: takes the result; clips are kept in a folder beside it.
         report: folder for a page; None writes none.
         sheet: PNG for a contact sheet; None writes none.
@@ -32,6 +32,7 @@ class Request:
         subjects: in each clip, for layouts of one subject.
         prompts: where they come from.
         detector: name, folder or repository.
+        clip: folder of a CLIP that clips are held against their prompts by; None measures no agreement.
         seed: of words and noise.
         steps, guidance_scale, schedule: of the sampling.
         part: "K/N", the K-th of N parts of the layouts.
@@ -49,6 +50,7 @@ class Request:
     subjects: int = 1
     prompts: Prompts = Prompts.auto
     detector: str | None = None
+    clip: Path | None = None
     seed: int = 0
     steps: int | None = None
     guidance_scale: float | None = None

@@ -43,6 +43,7 @@ COLUMNS = (
     ("form_kept", "form kept", ".3f"),
     ("background_consistency", "background", ".3f"),
     ("frechet", "Fréchet distance", ".2f"),
+    ("text_agreement", "agreement with the prompt", ".2f"),
     ("seconds_per_clip", "s per clip", ".2f"),
     ("latency", "latency", ".2f"),
 )
@@ -62,6 +63,7 @@ _CLIP_COLUMNS = (
     "pixel_iou",
     "form_kept",
     "background_consistency",
+    "text_agreement",
     "seconds",
 )
 _BESIDE = 7  # controls
@@ -82,6 +84,7 @@ def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[
         if not own:
             continue
         compared = [c.background_consistency for c in own if c.background_consistency is not None]
+        agreements = [clip.text_agreement for clip in own if clip.text_agreement is not None]
         ratios = [clip.seconds / unmasked[clip.scene] for clip in own if clip.scene in unmasked]
         options = dict(control.options or {})
         scores = [track.score for clip in own for track in clip.tracks]
@@ -98,6 +101,7 @@ def rows_of(controls: Sequence[Control], clips: Sequence[MeasuredClip]) -> list[
                 **summarise_forms(forms),
                 "background_consistency": statistics.fmean(compared) if compared else None,
                 "frechet": _frechet(own),
+                "text_agreement": statistics.fmean(agreements) if agreements else None,
                 "seconds_per_clip": statistics.median(clip.seconds for clip in own),
                 "latency": statistics.median(ratios) if ratios else None,
             }

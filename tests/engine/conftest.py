@@ -13,7 +13,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that wants the network is
 
 import torch  # noqa: E402
 import train_segmenter  # noqa: E402
-from tiny import unet3d as tiny_models  # noqa: E402 - it imports the hub
+from tiny import clip as tiny_clip  # noqa: E402 - it imports the hub
+from tiny import unet3d as tiny_models  # noqa: E402
 
 from peekaboo_engine.benchmark.segmenter import SegmentationNetwork  # noqa: E402
 from peekaboo_engine.benchmark.shapes_world import COLOURS, SHAPES  # noqa: E402
@@ -92,3 +93,9 @@ def make_job(tmp_path, model_folder, two_boxes):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory):
+    """A tiny random CLIP."""
+    return tiny_clip.save(tmp_path_factory.mktemp("clip"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from peekaboo_engine.benchmark.layouts import combine, read_layouts, spread
 from peekaboo_engine.benchmark.tracks import fill_gaps, label_map, resample_track, track_of_label
@@ -161,6 +162,68 @@ class TestJobFolders:
         two_boxes[:2][two_boxes[:2] == 2] = 0
         layout = read_layouts(make_job(labels=two_boxes)).layouts[0]
         assert np.isnan(layout.tracks[1].boxes).all(1).tolist() == [True, True, False, False, False]
+
+
+class TestDavis:
+    """The two downloads, two sequences each of three frames: one of them is validated."""
+
+    PALETTE = (0, 0, 0, 128, 0, 0, 0, 128, 0)
+
+    def write(self, folder, year):
+        for name, left in (("bmx-trees", 8), ("bear", 2)):
+            place = folder / "Annotations" / "480p" / name
+            place.mkdir(parents=True)
+            for frame in range(3):
+                mask = np.zeros((12, 24), np.uint8)
+                if (name, frame) != ("bmx-trees", 1):  # where the bicycle is hidden
+                    mask[3:6, left + 2 * frame : left + 2 * frame + 4] = 1
+                    mask[6:9, left + 2 * frame : left + 2 * frame + 4] = 2  # its rider
+                picture = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8) if year == 2016 else mask)
+                if year == 2017:
+                    picture.putpalette(self.PALETTE)
+                picture.save(place / f"{frame:05}.png")
+        files = [f"480p/bmx-trees/{frame:05}" for frame in range(3)]
+        lines = [f"/JPEGImages/{file}.jpg /Annotations/{file}.png" for file in files]
+        listed = folder / "ImageSets" / ("480p" if year == 2016 else "2016") / "val.txt"
+        listed.parent.mkdir(parents=True)
+        listed.write_text("\n".join(lines if year == 2016 else ["bmx-trees"]) + "\n")
+        return folder
+
+    @pytest.mark.parametrize("year", [2016, 2017])
+    def test_masks_become_boxes_of_the_whole_foreground(self, tmp_path, year):
+        found = read_layouts(self.write(tmp_path / "DAVIS", year))
+        [layout] = found.layouts
+        assert (layout.id, layout.caption, layout.labels) == ("bmx-trees", "a bmx trees", None)
+        top, bottom = 3 / 12, 9 / 12
+        expected = [(left / 24, top, (left + 4) / 24, bottom) for left in (8, 10, 12)]
+        np.testing.assert_allclose(layout.tracks[0].boxes, expected)  # the hidden frame is filled in
+        assert any("1 frames show no object" in finding for finding in found.findings)
+        assert any("no caption" in finding for finding in found.findings)
+
+    def test_captions_and_no_list(self, tmp_path):
+        folder = self.write(tmp_path / "DAVIS", 2017)
+        (folder / "ImageSets" / "2016" / "val.txt").unlink()
+        told = {"bear": {"caption": "a brown bear walks", "subject": "a brown bear"}}
+        (folder / "captions.json").write_text(json.dumps(told))
+        found = read_layouts(folder)
+        assert [(each.id, each.tracks[0].subject) for each in found.layouts] == [
+            ("bear", "a brown bear"),
+            ("bmx-trees", "a bmx trees"),
+        ]
+        (folder / "captions.json").write_text('{"bear": "a brown bear"}')
+        with pytest.raises(EngineError, match="is not of the form"):
+            read_layouts(folder)
+
+    def test_what_is_missing_or_no_picture_is_one_sentence(self, tmp_path):
+        folder = self.write(tmp_path / "DAVIS", 2016)
+        mask = folder / "Annotations" / "480p" / "bmx-trees" / "00001.png"
+        mask.write_bytes(b"no picture")
+        with pytest.raises(EngineError, match="is no PNG"):
+            read_layouts(folder)
+        for file in mask.parent.iterdir():
+            file.unlink()
+        with pytest.raises(EngineError, match="holds no masks"):
+            read_layouts(folder)
 
 
 class TestSelection:

@@ -106,6 +106,16 @@ class TestResult:
         stored = request_.json.with_suffix(".clips")
         assert read_clip(next((stored / "peekaboo").glob("a_b-*.mp4"))).shape == (4, 64, 64, 3)
 
+    @pytest.mark.slow
+    def test_agreement_with_the_prompt_is_measured_where_a_clip_is_given(self, request_, clip_folder):
+        plain = run(replace(request_, controls="none", limit=1))
+        assert plain["rows"][0]["text_agreement"] is None and "clip" not in plain
+        [row] = (told := run(replace(request_, controls="none", limit=1, clip=clip_folder)))["rows"]
+        assert -100 <= row["text_agreement"] <= 100 and len(told["clip"]["sha256"]) == 64
+        [clip] = clips_of(told)
+        assert clip["text_agreement"] == row["text_agreement"]
+        assert ["agreement with the prompt", f"{row['text_agreement']:.2f}"] in lines_of(told["rows"])
+
     def test_captions_and_zero_shot_detectors_for_other_models(self, request_, tmp_path):
         detector = tiny_detectors.save_owl(tmp_path / "owl", 1)
         result = run(replace(request_, prompts=Prompts.auto, detector=str(detector), limit=1))
