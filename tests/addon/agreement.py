@@ -4,7 +4,8 @@
     python tests/addon/agreement.py --cases 1000 --out docs/reference/mask_agreement.json
     blender -b -P tests/addon/agreement.py -- --cases 1000 --out docs/reference/mask_agreement.json
 
-runs many scenes and writes what came out; the tests run a few.
+runs many scenes and writes what came out; the tests run a few. A run that was broken off goes on: until all
+is done, what is known lies in OUT with ``.part`` behind it.
 """
 
 import argparse
@@ -170,12 +171,19 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     report = {"blender": bpy.app.version_string, "cases": options.cases, "families": {}}
-    seeds = iter(range(options.cases))
-    results = {family: [] for family in FAMILIES}
-    for seed, family in zip(seeds, itertools.cycle(FAMILIES), strict=False):
-        results[family].append((seed, compare(seed, family)))
-        if seed % 50 == 49:
-            print(f"{seed + 1}/{options.cases}", flush=True)
+    results: dict[str, list] = {family: [] for family in FAMILIES}
+    part = options.out.with_name(f"{options.out.name}.part")
+    known = part.read_text().splitlines() if part.is_file() else []
+    with part.open("a") as lines:
+        for seed, family in zip(range(options.cases), itertools.cycle(FAMILIES), strict=False):
+            if seed < len(known):
+                case = Agreement(**json.loads(known[seed]))
+            else:
+                case = compare(seed, family)
+                print(json.dumps(dataclasses.asdict(case)), file=lines, flush=True)
+            results[family].append((seed, case))
+            if seed % 50 == 49:
+                print(f"{seed + 1}/{options.cases}", flush=True)
     for family, cases in results.items():
         sums = {key: sum(getattr(case, key) for _, case in cases) for key in Agreement.__dataclass_fields__}
         worst = min(1 - case.wrong / case.pixels for _, case in cases)
@@ -187,6 +195,7 @@ def main(arguments: list[str]) -> None:
             "scenes_with_wrong_elsewhere": [seed for seed, case in cases if case.wrong_elsewhere],
         }
     options.out.write_text(json.dumps(report, indent=1) + "\n")
+    part.unlink()
     print(json.dumps(report, indent=1))
 
 
