@@ -273,6 +273,9 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
         shot = replace(shot, source=generation.source_clip.frames, source_strength=job.source_strength)
     schedule = find_schedule(settings.schedule, entry.family)
     how = Sampling(settings.num_inference_steps, settings.guidance_scale, schedule)
+    if strange := entry.strange_words(job.phrases):
+        named = " and ".join(f'"{word}"' for word in strange)
+        events.notice(f"{entry.title} has not learnt {named}: it draws {entry.draws}.")
     if schedule and schedule.distils == "lora" and not model.loras:
         events.notice(f"{schedule.title} is for a LoRA that distils, and none is on: the clip may be a blur.")
     events.phase("denoise")

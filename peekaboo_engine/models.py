@@ -5,6 +5,8 @@ The catalogue itself is ``models.json``: data that Blender's side reads too.
 """
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from .placement import Tiers
 from .repositories import Repository, State
 
 _PACKAGE = Path(__file__).parent
+
+
+_ARTICLES = {"a", "an", "the"}
 
 
 class ModelEntry(BaseModel):
@@ -53,6 +58,7 @@ class ModelEntry(BaseModel):
             says how much it really is before anything is; 0 if nothing has to.
         measured_gb: what a whole generation took where that was measured; None if nobody has.
         measured: page with what control over it is worth; None: untested.
+        draws: all that it can, where it has learnt a few words only; None: whatever is said.
         tried: what was and was not run of it, in sentences.
         most_frames: that it can make at a time; None is as many as there is memory for, 1 a picture.
         motion_adapter: of AnimateDiff, what makes ``source``, a Stable Diffusion, move: a Hugging Face
@@ -92,6 +98,7 @@ class ModelEntry(BaseModel):
     download_gb: float = 0
     measured_gb: float | None = None
     measured: str | None = None
+    draws: str | None = None
     tried: str = "Nobody of us has tried it."
     most_frames: int | None = None
     motion_adapter: str | None = None
@@ -99,6 +106,14 @@ class ModelEntry(BaseModel):
     schedule: str | None = None
     first_frame: Taken = "none"
     last_frame: Taken = "none"
+
+    def strange_words(self, phrases: Sequence[str]) -> list[str]:
+        """Words of subjects' phrases that it has not learnt; none where it is not known what it has."""
+        if self.draws is None:
+            return []
+        known = set(re.findall(r"\w+", self.draws.lower())) | _ARTICLES
+        words = dict.fromkeys(word for phrase in phrases for word in re.findall(r"\w+", phrase.lower()))
+        return [word for word in words if not {word, f"{word}s", f"{word}es"} & known]
 
     def masked_steps_of(self, num_inference_steps: int) -> int:
         """Its own number of masked steps: the same share of so many steps as of its own, one at least."""

@@ -124,8 +124,10 @@ class Placement:
             memory: what saved memory then: the savings, and ``offload``.
             half: the half precision of the model.
         """
-        wanted = ("float32" if device.startswith("cpu") else half) if self.dtype == "auto" else self.dtype
-        return dtype == wanted and _CHANGES_PIXELS & {*memory} == _CHANGES_PIXELS & {*self.savings}
+        on_gpu = {half, "float16"}  # which of them is the GPU's matter, see half_on
+        automatic = {"float32"} if device.startswith("cpu") else on_gpu
+        wanted = automatic if self.dtype == "auto" else {self.dtype}
+        return dtype in wanted and _CHANGES_PIXELS & {*memory} == _CHANGES_PIXELS & {*self.savings}
 
     @property
     def changes_loras(self) -> bool:
@@ -148,8 +150,6 @@ class Placement:
         if device == "auto":
             gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             device = next((gpu for gpu, available in gpus.items() if available), "cpu")
-        if dtype == "auto":
-            dtype = "float32" if device == "cpu" else half
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError):
@@ -158,7 +158,21 @@ class Placement:
                 f'torch finds no device "{device}" here: choose another one (--device, or Device in the '
                 "add-on's preferences), or install a torch built for it.",
             ) from None
+        if dtype == "auto":
+            dtype = "float32" if device == "cpu" else half_on(device, half)
         return torch.device(device), getattr(torch, dtype)
+
+
+def half_on(device: str, half: Literal["float16", "bfloat16"]) -> Literal["float16", "bfloat16"]:
+    """The half precision that a model runs in on a GPU: its own, or float16 where the GPU has no bfloat16.
+
+    NVIDIA's have it from Ampere (compute capability 8) on; others would compute as if, many times slower.
+    """
+    import torch
+
+    if half == "bfloat16" and device.startswith("cuda") and torch.cuda.get_device_capability(device)[0] < 8:
+        return "float16"
+    return half
 
 
 def shrink(pipe: Any, denoisers: Sequence[Any], placement: Placement, dtype: Any) -> None:

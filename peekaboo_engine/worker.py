@@ -267,6 +267,12 @@ class Worker:
                 kept = None
                 self._forget()
                 self._model = load_model(generation.entry, placement, loras)
+        title, half, taken = generation.entry.title, generation.entry.family.half, self._model.dtype
+        if placement.dtype == "auto" and self._model.device != "cpu" and taken != half:
+            generation.events.notice(
+                f"This GPU has no {half}: {title} runs in {taken}; where frames come out black, take --dtype "
+                "float32."
+            )
         return self._model
 
 

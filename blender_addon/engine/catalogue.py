@@ -306,6 +306,8 @@ def describe(name: str) -> list[str]:
             here = state(name)
             size = "" if here == "downloaded" else f" (up to {entry['download_gb']:g} GB)"
             facts.append(_STATES[here] + size)
+        if draws := entry.get("draws"):
+            facts.append(f"draws {draws}")
     return facts
 
 

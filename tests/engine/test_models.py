@@ -12,6 +12,7 @@ from diffusers import UNet3DConditionModel
 from house import models_page
 from tiny.unet3d import latents
 
+from peekaboo_engine.benchmark.shapes_world import COLOURS, GROUNDS, SHAPES, SYNONYMS
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
@@ -264,3 +265,16 @@ def test_a_folder_is_described_for_programs_without_torch(model_folder):
     described = json.loads(done.stdout)
     assert described["family"] == "UNet3D" and described["width"] == 64
     assert described == find_model(str(model_folder)).described() | {"state": "downloaded"}
+
+
+@pytest.mark.parametrize("name", [name for name, entry in catalogue().items() if entry.embedded])
+def test_what_an_embedded_model_draws_is_what_it_has_learnt(name):
+    entry = catalogue()[name]
+    shapes = [word for shape in SHAPES for word in (shape, *SYNONYMS[shape])]
+    assert entry.strange_words([f"a {colour} {shape}" for colour in COLOURS for shape in shapes]) == []
+    assert all(ground in entry.draws for ground in GROUNDS)
+    assert entry.strange_words(["the red ball", "a striped dog", "a dog"]) == ["striped", "dog"]
+
+
+def test_of_other_models_no_word_is_strange():
+    assert catalogue()["zeroscope"].strange_words(["a striped dog"]) == []

@@ -26,7 +26,7 @@ from peekaboo_engine.generator import megabytes
 from peekaboo_engine.loading import load_model, with_loras
 from peekaboo_engine.loras import Lora
 from peekaboo_engine.models import catalogue, find_model, tiers_of
-from peekaboo_engine.placement import Placement, Tiers, check_room
+from peekaboo_engine.placement import Placement, Tiers, check_room, half_on
 from peekaboo_engine.weights import parameters_of, tiers_of_weights
 
 
@@ -232,3 +232,12 @@ def test_a_folder_that_says_no_size_is_weighed_by_its_files(tmp_path):
     assert tiers_of_weights(entry, tmp_path / "model") == tiers_of(
         {name: count / 1e9 for name, count in counted.items()}
     )
+
+
+@pytest.mark.parametrize(
+    ("capability", "taken"), [((7, 5), "float16"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_a_gpu_without_bfloat16_takes_float16(monkeypatch, capability, taken):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert half_on("cuda:0", "bfloat16") == taken
+    assert half_on("cuda:0", "float16") == "float16" and half_on("mps", "bfloat16") == "bfloat16"

@@ -57,7 +57,10 @@ def test_a_model_is_downloaded_once_all_its_weights_are_there(cache):
 
 def test_the_embedded_model_needs_no_download(cache):
     assert catalogue.is_downloaded("shapes")
-    assert catalogue.describe("shapes") == ["288 × 160", "16 frames", "0.9 GB of memory", "GPL-3.0-or-later"]
+    *facts, draws = catalogue.describe("shapes")
+    assert facts == ["288 × 160", "16 frames", "0.9 GB of memory", "GPL-3.0-or-later"]
+    assert draws.startswith("draws balls, ") and draws in catalogue.describe("solids")
+    assert draws in catalogue.describe("solids_twin")
     assert catalogue.describe("modelscope")[2] == "weights of 3.7 GB, 2.8 offloaded"
 
 
