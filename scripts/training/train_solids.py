@@ -55,6 +55,9 @@ def _arguments() -> argparse.Namespace:
             stage.add_argument("--chunk-interval", type=int, default=2, help="steps between two chunks")
         if name == "autoencoder":
             stage.add_argument("--init", type=Path, help="averaged weights to start from, for clips only")
+            stage.add_argument(
+                "--decoder-of", type=Path, help="an autoencoder of which to train the decoder alone"
+            )
             stage.add_argument("--held-out", type=int, default=32, help="clips to measure with")
         else:
             stage.add_argument("--probe-clips", type=int, default=32, help="clips sampled at the end")

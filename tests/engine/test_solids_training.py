@@ -6,6 +6,7 @@ import torch
 from diffusers import WanPipeline, WanTransformer3DModel
 from safetensors.torch import load_file
 from shapes_training.captions import caption_text
+from shapes_training.processes import join
 from shapes_training.scenes import HEIGHT, WIDTH, sample_scenes
 from solids_training import autoencoder_training, denoiser_training, twin_training
 from solids_training.captions import (
@@ -163,6 +164,18 @@ def test_a_low_rank_layer_begins_as_what_it_surrounds_and_ends_as_the_sum():
     merged.load_state_dict({name: value for name, value in weights.items() if "lora" not in name})
     assert not torch.allclose(after, before, atol=1e-3)
     assert torch.allclose(merged(*arguments).sample, after, atol=1e-5)
+
+
+def test_a_decoder_trained_alone_leaves_the_latents_as_they_are(tmp_path):
+    build_autoencoder().save_pretrained(tmp_path / "vae")
+    trainer = autoencoder_training.Trainer(tmp_path, 0, join("cpu"), decoder_of=tmp_path / "vae")
+    before = {name: value.clone() for name, value in trainer.vae.state_dict().items()}
+    clips = torch.rand(1, 3, 5, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    trainer.learn(clips, torch.ones(1, 1, 5, 16, 16), rate=1.0)
+    changed = {
+        name for name, value in trainer.vae.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert changed and not [name for name in changed if name.startswith(("encoder", "quant_conv"))]
 
 
 @pytest.mark.slow

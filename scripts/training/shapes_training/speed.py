@@ -55,10 +55,10 @@ class RecordedCall:
 
 
 class FlatGradients:
-    """The gradients of a network as views of one tensor: one message between processes, one norm."""
+    """The gradients of what learns as views of one tensor: one message between processes, one norm."""
 
     def __init__(self, network: torch.nn.Module):
-        parameters = list(network.parameters())
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         sizes = [parameter.numel() for parameter in parameters]
         self.flat = torch.zeros(sum(sizes), device=parameters[0].device)
         for parameter, share in zip(parameters, self.flat.split(sizes), strict=True):

@@ -51,21 +51,35 @@ def reconstruction_loss(output: torch.Tensor, clips: torch.Tensor, weight: torch
 class Trainer:
     """The autoencoder with its optimizer and average: what a checkpoint holds."""
 
-    def __init__(self, folder: Path, seed: int, processes: Processes, init: Path | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        processes: Processes,
+        init: Path | None = None,
+        decoder_of: Path | None = None,
+    ):
         torch.manual_seed(seed)  # the same first weights in every process
         self.folder, self.processes = folder, processes
         device = processes.device
         on_gpu = device.startswith("cuda")
         self.vae = build_autoencoder().to(device).train()
         self._peak = _PEAK_RATE
+        self.decoder_only = decoder_of is not None
+        if decoder_of:
+            self.vae = AutoencoderKLWan.from_pretrained(decoder_of).float().to(device).train()
+            for part in (self.vae.encoder, self.vae.quant_conv):
+                part.requires_grad_(False)
+            self._peak = _FINE_RATE
         if init:
             averaged = torch.load(init, map_location=device, weights_only=True)["average"]
             with torch.no_grad():
                 torch._foreach_copy_(list(self.vae.parameters()), averaged)
             self._peak = _FINE_RATE
         self.clips = WholeClips(self.vae, fused=on_gpu)
+        learning = [parameter for parameter in self.vae.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
-            self.vae.parameters(), lr=self._peak, betas=(0.9, 0.99), weight_decay=1e-3, fused=on_gpu
+            learning, lr=self._peak, betas=(0.9, 0.99), weight_decay=1e-3, fused=on_gpu
         )
         self.average = Average(self.vae)
         self._gradients = FlatGradients(self.vae)
@@ -92,7 +106,8 @@ class Trainer:
             group["lr"] = self._peak * rate
         self._gradients.flat.zero_()
         with torch.autocast(clips.device.type, torch.bfloat16):
-            mean, log_variance = self.clips.encode(clips).float().chunk(2, 1)
+            with torch.set_grad_enabled(not self.decoder_only):
+                mean, log_variance = self.clips.encode(clips).float().chunk(2, 1)
             log_variance = log_variance.clamp(-30, 20)
             latents = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
             output = self.clips.decode(latents)
@@ -120,15 +135,19 @@ def train_autoencoder(
     chunk_interval: int,
     held_out: int,
     init: Path | None = None,
+    decoder_of: Path | None = None,
 ) -> None:
     """Train for `seconds` in all and at most `run_seconds` now, continuing what is in `folder`.
 
     `batch` is the number of clips of whole length in a step; shorter ones are more. `capacity` and `chunk`
     are the clips of the ring and those drawn anew at a time. Under `torchrun` all are each process's own.
     `init` is a checkpoint whose averaged weights to start from; then all steps see whole clips.
+    `decoder_of` is the folder of an autoencoder whose decoder alone to train on: its latents, which a
+    denoiser has learnt, stay as they are.
     """
     processes = join(device)
-    trainer = Trainer(folder, seed, processes, init)
+    trainer = Trainer(folder, seed, processes, init, decoder_of)
+    clips_only = bool(init or decoder_of)
     drawn = DrawnClips(capacity, seed + trainer.step + 100_003 * processes.rank, processes.device)
     for _ in range(max(1, capacity // (4 * chunk))):
         drawn.refresh(chunk)
@@ -137,9 +156,9 @@ def train_autoencoder(
     while not over:
         if trainer.step % chunk_interval == 0:
             drawn.refresh(chunk)
-        _, frames, several = _STAGES[-1] if init else next(s for s in _STAGES if fraction <= s[0])
+        _, frames, several = _STAGES[-1] if clips_only else next(s for s in _STAGES if fraction <= s[0])
         clips, weight = drawn.choose(batch * several, frames)
-        rate = learning_rate(fraction, trainer.step, 50 if init else 200)
+        rate = learning_rate(fraction, trainer.step, 50 if clips_only else 200)
         measured = trainer.learn(clips, weight, rate)
         if trainer.step % _LOG_INTERVAL == 0 and processes.leads:
             values = {name: value.item() for name, value in measured.items()}
@@ -171,21 +190,29 @@ def finish(trainer: Trainer, held_out: int) -> None:
     cpu = torch.Generator().manual_seed(_HELD_OUT_SEED)
     on_device = torch.Generator(device).manual_seed(_HELD_OUT_SEED)
     parts = [draw_clips(min(8, held_out), cpu, on_device) for _ in range(max(1, held_out // 8))]
-    autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=device != "cpu")
-    with autocast:
-        latents = torch.cat(
-            [trainer.clips.encode(clips.transpose(1, 2)).float().chunk(2, 1)[0] for _, clips, _ in parts]
-        )
-    channels = latents.transpose(0, 1).flatten(1)
-    mean, std = channels.mean(1), channels.std(1)
-    vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+    if not trainer.decoder_only:
+        scale_latents(trainer.clips, parts)
+    vae.register_to_config(_name_or_path="")  # a folder of the machine that it was trained on
     vae.save_pretrained(trainer.folder / "vae")
     measures = measure_reconstructions(vae, parts, trainer.folder / "autoencoder_sheet.png")
-    print(f"latents: std {[round(s, 2) for s in std.tolist()]}", flush=True)
     append_log(
         trainer.folder / "autoencoder_measures.jsonl", step=trainer.step, seconds=trainer.spent, **measures
     )
     trainer.average.swap()
+
+
+@torch.no_grad()
+def scale_latents(clips: WholeClips, parts: list) -> None:
+    """Note mean and deviation of the latents of drawn clips, as `draw_clips` returns them, in the config."""
+    device = parts[0][1].device
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
+        latents = torch.cat(
+            [clips.encode(drawn.transpose(1, 2)).float().chunk(2, 1)[0] for _, drawn, _ in parts]
+        )
+    channels = latents.transpose(0, 1).flatten(1)
+    mean, std = channels.mean(1), channels.std(1)
+    clips.vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+    print(f"latents: std {[round(s, 2) for s in std.tolist()]}", flush=True)
 
 
 @torch.no_grad()
