@@ -65,7 +65,8 @@ def _options(steering: Steering, **changes: Any) -> dict[str, Any]:
 
 
 NONE = Control("none", None)
-ROOMS = (2, 3, 4, 6, 8)
+ROOMS = (1, 2, 3, 4, 6, 8, 10)
+CELLS = (20, 30, 40, 50)
 
 
 def controls_of(family: Family) -> tuple[Control, ...]:
@@ -79,6 +80,10 @@ def controls_of(family: Family) -> tuple[Control, ...]:
         Control("strong-minus-binding", _options(strong, bound_until=1.0)),
         Control("strong-soft-binding", _options(strong, bound_penalty=4.0)),
         Control("peekaboo-plus-binding", _options(PEEKABOO, bound_until=strong.bound_until)),
+        # small subjects get as much room as this share of the picture, in hundredths
+        *(Control(f"strong-room-{room}", _options(strong, least_area=room / 100)) for room in ROOMS),
+        # a subject takes cells from this share on, in hundredths
+        *(Control(f"strong-cells-{cells}", _options(strong, cell_share=cells / 100)) for cells in CELLS),
     ]
     if family.contrast:
         everywhere += [
@@ -112,8 +117,6 @@ def controls_of(family: Family) -> tuple[Control, ...]:
             Control("strong-to-95", _options(strong, until=0.945)),
             Control("strong-to-80", _options(strong, until=0.795)),
             Control("strong-bound-to-70", _options(strong, bound_until=0.695)),
-            # small subjects get as much room as this share of the picture, in hundredths
-            *(Control(f"strong-room-{room}", _options(strong, least_area=room / 100)) for room in ROOMS),
         )
     if family.gate:
         everywhere.append(Control("released", _options(RELEASED)))

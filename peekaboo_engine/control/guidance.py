@@ -227,7 +227,7 @@ class Guidance:
         classes = {each.__name__ for each in type(pipe).__mro__}
         always = (0,) if classes & family.given_picture else ()
         given = _check_given(always if given is None else given, self._frames)
-        self._subjects = Subjects(labels, strengths, self._cells.frames, given, small)
+        self._subjects = Subjects(labels, strengths, self._cells.frames, given, small, steering.cell_share)
         self._reading: Reading | None = None  # until a prompt is encoded
         self._run: Run | None = None  # until the denoiser is called
         self._turns = Turns()

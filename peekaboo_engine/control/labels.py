@@ -98,22 +98,28 @@ def _take_nearest(labels: np.ndarray, label: int, count: int) -> None:
     labels.flat[taken] = label
 
 
+MOST = 0.5
+"""Share of a cell that takes it for a subject: the greater part, as long as nothing else is asked for."""
+
+
 class Pools:
     """A label map on grids of other sizes, each made once; a grid of whole cells of another from that one.
 
     Args:
         labels: uint8 (frames, H, W).
+        share: of a cell, from which on the subject that covers most of it takes it from the background.
     """
 
-    def __init__(self, labels: np.ndarray):
-        self._labels = labels
+    def __init__(self, labels: np.ndarray, share: float = MOST):
+        self._labels, self._share = labels, share
         self._present = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
         self._coverage: dict[tuple[int, int], np.ndarray] = {}
 
     def at(self, height: int, width: int, frames: int = 1) -> np.ndarray:
         """Pool to a coarser (or finer) grid by the share that each label covers.
 
-        A cell takes the label that covers most of it. A subject that is visible in a frame but wins no cell
+        A cell takes the label that covers most of it, or a subject that covers the given share of it. A
+        subject that is visible in a frame but wins no cell
         there takes the cell that it covers most, so that small subjects survive at the coarsest level: the
         released code samples every s-th pixel instead and loses them (src/models/attention.py:184-197 of
         microsoft/Peekaboo).
@@ -131,6 +137,9 @@ class Pools:
         if frames > 1:
             coverage = pool_frames(coverage, frames, axis=1)
         winner = coverage.argmax(axis=0)
+        if self._share < MOST and self._present[0] == BACKGROUND:
+            subjects = coverage[1:]
+            winner = np.where(subjects.max(axis=0) >= self._share, 1 + subjects.argmax(axis=0), winner)
         for frame in range(coverage.shape[1]):
             _keep_visible_subjects(coverage[:, frame], winner[frame], self._present)
         return self._present[winner].astype(np.uint8)

@@ -15,7 +15,7 @@ from ..families.family import Rows
 from ..names import PADDING, SHARED, Kind
 from .attention import Push, Rule
 from .joint import joint_rule
-from .labels import BACKGROUND, Pools, pool_frames
+from .labels import BACKGROUND, MOST, Pools, pool_frames
 from .settings import Steering
 from .timing import TimedClasses, present
 from .windows import Moment, Window
@@ -43,6 +43,7 @@ class Subjects:
         given: whether the pipeline is given a frame as a picture: bool (frames,). Tokens that stand for such
             frames alone belong to no group, and have a label of their own behind those of the subjects.
         unbound: subjects whose words are not bound once their masks have ended: bool (subjects,).
+        cell_share: see :class:`.Steering`.
 
     Attributes:
         strengths: (subjects, frames of tokens).
@@ -50,9 +51,15 @@ class Subjects:
     """
 
     def __init__(
-        self, labels: np.ndarray, strengths: np.ndarray, frames: int, given: np.ndarray, unbound: np.ndarray
+        self,
+        labels: np.ndarray,
+        strengths: np.ndarray,
+        frames: int,
+        given: np.ndarray,
+        unbound: np.ndarray,
+        cell_share: float = MOST,
     ):
-        self._pools, self._frames = Pools(labels), frames
+        self._pools, self._frames = Pools(labels, cell_share), frames
         self.strengths = pool_frames(strengths, frames, axis=1) if frames > 1 else strengths
         self.bound = self.strengths * ~unbound[:, None]
         self._given = torch.from_numpy((pool_frames(given, frames, axis=0) if frames > 1 else given) == 1)

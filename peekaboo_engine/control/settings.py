@@ -10,6 +10,7 @@ from typing import get_args
 from ..errors import EngineError
 from ..families import Configs, Family
 from ..names import Blocks, Kind, Method, SpecialTokens
+from .labels import MOST
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Steering:
     self_share: float = 1.0
     self_penalty: float = math.inf
     least_area: float = 0.0
+    cell_share: float = MOST
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
@@ -75,7 +77,7 @@ class Steering:
         known = set(self.kinds) <= set(get_args(Kind))
         check_option("kinds", list(self.kinds), known, f"some of {get_args(Kind)}")
         check_option("until", self.until, self.until is None or 0 <= self.until <= 1, "a number from 0 to 1")
-        for name in ("bound_until", "self_share", "least_area"):
+        for name in ("bound_until", "self_share", "least_area", "cell_share"):
             value = getattr(self, name)
             check_option(name, value, 0 <= value <= 1, "a number from 0 to 1")
         for name in ("push", "bound_penalty", "self_penalty"):

@@ -59,6 +59,24 @@ def _has_lost_subject(labels, winners):
     return [bool(set(np.unique(frame)) - {0} - set(np.unique(coarse))) for frame, coarse in pairs]
 
 
+@pytest.mark.parametrize(("share", "cells"), [(0.5, 1), (0.35, 2), (0.3, 3)])
+def test_a_subject_takes_a_cell_from_a_share_of_it_on(share, cells):
+    labels = np.zeros((1, 10, 40), np.uint8)
+    for cell, covered in enumerate((1, 3, 4, 9)):  # tenths of four cells
+        labels[0, :covered, 10 * cell : 10 * cell + 10] = 1
+    assert (Pools(labels, share).at(1, 4) == 1).sum() == cells
+
+
+def test_of_two_subjects_the_one_that_covers_more_takes_the_cell():
+    labels = np.zeros((1, 10, 30), np.uint8)
+    labels[0, :, :10], labels[0, :, 10:20] = 1, 2
+    labels[0, :2, 20:], labels[0, 2:5, 20:] = 1, 2
+    assert Pools(labels).at(1, 3).tolist() == [[[1, 2, 0]]]
+    assert Pools(labels, 0.25).at(1, 3).tolist() == [[[1, 2, 2]]]
+    labels[labels == 0] = 1
+    assert Pools(labels, 0.25).at(1, 3).tolist() == [[[1, 2, 1]]]  # no background to take it from
+
+
 def test_a_small_subject_survives_at_the_coarsest_level():
     labels = np.zeros((1, 160, 288), np.uint8)
     labels[0, 37, 101] = 1  # one pixel: the released code's strided sampling never meets it
