@@ -99,7 +99,7 @@ class Thing(NamedTuple):
     """
 
     shape: Shape = "box"
-    height: float = 0.26
+    height: float = 0.38
     aspect: float = 1.0
     airborne: bool = False
 

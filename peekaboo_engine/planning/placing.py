@@ -63,6 +63,11 @@ def within(middle: float, size: float) -> float:
     return min(1 - margin, max(margin, middle))
 
 
+def _among(pose: Pose, count: int) -> Pose:
+    """The same, as small as it has to be for so many on one side of the picture."""
+    return pose if count == 1 else pose.scaled(min(1.0, _SIDE / count / (1.2 * pose.width)))
+
+
 def thing_of(actor: Actor) -> lexicon.Thing:
     """How an actor's noun is drawn; a box of the usual size where the table does not have it."""
     return lexicon.THINGS.get(actor.noun, lexicon.Thing())
@@ -155,7 +160,8 @@ class Stage:
             )
         if act in {"fall", "rise"}:
             column = way.at.x if way.at and not way.end else None  # "falls on the left" is no way to the left
-            spread = self._spread(pose.to(x=column), index, count)
+            pose = pose if column is None else _among(pose.to(x=column), count)
+            spread = self._spread(pose, index, count)
             if len(movers) > count:
                 spread = spread.to(x=(movers.index(actor) + 0.5) / len(movers))
             x = 0.5 if end and end.x is not None and not down else spread.x
@@ -215,8 +221,8 @@ class Stage:
         if told is None:
             return pose
         placed = self._at(pose, told)
-        if count > 1 and told.x is not None and not self._is_mover(actor):
-            placed = placed.scaled(min(1.0, _SIDE / count / (1.2 * pose.width)))
+        if told.x is not None and not self._is_mover(actor):
+            placed = _among(placed, count)
         across = self._direction(actions[0])[0] if actions and self._is_mover(actor) else 0.0
         return self._lane(placed, index, count, across)
 
