@@ -252,8 +252,9 @@ def controls_for(pipe) -> dict[str, tuple[Steering, bool]]:
     strong = preset("strong", family)
     found = {"strong": (strong, True)}
     if "full" in family.kinds:
-        found["strong, cross alone"] = (replace(strong, kinds=("cross",)), False)
-        found["strong, self everywhere"] = (replace(strong, self_share=1.0), True)
+        both = replace(strong, kinds=("cross", "full"))
+        found["strong-plus-self"] = (replace(both, self_share=0.5), True)
+        found["strong-plus-self-everywhere"] = (both, True)
     else:
         found["peekaboo"] = (preset("peekaboo", family), True)
     return found

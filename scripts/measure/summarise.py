@@ -5,8 +5,9 @@
     python scripts/measure/summarise.py lasot_controls.json --layouts lasot_inputs.json --out ...
 
 In their place stands what is read from them: how far two controls lie apart, with the interval that resampled
-layouts leave (``differences``), how many clips lost their subject (``lost``), and with ``--layouts`` how each
-control fares by the area of the boxes (``by_area``).
+layouts leave (``differences``), how many clips lost their subject (``lost``), which share of those that
+``none`` shows in more than half of the frames still is (``kept``), and with ``--layouts`` how each control
+fares by the area of the boxes (``by_area``).
 """
 
 from __future__ import annotations
@@ -102,11 +103,22 @@ def bins_of(controls: dict[str, list[Clip]], areas: dict[str, float]) -> list[di
     return bins
 
 
+def kept(own: list[Clip], base: list[Clip]) -> float | None:
+    """Of the subjects that one control shows in more than half of their frames, the share another does."""
+    shown = {(clip["layout"], clip["subject"]) for clip in base if 2 * clip["detected"] > clip["frames"]}
+    still = [
+        2 * clip["detected"] > clip["frames"] for clip in own if (clip["layout"], clip["subject"]) in shown
+    ]
+    return round(sum(still) / len(still), 4) if still else None
+
+
 def summary_of(result: dict[str, Any], areas: dict[str, float] | None) -> dict[str, Any]:
     """The result without its tables of clips, and with what is read from them."""
     controls = by_control(clips_of(result))
     summary = {key: value for key, value in result.items() if key not in {"scenes", "clips"}}
     summary["lost"] = {name: sum(clip["detected"] == 0 for clip in clips) for name, clips in controls.items()}
+    if "none" in controls:
+        summary["kept"] = {name: kept(clips, controls["none"]) for name, clips in controls.items()}
     summary["differences"] = {
         f"{name} - {base}": paired_difference(clips, controls[base])
         for name, clips in controls.items()

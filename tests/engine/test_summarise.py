@@ -33,6 +33,13 @@ def test_a_summary_keeps_the_rows_and_no_clips():
     assert list(summary["differences"]) == ["strong - none"]  # once, not in both directions
 
 
+def test_what_is_kept_is_counted_of_what_was_there():
+    data = [*rows_of("none", [0.1]), ["1", "none", 1, 16, 8, 0.1], *rows_of("strong", [0.6, 0.7], detected=9)]
+    assert summarise.summary_of(result_of(data), None)["kept"] == {"none": 1.0, "strong": 1.0}
+    lost = [*rows_of("none", [0.1, 0.2]), *rows_of("strong", [0.6, 0.7], detected=8)]
+    assert summarise.summary_of(result_of(lost), None)["kept"]["strong"] == 0
+
+
 def test_an_equal_gain_on_every_layout_leaves_no_doubt():
     data = [*rows_of("none", [0.1, 0.2, 0.3]), *rows_of("strong", [0.6, 0.7, 0.8])]
     found = summarise.summary_of(result_of(data), None)["differences"]["strong - none"]
