@@ -146,11 +146,24 @@ def _references(own: Sequence[Any], plan: Plan, folder: Path) -> tuple[list[str]
             found.append(Path(os.path.relpath(path, folder)).as_posix())
         except ValueError:  # another drive of Windows, which a farm's path mapping may know
             continue
-    return sorted(set(found)), sorted(model.removeprefix("//") for model in models)
+    folders = [model.removeprefix("//") for model in models]
+    if cache := _cache_of(Path(bpy.data.filepath)):
+        folders.append(cache.name)  # of which the bundle has a copy
+    return sorted(set(found)), sorted(folders)
+
+
+def _cache_of(source: Path) -> Path | None:
+    """The simulations that Blender keeps beside a .blend; None without."""
+    cache = source.with_name(f"{CACHE}{source.stem}")
+    return cache if places.is_folder(cache) and not places.is_link(cache) else None
 
 
 def _copy_caches(source: Path, folder: Path) -> None:
-    """Copy the simulations that Blender keeps beside a .blend, since it looks for them beside the copy."""
-    cache = source.with_name(f"{CACHE}{source.stem}")
-    if places.is_folder(cache) and not places.is_link(cache) and cache.parent != folder:
-        shutil.copytree(cache, folder / cache.name, dirs_exist_ok=True)
+    """Copy the simulations beside a .blend, since Blender looks for them beside the copy."""
+    if cache := _cache_of(source):
+        shutil.copytree(cache, folder / cache.name, ignore=_links, dirs_exist_ok=True)
+
+
+def _links(folder: str, names: list[str]) -> list[str]:
+    """What of a folder leads elsewhere, and so does not belong to a copy of it."""
+    return [name for name in names if places.is_link(Path(folder, name))]

@@ -128,7 +128,7 @@ def asset_references(files: Iterable[str], folders: Iterable[str]) -> dict[str, 
     return {
         "assetReferences": {
             "inputs": {"filenames": sorted(files), "directories": sorted(folders)},
-            "outputs": {"directories": [OUTPUT]},
+            "outputs": {"directories": []},  # the parameter OutputFolder says which
         }
     }
 

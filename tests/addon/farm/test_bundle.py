@@ -201,6 +201,18 @@ def test_the_longest_rule_counts(path, place):
     assert mapping.mapped(path, rules) == (place and str(Path(place)))
 
 
+def test_simulations_that_lie_beside_the_file_go_with_it(blend, tmp_path):
+    cache = blend.parent / "blendcache_shot"
+    cache.mkdir()
+    (cache / "cloth_000001_00.bphys").write_bytes(b"frame")
+    (cache / "elsewhere").symlink_to(tmp_path / "show" / "shot.blend")
+    for _ in range(2):
+        export(tmp_path / "farm")
+    assert (tmp_path / "farm" / "blendcache_shot" / "cloth_000001_00.bphys").read_bytes() == b"frame"
+    assert not (tmp_path / "farm" / "blendcache_shot" / "elsewhere").exists()
+    assert '- "blendcache_shot"' in (tmp_path / "farm" / "asset_references.yaml").read_text()
+
+
 def test_what_settings_say_of_files_holds_in_the_copy(blend, tmp_path):
     settings = bpy.context.scene.peekaboo
     (blend.parent / "tiny.safetensors").write_bytes(b"")
