@@ -120,6 +120,16 @@ def _check(wanted: Sequence[Wanted], models: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
+def own_folder(folder: Path) -> Path:
+    """A folder that a job of the open file may have: this one or, where that has other files, one in it."""
+    try:
+        if places.is_file(folder / plans.FILE) or not any(folder.iterdir()):
+            return folder
+    except OSError:  # there is none, or it cannot be read, which writing it tells
+        return folder
+    return folder / f"{bpy.path.clean_name(Path(bpy.data.filepath).stem)}_farm"
+
+
 def _id(folder: Path) -> str:
     """The id of a plan that is there already, or a new one.
 
@@ -128,7 +138,7 @@ def _id(folder: Path) -> str:
     """
     if places.is_file(folder / plans.FILE):
         return plans.read(folder / plans.FILE).id
-    if places.is_folder(folder) and any(folder.iterdir()):
+    if own_folder(folder) != folder:
         raise PeekabooError(
             f'The folder "{folder}" has files that are of no farm job: choose an empty one, or a new name.'
         )

@@ -22,7 +22,7 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
 
     directory: StringProperty(
         name="Folder",
-        description="Gets the job: a new or empty one, or that of an earlier job",
+        description="Gets the job, or where it has other files, a new folder in it does",
         subtype="DIR_PATH",
     )
     count: IntProperty(
@@ -58,6 +58,7 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
         try:
             if not self.directory:
                 raise PeekabooError("No folder was chosen for the farm job: choose one.")
+            self.directory = str(bundle.own_folder(paths.absolute(self.directory)))
             wanted = [
                 Wanted(scene, shot, seeds.seeds(scene, self.count, shot))
                 for scene in (own if self.all_scenes else [context.scene])
