@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "blender")]
 
 PICTURES = ROOT / "docs" / "guide" / "ui"
-COLORS = 64
-MODEL = {"TEST_MODEL": "shapes", "TEST_STEPS": "8"}
+COLORS = 256
+MODEL = {"TEST_MODEL": "shapes", "TEST_STEPS": "6"}
 """The embedded model, in fewer steps than its own: with software in the place of a graphics card, and the
 window drawn meanwhile, they take long."""
 
@@ -34,7 +34,8 @@ def main(seconds: float) -> None:
         play = window.Play(profile, screen, "guide", out, PEEKABOO_PYTHON=str(python), **MODEL)
         facts = play.facts(seconds)
         for path in sorted(out.glob("*.png")):
-            picture = Image.open(path).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+            # kmeans: without it what is small and bright turns grey
+            picture = Image.open(path).convert("RGB").quantize(COLORS, kmeans=2, dither=Image.Dither.NONE)
             picture.save(PICTURES / path.name, optimize=True)
             print(f"{path.name}: {(PICTURES / path.name).stat().st_size / 1000:.0f} kB")
     print(facts)

@@ -54,6 +54,7 @@ def scenario_guide(hands: Hands):
     scene.timeline_markers["Close"].peekaboo.prompt = "a red ball on sand"
     yield from save(hands)
     yield from hands.look_through_camera()
+    yield from hands.move(hands.area.x + 200, hands.area.y + 80)  # no tooltip lies over the panel
     for _, frame, _, _, motion, size in SHOTS:
         ball.select_set(True)
         hands.window.view_layer.objects.active = ball
@@ -70,18 +71,18 @@ def scenario_guide(hands: Hands):
         for key in curve.keyframe_points
         if curve.data_path == "location"
     }
-    scene.frame_set(33)
+    scene.frame_set(9)  # of the first shot, whose preview is seen there
     yield from generate(hands)
-    yield from until(lambda: len(generation.unfinished()) == 2 and generation.current().previews, 0.2)
+    yield from until(lambda: generation.current() is not None and generation.current().previews, 0.2)
     yield 1.0
     yield from hands.picture("generating")
     for left in (1, 0):
         yield from until(lambda left=left: len(generation.unfinished()) <= left)
     facts = {"keys": sorted(keys), "strips": sorted(strip_names()), "outcome": outcome()}
+    scene.frame_set(40)
     with hands.context():
         bpy.ops.peekaboo.show_in_camera()
     yield from until(lambda: len(scene.camera.data.background_images))
-    scene.frame_set(40)
     yield 2 * PAUSE
     yield from hands.picture("in-camera")
     with hands.context():
