@@ -11,9 +11,9 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no fail
 settings.load_profile("untimed")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that wants the network is a mistake
 
+import tiny_clip  # noqa: E402 - it imports the hub
 import torch  # noqa: E402
 import train_segmenter  # noqa: E402
-from tiny import clip as tiny_clip  # noqa: E402 - it imports the hub
 from tiny import unet3d as tiny_models  # noqa: E402
 
 from peekaboo_engine.benchmark.segmenter import SegmentationNetwork  # noqa: E402

@@ -4,9 +4,8 @@
 from pathlib import Path
 
 import torch
+from tiny.unet3d import tokenizer
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
-
-from .unet3d import tokenizer
 
 SIZE = 32
 
