@@ -4,6 +4,7 @@
 import math
 import shutil
 import sys
+from contextlib import suppress
 
 import bpy
 from bpy.props import BoolProperty, StringProperty
@@ -47,7 +48,10 @@ class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):
     def act(self, scene, strip):
         """Set the scene, and name what is gone."""
         job = strips.job_of(strip)
-        if left := restoring.restore(scene, job, strips.folder_of(strip) / "job"):
+        folder = None
+        with suppress(PeekabooError):  # a path beside a .blend that was never saved: settings come back yet
+            folder = strips.folder_of(strip) / "job"
+        if left := restoring.restore(scene, job, folder):
             self.report({"WARNING"}, f"Restored, except that {', and '.join(left)}.")
 
 
