@@ -6,12 +6,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 import bpy
 
 from .. import paths
 from ..errors import PeekabooError, shown
-from ..farm import bundle, mapping, openjd, tasks
+from ..farm import bundle, flamenco, mapping, openjd, tasks
 from ..farm import plan as plans
 from ..farm.scenes import Wanted
 from ..shot import seeds
@@ -33,15 +34,16 @@ def export(asked: argparse.Namespace) -> None:
             for scene in own
             for shot in options.chosen_shots(scene, asked)
         ]
-        written = bundle.write(wanted, models, paths.absolute(asked.out), asked.prompt)
+        written = bundle.write(wanted, models, paths.absolute(asked.out), asked.prompt, asked.farm)
     for note in written.notes:
         console.say(f"note: {note}")
     clips = [clip.name for shot in written.plan.shots for clip in shot.clips]
+    document = flamenco.FILE if asked.farm == "flamenco" else openjd.FILES["template"]
     console.result(
         f"farm job of {len(clips)} clips in {written.folder}",
         "bundle",
         folder=str(written.folder),
-        template=str(written.folder / openjd.FILES["template"]),
+        template=str(written.folder / document),
         clips=clips,
         notes=list(written.notes),
     )
@@ -51,6 +53,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the options of :func:`export`; the parser lets options take each other's place."""
     options.add_shot(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="gets the job: a new folder")
+    farms = get_args(bundle.Farm)
+    parser.add_argument("--farm", choices=farms, default=farms[0], help="that takes the job (openjd)")
     parser.add_argument(
         "--model",
         action="append",

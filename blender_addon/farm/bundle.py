@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A folder that a farm takes: a copy of the open .blend, the plan of its clips, and a job of OpenJD."""
+"""A folder that a farm takes: a copy of the open .blend, the plan of its clips, and a scheduler's job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import bpy
 
@@ -18,11 +18,16 @@ from .. import saving
 from ..borders import places
 from ..errors import PeekabooError
 from ..shot import pictures, prompt, schedule
-from . import openjd, scenes
+from . import flamenco, openjd, scenes
 from . import plan as plans
 from .plan import Plan
 from .scenes import Wanted
 
+Farm = Literal["openjd", "flamenco"]
+"""Whose documents a job has: Open Job Description's, or Flamenco's."""
+
+DOCUMENTS = {*openjd.FILES.values(), flamenco.FILE, flamenco.JOB_TYPE}
+"""What a folder may have for a scheduler."""
 CACHE = "blendcache_"
 """What the folder is called in which Blender keeps simulations beside a .blend, before its name."""
 
@@ -43,7 +48,11 @@ class Bundle:
 
 
 def write(
-    wanted: Sequence[Wanted], models: Sequence[str], folder: Path, prompt_of_all: str | None = None
+    wanted: Sequence[Wanted],
+    models: Sequence[str],
+    folder: Path,
+    prompt_of_all: str | None = None,
+    farm: Farm = "openjd",
 ) -> Bundle:
     """Write a bundle. One that is there of an earlier export is replaced, and its clips stay.
 
@@ -54,6 +63,7 @@ def write(
         models: names or folders, each of which makes all of it; those of the scenes by default.
         folder: new, empty, or of an earlier bundle.
         prompt_of_all: takes the place of those that shots have of their own.
+        farm: whose documents the folder gets.
 
     Raises:
         PeekabooError: a shot cannot be made as it is, a file is missing that the masks depend on, or the
@@ -78,14 +88,15 @@ def write(
                 saving.save_blend(folder / source.name)
             _copy_caches(source, folder)
             title = bpy.path.clean_name(source.stem)
-            texts = {
-                openjd.FILES["values"]: openjd.yaml(openjd.parameter_values()),
-                openjd.FILES["assets"]: openjd.yaml(openjd.asset_references(files, folders)),
-                plans.FILE: f"{json.dumps(plan.stated(), indent=1)}\n",
-                openjd.FILES["template"]: openjd.yaml(openjd.template(plan, title)),
-            }
+            texts = {plans.FILE: f"{json.dumps(plan.stated(), indent=1)}\n"}
+            if farm == "flamenco":
+                texts |= flamenco.documents(plan, title, folder.absolute())
+            else:
+                texts |= openjd.documents(plan, title, files, folders)
             for name, text in texts.items():
                 opened.write(name, lambda file, text=text: file.write(text.encode()))
+            for name in DOCUMENTS - texts.keys():  # of an earlier export for another farm, of other clips
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise PeekabooError(
             f'The farm job cannot be written to "{folder}" ({error.strerror or error}): choose another '

@@ -133,6 +133,23 @@ def asset_references(files: Iterable[str], folders: Iterable[str]) -> dict[str, 
     }
 
 
+def documents(plan: Plan, title: str, files: Iterable[str], folders: Iterable[str]) -> dict[str, str]:
+    """The files of a bundle by name; the template last, which names the others.
+
+    Args:
+        plan: see :func:`template`.
+        title: of the job.
+        files: see :func:`asset_references`.
+        folders: see there.
+    """
+    stated = {
+        "values": parameter_values(),
+        "assets": asset_references(files, folders),
+        "template": template(plan, title),
+    }
+    return {FILES[which]: yaml(data) for which, data in stated.items()}
+
+
 def yaml(data: Any) -> str:
     """Data as YAML in blocks, every text in quotes; Blender's Python has no library for it.
 

@@ -2,7 +2,7 @@
 """Operator that writes the shots as a job for a render farm."""
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ... import paths
 from ...errors import PeekabooError
@@ -14,7 +14,7 @@ MOST_SEEDS = 99
 
 
 class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
-    """Write the shots that are ticked as a job that render farms take, such as Deadline Cloud"""
+    """Write the shots that are ticked as a job that render farms take"""
 
     bl_idname = "peekaboo.export_farm_job"
     bl_label = "Export Farm Job"
@@ -24,6 +24,14 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
         name="Folder",
         description="Gets the job, or where it has other files, a new folder in it does",
         subtype="DIR_PATH",
+    )
+    farm: EnumProperty(
+        name="Farm",
+        description="What takes the job",
+        items=[
+            ("openjd", "Open Job Description", "AWS Deadline Cloud, and what else takes its templates"),
+            ("flamenco", "Flamenco", "Blender Studio's farm, with the job type that is written along"),
+        ],
     )
     count: IntProperty(
         name="Takes",
@@ -64,7 +72,7 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
                 for scene in (own if self.all_scenes else [context.scene])
                 for shot in shots.enabled(scene)
             ]
-            written = bundle.write(wanted, [], paths.absolute(self.directory))
+            written = bundle.write(wanted, [], paths.absolute(self.directory), farm=self.farm)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

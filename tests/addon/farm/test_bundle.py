@@ -286,6 +286,14 @@ def test_the_panel_exports_as_the_command_does(blend, tmp_path):
         "Scene_Close_seed_4",
         "Scene_Close_seed_5",
     ]
+    assert (folder / "template.yaml").is_file()
+    assert bpy.ops.peekaboo.export_farm_job(directory=str(folder), farm="flamenco") == {"FINISHED"}
+    assert {each.name for each in folder.iterdir()} == {
+        "shot.blend",
+        "plan.json",
+        "flamenco.json",
+        "peekaboo.js",
+    }
     for _ in range(2):  # where the browser opens, and there once more
         assert bpy.ops.peekaboo.export_farm_job(directory=str(blend.parent)) == {"FINISHED"}
     assert sorted(path.name for path in blend.parent.iterdir()) == ["shot.blend", "shot_farm"]
