@@ -87,6 +87,9 @@ engine.wait(30)
 assert "peekaboo" in dir(bpy.types.Scene), "the new version is not enabled"
 assert addon("making.generation") is not generation
 bpy.ops.wm.save_userpref()
+# where Set Up Engine puts the engine's environment
+own = pathlib.Path(bpy.utils.extension_path_user("bl_ext.of_a_test.peekaboo", path="engine", create=True))
+(own / "python").touch()
 """
 SEEN = f"""
 import bpy
@@ -129,6 +132,7 @@ def test_a_repository_is_added_and_the_extension_installed_updated_and_removed(
     assert {"clip.mp4", "clip.json", "thumbnail.png"} <= {path.name for path in take.iterdir()}
     profile.python(SEEN, file)
 
+    assert list((profile.folder / "extensions").rglob("peekaboo/engine/python"))
     extension(profile, "remove", "of_a_test.peekaboo")
     assert not [path for path in profile.folder.rglob("*peekaboo*") if "cache" not in path.parts]
     assert take.is_dir(), "clips are the user's"
