@@ -4,7 +4,10 @@
 The settings are those of the table.
 """
 
+from typing import Any
+
 import bpy
+from bpy.app.handlers import persistent
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
@@ -180,16 +183,30 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
 )
 
 
+@persistent
+def _before_saving(*_arguments) -> None:
+    """Let each setting of a library override be saved for itself.
+
+    Where the linked object has no settings yet, Blender 5 saves all of them as one, and loses them if the
+    file was last saved by Blender 4. To look at them makes the linked object have some.
+    """
+    objects: Any = bpy.data.objects
+    for override in [obj.override_library for obj in objects if obj.override_library]:
+        _ = override.reference and override.reference.peekaboo.is_subject
+
+
 def register():
     """Give objects, scenes and markers their ``peekaboo`` settings."""
     _register_classes()
     bpy.types.Object.peekaboo = PointerProperty(type=PEEKABOO_PG_subject, override=settings.IN_OVERRIDES)
     bpy.types.Scene.peekaboo = PointerProperty(type=PEEKABOO_PG_shot)
     bpy.types.TimelineMarker.peekaboo = PointerProperty(type=PEEKABOO_PG_cut)
+    bpy.app.handlers.save_pre.append(_before_saving)
 
 
 def unregister():
     """Take the settings away; what a file has stored stays in it."""
+    bpy.app.handlers.save_pre.remove(_before_saving)
     del bpy.types.TimelineMarker.peekaboo
     del bpy.types.Scene.peekaboo
     del bpy.types.Object.peekaboo

@@ -59,6 +59,8 @@ def test_a_library_override_keeps_all_settings_of_a_subject(linked, tmp_path):
         setattr(obj.peekaboo, name, value)
     color = tuple(obj.peekaboo.color)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    stated = [item.rna_path for item in obj.override_library.properties]
+    assert "peekaboo.phrase" in stated and "peekaboo" not in stated  # as one, Blender 5 may lose them
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     (obj,) = (obj for obj in bpy.context.scene.objects if obj.type == "MESH" and obj.override_library)
     assert obj.peekaboo.is_subject and tuple(obj.peekaboo.color) == pytest.approx(color)
