@@ -66,21 +66,21 @@ def scenario_generate(hands: Hands):
 
     yield from hands.press("peekaboo.generate")
     yield from until(generation.unfinished)
-    bpy.data.objects["Subject"].location.z += 0.5
-    bpy.ops.ed.undo_push(message="Move")
+    bpy.data.objects["Subject"].scale.z += 0.5  # which has no keyframes
+    bpy.ops.ed.undo_push(message="Grow")
     yield from all_done()
     facts["pids"].append(engine_pid())
     facts["after_clip"] = [outcome(), strip_names(), takes(hands)]
     yield from hands.picture("7-done")
     yield from hands.show_sequencer()
     yield from hands.picture("8-strip")
-    moved = round(bpy.data.objects["Subject"].location.z, 3)
+    grown = round(bpy.data.objects["Subject"].scale.z, 3)
     for which, step in (("after_undo", bpy.ops.ed.undo), ("after_redo", bpy.ops.ed.redo)):
         with hands.context():
             step()
         yield PAUSE
-        still_moved = round(bpy.data.objects["Subject"].location.z, 3) == moved
-        facts[which] = [strip_names(), len(bpy.data.scenes), still_moved]
+        still_grown = round(bpy.data.objects["Subject"].scale.z, 3) == grown
+        facts[which] = [strip_names(), len(bpy.data.scenes), still_grown]
     with hands.context():
         bpy.ops.peekaboo.free_memory()
     yield from until(lambda: not generation.engine_is_up())
