@@ -78,6 +78,11 @@ def may_go_online() -> bool:
     return bpy.app.online_access
 
 
+def is_online_access_settled() -> bool:
+    """Whether Blender's command line has decided that, so that its setting has no say."""
+    return bpy.app.online_access_override
+
+
 def device() -> str:
     """What the engine is to compute on: a key of :data:`torch_builds.TITLES`."""
     stated = preferences()

@@ -68,7 +68,7 @@ class PEEKABOO_OT_set_up_engine(_SeesToEnvironment, bpy.types.Operator):
         draw_sentence(layout, context, text, "INFO", DIALOG_WIDTH)
         if not engine_choice.names_python():
             row = layout.row()
-            row.enabled = not bpy.app.online_access_override
+            row.enabled = not engine_choice.is_online_access_settled()
             row.prop(system, "use_online_access", text="Allow Online Access")
         if preferences is not None:
             layout.prop(preferences, "device")

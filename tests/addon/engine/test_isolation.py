@@ -68,11 +68,11 @@ def test_an_existing_python_beside_the_blend_is_refused(scene, traps, monkeypatc
     class Stated:
         python = "//bin/python"
 
-    monkeypatch.setattr(engine_choice, "_get", lambda: Stated)
+    monkeypatch.setattr(engine_choice, "preferences", lambda: Stated)
     for Stated.python in ("//python", "python", "bin/python"):
         with pytest.raises(PeekabooError, match=r"depends on which .* is open: choose it by its whole"):
             engine_choice.engine_python()
-    monkeypatch.setattr(engine_choice, "_get", lambda: None)
+    monkeypatch.setattr(engine_choice, "preferences", lambda: None)
     monkeypatch.setenv("PEEKABOO_PYTHON", "bin/python")
     with pytest.raises(PeekabooError, match="depends on the current folder: set it to a whole path"):
         engine_choice.engine_python()
