@@ -42,9 +42,10 @@ class TextAgreement:
         """
         try:
             # Where it is not told False, transformers asks on the terminal whether to run code of the folder.
-            options = {"local_files_only": True, "trust_remote_code": False}
-            processor = AutoProcessor.from_pretrained(folder, **options)
-            model, told = CLIPModel.from_pretrained(folder, output_loading_info=True, **options)
+            processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model, told = CLIPModel.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            )
             if told["missing_keys"]:
                 raise ValueError(f"it lacks {len(told['missing_keys'])} weights of a CLIP")
         except Exception as error:  # transformers and safetensors each have their own
