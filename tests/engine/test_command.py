@@ -21,6 +21,8 @@ ROOTS = [str(ROOT)]
 def start(job: Path, *arguments: str, limits=None) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(ROOTS), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-s", "-m", "peekaboo_engine", "generate", str(job), *arguments]
+    if limits:  # on the size of files, which would cut the bytecode that Python caches, without a word
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(command, env=environment, text=True, preexec_fn=limits, **pipes)
 

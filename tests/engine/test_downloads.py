@@ -421,6 +421,8 @@ def command(repository_folder, tmp_path):
     with serving(LocalHub(repository_folder, "cerspense/zeroscope_v2_576w")) as hub:
         variables = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
         variables |= {"HF_ENDPOINT": hub.address, "HF_HUB_CACHE": str(tmp_path / "cache"), "COLUMNS": "400"}
+        # One has a limit on the size of files, which would cut the bytecode that Python caches.
+        variables["PYTHONDONTWRITEBYTECODE"] = "1"
 
         def run(*arguments: str, **options) -> subprocess.Popen:
             command = [sys.executable, "-m", "peekaboo_engine", "models", *arguments]

@@ -103,7 +103,8 @@ def said(*arguments):
 def task(*arguments, **options):
     """A task as a farm starts it."""
     return subprocess.run(
-        [sys.executable, "-I", "-u", str(START), "farm", *map(str, arguments)],
+        # -B: a limit on the size of files would cut the bytecode that Python caches, without a word.
+        [sys.executable, "-I", "-B", "-u", str(START), "farm", *map(str, arguments)],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
