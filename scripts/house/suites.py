@@ -22,20 +22,33 @@ _PASSED, _NO_TESTS = 0, 5
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests of one folder, all of which run in one environment; ``--fast`` leaves out those that are not."""
+    """Tests of one folder, all of which run in one environment.
+
+    Attributes:
+        title: name for people.
+        folder: of the tests.
+        environment: that they run in.
+        fast: whether ``--fast`` has them, too.
+        marks: expression of pytest's marks, where the suite has a part of the folder.
+        alone: whether it wants the processors for itself.
+    """
 
     title: str
     folder: Path
     environment: Environment
     fast: bool = True
+    marks: str = ""
+    alone: bool = False
 
 
+# The longest come first, so that two at a time are done soonest.
 SUITES = (
-    Suite("set-up", ROOT / "tests" / "setup", ENGINE),
-    Suite("add-on", ROOT / "tests" / "addon", HOST),
     Suite("engine", ROOT / "tests" / "engine", ENGINE),
+    Suite("add-on", ROOT / "tests" / "addon", HOST),
     # These start Blender as a program, so they need no module.
-    Suite("program", ROOT / "tests" / "blender", ENGINE, fast=False),
+    Suite("program", ROOT / "tests" / "blender", ENGINE, fast=False, marks="not window"),
+    Suite("set-up", ROOT / "tests" / "setup", ENGINE),
+    Suite("window", ROOT / "tests" / "blender", ENGINE, fast=False, marks="window", alone=True),
 )
 
 
@@ -111,7 +124,8 @@ def choose(arguments: list[str], suites: Iterable[Suite] = SUITES) -> list[tuple
             others.append(argument)
     chosen = targets or {suite: [str(suite.folder)] for suite in suites}
     wanted = [suite for suite in suites if suite in chosen and (suite.fast or not fast)]
-    return [(suite, [*chosen[suite], *others]) for suite in wanted]
+    parts = {suite: ["-m", suite.marks] if suite.marks else [] for suite in wanted}
+    return [(suite, [*chosen[suite], *parts[suite], *others]) for suite in wanted]
 
 
 def in_turns(
@@ -121,10 +135,10 @@ def in_turns(
 
     A window wants the processors for itself; and what runs alone prints as it goes.
     """
-    beside = [each for each in chosen if each[0].fast]
+    beside = [each for each in chosen if not each[0].alone]
     if len(beside) < 2:
         return [], chosen
-    return beside, [each for each in chosen if not each[0].fast]
+    return beside, [each for each in chosen if each[0].alone]
 
 
 def _suites_of(path: Path, suites: list[Suite]) -> list[Suite]:

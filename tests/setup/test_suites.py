@@ -84,7 +84,7 @@ def test_a_path_selects_its_suite(monkeypatch):
 
 def test_fast_leaves_out_the_program_and_slow_tests(tmp_path):
     chosen = choose(["--fast", "-x"])
-    assert [suite.title for suite, _ in chosen] == ["set-up", "add-on", "engine"]
+    assert [suite.title for suite, _ in chosen] == ["engine", "add-on", "set-up"]
     assert all(arguments[-3:] == ["-m", "not slow", "-x"] for _, arguments in chosen)
     assert choose(["--fast", str(ROOT / "tests" / "blender")]) == []
     marked = "import pytest\ndef test_quick(): pass\n@pytest.mark.slow\ndef test_long(): assert False\n"
@@ -111,9 +111,18 @@ def test_suites_beside_each_other_are_counted_and_printed_whole(tmp_path, capfd)
 def test_windows_come_alone_behind_suites_beside_each_other():
     chosen = [(suite, []) for suite in SUITES]
     beside, alone = in_turns(chosen)
-    assert [suite.title for suite, _ in beside] == ["set-up", "add-on", "engine"]
-    assert [suite.title for suite, _ in alone] == ["program"]
+    assert [suite.title for suite, _ in beside] == ["engine", "add-on", "program", "set-up"]
+    assert [suite.title for suite, _ in alone] == ["window"]
     assert in_turns(chosen[2:3]) == ([], chosen[2:3])  # one alone prints as it goes
+
+
+def test_a_folder_of_two_suites_is_shared_out_by_a_mark(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    folder = str(Path("tests", "blender"))
+    assert [(suite.title, arguments) for suite, arguments in choose([folder, "-x"])] == [
+        ("program", [folder, "-m", "not window", "-x"]),
+        ("window", [folder, "-m", "window", "-x"]),
+    ]
 
 
 def test_a_mark_that_is_not_declared_is_refused(tmp_path):
