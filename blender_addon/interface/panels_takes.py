@@ -94,6 +94,7 @@ class _TakesPanel:
         row = layout.row(align=True)
         row.operator("peekaboo.retake", icon="FILE_REFRESH")
         row.operator("peekaboo.ask_refine", text="Refine", icon="SHADERFX")
+        row = layout.row(align=True)
         row.operator("peekaboo.restore_settings", icon="LOOP_BACK")
         row.operator("peekaboo.open_take", text="", icon="FILE_FOLDER")
         row.operator("peekaboo.delete_take", text="", icon="TRASH")
