@@ -88,7 +88,7 @@ def test_each_clip_is_a_strip_of_its_scene(profile, made):
     code = """
 import bpy, json
 for name, clip in json.loads({clips!r}).items():
-    editor = bpy.data.scenes[name].sequence_editor
+    editor = bpy.data.scenes[name + " Takes"].sequence_editor
     (strip,) = getattr(editor, "strips" if hasattr(editor, "strips") else "sequences")
     assert (strip.frame_final_start, strip.frame_final_end) == (1, 9), name
     path = strip.filepath if strip.type == "MOVIE" else strip.directory + strip.elements[0].filename
