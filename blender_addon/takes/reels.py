@@ -7,6 +7,7 @@ none of its own; renaming, saving, appending and undo keep both.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import bpy
@@ -15,6 +16,8 @@ from .. import compat
 from . import strips
 
 NAME = "{} Takes"
+VIEW = "Standard"
+"""The view transform that leaves colours as they are on disk."""
 _OF_PICTURE = (
     "resolution_x",
     "resolution_y",
@@ -90,7 +93,8 @@ def prepare_reel(scene):
 def _new_reel(scene):
     reel: Any = bpy.data.scenes.new(NAME.format(scene.name))
     scene.peekaboo.takes_scene, reel.peekaboo.takes_of = reel, scene
-    reel.view_settings.view_transform = "Standard"
+    with suppress(TypeError):  # which the OpenColorIO configuration of a studio may not have
+        reel.view_settings.view_transform = VIEW
     reel.sync_mode = scene.sync_mode
     if not (scene.sequence_editor and len(compat.strips(scene.sequence_editor))):
         compat.show_in_sequencers(reel, instead_of=scene)

@@ -128,6 +128,15 @@ def test_takes_of_their_own_are_there_after_saving_renaming_and_appending(scene,
     assert take.id_data.name == "Scene Takes" and strips.job_of(take)["seed"] == 7
 
 
+def test_takes_get_their_scene_also_where_colours_are_configured_without_the_plain_view(
+    scene, folder, monkeypatch
+):
+    """As by the OpenColorIO configurations of ACES."""
+    monkeypatch.setattr(reels, "VIEW", "Not Configured")
+    take = folders.import_take(scene, folder)
+    assert reels.takes(scene) == [take] and take.id_data == reels.reel_of(scene) != scene
+
+
 def test_a_folder_that_is_no_take_makes_no_scene(scene, tmp_path):
     with pytest.raises(PeekabooError, match="is not the folder of a take"):
         folders.import_take(scene, tmp_path)
