@@ -9,6 +9,7 @@ import pytest
 
 from blender_addon import compat
 from blender_addon.errors import PeekabooError
+from blender_addon.making import refining
 from blender_addon.masks import cameras
 from blender_addon.takes import colors, mask_strips, removing, strips, viewing
 
@@ -178,6 +179,8 @@ def test_a_take_is_removed_with_its_files_and_nothing_else(scene, take):
 
 def test_a_take_without_files_of_others_leaves_no_folder(scene, take):
     folder = strips.folder_of(take)
+    for name in ("first_frame_0123456789ab.png", "last_frame_0123456789ab.jpg", refining.SOURCE):
+        (folder / "job" / name).touch()
     assert bpy.ops.peekaboo.delete_take() == {"FINISHED"}
     assert not folder.exists() and not strips.takes(scene)
 
