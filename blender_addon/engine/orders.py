@@ -313,6 +313,10 @@ class Queue:
         self._fail(order, "")
 
     def _fail(self, order: Order, message: str) -> None:
+        if order.phase == "finish" and order.finish is None and order.cancelled is None:
+            where = f'the clip itself is whole, in "{order.folder}": choose Import Take to see it'
+            self._tell(f"{message.rstrip('.')}; {where}.")
+            return
         _discard(order)
         if order.cancelled is not None:
             kept = "nothing was kept of it" if order.finish is None else "the take is as it was"

@@ -90,6 +90,16 @@ def test_an_engine_that_dies_costs_one_job_and_the_next_one_has_a_new_engine(sho
     assert not dying.folder.exists()
 
 
+def test_a_clip_that_is_there_is_kept_where_only_its_finishing_fails(shop):
+    order = shop.add("wait")
+    shop.until(lambda: shop.queue.running is order)
+    order.apply(Phase("finish"))
+    os.kill(shop.queue.keeper.engine.process.pid, signal.SIGKILL)
+    shop.until(lambda: not shop.queue.busy)
+    [text] = shop.texts()
+    assert order.folder.exists() and text.endswith(f'in "{order.folder}": choose Import Take to see it.')
+
+
 def test_an_engine_that_is_killed_while_it_waits_is_told_and_replaced(shop):
     shop.add("a")
     shop.until(lambda: shop.queue.arrived)
