@@ -49,7 +49,7 @@ class MakesClips:
 
     def listen(self, context):
         """Stay, unless another one does."""
-        listeners = {"PEEKABOO_OT_generate", "PEEKABOO_OT_retake", "PEEKABOO_OT_refine"}
+        listeners = {listener.__name__ for listener in MakesClips.__subclasses__()}
         for window in context.window_manager.windows:
             if any(operator.bl_idname in listeners for operator in window.modal_operators):
                 return {"FINISHED"}
