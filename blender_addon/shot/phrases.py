@@ -4,6 +4,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 ALIKE = str.maketrans("‘’ʼ“”‐‑", "'''\"\"--", "\u00ad\u200c\u200d\u2060\ufeff")
@@ -114,15 +115,18 @@ def _places(prompt: str, phrase: str) -> list[tuple[int, int]]:
     ]
 
 
-def _spelled(text: str) -> tuple[str, list[int], list[int]]:
+@lru_cache(maxsize=256)  # panels ask at each drawing, of each phrase in each prompt
+def _spelled(text: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
     """A text in one spelling of what looks alike; where each of its characters starts and ends in it."""
-    spelled, starts, ends = [], [], []
+    spelled: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
     for start, end in pairwise(_letters(text)):
         letter = unicodedata.normalize("NFKC", text[start:end]).translate(ALIKE)
         spelled.append(letter)
         starts += [start] * len(letter)
         ends += [end] * len(letter)
-    return "".join(spelled), starts, ends
+    return "".join(spelled), tuple(starts), tuple(ends)
 
 
 def _letters(text: str) -> list[int]:
