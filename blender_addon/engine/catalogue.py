@@ -339,8 +339,8 @@ def _entry_of_folder(path: str) -> dict[str, Any]:
             raise PeekabooError(
                 f'The model in "{path}" is of no class that can be used: take one of {", ".join(_classes())}.'
             )
-        pipeline = {"pipeline": index.get("_class_name")}
-        entry = pipeline | {key: _usual(rule, folder) for key, rule in known["entry"].items()} | stated
+        pipeline = {"pipeline": stated.get("pipeline") or index["_class_name"]}
+        entry = {key: _usual(rule, folder) for key, rule in known["entry"].items()} | stated | pipeline
         sizes = [entry[key] for key in ("width", "height", "num_frames")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         raise PeekabooError(

@@ -127,3 +127,13 @@ def test_a_folder_of_a_class_that_nobody_knows_is_one_sentence(tmp_path):
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "SomePipeline"}))
     with pytest.raises(PeekabooError, match="of no class that can be used"):
         catalogue.model_size(str(tmp_path))
+
+
+@pytest.mark.parametrize("pipeline", [[], {}, None, ""])
+def test_a_folder_whose_own_file_names_no_pipeline_is_of_the_class_of_its_index(tmp_path, pipeline):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_text("{}")
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "TextToVideoSDPipeline"}))
+    stated = {"pipeline": pipeline, "width": 96, "height": 64, "num_frames": 5}
+    (tmp_path / "peekaboo.json").write_text(json.dumps(stated))
+    assert catalogue.makes_anew(str(tmp_path)) and catalogue.family(str(tmp_path))
