@@ -29,6 +29,24 @@ FOLDER_PROPERTY = "peekaboo_folder"
 """Custom property of a strip: the folder of its take, relative to the .blend where that can be."""
 RATING_PROPERTY, NOTE_PROPERTY, MOST_STARS = "peekaboo_rating", "peekaboo_note", 5
 """Custom properties of a strip: what the user thinks of the take."""
+_OF_LOOK = (
+    "blend_type",
+    "blend_alpha",
+    "color_tag",
+    "color_multiply",
+    "color_saturation",
+    "multiply_alpha",
+    "strobe",
+    "use_flip_x",
+    "use_flip_y",
+    "use_reverse_frames",
+    "lock",
+)
+_OF_PLACE = {
+    "transform": ("offset_x", "offset_y", "scale_x", "scale_y", "rotation", "origin", "filter"),
+    "crop": ("min_x", "max_x", "min_y", "max_y"),
+}
+"""What a user may have set of a strip, and of the parts of one."""
 
 
 def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot: str = ""):
@@ -73,22 +91,45 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
 
 
 def move(strip, scene):
-    """Move a take to the sequencer of another scene, with all that was done to it; returns the new strip.
+    """Move a take to the sequencer of another scene, with what was set of it; returns the new strip.
 
     Blender cannot move one, so that it is made anew.
 
     Raises:
-        PeekabooError: the clip is gone, the take is damaged, or there is no room; then it stays.
+        PeekabooError: the clip is gone, the take is damaged, there is no room, or it has what would be lost;
+            then it stays.
     """
+    if _is_worked_on(strip):
+        raise PeekabooError(
+            f'The take "{strip.name}" stays where it is, since its effects, modifiers and keyframes cannot '
+            "be moved with it: remove them first, or leave the takes there."
+        )
     job, (start, end) = job_of(strip), compat.strip_range(strip)
     new = add_clip(scene, paths.absolute(file_of(strip)), job, compat.content_start(strip))
     compat.set_strip_range(new, start, end)
     new.name, new.mute = strip.name, strip.mute
+    for name in _OF_LOOK:
+        setattr(new, name, getattr(strip, name))
+    for part, names in _OF_PLACE.items():
+        for name in names:
+            setattr(getattr(new, part), name, getattr(getattr(strip, part), name))
     for name in (FOLDER_PROPERTY, FINISH_PROPERTY, RATING_PROPERTY, NOTE_PROPERTY):
         if name in strip:
             new[name] = strip[name]
     remove(strip)
     return new
+
+
+def _is_worked_on(strip) -> bool:
+    """Whether effects show a strip, or it has modifiers or keyframes."""
+    editor = strip.id_data.sequence_editor
+    shown_by = (
+        strip in (getattr(other, "input_1", None), getattr(other, "input_2", None))
+        for other in compat.all_strips(editor)
+    )
+    path = f'sequence_editor.{compat.all_strips_name(editor)}["{bpy.utils.escape_identifier(strip.name)}"]'
+    keyed = (curve.data_path.startswith(path) for curve in compat.fcurves(strip.id_data))
+    return bool(len(strip.modifiers)) or any(shown_by) or any(keyed)
 
 
 def remove(strip) -> None:

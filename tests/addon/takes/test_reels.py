@@ -72,6 +72,42 @@ def test_takes_are_moved_there_and_back_as_they_lie(scene, take):
         assert sum(has_strips(each) for each in bpy.data.scenes) == 1
 
 
+def test_how_a_take_is_shown_goes_with_it(scene, take):
+    take.transform.offset_x, take.transform.rotation, take.crop.min_x = 30, 0.5, 4
+    take.blend_alpha, take.use_flip_x = 0.25, True
+    scale = take.transform.scale_x = 1.5
+    assert moving.move(scene) == []
+    (moved,) = reels.takes(scene)
+    assert (moved.transform.offset_x, moved.transform.rotation, moved.transform.scale_x) == (30, 0.5, scale)
+    assert (moved.crop.min_x, moved.blend_alpha, moved.use_flip_x) == (4, 0.25, True)
+
+
+def blurred(take):
+    strips_of = compat.strips(take.id_data.sequence_editor)
+    known = strips_of.bl_rna.functions["new_effect"].parameters.keys()  # which 4.4 and 5.0 have renamed
+    given = {
+        "input1" if "input1" in known else "seq1": take,
+        "length" if "length" in known else "frame_end": 9,
+    }
+    strips_of.new_effect(name="Blur", type="GAUSSIAN_BLUR", channel=9, frame_start=1, **given)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        blurred,
+        lambda take: take.modifiers.new("Brighter", "BRIGHT_CONTRAST"),
+        lambda take: take.keyframe_insert("blend_alpha", frame=2),
+    ],
+)
+def test_a_take_stays_with_what_cannot_be_moved(scene, take, work):
+    work(take)
+    before = len(compat.strips(scene.sequence_editor))
+    (problem,) = moving.move(scene)
+    assert "effects, modifiers and keyframes cannot be moved" in problem
+    assert strips.takes(scene) == [take] and len(compat.strips(scene.sequence_editor)) == before
+
+
 def test_a_take_whose_clip_is_gone_stays_where_it_is_when_others_move(scene, take):
     strips.add_clip(scene, strips.folder_of(take) / "clip.mp4", strips.job_of(take)).name = "Second"
     take.filepath = str(strips.folder_of(take) / "lost.mp4")
