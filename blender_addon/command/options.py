@@ -180,7 +180,9 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
     if "last_picture" in stated:
         stated = {"end_with": "picture", **stated}
     owners = [scene.peekaboo for scene in scenes]
-    before = [{name: getattr(owner, name) for name in stated} for owner in owners]
+    changed = dict.fromkeys([*stated, *(settings.OF_SCHEDULE if "schedule" in stated else ())])
+    before = [{name: getattr(owner, name) for name in changed} for owner in owners]
+    lists = [loras.listed(owner) for owner in owners]
     try:
         for owner in owners:
             for name, value in stated.items():
@@ -189,6 +191,8 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
                 setattr(owner, name, value)
         yield
     finally:
-        for owner, values in zip(owners, before, strict=True):
+        for owner, values, listed in zip(owners, before, lists, strict=True):
             for name, value in values.items():
                 setattr(owner, name, value)
+            if "loras" in stated:
+                loras.set_list(owner, listed)  # without those that were for this run

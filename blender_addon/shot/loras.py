@@ -83,6 +83,21 @@ def set_text(shot, text: str) -> None:
         item.enabled = True
 
 
+def listed(shot) -> list[dict[str, Any]]:
+    """The whole list of a shot, also those that are off, for :func:`set_list`."""
+    names = ("enabled", "source", "weight", "expert", "distils")
+    return [{name: getattr(item, name) for name in names} for item in shot.lora_list]
+
+
+def set_list(shot, kept: Iterable[Mapping[str, Any]]) -> None:
+    """Give a shot a list that it had."""
+    shot.lora_list.clear()
+    for each in kept:
+        item = shot.lora_list.add()
+        for name, value in each.items():
+            setattr(item, name, value)
+
+
 def typed(text: str) -> str:
     """The text of LoRAs as a command line states them, with files of the current folder by whole paths."""
     stated = parse(text)

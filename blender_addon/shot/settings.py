@@ -77,9 +77,14 @@ def _model_names(_shot, _context, _text):
     return [(name, entry["title"]) for name, entry in catalogue.choosable().items()]
 
 
+OF_SCHEDULE = ("num_inference_steps", "guidance_scale")
+"""Settings that the choice of a schedule sets, too."""
+
+
 def _leave_numbers_to_schedule(shot, _context):
     if shot.schedule not in {"auto", "none"}:
-        shot.num_inference_steps, shot.guidance_scale = 0, 0.0
+        for name in OF_SCHEDULE:
+            setattr(shot, name, SHOT[name].automatic)
 
 
 SHOT: Mapping[str, Setting] = {

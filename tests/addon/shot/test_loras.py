@@ -116,17 +116,23 @@ def test_where_blender_was_started_decides_nothing(shot, tmp_path, monkeypatch):
 
 def test_the_command_line_has_its_own_for_a_run(shot):
     shot.peekaboo.loras = "owner/name/style.safetensors:0.5"
+    shot.peekaboo.num_inference_steps, shot.peekaboo.guidance_scale = 30, 7
+    bpy.ops.peekaboo.add_lora(filepath="owner/name/b.safetensors")
+    shot.peekaboo.lora_list[1].expert, shot.peekaboo.lora_list[1].enabled = "low", False
+    before = loras.listed(shot.peekaboo)
     parser = options.Parser()
     options.add_shot(parser)
     asked = ["--lora", "owner/name/a.safetensors:0.8:high", "--lora", "owner/name/b.safetensors:low:distils"]
     with options.overridden([shot], parser.parse_args([*asked, "--schedule", "distilled-8"])):
         job = job_of(shot)
-        assert [(each["source"][-13:], each["weight"], each["expert"]) for each in job["loras"]] == [
+        assert sorted((each["source"][-13:], each["weight"], each["expert"]) for each in job["loras"]) == [
             ("a.safetensors", 0.8, "high"),
             ("b.safetensors", 1.0, "low"),
         ]
-        assert job["schedule"] == "distilled-8"
+        assert (job["schedule"], job["num_inference_steps"]) == ("distilled-8", None)
     assert [each["source"] for each in job_of(shot)["loras"]] == ["owner/name/style.safetensors"]
+    assert loras.listed(shot.peekaboo) == before  # nothing of the run is saved
+    assert (shot.peekaboo.num_inference_steps, shot.peekaboo.guidance_scale) == (30, 7)
     with (
         pytest.raises(UsageError, match="cannot be 99: give a number from -10 to 10"),
         options.overridden([shot], parser.parse_args(["--lora", "a.safetensors:99"])),
