@@ -22,6 +22,9 @@ the autoencoder decodes tiles of the picture, one after the other, whose seams a
 _CHANGES_PIXELS = frozenset({"fp8", "nf4", "tiles"})
 """Savings that a clip can be told by; the others move the same numbers to and fro."""
 
+_BYTES: dict[Saving | None, float] = {"fp8": 1.0, "nf4": 4.5 / 8}
+"""Of a parameter of a denoiser; NF4 has 32 bits besides for each 64 parameters."""
+
 
 class Tiers(BaseModel):
     """What a model's weights alone take, in GB (10^9 bytes); a clip takes some more, which its size decides.
@@ -38,11 +41,24 @@ class Tiers(BaseModel):
     fp8: float
     offload: float
 
-    @property
-    def nf4(self) -> float:
-        """All of it on the device with denoisers in NF4: four bits a parameter, and 32 for each 64."""
-        denoisers = self.bf16 - self.fp8
-        return self.bf16 - (2 - 4.5 / 8) * denoisers
+    def on_device(self, saving: Saving | None = None, each: int = 2) -> float:
+        """All of it on the device.
+
+        Args:
+            saving: ``fp8`` or ``nf4`` of denoisers; None is neither.
+            each: bytes of any other parameter.
+        """
+        denoisers = self.bf16 - self.fp8  # 10^9 parameters
+        others = self.bf16 / 2 - denoisers
+        return each * others + _BYTES.get(saving, each) * denoisers
+
+    def offloaded(self, saving: Saving | None = None, each: int = 2) -> float:
+        """At least what the largest component takes by itself; it is the denoiser, or takes more than this.
+
+        Args:
+            saving, each: as :meth:`on_device` has them.
+        """
+        return _BYTES.get(saving, each) * self.offload / 2
 
 
 @dataclass(frozen=True)
@@ -253,20 +269,30 @@ def check_room(title: str, weights: Tiers | None, placement: Placement, dtype: s
     """
     if weights is None or placement.by_groups:
         return
-    each = 2 if dtype == "float32" else 1  # over half precision
-    fp8, whole = not {"fp8", "nf4"}.isdisjoint(placement.savings), not placement.offload
-    on_device = weights.nf4 if "nf4" in placement.savings else weights.fp8 if fp8 else weights.bf16
-    needs = each * (weights.offload if placement.offload else on_device)
+    each = 4 if dtype == "float32" else 2
+    saving = next((known for known in _BYTES if known in placement.savings), None)
+    taken = weights.offloaded if placement.offload else weights.on_device
+    needs = taken(saving, each)
     if needs <= free_gb:
         return
-    ways = {
-        "--memory fp8": whole and not fp8 and each * weights.fp8 <= free_gb,
-        "--offload": whole and each * weights.offload <= free_gb,
-        "--memory groups": True,
-    }
-    way = next(name for name, fits in ways.items() if fits)
     raise EngineError(
         "out_of_memory",
         f"The weights of {title} alone take {needs:.3g} GB, and the GPU has {free_gb:.3g} GB free; generate "
-        f"with {way}, or take a smaller model.",
+        f"with {_way_out(weights, placement, each, free_gb)}, or take a smaller model.",
     )
+
+
+def _way_out(weights: Tiers, placement: Placement, each: int, free_gb: float) -> str:
+    """Options with which weights fit that do not otherwise, and what they take then: a clip takes more."""
+    sizes = {}
+    if not placement.offload:
+        if {"fp8", "nf4"}.isdisjoint(placement.savings):
+            sizes["--memory fp8"] = weights.on_device("fp8", each)
+        sizes["--offload"] = weights.offload * each / 2
+    alone = " on one device" if len(placement.devices) > 1 else ""
+    for option, size in sizes.items():
+        if size <= free_gb:
+            return f"{option}{alone} (weights of at most {size:.3g} GB, and what the clip itself takes)"
+    others = {"nf4": "nf4" in placement.savings, "--offload": placement.offload}
+    replaced = " and ".join(name for name, there in others.items() if there)
+    return f"--memory groups{alone}" + (f" in the place of {replaced}" if replaced else "")

@@ -211,10 +211,14 @@ def test_nf4_is_refused_where_it_cannot_be(base):
 
 def test_room_is_looked_for_by_the_bits_of_nf4():
     weights = Tiers(bf16=40.0, fp8=26.0, offload=28.0)
-    assert weights.nf4 == pytest.approx(40 - 14 * 23 / 16)
+    assert weights.on_device("nf4") == pytest.approx(40 - 14 * 23 / 16)
     check_room("It", weights, Placement(savings=("nf4",)), "bfloat16", 20.0)
-    with pytest.raises(EngineError, match=r"19\.9 GB"):
+    with pytest.raises(EngineError, match=r"19\.9 GB.* --memory groups in the place of nf4"):
         check_room("It", weights, Placement(savings=("nf4",)), "bfloat16", 19.0)
+    alone = Placement(savings=("nf4",), offload=True)  # of the denoiser, 7.9 GB; the largest else may be less
+    check_room("It", weights, alone, "bfloat16", 8.0)
+    with pytest.raises(EngineError, match=r"7\.88 GB.* --memory groups in the place of nf4 and --offload"):
+        check_room("It", weights, alone, "bfloat16", 7.0)
 
 
 def test_a_folder_that_states_another_class_for_its_gguf_file_is_refused(base, tmp_path):
