@@ -93,7 +93,9 @@ def split(title: str, denoisers: Sequence[Any], placement: Placement) -> None:
     from torch.distributed.device_mesh import init_device_mesh
 
     for denoiser in denoisers:
-        if not getattr(denoiser, "_cp_plan", None):
+        plan = getattr(denoiser, "_cp_plan", None) or {}
+        # LTX's text is to be shared, too, and diffusers holds the mask of its padding against too few heads.
+        if not plan or "encoder_hidden_states" in plan.get("", {}):
             raise EngineError(
                 "not_split", f"{title} cannot be split over several devices; give one of them (--device)."
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import hunyuan15, wan
+from tiny import hunyuan15, ltx, wan
 
 from peekaboo_engine import splitting
 from peekaboo_engine.control import peekaboo
@@ -161,6 +161,7 @@ def test_models_and_sizes_that_cannot_be_shared_are_refused(monkeypatch):
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     for pipe, device, part in (
         (hunyuan15.pipeline(), TWO, "cannot be split over several devices"),
+        (ltx.pipeline(), TWO, "cannot be split over several devices"),  # its text would be, with its mask
         (wan.pipeline(), "cpu+cpu+cpu", "2 heads of attention, which 3 devices cannot share equally; give 2"),
     ):
         with pytest.raises(EngineError, match=part):
