@@ -72,7 +72,7 @@ def finished_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None
     """Find the clip of a job as :func:`existing_clip`, whatever model and versions this machine has.
 
     Returns:
-        The clip and its record; None without.
+        The clip, where the job asks for it as it was finished, and its record; None without.
     """
     try:
         record = read_json(out / "clip.json")
@@ -87,7 +87,8 @@ def finished_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
         return None
-    return (clip, record) if same else None
+    shown = out / finished_name(job.num_frames) if job.finish.wanted else clip
+    return (shown, record) if same else None
 
 
 def _is_finished(out: Path, stated: dict[str, Any], job: Job) -> bool:

@@ -167,7 +167,7 @@ def test_a_job_may_ask_for_it_and_a_take_be_finished_otherwise_afterwards(make_j
     height, width = read_clip(take / "clip.mp4").shape[1:3]
     assert told.phases[-1] == "finish" and told.results == [take.resolve() / "finished.mp4"]
     assert read_clip(take / "finished.mp4").shape == (12, 128, round(width * 128 / height), 3)
-    assert existing_clip(job, take) == take / "clip.mp4"
+    assert existing_clip(job, take) == take / "finished.mp4"
     smooth = Finish(smooth=True)
     worker.finish(FinishTake(request="finish", id="a", take=take, finish=smooth), told, lambda: False)
     assert not told.errors and read_clip(take / "finished.mp4").shape == (12, height, width, 3)
