@@ -321,6 +321,9 @@ class Queue:
         if order.cancelled is not None:
             kept = "nothing was kept of it" if order.finish is None else "the take is as it was"
             self.outcomes.append(Outcome(f"The generation was cancelled; {kept}."))
+        elif _is_made(order) and order.finish is None and not order.keeps_folder:
+            text = f"{message} The clip as the model made it is there: Import Take brings it in."
+            self.outcomes.append(Outcome(text, failed=True, folder=order.folder))
         else:
             self._tell(message)
 
@@ -330,8 +333,14 @@ class Queue:
 
 
 def _discard(order: Order) -> None:
-    if not order.keeps_folder:
+    """Remove the folder of an order that has no clip; one that only its finishing failed of has."""
+    if not order.keeps_folder and (order.cancelled is not None or not _is_made(order)):
         shutil.rmtree(order.folder, ignore_errors=True)
+
+
+def _is_made(order: Order) -> bool:
+    """Whether the engine has put the clip of an order where it belongs, with its record."""
+    return (order.folder / "clip.json").is_file()
 
 
 def duration(seconds: float) -> str:

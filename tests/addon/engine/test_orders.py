@@ -253,6 +253,23 @@ def test_leaving_ends_all_but_clips_that_are_there(shop):
     assert not running.folder.exists() and not waiting.folder.exists()
 
 
+def test_a_clip_that_is_made_is_kept_where_only_its_finishing_fails(shop):
+    made, lost = shop.add("broken"), shop.add("die")
+    for order in (made, lost):
+        (order.folder / "clip.json").write_text("{}")
+    shop.until(lambda: not shop.queue.busy)
+    assert made.folder.exists() and lost.folder.exists()
+    for outcome in shop.queue.outcomes:
+        assert outcome.text.endswith("The clip as the model made it is there: Import Take brings it in.")
+        assert outcome.failed and outcome.folder in (made.folder, lost.folder)
+    cancelled = shop.add("wait")
+    (cancelled.folder / "clip.json").write_text("{}")
+    shop.until(lambda: shop.queue.running is cancelled)
+    shop.queue.cancel(cancelled)
+    shop.until(lambda: not shop.queue.busy)
+    assert not cancelled.folder.exists()
+
+
 def test_a_fault_of_the_engines_names_its_log(shop):
     shop.add("broken")
     shop.until(lambda: not shop.queue.busy)
