@@ -49,6 +49,8 @@ class Steering:
         least_area: share of the picture that a model needs to draw a subject. Masks of a smaller one are
             widened to it (:func:`.labels.widen`), and its words are not bound: what does not come up inside
             of its mask may still do so beside it. 0 leaves all masks as they are.
+        cell_share: from which share of what a token stands for on it is a subject's and not the background's
+            (:class:`.labels.Pools`); a half is the greater part.
 
     Raises:
         EngineError: ``bad_option``.
@@ -77,9 +79,10 @@ class Steering:
         known = set(self.kinds) <= set(get_args(Kind))
         check_option("kinds", list(self.kinds), known, f"some of {get_args(Kind)}")
         check_option("until", self.until, self.until is None or 0 <= self.until <= 1, "a number from 0 to 1")
-        for name in ("bound_until", "self_share", "least_area", "cell_share"):
+        for name in ("bound_until", "self_share", "least_area"):
             value = getattr(self, name)
             check_option(name, value, 0 <= value <= 1, "a number from 0 to 1")
+        check_option("cell_share", self.cell_share, 0 < self.cell_share <= MOST, f"up to {MOST}, above 0")
         for name in ("push", "bound_penalty", "self_penalty"):
             value = getattr(self, name)
             check_option(

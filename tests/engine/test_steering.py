@@ -250,6 +250,8 @@ def test_presets_run_without_guidance_and_on_other_sizes(pipe, two_boxes):
     [
         {"until": -0.1},
         {"bound_until": 1.5},
+        {"cell_share": 0.0},
+        {"cell_share": 0.6},
         {"bound_until": 0.5, "kinds": ("spatial",)},
         {"contrast": True, "blocks": "mid_up"},
         {"special_tokens": "both"},
