@@ -85,7 +85,7 @@ def _names(folder: Path, annotations: Path) -> tuple[list[str], list[str]]:
     for listed in ("2016/val.txt", "480p/val.txt"):
         file = folder / "ImageSets" / listed
         if file.is_file():
-            lines = read_file(file, MAX_LAYOUT_BYTES, follow=True).decode().split("\n")
+            lines = read_file(file, MAX_LAYOUT_BYTES, follow=True).decode(errors="replace").split("\n")
             words = [line.split()[-1] for line in lines if line.strip()]
             named = [Path(word).parent.name if "/" in word else word for word in words]
             return list(dict.fromkeys(named)), []
