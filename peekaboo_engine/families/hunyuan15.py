@@ -136,7 +136,7 @@ HUNYUAN15 = Family(
     arguments=_arguments,
     prepare=_prepare,
     half="bfloat16",
-    # As for Wan, whose cross- and full attention are one here; not measured.
+    # As it was for Wan at first, whose cross- and full attention are one here; not measured.
     presets={
         "strong": {
             "until": 0.89,

@@ -58,7 +58,7 @@ STRONG = {
     "self_share": 0.5,
     "contrast": False,
 }
-"""As for Wan, whose transformers are built alike; not measured."""
+"""As it was for Wan at first, whose transformers are built alike; not measured."""
 
 
 def _grid(denoiser, call: Mapping[str, Any]) -> Grid:
