@@ -272,6 +272,7 @@ def test_what_an_embedded_model_draws_is_what_it_has_learnt(name):
     entry = catalogue()[name]
     shapes = [word for shape in SHAPES for word in (shape, *SYNONYMS[shape])]
     assert entry.strange_words([f"a {colour} {shape}" for colour in COLOURS for shape in shapes]) == []
+    assert entry.strange_words(["a small red ball", "a little cube", "a large cone", "a big ring"]) == []
     assert all(ground in entry.draws for ground in GROUNDS)
     assert entry.strange_words(["the red ball", "a striped dog", "a dog"]) == ["striped", "dog"]
 
