@@ -52,10 +52,10 @@ def existing_clip(
         None where it has to be made, for whatever reason: also where the job cannot be read, which
         generating then says.
     """
-    finished = finished_clip(folder, out)
-    if finished is None:
+    found = whole_clip(folder, out)
+    if found is None:
         return None
-    clip, record = finished
+    clip, record = found
     try:
         job, _ = load_job(folder)
         same = (
@@ -68,7 +68,7 @@ def existing_clip(
     return clip if same else None
 
 
-def finished_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None:
+def whole_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None:
     """Find the clip of a job as :func:`existing_clip`, whatever model and versions this machine has.
 
     Returns:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from ..batch import Task
 from ..documents import read_json
 from ..errors import EngineError
-from ..existing import finished_clip
+from ..existing import whole_clip
 from ..video import replacing
 from .plan import Clip, Plan, Shot
 
@@ -38,9 +39,14 @@ def read_problem(folder: Path) -> Problem | None:
 
 
 def keep_problem(folder: Path, problem: Problem | None) -> None:
-    """Write why there is no clip, or take that away; raises EngineError ``not_written``."""
+    """Write why there is no clip, or take that away, which does no harm where it stays beside a clip.
+
+    Raises:
+        EngineError: ``not_written``.
+    """
     if problem is None:
-        (folder / PROBLEM).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / PROBLEM).unlink(missing_ok=True)
         return
     text = json.dumps({"code": problem.code, "message": problem.message})
     with replacing(folder / PROBLEM) as temporary:
@@ -54,7 +60,7 @@ class Result:
     Attributes:
         shot: of the plan.
         clip: of the shot.
-        file: the movie or picture; None without.
+        file: the movie or picture, as it was finished if its job asks for that; None without.
         frames: that it has.
         task: the same for a report.
     """
@@ -73,12 +79,12 @@ def results_of(plan: Plan, out: Path) -> list[Result]:
 
 def _result(shot: Shot, clip: Clip, folder: Path) -> Result:
     task = Task(folder / "job", folder)
-    finished = finished_clip(folder / "job", folder)
-    if finished is None:
+    found = whole_clip(folder / "job", folder)
+    if found is None:
         problem = read_problem(folder) or Problem("no_clip", "It was not made yet; run its task again.")
         task.fail(problem.code, problem.message)
         return Result(shot, clip, None, 0, task)
-    file, record = finished
+    file, record = found
     task.outcome, task.clip = "made", file.name
     task.seconds, task.device = _seconds(record), str(record.get("device", ""))
     return Result(shot, clip, file, int(record["job"]["timing"]["frame_count"]), task)
@@ -98,8 +104,13 @@ def check_task(folder: Path, name: str) -> Problem | None:
         What was wrong with its shot, so that it has none; None where the job is there.
 
     Raises:
-        EngineError: ``no_job`` where nobody has looked at its shot yet.
+        EngineError: ``no_job`` where nobody has looked at its shot yet; ``bad_path`` where the folder is a
+            link, which would lead out of the output folder.
     """
+    if folder.is_symlink():
+        raise EngineError(
+            "bad_path", f"{folder} is a link to another folder, which is left alone; remove it."
+        )
     if (folder / "job" / "job.json").is_file():
         return None
     problem = read_problem(folder)

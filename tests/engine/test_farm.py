@@ -4,7 +4,6 @@
 import hashlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -74,9 +73,11 @@ def finish(make_job):
     """Puts a clip into its folder as an engine leaves it, without one."""
     first = make_job()
 
-    def put(out, name, grey=128):
+    def put(out, name, grey=128, **finish):
         folder = out / name
         shutil.copytree(first, folder / "job")
+        stated = json.loads((folder / "job" / "job.json").read_text())
+        (folder / "job" / "job.json").write_text(json.dumps(stated | ({"finish": finish} if finish else {})))
         job, labels = load_job(folder / "job")
         frames = np.full((job.num_frames, job.height, job.width, 3), grey, np.uint8)
         shown = job.timing.held_frames(job.num_frames)
@@ -89,6 +90,9 @@ def finish(make_job):
             "device": "cuda:0",
             "versions": {},
         }
+        if finish:
+            shutil.copy(folder / "clip.mp4", folder / "finished.mp4")
+            record["finish"] = {"smooth": False, "enlarge": False, "sha256": record["clip_sha256"], **finish}
         (folder / "clip.json").write_text(json.dumps(record))
 
     return put
@@ -147,6 +151,10 @@ def test_a_clip_of_no_plan_and_one_without_masks_are_sentences(bundle):
     assert "no clip" in said("generate", path, "../A", "--out", out)[1]
     code, text = said("generate", path, "A_seed_1", "--out", out, "--openjd")
     assert code == 1 and text.startswith("openjd_fail: ") and "no masks" in text
+    (out.parent / "mine").mkdir()
+    (out / "A_seed_1").symlink_to(out.parent / "mine")
+    code, text = said("generate", path, "A_seed_1", "--out", out)
+    assert code == 1 and "is a link to another folder" in text
 
 
 def test_what_is_wrong_with_a_shot_fails_no_task_and_is_told_at_the_end(bundle, finish):
@@ -190,6 +198,19 @@ def test_the_edit_has_the_first_clip_of_each_shot_on_and_the_others_off(bundle, 
         (out / clip.media_reference.target_url).is_file() and clip.metadata["peekaboo"]["seed"]
         for clip in edit.find_clips()
     )
+
+
+def test_the_edit_has_clips_as_they_were_finished(bundle, finish):
+    path, out = bundle(("A", 1, [1]), ("B", 20, [1]))
+    finish(out, "A_seed_1", smooth=True)
+    finish(out, "B_seed_1")
+    assert gather(read_plan(path), out, Messages(openjd=False)) == 0
+    edit = otio.adapters.read_from_file(str(out / "edit.otio"))
+    assert [clip.media_reference.target_url for clip in edit.find_clips()] == [
+        "A_seed_1/finished.mp4",
+        "B_seed_1/clip.mp4",
+    ]
+    assert "A_seed_1/finished.mp4" in (out / "report.html").read_text()
 
 
 def test_each_scene_has_an_edit_of_its_own(bundle, finish):
@@ -238,6 +259,8 @@ def test_another_farms_output_folder_is_refused(bundle, finish):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
 def test_a_full_disk_is_a_sentence_and_leaves_nothing_half(bundle, finish):
+    import resource  # Windows has none
+
     path, out = bundle(("A", 1, [1]))
     finish(out, "A_seed_1")
     before = sorted(out.rglob("*"))
