@@ -16,9 +16,10 @@ from .plan import Plan, check_owner
 from .results import Problem, check_task, keep_problem
 
 OF_THE_MACHINE = {
+    "bad_lora",
     "bad_model",
-    "busy",
     "busy_folder",
+    "cancelled",
     "cannot_write",
     "engine_died",
     "half_downloaded",
@@ -30,6 +31,7 @@ OF_THE_MACHINE = {
     "not_downloaded",
     "not_written",
     "out_of_memory",
+    "too_large",
     "unexpected",
     "unknown_model",
     "unsupported_pipeline",
