@@ -15,7 +15,7 @@ from rich.console import Console
 
 from . import model_commands
 from .benchmark.request import Prompts, Request
-from .errors import EngineError, shown
+from .errors import INTERRUPTED, EngineError, shown
 from .events import JsonLines, Terminal
 from .farm import command as farm
 from .inbox import Inbox, parent_listens
@@ -212,10 +212,6 @@ def _batch(
     batch_report.show(made)
     written = path is None or reporting(Terminal(), lambda: batch_report.write(made, path))
     return INTERRUPTED if stopped else batch.exit_code(tasks) if written else 1
-
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells count it: 128 + SIGINT."""
 
 
 @app.command("plan")

@@ -12,6 +12,10 @@ _CONTROLS = re.compile(
 )
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, or another request to end, as shells count it: 128 + SIGINT."""
+
+
 class EngineError(Exception):
     """What went wrong and what to do about it, in one sentence.
 

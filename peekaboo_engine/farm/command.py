@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import EngineError, shown
+from ..errors import INTERRUPTED, EngineError, shown
 from .messages import Messages
 
 app = typer.Typer(help="Tasks of a render farm.", no_args_is_help=True)
@@ -18,9 +18,6 @@ app = typer.Typer(help="Tasks of a render farm.", no_args_is_help=True)
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="plan.json of the job.")]
 Out = Annotated[Path, typer.Option(help="Output folder of the job.")]
 OpenJd = Annotated[bool, typer.Option("--openjd", help="Print progress as OpenJD reads it.")]
-
-INTERRUPTED = 130
-"""Exit code after a request to end: 128 + SIGINT."""
 
 
 @app.command("generate")
@@ -62,7 +59,7 @@ def _reported(told: Messages, run: Callable[[], int]) -> int:
     except EngineError as error:
         told.error(error.code, error.message)
     except KeyboardInterrupt:
-        told.error("cancelled", "The task was cancelled; nothing was written.")
+        told.error("cancelled", "The task was cancelled: run it again.")
         return INTERRUPTED
     except Exception as error:  # a defect of ours: the scheduler's log has it
         typer.echo(shown(traceback.format_exc(), lines=True).rstrip(), err=True)
