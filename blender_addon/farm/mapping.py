@@ -7,7 +7,9 @@ The rules are those of ``Session.PathMappingRulesFile``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +72,14 @@ def apply(rules: Sequence[Rule], scenes: Sequence[Any]) -> None:
     Args:
         rules: of this machine.
         scenes: whose pictures and LoRAs are found, too.
+
+    Raises:
+        PeekabooError: a library cannot be read where the rules say that it is.
     """
-    for library in list(bpy.data.libraries):
-        if place := mapped(library.filepath, rules):
-            library.filepath = place
-            library.reload()
-    for name in ("cache_files", "volumes", "images", "movieclips"):
-        for item in getattr(bpy.data, name):
-            if item.library is None and (place := mapped(item.filepath, rules)):
+    _place_libraries(rules)
+    for name in ("cache_files", "volumes", "fonts", "images", "movieclips"):
+        for item in getattr(bpy.data, name):  # those of libraries, too
+            if place := mapped(item.filepath, rules):
                 item.filepath = place
     for scene in scenes:
         settings = scene.peekaboo
@@ -89,3 +91,38 @@ def apply(rules: Sequence[Rule], scenes: Sequence[Any]) -> None:
         for lora in settings.lora_list:
             if place := mapped(lora.source, rules):
                 lora.source = place
+
+
+def _place_libraries(rules: Sequence[Rule]) -> None:
+    """Read the libraries where they lie here; those that one links itself are known once it has been read."""
+    placed: set[str] = set()  # no rule moves them on
+    while found := _misplaced_library(rules, placed):
+        library, place = found
+        library.filepath = place
+        placed.add(os.path.normpath(place))
+        with suppress(RuntimeError):  # it is not there, which is told with all that is not
+            library.reload()
+        if all(_place_of(other) != os.path.normpath(place) for other in bpy.data.libraries):
+            raise _unreadable(place)
+    for library in bpy.data.libraries:
+        place = _place_of(library)
+        if place in placed and Path(place).exists() and any(item.is_missing for item in library.users_id):
+            raise _unreadable(place)
+
+
+def _unreadable(place: str) -> PeekabooError:
+    """Blender itself drops what it cannot read of a library, or has empty data for it, without an error."""
+    return PeekabooError(
+        f'The library "{place}" cannot be read on this machine, or lacks what the file links: copy it anew.'
+    )
+
+
+def _misplaced_library(rules: Sequence[Rule], placed: Container[str]) -> tuple[Any, str] | None:
+    for library in bpy.data.libraries:
+        if _place_of(library) not in placed and (place := mapped(library.filepath, rules)):
+            return library, place
+    return None
+
+
+def _place_of(library: Any) -> str:
+    return os.path.normpath(bpy.path.abspath(library.filepath))
