@@ -72,27 +72,23 @@ def write(
     if not bpy.data.filepath:
         raise PeekabooError("The scene was never saved to a file, and a farm job has a copy of one: save it.")
     id = _id(folder)
-    if (folder / Path(bpy.data.filepath).name).resolve() == Path(bpy.data.filepath).resolve():
+    source = Path(bpy.data.filepath)
+    if _is_same(folder / source.name, source):
         raise PeekabooError(
             f'"{bpy.data.filepath}" is the copy that a farm job has: open the file that it was made of, '
             "or choose another folder."
         )
     own = list({each.scene.name: each.scene for each in wanted}.values())
     notes = _check(wanted, models)
-    source = Path(bpy.data.filepath)
     plan = scenes.plan_of(wanted, models, id, folder)
-    files, folders = _references(own, plan, folder)
+    texts = _documents(plan, own, folder, farm)
     try:
         with places.opened(folder) as opened:
             with scenes.located(own, folder, prompt_of_all):
                 saving.save_blend(folder / source.name)
-            _copy_caches(source, folder)
-            title = bpy.path.clean_name(source.stem)
-            texts = {plans.FILE: f"{json.dumps(plan.stated(), indent=1)}\n"}
-            if farm == "flamenco":
-                texts |= flamenco.documents(plan, title, folder.absolute())
-            else:
-                texts |= openjd.documents(plan, title, files, folders)
+            stated = f"{json.dumps(plan.stated(), indent=1)}\n"
+            opened.write(plans.FILE, lambda file: file.write(stated.encode()))
+            _copy_caches(source, folder)  # where the disk is full now, the folder can be exported to again
             for name, text in texts.items():
                 opened.write(name, lambda file, text=text: file.write(text.encode()))
             for name in DOCUMENTS - texts.keys():  # of an earlier export for another farm, of other clips
@@ -103,6 +99,14 @@ def write(
             "folder, or free disk space."
         ) from None
     return Bundle(folder, plan, notes)
+
+
+def _documents(plan: Plan, own: Sequence[Any], folder: Path, farm: Farm) -> dict[str, str]:
+    """The files by name that a scheduler reads."""
+    title = bpy.path.clean_name(Path(bpy.data.filepath).stem)
+    if farm == "flamenco":
+        return flamenco.documents(plan, title, folder.absolute())
+    return openjd.documents(plan, title, *_references(own, plan, folder))
 
 
 def _check(wanted: Sequence[Wanted], models: Sequence[str]) -> tuple[str, ...]:
@@ -141,6 +145,14 @@ def own_folder(folder: Path) -> Path:
     return folder / f"{bpy.path.clean_name(Path(bpy.data.filepath).stem)}_farm"
 
 
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two paths, also by a drive's letter and by a share's name, are of one file."""
+    try:
+        return path.samefile(other)
+    except OSError:  # one is not there
+        return False
+
+
 def _id(folder: Path) -> str:
     """The id of a plan that is there already, or a new one.
 
@@ -158,7 +170,7 @@ def _id(folder: Path) -> str:
 
 def _references(own: Sequence[Any], plan: Plan, folder: Path) -> tuple[list[str], list[str]]:
     """Files and folders outside of the bundle that tasks read, relative to it; others lie on other drives."""
-    linked = [file.path for file in scenes.linked_files() if not file.is_missing]
+    linked = [path for file in scenes.linked_files() for path in file.files()]
     files = [*linked, *scenes.files_of_settings(own)]
     models = {clip.model for shot in plan.shots for clip in shot.clips if clip.model.startswith("//")}
     found = []
@@ -180,9 +192,17 @@ def _cache_of(source: Path) -> Path | None:
 
 
 def _copy_caches(source: Path, folder: Path) -> None:
-    """Copy the simulations beside a .blend, since Blender looks for them beside the copy."""
+    """Copy the simulations beside a .blend, since Blender looks for them beside the copy.
+
+    Those of an earlier export are taken away: Blender would play them where there are none any more.
+    """
+    copy = folder / f"{CACHE}{source.stem}"
+    if places.is_link(copy):
+        copy.unlink()
+    elif places.is_folder(copy):
+        shutil.rmtree(copy)
     if cache := _cache_of(source):
-        shutil.copytree(cache, folder / cache.name, ignore=_links, dirs_exist_ok=True)
+        shutil.copytree(cache, copy, ignore=_links)
 
 
 def _links(folder: str, names: list[str]) -> list[str]:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ SHAPES = ("libraries", "cache_files", "volumes", "fonts")
 """Collections of what decides the masks where it lies in files of its own."""
 LOOKS = ("images", "movieclips")
 """Collections of what decides how a rendered first frame looks."""
+TILES = {"<UDIM>": r"\d{4}", "<UVTILE>": r"u\d+_v\d+"}
+"""What stands in the name of an image for the number of a tile, and such numbers."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +56,25 @@ def plan_of(wanted: Sequence[Wanted], models: Sequence[str], id: str, folder: Pa
         folder: that it is written to.
 
     Raises:
-        PeekabooError: there are no or too many clips, or no such model.
+        PeekabooError: there are too many clips, or there is no such model.
     """
-    names = paths.file_names([folders.name_of(each.scene, each.shot.title) for each in wanted])
-    clips = [
-        (number, _model(model, folder), seed)
+    names = paths.file_names([_plain(folders.name_of(each.scene, each.shot.title)) for each in wanted])
+    asked = [
+        (number, model, seed)
         for number, each in enumerate(wanted)
         for model in dict.fromkeys(models or [each.scene.peekaboo.model])
         for seed in each.seeds
     ]
-    if len(clips) > plans.MOST_CLIPS:
+    if len(asked) > plans.MOST_CLIPS:
         raise PeekabooError(
-            f"These are {len(clips)} clips, and a farm job has {plans.MOST_CLIPS} at most: export the shots "
+            f"These are {len(asked)} clips, and a farm job has {plans.MOST_CLIPS} at most: export the shots "
             "in several jobs."
         )
+    stated = {model: _model(model, folder) for model in {model for _, model, _ in asked}}
+    clips = [(number, stated[model], seed) for number, model, seed in asked]
     several = len({model for _, model, _ in clips}) > 1
     own = paths.file_names(
-        [f"{names[number]}{_suffix(model) * several}_seed_{seed}" for number, model, seed in clips]
+        [f"{names[number]}{_plain(_suffix(model)) * several}_seed_{seed}" for number, model, seed in clips]
     )
     made: dict[int, list[plans.Clip]] = {number: [] for number in range(len(names))}
     for name, (number, model, seed) in zip(own, clips, strict=True):
@@ -88,6 +93,12 @@ def plan_of(wanted: Sequence[Wanted], models: Sequence[str], id: str, folder: Pa
         for number, (name, each) in enumerate(zip(names, wanted, strict=True))
     ]
     return Plan(id, Path(bpy.data.filepath).name, tuple(shots))
+
+
+def _plain(name: str) -> str:
+    """A name of letters that each system's command line takes, and that none takes for an option."""
+    plain = "".join(one if one.isascii() else "_" for one in name)
+    return f"_{plain[1:]}" if plain.startswith("-") else plain
 
 
 def _suffix(model: str) -> str:
@@ -119,23 +130,35 @@ def relative(path: Path, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Linked:
-    """A file that a .blend links.
+    """A file that a .blend links, or many that are linked by one name.
 
     Attributes:
         path: of it, on this machine.
         is_shape: whether the masks depend on it.
+        is_sequence: whether it is a frame of many, whose names differ by its number.
     """
 
     path: Path
     is_shape: bool
+    is_sequence: bool = False
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is not there."""
-        if "<UDIM>" in self.path.name or "<UVTILE>" in self.path.name:
-            pattern = self.path.name.replace("<UDIM>", "*").replace("<UVTILE>", "*")
-            return not any(self.path.parent.glob(pattern))
-        return not self.path.exists()
+        """Whether nothing of it is there."""
+        return not self.files()
+
+    def files(self) -> list[Path]:
+        """The file, or all those of a sequence or of tiles, that are there."""
+        pattern = re.escape(self.path.name)
+        for tile, numbers in TILES.items():
+            pattern = pattern.replace(re.escape(tile), numbers)
+        if self.is_sequence:
+            pattern = re.sub(r"\d+(?=[^\d.]*\\\.\w+$)", lambda _: r"\d+", pattern)
+        if pattern == re.escape(self.path.name):
+            return [self.path] if self.path.exists() else []
+        with suppress(OSError):
+            return sorted(path for path in self.path.parent.iterdir() if re.fullmatch(pattern, path.name))
+        return []
 
 
 def linked_files() -> list[Linked]:
@@ -150,7 +173,8 @@ def linked_files() -> list[Linked]:
                 continue
             where = bpy.path.abspath(stated, library=item.library if name != "libraries" else None)
             path = Path(os.path.normpath(paths.absolute(where)))
-            found.setdefault(path, Linked(path, name in SHAPES))
+            sequence = getattr(item, "is_sequence", False) or getattr(item, "source", "") == "SEQUENCE"
+            found.setdefault(path, Linked(path, name in SHAPES, sequence))
     return list(found.values())
 
 

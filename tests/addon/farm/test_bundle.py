@@ -2,6 +2,7 @@
 """A .blend's shots as a job for a farm, and the task that makes masks of it, which a farm calls."""
 
 import json
+import re
 from pathlib import Path
 
 import bpy
@@ -94,8 +95,20 @@ def test_names_are_plain_and_of_one_clip_alone(blend, tmp_path):
     for marker, title in zip(bpy.context.scene.timeline_markers, ("{{Param.X}}", "{{Param X}}"), strict=True):
         marker.name = title
     made = names(export(tmp_path / "farm", 1, 2))
-    assert len(set(made)) == 4 and all(name.replace("_", "").replace("-", "").isalnum() for name in made)
+    assert len(set(made)) == 4 and all(re.fullmatch(r"[A-Za-z0-9_-]+", name) for name in made)
     assert do(tmp_path / "farm", plans.read(tmp_path / "farm" / "plan.json").shots[1].name) == 0
+
+
+@pytest.mark.parametrize("called", ["-s", "場面", "Łódź", "Scène"])
+def test_names_of_all_languages_become_names_that_tasks_take(blend, tmp_path, called):
+    bpy.context.scene.name = called
+    for marker, title in zip(bpy.context.scene.timeline_markers, ("Общий", "Крупный"), strict=True):
+        marker.name = title
+    made = names(export(tmp_path / "farm"))
+    assert len(set(made)) == 2 and all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name) for name in made)
+    planned = plans.read(tmp_path / "farm" / "plan.json")
+    assert (planned.shots[0].scene, planned.shots[0].title) == (called, "Общий")
+    assert do(tmp_path / "farm", planned.shots[1].name) == 0
 
 
 def test_an_export_again_keeps_the_id_and_takes_no_other_folder(blend, tmp_path):
@@ -174,6 +187,47 @@ def test_a_file_of_another_system_is_found_by_the_farms_rules(blend, tmp_path, c
     rules.write_text(json.dumps({"version": "pathmapping-1.0", "path_mapping_rules": [rule]}))
     assert do(tmp_path / "farm", "Scene_Wide", None, "--path-mapping", rules) == 0
     assert bpy.data.objects["Wedge"].data.vertices
+    library.write_text("no .blend")
+    capsys.readouterr()
+    assert do(tmp_path / "farm", "Scene_Wide", None, "--path-mapping", rules) == 1
+    assert 'library.blend" cannot be read on this machine' in capsys.readouterr().err
+    library.unlink()
+    assert do(tmp_path / "farm", "Scene_Wide", None, "--path-mapping", rules) == 1
+    assert "not on this machine" in capsys.readouterr().err
+
+
+def link(path, windows, **wanted):
+    """Let the open file link data of another one, by a path of Windows."""
+    with bpy.data.libraries.load(str(path), link=True) as (_, into):
+        for kind, names in wanted.items():
+            setattr(into, kind, names)
+    bpy.data.libraries[path.name].filepath = windows
+
+
+def save_anew(path, **objects):
+    """Save a scene of objects of these data, and begin an empty one."""
+    for name, data in objects.items():
+        bpy.context.scene.collection.objects.link(bpy.data.objects.new(name, data))
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), relative_remap=False)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def test_the_rules_find_what_libraries_link_too(tmp_path):
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    add_mesh(bpy.context.scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Wedge").data.name = "Wedge"
+    save_anew(tmp_path / "inner.blend")
+    link(tmp_path / "inner.blend", "P:\\show\\inner.blend", meshes=["Wedge"])
+    smoke = bpy.data.volumes.new("Smoke")
+    smoke.filepath = "P:\\show\\smoke.vdb"
+    save_anew(tmp_path / "outer.blend", Wedge=bpy.data.meshes["Wedge"], Smoke=smoke)
+    link(tmp_path / "outer.blend", "P:\\show\\outer.blend", objects=["Wedge"], volumes=["Smoke"])
+    bpy.context.scene.collection.objects.link(bpy.data.objects["Wedge"])
+    save_anew(tmp_path / "shot.blend", Smoke=bpy.data.volumes["Smoke"])
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    rule = {"source_path_format": "WINDOWS", "source_path": "P:\\show", "destination_path": str(tmp_path)}
+    mapping.apply([rule], [])
+    assert len(bpy.data.objects["Wedge"].data.vertices) == 3
+    assert Path(bpy.data.volumes["Smoke"].filepath) == tmp_path / "smoke.vdb"
 
 
 @pytest.mark.parametrize(
@@ -206,11 +260,41 @@ def test_simulations_that_lie_beside_the_file_go_with_it(blend, tmp_path):
     cache.mkdir()
     (cache / "cloth_000001_00.bphys").write_bytes(b"frame")
     (cache / "elsewhere").symlink_to(tmp_path / "show" / "shot.blend")
+    copy = tmp_path / "farm" / "blendcache_shot"
     for _ in range(2):
         export(tmp_path / "farm")
-    assert (tmp_path / "farm" / "blendcache_shot" / "cloth_000001_00.bphys").read_bytes() == b"frame"
-    assert not (tmp_path / "farm" / "blendcache_shot" / "elsewhere").exists()
+    assert (copy / "cloth_000001_00.bphys").read_bytes() == b"frame"
+    assert not (copy / "elsewhere").exists()
     assert '- "blendcache_shot"' in (tmp_path / "farm" / "asset_references.yaml").read_text()
+    (cache / "elsewhere").unlink()
+    (cache / "cloth_000001_00.bphys").unlink()
+    cache.rmdir()
+    export(tmp_path / "farm")
+    assert not copy.exists()  # of a bake that was freed, no frame is played
+
+
+def test_what_a_bundle_links_to_is_neither_followed_nor_taken_away(blend, tmp_path):
+    (blend.parent / "blendcache_shot").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious").write_text("mine")
+    export(tmp_path / "farm")
+    (tmp_path / "farm" / "blendcache_shot").rmdir()
+    (tmp_path / "farm" / "blendcache_shot").symlink_to(tmp_path / "mine")
+    export(tmp_path / "farm")
+    assert not (tmp_path / "farm" / "blendcache_shot").is_symlink()
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["precious"]
+
+
+def test_sequences_and_tiles_are_brought_along_whole(tmp_path):
+    names = ("smoke_1.vdb", "smoke_0002.vdb", "smoke_old_3.vdb", "wall[a].1001.png", "wall[a].1002.png")
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    smoke = scenes.Linked(tmp_path / "smoke_1.vdb", is_shape=True, is_sequence=True)
+    assert [path.name for path in smoke.files()] == ["smoke_0002.vdb", "smoke_1.vdb"]
+    wall = scenes.Linked(tmp_path / "wall[a].<UDIM>.png", is_shape=False)
+    assert [path.name for path in wall.files()] == ["wall[a].1001.png", "wall[a].1002.png"]
+    assert scenes.Linked(tmp_path / "none_1.vdb", is_shape=True, is_sequence=True).is_missing
+    assert scenes.Linked(tmp_path / "gone" / "wall.<UDIM>.png", is_shape=False).is_missing
 
 
 def test_what_settings_say_of_files_holds_in_the_copy(blend, tmp_path):
@@ -244,6 +328,7 @@ def test_a_task_writes_the_jobs_of_its_shot(blend, tmp_path, capsys):
 def test_what_is_wrong_with_a_shot_is_kept_and_no_error(blend, tmp_path, capsys):
     export(tmp_path / "farm")
     assert do(tmp_path / "farm", "Scene_Wide") == 0
+    kept = (tmp_path / "farm" / "clips" / "plan.json").stat().st_ino
     for obj in bpy.data.objects:
         if obj.peekaboo.is_subject:
             obj.location = (0, 500, 900)
@@ -255,6 +340,19 @@ def test_what_is_wrong_with_a_shot_is_kept_and_no_error(blend, tmp_path, capsys)
     assert problem["code"] == tasks.NO_MASKS and "in view" in problem["message"]
     assert "openjd_status: No masks, and so no clip" in capsys.readouterr().out
     assert not (clip / "job" / "job.json").exists()  # of the masks from before no clip is made
+    assert (clip.parent / "plan.json").stat().st_ino == kept  # which tasks of other machines may be reading
+
+
+def test_a_link_in_the_output_folder_is_not_followed(blend, tmp_path, capsys):
+    export(tmp_path / "farm")
+    mine = tmp_path / "mine" / "job" / "job.json"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    (tmp_path / "farm" / "clips").mkdir()
+    (tmp_path / "farm" / "clips" / "Scene_Wide_seed_4").symlink_to(tmp_path / "mine")
+    assert do(tmp_path / "farm", "Scene_Wide") == 1
+    assert "is a link to another folder" in capsys.readouterr().err
+    assert mine.read_text() == "mine" and len(list((tmp_path / "mine").rglob("*"))) == 2
 
 
 def test_what_is_wrong_with_the_machine_fails_the_task(blend, tmp_path, capsys):
