@@ -117,7 +117,7 @@ def read(path: Path) -> Plan:
         )
     except OSError as error:
         problem = error.strerror or str(error)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         problem = f"it is damaged: {error}"
     else:
         return plan

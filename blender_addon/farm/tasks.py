@@ -53,6 +53,11 @@ def masks(plan: Plan, name: str, out: Path, progress: Callable[[str, int, int], 
     if shot is None:
         raise PeekabooError(f'The plan has no shot "{name}": export the job again, and submit it as it is.')
     claim(plan, out)
+    linked = [clip.name for clip in shot.clips if places.is_link(out / clip.name)]
+    if linked:
+        raise PeekabooError(
+            f'"{out / linked[0]}" is a link to another folder, which is left alone: remove it.'
+        )
     missing = [file for file in scenes.linked_files() if file.is_missing and file.is_shape]
     if missing:
         raise PeekabooError(
@@ -86,7 +91,10 @@ def claim(plan: Plan, out: Path) -> None:
     try:
         with places.opened(out) as folder:
             if places.is_file(out / plans.FILE):
-                _require(plans.read(out / plans.FILE), plan, out)
+                there = plans.read(out / plans.FILE)
+                _require(there, plan, out)
+                if there == plan:  # tasks that begin at once do not replace what each of them reads
+                    return
             text = f"{json.dumps(plan.stated(), indent=1)}\n".encode()
             folder.write(plans.FILE, lambda file: file.write(text))
         _require(plans.read(out / plans.FILE), plan, out)  # of two that came at once, the later one has it
@@ -158,11 +166,11 @@ def _read(
 
 def _keep_problem(folder: Path, message: str) -> None:
     """Keep why a clip has no masks; a job of earlier ones is taken away, lest it be made."""
+    text = f"{json.dumps({'code': NO_MASKS, 'message': message})}\n".encode()
     try:
-        if not places.is_link(folder / "job"):
-            (folder / "job" / "job.json").unlink(missing_ok=True)
-        text = f"{json.dumps({'code': NO_MASKS, 'message': message})}\n".encode()
-        with places.opened(folder) as opened:
+        with places.opened(folder) as opened:  # which a link is not
+            if not places.is_link(folder / "job"):
+                (folder / "job" / "job.json").unlink(missing_ok=True)
             opened.write(PROBLEM, lambda file: file.write(text))
     except OSError as error:
         raise PeekabooError(
