@@ -21,8 +21,6 @@ from .plan import Kind, Places, Plan
 VERSION = 1
 """Of the setting ``tasks``, which the job type reads."""
 FILE, JOB_TYPE = "flamenco.json", "peekaboo.js"
-OUTPUT = "clips"
-"""Folder of the bundle that gets the clips."""
 PRIORITY = 50
 """Flamenco's own."""
 TASK_TYPE = "peekaboo"
@@ -77,7 +75,7 @@ def job(plan: Plan, title: str, folder: Path, system: str = sys.platform) -> dic
         "submitter_platform": PLATFORMS.get(system, system),
         "settings": {
             "folder": str(folder),
-            "output_folder": str(folder / OUTPUT),
+            "output_folder": str(folder / plans.OUTPUT),
             "generate_task_type": TASK_TYPE,
             "tasks": json.dumps(tasks(plan), separators=(",", ":")),
         },

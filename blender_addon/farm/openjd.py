@@ -18,8 +18,6 @@ from .plan import Kind, Places, Plan, Requirement, Step
 
 FILES = {"template": "template.yaml", "values": "parameter_values.yaml", "assets": "asset_references.yaml"}
 """What the documents of a bundle are called."""
-OUTPUT = "clips"
-"""Folder of the bundle that gets the clips."""
 BLENDER, PYTHON, START = "blender", "python", "peekaboo_engine/start.py"
 """Programs as the farm's machines find them, by default."""
 NOTIFY_SECONDS = 30
@@ -72,7 +70,9 @@ def _parameters(plan: Plan) -> list[dict[str, Any]]:
     return [
         path("BlendFile", "FILE", "IN", plan.blend, "The scenes with the shots."),
         path("Plan", "FILE", "IN", plans.FILE, "What is made of them."),
-        path("OutputFolder", "DIRECTORY", "OUT", OUTPUT, "Gets a folder for each clip, and the report."),
+        path(
+            "OutputFolder", "DIRECTORY", "OUT", plans.OUTPUT, "Gets a folder for each clip, and the report."
+        ),
         text("Blender", BLENDER, "The program, which has the extension Peekaboo."),
         text("EnginePython", PYTHON, "The Python that has the engine's packages."),
         text("EngineStart", START, "The file start.py of the engine, in the extension or in a checkout."),

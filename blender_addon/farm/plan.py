@@ -28,6 +28,8 @@ MOST_CLIPS = 1024
 """Of a plan: so many values a parameter of an OpenJD task may have."""
 
 FILE = "plan.json"
+OUTPUT = "clips"
+"""Folder beside the plan that gets the clips, unless a scheduler is told another."""
 MIB_IN_GB = 10**9 / 2**20
 
 Kind = Literal["masks", "generate", "gather"]
