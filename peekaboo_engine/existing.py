@@ -20,7 +20,7 @@ from .loras import beside
 from .loras import find as find_lora
 from .models import ModelEntry, find_model
 from .placement import Placement
-from .places import open_file
+from .places import sha256_of
 from .weights import weights_of
 
 PACKAGES = ("torch", "diffusers", "transformers", "imageio")
@@ -82,7 +82,7 @@ def whole_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None:
             record["job"] == job.model_dump(exclude_unset=True)
             and record["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
             and _given(folder, job) == {name: record[name]["sha256"] for name in _GIVEN if name in record}
-            and _sha256(clip) == record["clip_sha256"]
+            and sha256_of(clip) == record["clip_sha256"]
             and (not job.finish.wanted or _is_finished(out, record["finish"], job))
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
@@ -93,7 +93,7 @@ def whole_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None:
 
 def _is_finished(out: Path, stated: dict[str, Any], job: Job) -> bool:
     asked = all(stated[name] == getattr(job.finish, name) for name in ("smooth", "enlarge"))
-    return asked and _sha256(out / finished_name(job.num_frames)) == stated["sha256"]
+    return asked and sha256_of(out / finished_name(job.num_frames)) == stated["sha256"]
 
 
 _GIVEN = ("first_frame", "last_frame", "source_clip")
@@ -102,7 +102,7 @@ _GIVEN = ("first_frame", "last_frame", "source_clip")
 def _given(folder: Path, job: Job) -> dict[str, str]:
     """Hashes of the pictures and clips that a job brings along."""
     names = {which: getattr(job, which) for which in _GIVEN}
-    return {which: _sha256(folder / name) for which, name in names.items() if name}
+    return {which: sha256_of(folder / name) for which, name in names.items() if name}
 
 
 def _same_pixels(record: dict[str, Any], job: Job, placement: Placement) -> bool:
@@ -117,8 +117,3 @@ def _same_model(
     told = weights(entry)
     loras = [find_lora(lora).described() for lora in (*entry.own_loras, *beside(job.loras, folder))]
     return {name: record["model"].get(name) for name in told} == told and record["loras"] == loras
-
-
-def _sha256(path: Path) -> str:
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

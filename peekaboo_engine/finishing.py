@@ -7,7 +7,6 @@ its ``scale``. Both are made from the frames of the model; the clip that has the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from .errors import EngineError
 from .given_clips import read_source
 from .given_pictures import read_picture
 from .job import Finish, Timing, load_job
+from .places import sha256_of
 from .video import replacing, write_frames, write_picture
 
 FINISHED = ("finished.mp4", "finished.png")
@@ -174,7 +174,7 @@ def _record(take: Path, finish: Finish, size: tuple[int, int], path: Path) -> No
         "enlarge": finish.enlarge,
         "width": size[0],
         "height": size[1],
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256_of(path),
     }
     with replacing(take / "clip.json") as info:
         info.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

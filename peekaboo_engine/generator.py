@@ -32,6 +32,7 @@ from .loras import Lora, check_source
 from .models import ModelEntry
 from .names import Method
 from .pictures import shrink, write_png
+from .places import sha256_of
 from .previews import Previews
 from .sampling import Sampling, Shot, sample
 from .schedules import NO_SCHEDULE, find_schedule, following
@@ -339,7 +340,7 @@ def write_result(folder: Path, generation: Generation, frames: np.ndarray, model
     schedule = find_schedule(settings.schedule, entry.family)
     record = {
         "job": job.model_dump(exclude_unset=True),
-        "clip_sha256": hashlib.sha256(clip.read_bytes()).hexdigest(),
+        "clip_sha256": sha256_of(clip),
         **{
             name: {"name": picture.name, "sha256": picture.sha256}
             for name in ("first_frame", "last_frame", "source_clip")

@@ -7,7 +7,6 @@ have ffmpeg open what it names.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +19,7 @@ from PIL import Image
 from . import limits
 from .errors import EngineError, one_line
 from .given_pictures import filling_box
-from .places import open_file
+from .places import sha256_of
 
 _AS_MP4 = ["-f", "mov", "-protocol_whitelist", "file"]
 
@@ -57,7 +56,7 @@ def read_source(
         EngineError: ``bad_clip``; names the file.
     """
     try:
-        digest = _hash(path)
+        digest = sha256_of(path)
         count = sum(1 for _ in _frames(path, stop_if_cancelled))
         if not count:
             raise ValueError("it has no frames")
@@ -76,14 +75,6 @@ def read_source(
         raise EngineError(
             "bad_clip", f"{path} is no MP4 that can be read ({one_line(error)}); give another clip."
         ) from None
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_file(path) as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _frames(path: Path, stop_if_cancelled: Callable[[], None]) -> Iterator[np.ndarray]:

@@ -8,7 +8,6 @@ weights have been found in the model, all of them, and not zero.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import re
@@ -25,7 +24,7 @@ from .families import Family
 from .limits import MAX_LORA_WEIGHT, MAX_PATH, MAX_TENSORS, MAX_TENSORS_HEADER
 from .model_files import memory_bytes
 from .names import Expert
-from .places import open_file
+from .places import open_file, sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -120,8 +119,7 @@ def find(lora: Lora) -> LoraFile:
     if path is None:
         path, origin = _in_cache(lora.source)
     _check_file(path)
-    with open_file(path, follow=True) as file:
-        return LoraFile(lora, path, origin, hashlib.file_digest(file, "sha256").hexdigest())
+    return LoraFile(lora, path, origin, sha256_of(path, follow=True))
 
 
 def _on_this_machine(lora: Lora) -> Path | None:

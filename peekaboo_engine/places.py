@@ -10,6 +10,7 @@ that swaps a folder for a link at that very moment is not caught there.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -56,6 +57,12 @@ def open_file(path: Path, follow: bool = False) -> BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def sha256_of(path: Path, follow: bool = False) -> str:
+    """SHA-256 of a file's content; arguments and errors as :func:`open_file`."""
+    with open_file(path, follow) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _require_file(mode: int) -> None:
