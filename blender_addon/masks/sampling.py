@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 
 from ..errors import PeekabooError
-from . import cameras, outlines, projection, simulations
+from . import cameras, drivers, outlines, projection, simulations
 from .cast import Cast, Role, rendered_objects
 from .geometry import Hulls
 from .stage import Stage, on_stage
@@ -51,14 +51,17 @@ def sample(
         What ``work`` returns, and it raises what that raises.
 
     Raises:
-        PeekabooError: the scene has no camera, rigid bodies have not been baked, or Blender is rendering.
+        PeekabooError: the scene has no camera, rigid bodies have not been baked, Blender is rendering, or
+            it does not run a driver.
         UnbakedError: what is seen depends on simulations, and they have been neither baked nor played.
     """
 
     def work_on(stage: Stage) -> T:
         if not simulations.is_played(scene) and (found := simulations.unbaked(scene, stage.objects)):
             raise simulations.UnbakedError(found)
-        return work(Sampler(scene, cast, stage, hulls or Hulls(), hides))
+        done = work(Sampler(scene, cast, stage, hulls or Hulls(), hides))
+        drivers.check_allowed(staged)
+        return done
 
     seen_by = [cameras.camera_at(scene, time) for time in times]
     cast = Cast(scene, roles)

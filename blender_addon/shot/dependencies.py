@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import compat
 from ..errors import PeekabooError
-from ..masks import cameras, sampling, simulations
+from ..masks import cameras, drivers, sampling
 from ..masks.cast import Cast
 from . import stating, subjects
 from .layout import timing_of
@@ -81,14 +81,7 @@ def _is_watched(obj, layer) -> bool:
 
     What drivers look at, a script may change and say nothing.
     """
-    blocks = (
-        block
-        for one in simulations.chain_of(obj)
-        for block in (one, one.data, getattr(one.data, "shape_keys", None))
-    )
-    # No data, and images, which are the data of some empties, have no animation.
-    animated = (getattr(block, "animation_data", None) for block in blocks)
-    driven = any(animation is not None and len(animation.drivers) for animation in animated)
+    driven = any(len(block.animation_data.drivers) for block in drivers.animated_blocks(obj))
     return not driven and _is_evaluated_as_shown(obj) and obj.visible_get(view_layer=layer)
 
 

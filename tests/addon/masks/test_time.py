@@ -8,6 +8,7 @@ import pytest
 from held import HEIGHT, WIDTH, agree, layout, primitive, rendered, subject, zones
 from truth import render_seen
 
+from blender_addon import saving
 from blender_addon.errors import PeekabooError
 from blender_addon.shot import check, shots
 from blender_addon.shot.layout import read_layout, read_shot
@@ -212,6 +213,24 @@ def test_drivers_that_read_the_scene_see_the_time_that_is_sampled(stage, kind):
     for frame in (1, 12):
         stage.frame_set(frame)
         assert agree(found[frame - 1], rendered(stage, ball)), frame
+
+
+@pytest.mark.parametrize("moved", ["the subject", "its parent", "the camera"])
+def test_a_driver_that_blender_does_not_run_is_refused(stage, tmp_path, moved):
+    ball, parent = subject(primitive("uv_sphere", "Ball", radius=0.6)), bpy.data.objects.new("Rig", None)
+    stage.collection.objects.link(parent)
+    ball.parent = parent
+    one = {"the subject": ball, "its parent": parent, "the camera": stage.camera}[moved]
+    one.driver_add("location", 0).driver.expression = "bpy.context.scene.frame_current / 9"
+    name = one.name
+    saving.save_blend(tmp_path / "shot.blend")
+    for allowed in (False, True):
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"), use_scripts=allowed)
+        if allowed:
+            layout(bpy.context.scene)
+        else:
+            with pytest.raises(PeekabooError, match=f'driver of "location" of "{name}".* not allowed'):
+                layout(bpy.context.scene)
 
 
 @pytest.mark.parametrize("when", ["frame_change_pre", "frame_change_post"])
