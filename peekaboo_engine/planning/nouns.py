@@ -117,7 +117,7 @@ class Nouns:
             low = words.low()
             if not (low.isascii() and low.replace("-", "").replace("'", "").isalpha()):
                 if not low.isascii():
-                    words.refuse("it reads plain English, so say it in English")
+                    words.refuse("say it in English")
                 return
             only_adjectives = all(word.low in lexicon.ADJECTIVES for word in words.words[first : words.at])
             # "a blue circle", "a fly", "a running dog": a verb's form where only a noun can be

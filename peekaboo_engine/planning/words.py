@@ -85,5 +85,6 @@ class Words:
         words = self.rest_of_part() if words is None else words
         raise EngineError(
             "not_understood",
-            f'The built-in planner does not understand "{words}": {wanted}, or plan with a language model.',
+            f'The built-in planner reads plain English and does not understand "{words}": {wanted}, or plan '
+            "with a language model.",
         )

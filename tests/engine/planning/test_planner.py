@@ -80,6 +80,22 @@ def test_texts_beyond_limits(text, words):
         plan_text(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ein roter Ball rollt von links nach rechts",
+        "une balle rouge roule de gauche à droite",
+        "una pelota roja rueda hacia la derecha",
+        "красный мяч катится вправо",
+        "红球从左滚到右",
+        "ひとつの赤いボールが右へ転がる",
+    ],
+)
+def test_that_it_reads_english_is_said_to_other_languages(text):
+    with pytest.raises(EngineError, match="reads plain English and does not understand"):
+        plan_text(text)
+
+
 def test_round_things_are_round_in_any_picture():
     for aspect in (16 / 9, 1.0, 9 / 16):
         key = plan_text("a ball", aspect).shots[0].subjects[0].keys[0]
