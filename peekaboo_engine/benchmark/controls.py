@@ -94,9 +94,9 @@ def controls_of(family: Family) -> tuple[Control, ...]:
         return (
             *everywhere,
             Control("minus-self", _options(PEEKABOO, self_share=0.0)),
-            Control("strong-minus-self", _options(strong, self_share=0.0)),
-            Control("strong-self-everywhere", _options(strong, self_share=1.0)),
-            Control("strong-soft-self", _options(strong, self_penalty=3.0)),
+            Control("strong-plus-self", _options(strong, self_share=0.5)),
+            Control("strong-plus-self-everywhere", _options(strong, self_share=1.0)),
+            Control("strong-plus-soft-self", _options(strong, self_share=1.0, self_penalty=3.0)),
         )
     # the paper's table 3
     everywhere += [
@@ -109,7 +109,6 @@ def controls_of(family: Family) -> tuple[Control, ...]:
         return (
             *everywhere,
             *([Control("strong-plus-contrast", _options(strong, contrast=True))] if family.contrast else []),
-            Control("strong-minus-self", _options(strong, kinds=("cross",))),
             Control("strong-plus-self", _options(strong, kinds=("cross", "full"), self_share=0.5)),
             Control("strong-plus-self-everywhere", _options(strong, kinds=("cross", "full"), self_share=1.0)),
             Control("strong-plus-soft-self", _options(strong, kinds=("cross", "full"), self_penalty=3.0)),

@@ -33,6 +33,7 @@ import numpy as np
 from ..errors import EngineError
 from ..names import PADDING, SHARED
 from .family import Cells, Configs, Family, Grid, Layers, Layout, Text
+from .transformers import STRONG
 
 if TYPE_CHECKING:
     import torch
@@ -136,16 +137,9 @@ HUNYUAN15 = Family(
     arguments=_arguments,
     prepare=_prepare,
     half="bfloat16",
-    # As it was for Wan at first, whose cross- and full attention are one here; not measured.
-    presets={
-        "strong": {
-            "until": 0.89,
-            "bound_until": 0.49,
-            "kinds": ("joint",),
-            "self_share": 0.5,
-            "contrast": False,
-        }
-    },
+    # Here one layer masks words and pixels. As in the other transformers it is words alone: in no layer do
+    # pixels see only their own.
+    presets={"strong": {**STRONG, "kinds": ("joint",), "self_share": 0.0}},
     contrast=False,  # what stands behind the text would be mixed into it
     beside=_beside,
 )

@@ -32,6 +32,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .family import Cells, Configs, Family, Grid, Layers, Layout, Text, first_and_last
+from .transformers import STRONG
 
 if TYPE_CHECKING:
     import torch
@@ -50,15 +51,6 @@ UNGUIDED = {
     "audio_guidance_rescale": 0.0,
 }
 """What LTX-2 is told where a job wants no guidance, as distilled models do; by default it has all kinds."""
-
-STRONG = {
-    "until": 0.89,
-    "bound_until": 0.49,
-    "kinds": ("cross", "full"),
-    "self_share": 0.5,
-    "contrast": False,
-}
-"""As it was for Wan at first, whose transformers are built alike; not measured."""
 
 
 def _grid(denoiser, call: Mapping[str, Any]) -> Grid:

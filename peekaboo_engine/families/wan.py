@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError
 from .family import Cells, Configs, Family, Grid, Layers, Text, first_and_last
+from .transformers import STRONG
 
 if TYPE_CHECKING:
     import torch
@@ -141,17 +142,5 @@ WAN = Family(
     prepare=_prepare,
     half="bfloat16",
     single=("vae",),
-    # What steered the embedded model of these classes best (docs/reference/solids.md): masks of full
-    # attention lose subjects, the more so in few steps, and contrast blurs who is who. No step of a few-step
-    # schedule falls on these levels, as some do on .9 and .5. A token stands for four frames, so that little
-    # of it is covered by what moves: taken from three tenths on, fewer subjects are lost.
-    presets={
-        "strong": {
-            "until": 0.89,
-            "bound_until": 0.49,
-            "kinds": ("cross",),
-            "contrast": False,
-            "cell_share": 0.3,
-        }
-    },
+    presets={"strong": STRONG},
 )
