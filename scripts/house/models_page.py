@@ -65,9 +65,9 @@ def _start(entry) -> str:
         return "**not in this version yet**"
     if entry.pipeline in entry.family.from_clip.values():
         return "a clip (`refine`)"
-    return {"none": "text", "taken": "text, or a picture too", "needed": "text and a picture"}[
-        entry.first_frame
-    ]
+    starts = {"none": "text", "taken": "text, or a picture too", "needed": "text and a picture"}
+    ends = {"none": "", "taken": "; may end with one", "needed": "; ends with one"}
+    return starts[entry.first_frame] + ends[entry.last_frame]
 
 
 def _licence(entry) -> str:

@@ -175,6 +175,13 @@ FULL_SIZE = [
         "transformer",
         lambda: wan_denoiser(in_channels=36, image_dim=1280, added_kv_proj_dim=5120),
     ),
+    (
+        "wan2.1-flf2v-14b-720p",
+        "transformer",
+        lambda: wan_denoiser(
+            in_channels=36, image_dim=1280, added_kv_proj_dim=5120, pos_embed_seq_len=2 * 257
+        ),
+    ),
     ("wan2.2-t2v-a14b", "transformer_2", wan_denoiser),
     (
         "wan2.2-ti2v-5b",

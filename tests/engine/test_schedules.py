@@ -43,7 +43,7 @@ def flow_scheduler(name, shift, steps):
     return scheduler
 
 
-@pytest.mark.parametrize("shift", [1, 3, 5, 7, 8, 12])
+@pytest.mark.parametrize("shift", [1, 3, 5, 7, 8, 12, 16])
 @pytest.mark.parametrize("name", ["UniPC", "Euler"])
 def test_no_step_of_any_flow_schedule_falls_on_the_end_of_a_window(name, shift):
     flow = [

@@ -121,8 +121,9 @@ def test_a_first_frame_is_given_and_acts(labels, variant):
     assert torch.equal(steered(**given), steered(given=(0,)))
 
 
-def test_a_last_frame_shares_its_token_with_frames_that_are_made(labels):
-    pipe = VARIANTS["beside noise"]()
+@pytest.mark.parametrize("variant", ["beside noise", "ends seen by CLIP"])
+def test_a_last_frame_shares_its_token_with_frames_that_are_made(labels, variant):
+    pipe = VARIANTS[variant]()
     ends = WAN.pictures(pipe, picture(1), picture(2), FRAMES)
 
     def steered(given):
@@ -354,6 +355,19 @@ def test_a_job_with_a_first_frame_becomes_a_clip(job, tmp_path, made_of):
     assert record["job"]["start_from"] == "picture"
 
 
+@pytest.mark.parametrize("made_of", ["ends seen by CLIP"], indirect=True)
+def test_a_job_with_both_ends_becomes_a_clip(job, tmp_path):
+    ends = {"first_frame": "first.png", "last_frame": "last.png"}
+    folder = job(**ends, start_from="picture", end_with="picture")
+    assert find_model(str(tmp_path / "model")).last_frame == "needed"
+    for number, name in enumerate(ends.values()):
+        picture(number).save(folder / name)
+    events = Listener()
+    assert Worker(Placement(device="cpu")).run(folder, tmp_path / "out", events, lambda: False), events.told
+    record = json.loads((tmp_path / "out" / "clip.json").read_text())
+    assert {end: record[end]["name"] for end in ends} == ends
+
+
 @pytest.mark.parametrize("offload", [False, True])
 def test_one_loaded_model_makes_clips_from_text_and_from_a_picture(job, tmp_path, offload):
     """As TI2V-5B, whose folder is of the class that makes clips from text."""
@@ -380,6 +394,7 @@ def test_one_loaded_model_makes_clips_from_text_and_from_a_picture(job, tmp_path
         ("beside noise", [], "picture_needed", "needs a first frame"),
         ("pasted in", ["first_frame", "last_frame"], "no_picture_taken", "takes no last frame"),
         ("VACE", ["last_frame"], "picture_needed", "needs a first frame, too"),
+        ("ends seen by CLIP", ["first_frame"], "picture_needed", "needs a last frame"),
     ],
     indirect=["made_of"],
 )

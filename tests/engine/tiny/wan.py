@@ -30,7 +30,9 @@ FRAMES, HEIGHT, WIDTH = 9, 64, 96
 """Latents of 3 x 8 x 12, tokens of 3 x 4 x 6."""
 TEXT_LENGTH = 24
 CLIP_SIZE, CLIP_PATCH = 32, 16
-"""Pixels; CLIP makes 5 tokens of a picture."""
+"""Pixels."""
+CLIP_TOKENS = 5
+"""That CLIP makes of such a picture."""
 
 
 def tokenizer() -> T5Tokenizer:
@@ -110,16 +112,21 @@ def beside_noise() -> WanImageToVideoPipeline:
     return _of_class(pipeline(), WanImageToVideoPipeline, **parts, boundary_ratio=0.875)
 
 
-def seen_by_clip() -> WanImageToVideoPipeline:
-    """As Wan 2.1 I2V: in channels, and as tokens of CLIP beside the text."""
+def seen_by_clip(**options) -> WanImageToVideoPipeline:
+    """As Wan 2.1 I2V: in channels, and as tokens of CLIP beside the text; options of the denoiser."""
     torch.manual_seed(0)
     sizes = {"image_size": CLIP_SIZE, "patch_size": CLIP_PATCH, "hidden_size": 32, "intermediate_size": 37}
     clip = CLIPVisionModel(CLIPVisionConfig(**sizes, num_hidden_layers=2, num_attention_heads=2)).eval()
     size = {"height": CLIP_SIZE, "width": CLIP_SIZE}
     processor = CLIPImageProcessor(size=size, crop_size=size)
-    denoiser = _denoiser(0, in_channels=36, image_dim=32, added_kv_proj_dim=24)
+    denoiser = _denoiser(0, in_channels=36, image_dim=32, added_kv_proj_dim=24, **options)
     parts = {"transformer": denoiser, "image_encoder": clip, "image_processor": processor}
     return _of_class(pipeline(), WanImageToVideoPipeline, **parts)
+
+
+def ends_seen_by_clip() -> WanImageToVideoPipeline:
+    """As Wan 2.1 FLF2V: so, and each of CLIP's tokens of two pictures has a place."""
+    return seen_by_clip(pos_embed_seq_len=2 * CLIP_TOKENS)
 
 
 def vace() -> WanVACEPipeline:
@@ -135,6 +142,7 @@ VARIANTS = {
     "pasted in": pasted_in,
     "beside noise": beside_noise,
     "seen by CLIP": seen_by_clip,
+    "ends seen by CLIP": ends_seen_by_clip,
     "VACE": vace,
 }
 """Pipelines of the family that are built otherwise."""
@@ -157,8 +165,11 @@ def text_length(pipe) -> int:
 
 
 def _given(pipe) -> dict:
-    """The first frame, to pipelines that need one."""
-    return {"image": picture()} if isinstance(pipe, WanImageToVideoPipeline) else {}
+    """The first frame, and the last, to pipelines that need them."""
+    if not isinstance(pipe, WanImageToVideoPipeline):
+        return {}
+    ends = pipe.transformer.config.pos_embed_seq_len is not None
+    return {"image": picture(), "last_image": picture(1) if ends else None}
 
 
 def latents(pipe: WanPipeline, prompt: str = PROMPT, steps: int = 3, **options) -> torch.Tensor:
@@ -197,7 +208,10 @@ def denoise(pipe: WanPipeline, sample: torch.Tensor, timestep, text: torch.Tenso
         beside = torch.randn(1, 20, *sample.shape[2:], generator=random).expand(batch, -1, -1, -1, -1)
         sample = torch.cat([sample, beside], dim=1)
     if config.image_dim is not None:
-        more["encoder_hidden_states_image"] = torch.randn(1, 5, 32, generator=random).expand(batch, -1, -1)
+        # CLIP's tokens of two pictures come as two items of a batch
+        pictures = 1 if config.pos_embed_seq_len is None else 2
+        seen = torch.randn(pictures, CLIP_TOKENS, 32, generator=random)
+        more["encoder_hidden_states_image"] = seen.repeat(batch, 1, 1)
     if isinstance(pipe, WanVACEPipeline):
         control = torch.randn(1, config.vace_in_channels, *sample.shape[2:], generator=random)
         more["control_hidden_states"] = control.expand(batch, -1, -1, -1, -1)
