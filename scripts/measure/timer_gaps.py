@@ -29,7 +29,7 @@ SETTLE_SECONDS, BASELINE_SECONDS = 3.0, 15.0
 OURS = {
     "making.generation": ("add", "_tick"),
     "shot.check": ("advance",),
-    "interface.overlay": ("_current_outlines", "_draw_bars", "_draw_lines"),
+    "interface.overlay": ("_current_outlines", "_draw_bars", "draw_lines"),
 }
 """Functions of the add-on's that the main thread runs; its panels' ``draw`` come on top."""
 
@@ -173,7 +173,7 @@ class Viewport:
 
 def measure(out: Path, model: str, steps: int, takes: int):
     """Go through all situations; yields seconds to wait."""
-    view, scene = Viewport(), CONTEXT.scene
+    view, scene, own, found = Viewport(), CONTEXT.scene, Own(), {}
     with view.context():
         bpy.data.objects.remove(bpy.data.objects["Cube"])
         OPS.peekaboo.add_subject(shape="SPHERE")
@@ -185,7 +185,6 @@ def measure(out: Path, model: str, steps: int, takes: int):
         OPS.view3d.view_camera()
     if takes:
         yield from _make_takes(view, out, takes)
-    own, found = Own(), {}
     for place in ("pictures",) if takes else ("viewport", "sequencer"):
         if place == "sequencer":
             view.area.type = "SEQUENCE_EDITOR"
