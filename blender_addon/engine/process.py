@@ -94,6 +94,10 @@ def engine_folder() -> Path:
     return inside if inside.is_dir() else PACKAGE_FOLDER.parent / "peekaboo_engine"
 
 
+class NotSetUp(PeekabooError):
+    """There is no Python for the engine, and none was chosen."""
+
+
 def find_python(explicit: str | None = None, extension_folder: Path | None = None) -> Path:
     """Find the Python that the engine runs in.
 
@@ -106,8 +110,9 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
         extension_folder: where the extension may keep files.
 
     Raises:
-        PeekabooError: a chosen Python does not exist, or there is none, or the variable's depends on the
-            current folder, which may be that of somebody else's .blend.
+        NotSetUp: there is none.
+        PeekabooError: a chosen Python does not exist, or the variable's depends on the current folder, which
+            may be that of somebody else's .blend.
     """
     if chosen := explicit or os.environ.get("PEEKABOO_PYTHON"):
         if not explicit and not Path(chosen).is_absolute():
@@ -129,10 +134,9 @@ def find_python(explicit: str | None = None, extension_folder: Path | None = Non
                     "The engine's set-up is not complete: press Set Up Engine to go on with it."
                 )
             return python
-    raise PeekabooError(
-        "The engine's Python environment is not there: press Set Up Engine (without a window: blender "
-        "--online-mode --command peekaboo setup), or choose an existing Python in the add-on's preferences "
-        "or by PEEKABOO_PYTHON (in a checkout, run scripts/demo once)."
+    raise NotSetUp(
+        "The engine's Python environment is not there: press Set Up Engine, in whose dialog an existing "
+        "Python can be chosen, too."
     )
 
 

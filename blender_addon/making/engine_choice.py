@@ -57,7 +57,16 @@ def engine_python() -> Path:
         raise PeekabooError(
             f'The Existing Python "{explicit}" depends on which .blend is open: choose it by its whole path.'
         )
-    return process.find_python(explicit, user_folder())
+    try:
+        return process.find_python(explicit, user_folder())
+    except process.NotSetUp as error:
+        if not bpy.app.background:
+            raise
+        raise PeekabooError(
+            "The engine's Python environment is not there: make it with blender --online-mode --command "
+            "peekaboo setup, or name an existing Python by PEEKABOO_PYTHON (in a checkout, run scripts/demo "
+            "once)."
+        ) from error
 
 
 def engine_settings() -> process.EngineSettings:
