@@ -47,7 +47,7 @@ def scenario_author(hands: Hands):
     scene.frame_end = 48
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     yield from hands.open_tab()
-    yield from search(hands, "peekaboo subject sphere")
+    yield from hands.search("peekaboo subject sphere")
     subject = hands.window.view_layer.objects.active
     facts: dict = {
         "added": [subject.empty_display_type, tuple(subject.location), subject.peekaboo.is_subject]
@@ -55,7 +55,7 @@ def scenario_author(hands: Hands):
     yield from hands.fill("phrase", "a red ball")
     yield from hands.fill("prompt", PROMPT)
     yield from hands.look_through_camera()
-    yield from search(hands, "cross left to right")
+    yield from hands.search("cross left to right")
     facts["keys"] = keys(subject)
     yield from until(lambda: clean(checking))
     facts["after_motion"] = texts(checking)
@@ -167,7 +167,7 @@ def scenario_draft(hands: Hands):
     yield from hands.open_tab()
     yield from hands.look_through_camera()
     sentence = "a red ball rolls from left to right behind a blue cube"
-    yield from search(hands, "draft from text")
+    yield from hands.search("draft from text")
     yield from hands.picture("1-dialog")
     yield from hands.key("ESC")
     with hands.context():
@@ -217,17 +217,6 @@ def marked() -> list:
 def working(hands: Hands) -> bool:
     """Whether work is done in turns."""
     return any(one.bl_idname == "PEEKABOO_OT_work_in_turns" for one in hands.window.modal_operators)
-
-
-def search(hands: Hands, words: str):
-    """Find an entry of Blender's menus by the search, and run it."""
-    yield from hands.move(hands.area.x + hands.area.width // 3, hands.area.y + hands.area.height // 2)
-    yield from hands.key("F3")
-    yield 4 * PAUSE
-    yield from hands.type(words)
-    yield 4 * PAUSE
-    yield from hands.key("RET")
-    yield 4 * PAUSE
 
 
 def addon(module: str):

@@ -3,6 +3,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import bpy
 import numpy as np
@@ -10,6 +11,15 @@ import numpy as np
 TAB = "Peekaboo"
 PAUSE = 0.12
 """Seconds that Blender gets to handle an event and draw."""
+
+
+class Box(NamedTuple):
+    """A part of the window, in its pixels from the lower left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
 
 
 class Hands:
@@ -79,6 +89,14 @@ class Hands:
             yield from self.key("SPACE" if letter == " " else letter.upper(), letter)
         yield PAUSE
 
+    def scroll(self, lines: int):
+        """Turn the wheel over the sidebar."""
+        region = self.sidebar
+        yield from self.move(region.x + region.width // 2, region.y + region.height // 2)
+        for _ in range(lines):
+            yield from self.key("WHEELDOWNMOUSE")
+        yield PAUSE
+
     def find(self, wanted: str):
         """Move the mouse down the sidebar until it is over a button.
 
@@ -123,6 +141,16 @@ class Hands:
             yield from self.key("RET")
             yield PAUSE
 
+    def search(self, words: str):
+        """Find an entry of Blender's menus by the search, and run it."""
+        yield from self.move(self.area.x + self.area.width // 3, self.area.y + self.area.height // 2)
+        yield from self.key("F3")
+        yield 4 * PAUSE
+        yield from self.type(words)
+        yield 4 * PAUSE
+        yield from self.key("RET")
+        yield 4 * PAUSE
+
     def look_through_camera(self):
         """Show the camera's frame beside the sidebar."""
         with self.context():
@@ -142,11 +170,17 @@ class Hands:
             bpy.ops.sequencer.view_all()
         yield 3 * PAUSE
 
-    def picture(self, name: str):
-        """Take a picture of the screen from outside: Blender's own is black without a graphics card."""
+    def picture(self, name: str, part=None):
+        """Take a picture of the screen from outside: Blender's own is black without a graphics card.
+
+        ``part`` is an area, a region or a :class:`Box` that alone is wanted.
+        """
         yield 2 * PAUSE
-        path = self.out / f"{name}.png"
-        tool = subprocess.Popen(["import", "-window", "root", str(path)])
+        path, crop = self.out / f"{name}.png", []
+        if part is not None:
+            top = self.window.height - part.y - part.height
+            crop = ["-crop", f"{part.width}x{part.height}+{part.x}+{top}", "+repage"]
+        tool = subprocess.Popen(["import", "-window", "root", *crop, str(path)])
         while tool.poll() is None:
             yield PAUSE
 
