@@ -58,21 +58,23 @@ def read_png(data: bytes) -> np.ndarray:
     return rows[:, 1:].reshape(height, width, 3)
 
 
-def icon_of(path: Path, version: int = 0) -> int:
+def icon_of(path: Path, version: int = 0, at_top: bool = False) -> int:
     """The icon of a picture; 0 where it could never be read.
 
     Args:
         path: of the file.
         version: of what is in it: with another one than the last time it is read again.
+        at_top: of the square that Blender gives an icon, whose middle a wide picture else takes; always the
+            same for one path.
     """
     key = str(path)
     if _versions.get(key) != version:
         _versions[key] = version
-        _read(path)
+        _read(path, at_top)
     return _icons[key].icon_id if key in _icons else 0
 
 
-def _read(path: Path) -> None:
+def _read(path: Path, at_top: bool) -> None:
     """Make an icon of a picture, in the place of an earlier one; that stays where the file is no picture."""
     key = str(path)
     try:
@@ -82,9 +84,11 @@ def _read(path: Path) -> None:
     if key in _icons:
         del _icons[key]
     preview = _icons.new(key)
-    preview.image_size = pixels.shape[1], pixels.shape[0]
-    rgba = np.ones((*pixels.shape[:2], 4), np.float32)
-    rgba[..., :3] = pixels[::-1] / np.float32(255)  # Blender's rows begin at the bottom
+    height, width = pixels.shape[:2]
+    rgba = np.zeros((max(width, height) if at_top else height, width, 4), np.float32)
+    rgba[-height:, :, :3] = pixels[::-1] / np.float32(255)  # Blender's rows begin at the bottom
+    rgba[-height:, :, 3] = 1.0
+    preview.image_size = width, len(rgba)
     preview.image_pixels_float.foreach_set(rgba.ravel())
 
 

@@ -93,8 +93,6 @@ def _draw_queue(layout, context, orders: list[Order]) -> None:
             draw_sentence(layout, context, running.notice, "INFO")
         again = {"text": "End the Engine Now"} if running.cancelled is not None else {}
         layout.operator("peekaboo.cancel", icon="CANCEL", **again).job = running.id
-        if running.preview is not None and (icon := icons.icon_of(running.preview, running.previews)):
-            layout.template_icon(icon, scale=width_in_lines(context))
     waiting = [order for order in orders if order is not running]
     if waiting:
         column = layout.column(align=True)
@@ -103,6 +101,10 @@ def _draw_queue(layout, context, orders: list[Order]) -> None:
             row.label(text=order.title, icon="SORTTIME")
             row.operator("peekaboo.cancel", text="", icon="X", emboss=False).job = order.id
         layout.operator("peekaboo.cancel_all")
+    if running is not None and running.preview is not None:
+        icon = icons.icon_of(running.preview, running.previews, at_top=True)
+        if icon:
+            layout.template_icon(icon, scale=width_in_lines(context))  # last: there is room below it
 
 
 def _draw_missing_engine(layout, context) -> None:

@@ -2,9 +2,15 @@
 """Buttons that must never be a dead end."""
 
 import bpy
+import numpy as np
+import pytest
 from scenes import small_shot
 
+from blender_addon.engine import process
+from blender_addon.errors import PeekabooError
+from blender_addon.interface import icons
 from blender_addon.making import engine_choice, set_up
+from blender_addon.masks import painting
 from blender_addon.shot import findings
 from blender_addon.shot.layout import read_layout
 
@@ -15,6 +21,28 @@ def test_the_set_up_can_be_pressed_offline_and_says_what_it_needs():
     text, failed = set_up.status()
     assert failed and "turn on Allow Online Access" in text
     assert set_up.gigabytes() >= 3 and engine_choice.preferences() is None
+
+
+def test_an_engine_that_is_missing_is_told_a_script_with_the_command_and_an_artist_with_the_button(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)
+    monkeypatch.setattr(process, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
+    with pytest.raises(PeekabooError, match="--command peekaboo setup"):
+        engine_choice.engine_python()
+    with pytest.raises(PeekabooError, match="press Set Up Engine") as told:
+        process.find_python()
+    assert "--" not in str(told.value) and "PEEKABOO" not in str(told.value)
+
+
+def test_a_wide_preview_lies_at_the_top_of_its_square(tmp_path):
+    path = tmp_path / "preview.png"
+    path.write_bytes(painting.png(np.full((4, 8, 3), 255, np.uint8)))
+    icons.icon_of(path, 1, at_top=True)
+    shown = icons._icons[str(path)]
+    assert tuple(shown.image_size) == (8, 8)
+    seen = np.array(shown.image_pixels_float[:]).reshape(8, 8, 4)[..., 3] > 0  # from the bottom up
+    assert seen[4:].all() and not seen[:4].any()
 
 
 def test_a_finding_goes_to_its_frame_and_leaves_no_step_of_undo(scene):
