@@ -17,7 +17,8 @@ from ..masks import cameras, outlines, sampling
 from ..shot import shots
 from ..shot.size import picture_of
 from . import keys, motions
-from .keys import Pose, Span
+from .beyond import Span
+from .keys import Pose
 from .motions import Body, Motion, Room, Stage
 
 DENSEST = 120
@@ -54,9 +55,19 @@ def animate(scene, objects: Sequence, depsgraph, name: str, depth: float = 0.0, 
     shot = shots.shot_at(scene, scene.frame_current)
     frames = list(range(shot.first, max(shot.first, shot.last) + 1))
     first, last = shots.range_of(scene)
-    span = Span(frames[0], frames[-1], before=first < frames[0], after=last > frames[-1])
+    span = Span(
+        frames[0],
+        frames[-1],
+        before=min(first, scene.frame_start) < frames[0],  # a preview range leaves frames out
+        after=max(last, scene.frame_end) > frames[-1],
+    )
     for obj in objects:
         check_free(obj, carried=True)
+        if span.sides and keys.repeats(obj):
+            raise PeekabooError(
+                f'The keyframes of "{obj.name}" are repeated by the modifier Cycles, so that a motion in one '
+                "shot would change the others: mute it, or choose another subject."
+            )
     width, height = picture_of(scene)
     view = _look(scene, frames, width / height)
     planned = []

@@ -12,6 +12,8 @@ import numpy as np
 from mathutils import Matrix
 
 from .. import compat
+from . import beyond
+from .beyond import Span
 
 CARRIED = "Peekaboo: "
 """How the names of constraints begin by which a subject goes along with a moving camera."""
@@ -34,30 +36,6 @@ class Pose:
     leaving: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Span:
-    """The frames of a shot within the range of its scene.
-
-    Attributes:
-        first, last: of the shot.
-        before, after: whether the scene has frames on that side of it.
-    """
-
-    first: int
-    last: int
-    before: bool
-    after: bool
-
-    @property
-    def sides(self) -> list[int]:
-        """The frames next to it that are of other shots."""
-        return [self.first - 1] * self.before + [self.last + 1] * self.after
-
-    def holds(self, frame: float) -> bool:
-        """Whether a frame lies in it."""
-        return self.first <= frame <= self.last
-
-
 def write(obj, poses: Sequence[Pose], scale: np.ndarray, span: Span) -> None:
     """Put keyframes in the place of those that location and scale have in a shot.
 
@@ -65,19 +43,20 @@ def write(obj, poses: Sequence[Pose], scale: np.ndarray, span: Span) -> None:
         obj: the subject.
         poses: its own, by their frames.
         scale: that of the factor 1, (3,).
-        span: the shot. Where the scene goes on beyond it, the subject jumps there to where it was.
+        span: the shot. At every frame beyond, the subject stays where it was, and jumps there.
     """
     compat.own_action(obj)  # copies that share it keep theirs
+    span = _with_keys_beyond(obj, span)
     grows = any(pose.value[3] != poses[0].value[3] for pose in poses)
-    elsewhere = {frame: (_value(obj, "location", frame), _value(obj, "scale", frame)) for frame in span.sides}
-    kept = {path: _clear(obj, path, span) for path in ("location", "scale")}
     resized = not np.allclose(scale * poses[0].value[3], np.array(obj.scale), rtol=1e-6)
-    keyed = {"location": True, "scale": grows or kept["scale"] or bool(span.sides and resized)}
-    for path, part in (("location", 0), ("scale", 1)):
-        for frame, values in elsewhere.items():
-            if keyed[path] and not _has_key(obj, path, frame):
-                setattr(obj, path, values[part])
-                obj.keyframe_insert(path, frame=frame)
+    was_keyed = any(curve.data_path == "scale" for curve in compat.fcurves(obj))
+    keyed = {"location": True, "scale": grows or bool(span.sides and (resized or was_keyed))}
+    kept = {path: _beyond(obj, path, span) for path in keyed if keyed[path]}
+    for curve in compat.fcurves(obj):
+        if curve.data_path in kept:  # before it may be empty, and so go with its modifiers
+            beyond.put_back(curve, kept[curve.data_path][curve.array_index])
+    for path in keyed:
+        _clear(obj, path, span)
     for pose in poses:
         obj.location = pose.value[:3] - np.array(obj.delta_location)
         obj.keyframe_insert("location", frame=pose.frame)
@@ -90,6 +69,42 @@ def write(obj, poses: Sequence[Pose], scale: np.ndarray, span: Span) -> None:
             _shape(curve, poses, axis, 1.0, span)
         elif curve.data_path == "scale":
             _shape(curve, poses, 3, scale[axis], span)
+        if curve.data_path in kept:
+            beyond.put_back(curve, kept[curve.data_path][axis])
+
+
+def _with_keys_beyond(obj, span: Span) -> Span:
+    """A shot, beyond which there also are frames where the subject has keys there."""
+    frames = [
+        key.co.x
+        for curve in compat.fcurves(obj)
+        if curve.data_path in {"location", "scale"}
+        for key in curve.keyframe_points
+    ]
+    return Span(
+        span.first,
+        span.last,
+        before=span.before or any(frame < span.first for frame in frames),
+        after=span.after or any(frame > span.last for frame in frames),
+    )
+
+
+def _beyond(obj, path: str, span: Span) -> list[list[beyond.Key]]:
+    """The keys that each part of a property of three numbers is to have beyond a shot."""
+    kept = [beyond.still(value, span) for value in getattr(obj, path)]
+    for curve in compat.fcurves(obj):
+        if curve.data_path == path and len(curve.keyframe_points):
+            kept[curve.array_index] = beyond.of(curve, span)
+    return kept
+
+
+def repeats(obj) -> bool:
+    """Whether the way of a subject beyond its keyframes is what they are, over and over."""
+    return any(
+        curve.data_path in {"location", "scale"}
+        and any(modifier.type == "CYCLES" and not modifier.mute for modifier in curve.modifiers)
+        for curve in compat.fcurves(obj)
+    )
 
 
 def hold_at(obj, frames: set[int]) -> None:
@@ -137,59 +152,44 @@ def carry(obj, camera, matrix: np.ndarray, span: Span) -> None:
     constraint.inverse_matrix = Matrix(np.linalg.inv(matrix).tolist())
     constraint.influence = 1.0
     if span.sides:
-        _key_influence(obj, constraint, {span.first: 1.0, **dict.fromkeys(span.sides, 0.0)})
+        _key_influence(obj, constraint, span, 1.0, beyond.still(0.0, span))
 
 
 def _let_go(obj, constraint, span: Span) -> None:
     """Take a constraint out of a shot; and away, where no other shot needs it."""
     path = _influence_path(constraint)
     curve = next((each for each in compat.fcurves(obj) if each.data_path == path), None)
-    if curve is None:
-        elsewhere = dict.fromkeys(span.sides, constraint.influence)
+    if curve is None or not len(curve.keyframe_points):
+        kept = beyond.still(constraint.influence, span)
     else:
-        elsewhere = {frame: curve.evaluate(frame) for frame in span.sides}
-    beyond = [key.co.y for key in curve.keyframe_points if not span.holds(key.co.x)] if curve else []
-    if not any(elsewhere.values()) and not any(beyond):
+        kept = beyond.of(curve, span)
+    if not any(key.value for key in kept):
         compat.remove_fcurves(obj, path)
         obj.constraints.remove(constraint)
         return
     _clear(obj, path, span)
-    _key_influence(obj, constraint, {span.first: 0.0, **elsewhere})
+    _key_influence(obj, constraint, span, 0.0, kept)
 
 
 def _influence_path(constraint) -> str:
     return f'constraints["{bpy.utils.escape_identifier(constraint.name)}"].influence'
 
 
-def _key_influence(obj, constraint, values: dict[int, float]) -> None:
-    for frame, value in sorted(values.items()):
-        constraint.influence = value
-        constraint.keyframe_insert("influence", frame=frame)
+def _key_influence(obj, constraint, span: Span, value: float, kept: Sequence[beyond.Key]) -> None:
+    """Key what a constraint does in a shot, as it does other things beyond."""
+    constraint.influence = value
+    constraint.keyframe_insert("influence", frame=span.first)
     path = _influence_path(constraint)
     for curve in compat.fcurves(obj):
         if curve.data_path == path:
             for key in curve.keyframe_points:
-                key.interpolation = "CONSTANT"
+                if span.holds(key.co.x):
+                    key.interpolation = "CONSTANT"
+            beyond.put_back(curve, kept)
 
 
-def _value(obj, path: str, frame: int) -> np.ndarray:
-    """The value of a property of three numbers at a frame, as it is keyed."""
-    value = np.array(getattr(obj, path))
-    for curve in compat.fcurves(obj):
-        if curve.data_path == path:
-            value[curve.array_index] = curve.evaluate(frame)
-    return value
-
-
-def _has_key(obj, path: str, frame: int) -> bool:
-    curves = [curve for curve in compat.fcurves(obj) if curve.data_path == path]
-    return bool(curves) and all(
-        any(round(key.co.x) == frame for key in curve.keyframe_points) for curve in curves
-    )
-
-
-def _clear(obj, path: str, span: Span) -> bool:
-    """Remove the keyframes that a property has in a shot; whether any are left."""
+def _clear(obj, path: str, span: Span) -> None:
+    """Remove the keyframes that a property has in a shot, and its F-Curves where none are left."""
     left = False
     for curve in compat.fcurves(obj):
         if curve.data_path != path:
@@ -201,12 +201,11 @@ def _clear(obj, path: str, span: Span) -> bool:
         left = left or len(curve.keyframe_points) > 0
     if not left:
         compat.remove_fcurves(obj, path)
-    return left
 
 
 def _shape(curve, poses: Sequence[Pose], part: int, unit: float, span: Span) -> None:
-    """Give an F-Curve the speeds of the poses, or straight lines where there are none, and cuts at the
-    shot's ends.
+    """Give an F-Curve the speeds of the poses, or straight lines where there are none, and a cut at the
+    shot's end.
     """
     own = [key for key in curve.keyframe_points if span.holds(key.co.x)]
     for key, pose in zip(own, poses, strict=True):
@@ -219,7 +218,6 @@ def _shape(curve, poses: Sequence[Pose], part: int, unit: float, span: Span) -> 
         third = (end.frame - start.frame) / 3
         left.handle_right = start.frame + third, left.co.y + unit * start.leaving[part]
         right.handle_left = end.frame - third, right.co.y + unit * end.arriving[part]
-    for key in curve.keyframe_points:
-        if (key.co.x == span.first - 1 and span.before) or (key == own[-1] and span.after):
-            key.interpolation = "CONSTANT"
+    if span.after:
+        own[-1].interpolation = "CONSTANT"
     curve.update()
