@@ -209,6 +209,8 @@ class Family:
         half: the half precision that it runs in.
         single: components that stay in single precision all the same.
         presets: of each method, the fields of :class:`.Steering` that are otherwise for this family.
+        silhouettes: the fields that are otherwise, besides, where masks are what subjects look like from the
+            camera and not boxes around them.
         blocks: patterns of the blocks that each value of ``blocks`` of :class:`.Steering` masks.
         attends: (keywords of a call of an attention layer), whether it attends at all then.
         contrast: whether other texts can be put behind the prompt's tokens, for contrast.
@@ -234,6 +236,7 @@ class Family:
     half: Literal["float16", "bfloat16"] = "float16"
     single: tuple[str, ...] = ()
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    silhouettes: Mapping[str, Any] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=lambda: {"all": ""})
     left_alone: tuple[str, ...] = ()
     attends: Callable[[Mapping[str, Any]], bool] = lambda call: True
