@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import bitsandbytes
+import bitsandbytes  # type: ignore[import-not-found]
 import diffusers
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "engine"))
 
-from tiny import ltx
+from tiny import ltx  # type: ignore[import-not-found]
 
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.control.settings import preset
