@@ -22,13 +22,14 @@ def _modules() -> list:
         preview_overlay,
     )
     from .making import downloading, drafting, generation, set_up
-    from .masks import stage
+    from .masks import guards, stage
     from .shot import check
 
     return [
         faults,
         changes,
         properties,
+        guards,
         stage,
         check,
         drafting,

@@ -15,7 +15,6 @@ not keyed stays there.
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,21 +22,12 @@ from typing import Any, ClassVar, TypeVar
 
 import bpy
 import numpy as np
-from bpy.app.handlers import persistent
 
 from .. import compat, windows
 from ..errors import PeekabooError
+from .guards import Handlers, temporary, undisturbed
 
 T = TypeVar("T")
-
-PACKAGE = __name__.removesuffix(".masks.stage")
-
-ABOUT_RENDERS = tuple(
-    f"render_{name}" for name in ("init", "pre", "post", "write", "stats", "complete", "cancel")
-)
-"""Handlers of other add-ons that are told of renders, of which this is none."""
-ABOUT_FRAMES = ("frame_change_pre", "frame_change_post")
-"""Handlers that may move what they are told the time of; a render shows what they do."""
 
 COSTLY = (
     *("border", "compositing", "sequencer", "freestyle", "multiview", "motion_blur", "stamp"),
@@ -47,9 +37,6 @@ COSTLY = (
 
 INSTANT = 1 / 1024
 """Of a frame, in which nothing moves that is seen."""
-
-NOTING = ("render_init", "load_post")
-"""When the slot of the last render is noted."""
 
 PICTURE = 4
 """Width and height in pixels of the picture that the engine is asked for, the least that Blender takes."""
@@ -214,7 +201,7 @@ def render_copy(
 @contextmanager
 def _copied(
     scene, objects: Iterable, camera, work: Callable[[Stage], None]
-) -> Iterator[tuple[Any, _Handlers]]:
+) -> Iterator[tuple[Any, Handlers]]:
     """A copy of a scene, of which any render within the block does the work; raises what that raises."""
     if windows.is_rendering():
         raise PeekabooError("Blender is rendering, and masks have to wait: try again when that is done.")
@@ -249,39 +236,9 @@ def _copied(
 
 
 @contextmanager
-def kept(scene, copy) -> Iterator[_Handlers]:
-    """Keep what is the user's as it is while a copy of a scene is rendered: the results in the render slots,
-    and other add-ons' handlers. Drivers that read the scene read the copy.
-
-    Args:
-        scene: the user's.
-        copy: of it.
-    """
-    with (
-        _no_new_image(),
-        _slots_kept(),
-        _Handlers(scene) as handlers,
-        _drivers_led(scene, copy),
-    ):
-        yield handlers
-
-
-@contextmanager
-def undisturbed(scene, copy) -> Iterator[_Handlers]:
-    """The same for a render that is waited for, after which Blender evaluates the current scene at its frame:
-    what is not keyed would be lost. So another scene is current, at whose frame Blender renders."""
-    with (
-        _temporary(bpy.data.scenes.new("Peekaboo Idle")) as idle,
-        kept(scene, copy) as handlers,
-        bpy.context.temp_override(scene=idle, view_layer=idle.view_layers[0]),
-    ):
-        yield handlers
-
-
-@contextmanager
 def temporary_copy(scene, name: str) -> Iterator:
     """A copy of a scene with all that is in it, removed in the end."""
-    with _temporary(scene.copy()) as copy:
+    with temporary(scene.copy()) as copy:
         copy.name = name
         yield copy
 
@@ -295,6 +252,7 @@ def _prepare(copy, objects: Iterable, camera) -> None:
         everything.objects.unlink(obj)
     for layer in list(copy.view_layers)[1:]:
         copy.view_layers.remove(layer)
+    copy.view_layers[0].use = True  # or nothing is rendered
     for obj in objects:
         everything.objects.link(obj)
     copy.background_set = None  # its objects are among the others
@@ -307,142 +265,11 @@ def _prepare(copy, objects: Iterable, camera) -> None:
         setattr(render, f"use_{costly}", False)
 
 
-@contextmanager
-def _temporary(scene) -> Iterator:
-    scene.is_runtime_data = True  # what is saved meanwhile, by the user or by itself, has no such scene
-    try:
-        yield scene
-    finally:
-        # Not scenes.remove(), which looks for windows and crashes Blender 4.3 in its --command mode
-        bpy.data.batch_remove([scene])
-
-
-@contextmanager
-def _no_new_image() -> Iterator[None]:
-    """Remove the image for results that Blender makes at a file's first render."""
-    known = set(bpy.data.images)
-    try:
-        yield
-    finally:
-        new = [image for image in bpy.data.images if image not in known]
-        bpy.data.batch_remove(image for image in new if image.type == "RENDER_RESULT")
-
-
-_rendered_slot = 0
-"""Index of the slot that the user's last render went into."""
-
-
-@persistent
-def _note_slot(*_) -> None:
-    global _rendered_slot
-    image = _result()
-    _rendered_slot = image.render_slots.active_index if image else 0
-
-
-def _result():
-    """The image that shows results of renders; None before the first."""
-    return next((image for image in bpy.data.images if image.type == "RENDER_RESULT"), None)
-
-
-@contextmanager
-def _slots_kept() -> Iterator[None]:
-    """Keep the pictures in the user's render slots.
-
-    Before a render, Blender puts the last result away into the slot that it was made for, and frees the one
-    of the slot that is shown: but not where both are the same.
-    """
-    image = _result()
-    shown = image.render_slots.active_index if image else 0
-    if image:
-        image.render_slots.active_index = min(_rendered_slot, len(image.render_slots) - 1)
-    try:
-        yield
-    finally:
-        if image:
-            image.render_slots.active_index = shown
-
-
-class _Handlers:
-    """Keeps other add-ons' handlers from being told of what is no render; entered as a context.
-
-    Those of frames may write to objects of the user's, so that they are told the user's frame in the end. Our
-    own write to nothing, and are told nothing.
-    """
-
-    def __init__(self, scene):
-        self._scene = scene
-        self._own: dict[str, list] = {}
-        self._kept: dict[str, list] = {}
-
-    def __enter__(self) -> _Handlers:
-        for name in (*ABOUT_RENDERS, *ABOUT_FRAMES):
-            handlers = getattr(bpy.app.handlers, name)
-            self._own[name] = [handler for handler in handlers if _is_ours(handler)]
-            self._kept[name] = [handler for handler in handlers if not _is_ours(handler)]
-            handlers.clear()
-        return self
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Let those of frames be told within a block."""
-        for name in ABOUT_FRAMES:
-            getattr(bpy.app.handlers, name).extend(self._kept[name])
-        try:
-            yield
-        finally:
-            for name in ABOUT_FRAMES:  # a handler may have taken itself out, or put another in
-                handlers = getattr(bpy.app.handlers, name)
-                self._kept[name] = list(handlers)
-                handlers.clear()
-
-    def __exit__(self, *_) -> None:
-        for name, kept in self._kept.items():
-            getattr(bpy.app.handlers, name).extend([*self._own[name], *kept])
-        moving = [handler for name in ABOUT_FRAMES for handler in self._kept[name]]
-        depsgraph = bpy.context.evaluated_depsgraph_get() if moving else None
-        for handler in moving:
-            code = getattr(handler, "__code__", None)
-            arguments = (self._scene, depsgraph)
-            try:
-                handler(*arguments[: 1 if code and code.co_argcount == 1 else 2])
-            except Exception:  # as Blender does
-                traceback.print_exc()
-
-
-def _is_ours(handler) -> bool:
-    module = getattr(handler, "__module__", None) or ""
-    return module.startswith(f"{PACKAGE}.")
-
-
-@contextmanager
-def _drivers_led(scene, copy) -> Iterator[None]:
-    """Let drivers that read one scene read another instead, which is at the time that is evaluated."""
-    led = []
-    for user in bpy.data.user_map(subset={scene})[scene]:
-        for block in (user, getattr(user, "node_tree", None)):
-            if block is None or getattr(block, "animation_data", None) is None:
-                continue
-            for curve in block.animation_data.drivers:
-                targets = [one for variable in curve.driver.variables for one in variable.targets]
-                led += [one for one in targets if one.id == scene]
-    try:
-        for target in led:
-            target.id = copy
-        yield
-    finally:
-        for target in led:
-            target.id = scene
-
-
 def register():
-    """Make the engine known to Blender, and note where renders go."""
+    """Make the engine known to Blender."""
     bpy.utils.register_class(PEEKABOO_RE_stage)
-    for name in NOTING:
-        getattr(bpy.app.handlers, name).append(_note_slot)
 
 
 def unregister():
     """Take the engine away."""
-    for name in NOTING:
-        getattr(bpy.app.handlers, name).remove(_note_slot)
     bpy.utils.unregister_class(PEEKABOO_RE_stage)

@@ -16,7 +16,7 @@ import bpy
 
 from .. import compat, windows
 from ..errors import PeekabooError
-from . import cameras, simulations, stage
+from . import cameras, guards, simulations, stage
 
 BETWEEN_LOOKS = 0.1
 """Seconds after which an abandoned render is looked at again."""
@@ -35,7 +35,7 @@ def render_still(scene, time: float, size: tuple[int, int], path: Path) -> None:
     Raises:
         PeekabooError: Blender is rendering, or cannot render the scene.
     """
-    with prepared(scene, time, size, path) as copy, stage.undisturbed(scene, copy) as handlers:
+    with prepared(scene, time, size, path) as copy, guards.undisturbed(scene, copy) as handlers:
         current = bpy.context.scene
         current.frame_current, current.frame_subframe = copy.frame_current, copy.frame_subframe
         try:
@@ -58,7 +58,7 @@ def render_in_turns(scene, time: float, size: tuple[int, int], path: Path) -> It
     """
     with ExitStack() as stack:
         copy = stack.enter_context(prepared(scene, time, size, path))
-        stack.enter_context(stack.enter_context(stage.kept(scene, copy)).told())
+        stack.enter_context(stack.enter_context(guards.kept(scene, copy)).told())
         view = bpy.context.preferences.view
         shown_in, view.render_display_type = view.render_display_type, "NONE"
         try:

@@ -328,3 +328,12 @@ def test_a_render_with_the_engine_of_masks_says_that_it_makes_no_picture(stage):
 def layout_of_a_ball(scene):
     subject(primitive("uv_sphere", "Ball", radius=1))
     return mask(scene)
+
+
+def test_the_first_view_layer_may_be_off(stage):
+    ball = subject(primitive("uv_sphere", "Ball", radius=1))
+    stage.view_layers.new("Second")
+    stage.view_layers[0].use = False
+    found = mask(stage)
+    stage.view_layers[0].use = True
+    assert agree(found, rendered(stage, ball))
