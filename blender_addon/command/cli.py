@@ -204,7 +204,8 @@ def check(asked: argparse.Namespace) -> None:
 
 def _warnings(scene, layout: Layout, console: Console) -> list[str]:
     smallest = catalogue.smallest_subject(model_of(scene))
-    texts = [finding.text for finding in findings.find(layout, smallest)]
+    found = [*findings.absent(scene), *findings.find(layout, smallest)]
+    texts = [finding.text for finding in found]
     for text in texts:
         console.say(f"warning: {text}")
     return texts

@@ -78,10 +78,10 @@ def outlines(
             scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, size[0] / size[1]
         )
         shapes = shapes_at(cast, depsgraph, _hulls)
+        hiders = occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
+        labels = projection.label_map(camera, shapes, *size, hiders)
     except PeekabooError:  # the sentence comes when the user generates
         return None
-    hiders = occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
-    labels = projection.label_map(camera, shapes, *size, hiders)
     colors = subjects.apart([tuple(role.objects[0].peekaboo.color) for role in roles])
     lines = [(color, border_lines(labels == label)) for label, color in enumerate(colors, start=1)]
     return Outlines(picture_corners(camera), lines)

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .unfollowed import KINDS
+
 SURFACED = {"MESH", "CURVE", "SURFACE", "META", "FONT"}
 """Types of objects that a render shows the surface of."""
+SHOWN = SURFACED | KINDS.keys()
+"""Types of objects that a render shows."""
 ON_ELEMENTS = {"VERTS", "FACES"}
 """Ways to instance that show an object's children at its vertices or faces, and not where they are."""
 
@@ -95,6 +99,7 @@ class Cast:
     where it instances a collection, or has children that a render shows, it stands for those alone.
 
     Attributes:
+        scene: the user's.
         roles: label k is ``roles[k - 1]``.
         owners: the marked object that each object whose surface counts is seen for.
         marked: all objects that are marked as one of the subjects.
@@ -104,6 +109,7 @@ class Cast:
 
     def __init__(self, scene, roles: Sequence[Role], update: bool = True):
         """Find out who is seen in a scene; ``update`` as for :func:`rendered_objects`."""
+        self.scene = scene
         self.roles = tuple(roles)
         self.marked = [obj for role in roles for obj in role.objects]
         shown = shown_objects(scene, update)
@@ -111,7 +117,7 @@ class Cast:
         self.owners = {
             obj: owner
             for obj in shown
-            if obj.type in SURFACED or _instances_collection(obj)
+            if obj.type in SHOWN or _instances_collection(obj)
             if (owner := _owner(obj, waiting)) is not None
         }
         # Of metaballs with one name but for the number, the first has the surface of all

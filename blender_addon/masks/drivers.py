@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drivers that Blender keeps from running, since scripts of the file are not allowed."""
+"""What drivers move, and those that Blender keeps from running, since scripts of the file are not allowed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from collections.abc import Iterable, Iterator
 import bpy
 
 from ..errors import PeekabooError
-from .simulations import chain_of
+from .dependence import dependents
 
-
-def animated_blocks(obj) -> Iterator:
-    """What may have drivers of an object, and of all that :func:`.simulations.chain_of` finds."""
-    for one in chain_of(obj):
-        for block in (one, one.data, getattr(one.data, "shape_keys", None)):
-            # No data, and images, which are the data of some empties, have no animation.
-            if getattr(block, "animation_data", None) is not None:
-                yield block
+DRIVEN = (
+    *("objects", "meshes", "curves", "hair_curves", "metaballs", "lattices", "armatures", "cameras"),
+    *("shape_keys", "node_groups", "particles", "textures", "cache_files", "scenes"),
+)
+"""Data whose drivers a shape or a place may depend on."""
 
 
 def check_allowed(objects: Iterable) -> None:
@@ -26,17 +23,36 @@ def check_allowed(objects: Iterable) -> None:
     It is the usual setting that a file's scripts are not run, without a window above all; what such a driver
     moves stands still then, and nothing but a line in the log says so.
 
+    Args:
+        objects: original ones; what they depend on counts as well.
+
     Raises:
         PeekabooError: one is.
     """
     if not bpy.app.autoexec_fail:
         return
-    for obj in objects:
-        for block in animated_blocks(obj):
-            for curve in block.animation_data.drivers:
-                if not curve.driver.is_valid:
-                    raise PeekabooError(
-                        f'Blender does not run the driver of "{curve.data_path}" of "{block.name}", since '
-                        "scripts of the file are not allowed: bake what it moves to keyframes or, if you "
-                        "trust the file, allow them (Auto Run Python Scripts, blender --enable-autoexec)."
-                    )
+    still = {
+        block: curve
+        for block in _animated()
+        for curve in block.animation_data.drivers
+        if not curve.driver.is_valid
+    }
+    moved = dependents(still)
+    for block in (moved[obj] for obj in objects if obj in moved):
+        raise PeekabooError(
+            f'Blender does not run the driver of "{still[block].data_path}" of "{block.name}", since scripts '
+            "of the file are not allowed: bake what it moves to keyframes or, if you trust the file, allow "
+            "them (Auto Run Python Scripts, blender --enable-autoexec)."
+        )
+
+
+def driven() -> dict:
+    """All that depends on drivers, whether they run or not: see :func:`.dependence.dependents`."""
+    return dependents(block for block in _animated() if len(block.animation_data.drivers))
+
+
+def _animated() -> Iterator:
+    for name in DRIVEN:
+        for block in getattr(bpy.data, name, ()):  # a type of data that a Blender has not got
+            if block.animation_data is not None:
+                yield block

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import PeekabooError
-from . import solids
-from .cast import ON_ELEMENTS, SURFACED, Cast, Role
+from . import solids, unfollowed
+from .cast import ON_ELEMENTS, SHOWN, SURFACED, Cast, Role
 from .geometry import Hulls, Triangles, triangles_of
 from .projection import Shape
 
@@ -107,10 +107,10 @@ def occluders(depsgraph, cast: Cast) -> Iterator[Shape]:
 
 def _surfaces(depsgraph, cast: Cast, subjects: bool = True) -> Iterator[tuple[Any, Triangles]]:
     """Surfaces in world space, of subjects with the marked object that each is seen for, or of all others."""
-    known: dict[int, Triangles | None] = {}  # by mesh, of which many instances may have one
+    known: dict[tuple, Triangles | None] = {}  # by owner and mesh, of which many instances may have one
     for instance in depsgraph.object_instances:
         obj = instance.object
-        if obj.type not in SURFACED or not _is_seen(instance, depsgraph.mode == "RENDER"):
+        if obj.type not in SHOWN or not _is_seen(instance, depsgraph.mode == "RENDER"):
             continue
         owner = cast.owner_of(instance)
         if (owner is not None) != subjects:
@@ -121,12 +121,15 @@ def _surfaces(depsgraph, cast: Cast, subjects: bool = True) -> Iterator[tuple[An
                 f'"{instance.parent.name}" instances it: Blender shows it nevertheless, where it was at some '
                 "other frame; animate its scale instead."
             )
-        if not (instance.is_instance and obj.type == "MESH"):
-            surface = triangles_of(obj, depsgraph)
-        elif (mesh := obj.data.as_pointer()) in known:
-            surface = known[mesh]
+        is_shared = instance.is_instance and obj.type == "MESH"
+        key = (owner, obj.data.as_pointer()) if is_shared else None
+        if key in known:
+            surface = known[key]
         else:
-            surface = known[mesh] = triangles_of(obj, depsgraph)
+            unfollowed.check(instance, owner, cast.scene)
+            surface = triangles_of(obj, depsgraph) if obj.type in SURFACED else None
+        if key is not None:
+            known[key] = surface
         if surface is None or not len(surface.triangles if owner is None else surface.vertices):
             continue
         matrix = np.array(instance.matrix_world, float)

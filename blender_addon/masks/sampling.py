@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 
 from ..errors import PeekabooError
-from . import cameras, drivers, outlines, projection, simulations
+from . import cameras, drivers, missing, outlines, projection, simulations, unfollowed
 from .cast import Cast, Role, rendered_objects
 from .geometry import Hulls
 from .stage import Stage, on_stage
@@ -51,8 +51,8 @@ def sample(
         What ``work`` returns, and it raises what that raises.
 
     Raises:
-        PeekabooError: the scene has no camera, rigid bodies have not been baked, Blender is rendering, or
-            it does not run a driver.
+        PeekabooError: the scene has no camera, what is linked is not in its file, rigid bodies have not been
+            baked, Blender is rendering, or it does not run a driver.
         UnbakedError: what is seen depends on simulations, and they have been neither baked nor played.
     """
 
@@ -66,6 +66,9 @@ def sample(
     seen_by = [cameras.camera_at(scene, time) for time in times]
     cast = Cast(scene, roles)
     staged = staged_objects(scene, cast, seen_by, hides)
+    collections = scene.collection.children_recursive if _hides(scene, hides) else ()
+    missing.check([*staged, *collections])
+    unfollowed.check_smoke(cast.owners)
     simulations.check_bodies(scene, staged)
     return on_stage(
         scene,
@@ -132,9 +135,14 @@ def frames_to_play(
 def staged_objects(scene, cast: Cast, seen_by: Iterable, hides: bool | None = None) -> dict:
     """The objects that a scene is sampled with, as keys: subjects, what may hide them, and cameras."""
     objects = cast.objects | dict.fromkeys(seen_by)
-    if scene.peekaboo.occluded_by_scene if hides is None else hides:
-        objects |= dict.fromkeys(rendered_objects(scene))
+    if _hides(scene, hides):
+        objects |= dict.fromkeys(obj for obj in rendered_objects(scene) if not unfollowed.is_smoke(obj))
     return objects
+
+
+def _hides(scene, hides: bool | None) -> bool:
+    """Whether other objects hide subjects: see :func:`sample`."""
+    return scene.peekaboo.occluded_by_scene if hides is None else hides
 
 
 class Picture(NamedTuple):
@@ -160,7 +168,7 @@ class Sampler:
         self._cast = cast
         self._stage = stage
         self._hulls = hulls
-        self._hides = scene.peekaboo.occluded_by_scene if hides is None else hides
+        self._hides = _hides(scene, hides)
         self._time: float | None = None  # that the stage is at
 
     def label_map(self, time: float, width: int, height: int, aspect: float | None = None) -> np.ndarray:

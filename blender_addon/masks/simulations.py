@@ -18,6 +18,7 @@ import bpy
 
 from .. import compat
 from ..errors import PeekabooError
+from .dependence import dependents
 
 SOLID_PARTICLES = {"OBJECT", "COLLECTION"}
 """How particles have to be rendered to have a surface."""
@@ -64,7 +65,7 @@ def check_bodies(scene, objects: Iterable) -> None:
 
     Args:
         scene: the user's.
-        objects: of it; what they are parented or constrained to counts as well.
+        objects: of it; what they depend on counts as well.
 
     Raises:
         PeekabooError: one does.
@@ -72,24 +73,12 @@ def check_bodies(scene, objects: Iterable) -> None:
     world = scene.rigidbody_world
     if world is None or not world.enabled or world.point_cache.is_baked:
         return
-    for body in (one for obj in objects for one in chain_of(obj) if _is_simulated_body(one)):
+    moving = dependents(obj for obj in scene.objects if _is_simulated_body(obj))
+    for body in (moving[obj] for obj in objects if obj in moving):
         raise PeekabooError(
             f'The rigid body simulation of "{body.name}" has not been baked: bake the cache of the '
             "scene's rigid body world, or the simulation to keyframes."
         )
-
-
-def chain_of(obj) -> Iterator:
-    """An object, and all that it is parented or constrained to, or that its modifiers look at."""
-    waiting, seen = [obj], set()
-    while waiting:
-        one = waiting.pop()
-        if one is None or one in seen:
-            continue
-        seen.add(one)
-        yield one
-        waiting += [one.parent, *(getattr(constraint, "target", None) for constraint in one.constraints)]
-        waiting += [getattr(modifier, "object", None) for modifier in one.modifiers]
 
 
 def unbaked(scene, objects: Iterable) -> list[Simulation]:

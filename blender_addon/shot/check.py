@@ -213,7 +213,8 @@ def is_pending(scene, shot: Shot | None = None) -> bool:
 
 
 def _report(scene, layout: Layout) -> Report:
-    return Report(findings=tuple(findings.find(layout, catalogue.smallest_subject(model_of(scene)))))
+    found = findings.find(layout, catalogue.smallest_subject(model_of(scene)))
+    return Report(findings=(*findings.absent(scene), *found))
 
 
 def span_to_play(scene, chosen: Sequence[Shot]) -> tuple[int, float] | None:

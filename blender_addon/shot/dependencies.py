@@ -55,7 +55,8 @@ def dependencies_of(scene, shot: Shot | None) -> tuple | None:
     except PeekabooError:
         return None
     staged = sampling.staged_objects(scene, cast, seen_by)
-    if not all(_is_watched(obj, layer) for obj in staged):
+    driven = drivers.driven()  # by what a script may change and say nothing
+    if not all(obj not in driven and _is_watched(obj, layer) for obj in staged):
         return None
     return (
         (width, height, timing, tuple(stating.of_masks(scene.peekaboo).items())),
@@ -77,12 +78,8 @@ def _shown_layer(scene):
 
 
 def _is_watched(obj, layer) -> bool:
-    """Whether Blender evaluates an object for the view layer as the sampler does, and so tells changes.
-
-    What drivers look at, a script may change and say nothing.
-    """
-    driven = any(len(block.animation_data.drivers) for block in drivers.animated_blocks(obj))
-    return not driven and _is_evaluated_as_shown(obj) and obj.visible_get(view_layer=layer)
+    """Whether Blender evaluates an object for the view layer as the sampler does, and so tells changes."""
+    return _is_evaluated_as_shown(obj) and obj.visible_get(view_layer=layer)
 
 
 def _is_evaluated_as_shown(obj) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..errors import shown
-from ..masks import projection
+from ..masks import missing, projection
 from .layout import Layout, Timing
 
 CELL = 8
@@ -27,6 +27,8 @@ TEXTS = {
     "CROPPED": "is cut off by the shape of the clip at {frames}, and the camera sees more of it: change "
     "Framing or Size",
     "CUT": "is cut by the edge of the picture at {frames}",
+    "MISSING": "is not in the file that it is linked from, and so in no picture: relocate the library "
+    "(Outliner ▸ Blender File), or remove it",
     "SMALL": "is too small for the model at {frames}: bring it nearer, or make it larger",
 }
 
@@ -38,7 +40,7 @@ class Finding:
     Attributes:
         subject: its phrase, or the name of the object where that tells more; empty for the shot's.
         kind: a key of :data:`TEXTS`.
-        ranges: first and last scene frame of each stretch for which it holds.
+        ranges: first and last scene frame of each stretch for which it holds; none where it always does.
     """
 
     subject: str
@@ -70,6 +72,11 @@ def find(layout: Layout, smallest: float = 0.0) -> list[Finding]:
             if holds.any():
                 findings.append(Finding(title, kind, _stretches(holds, shares)))
     return findings
+
+
+def absent(scene) -> list[Finding]:
+    """What a scene links and has not got, as far as its masks do not depend on it."""
+    return [Finding(name, "MISSING", ()) for name in missing.unseen(scene)]
 
 
 def _kinds(
@@ -113,4 +120,4 @@ def _in_words(ranges: tuple[tuple[int, int], ...]) -> str:
     """Frames as one says them: ``frame 7``, ``frames 1–6 and 40``."""
     parts = [str(first) if first == last else f"{first}–{last}" for first, last in ranges]
     word = "frame" if len(parts) == 1 and ranges[0][0] == ranges[0][1] else "frames"
-    return f"{word} {' and '.join(filter(None, [', '.join(parts[:-1]), parts[-1]]))}"
+    return f"{word} {' and '.join(filter(None, [', '.join(parts[:-1]), *parts[-1:]]))}"

@@ -5,7 +5,7 @@ import math
 
 import bpy
 import pytest
-from held import HEIGHT, WIDTH, agree, layout, primitive, rendered, subject, zones
+from held import HEIGHT, WIDTH, agree, layout, mask, primitive, rendered, subject, zones
 from truth import render_seen
 
 from blender_addon import saving
@@ -128,6 +128,53 @@ def test_playing_for_simulations_tells_how_far_it_is(stage):
     told = []
     read_layout(stage, WIDTH, HEIGHT, 12, on_play=lambda *numbers: told.append(numbers))
     assert told == [(number, 12) for number in range(1, 13)]
+
+
+def read_by_driver(body, follower):
+    target = follower.driver_add("location", 2).driver.variables.new()
+    target.type, target.targets[0].id = "TRANSFORMS", body
+
+
+def read_by_nodes(body, follower):
+    group, _, out, info = zones("GeometryNodeObjectInfo")
+    info.inputs["Object"].default_value = body
+    group.links.new(info.outputs["Geometry"], out.inputs[0])
+    follower.modifiers.new("Nodes", "NODES").node_group = group
+
+
+def held_by_a_bone(body, follower):
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    bpy.context.collection.objects.link(rig)
+    bpy.context.view_layer.objects.active = rig
+    bpy.ops.object.mode_set(mode="EDIT")
+    rig.data.edit_bones.new("Bone").tail = (0, 0, 1)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    rig.pose.bones["Bone"].constraints.new("COPY_LOCATION").target = body
+    follower.parent, follower.parent_type, follower.parent_bone = rig, "BONE", "Bone"
+
+
+def instanced(body, follower):
+    group = bpy.data.collections.new("Group")
+    group.objects.link(body)
+    empty = subject(bpy.data.objects.new("Copy", None))
+    bpy.context.collection.objects.link(empty)
+    empty.instance_type, empty.instance_collection = "COLLECTION", group
+    subject(follower).peekaboo.is_subject = False
+
+
+def looked_at(body, _follower):
+    bpy.context.scene.camera.constraints.new("TRACK_TO").target = body
+
+
+@pytest.mark.parametrize("follow", [read_by_driver, read_by_nodes, held_by_a_bone, instanced, looked_at])
+def test_what_depends_on_a_body_that_is_not_baked_is_refused_by_its_name(stage, follow):
+    body = primitive("cube", "Body", size=0.2)
+    bpy.ops.rigidbody.object_add()
+    follower = subject(primitive("uv_sphere", "Ball", radius=0.5))
+    assert mask(stage).any()  # beside it, nothing is wrong
+    follow(body, follower)
+    with pytest.raises(PeekabooError, match='rigid body simulation of "Body" has not been baked'):
+        mask(stage)
 
 
 @pytest.mark.parametrize("how", ["kinematic", "baked", "no world"])
