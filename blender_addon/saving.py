@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bpy
 
+from .borders import places
 from .errors import PeekabooError
 
 ZSTD_MAGIC, GZIP_MAGIC = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
@@ -29,12 +30,28 @@ def save_blend(path: Path) -> None:
             shutil.copymode(path, draft)
         draft.replace(path)
     except (OSError, RuntimeError):
-        raise PeekabooError(
-            f'"{path}" cannot be written: choose a folder that can be, or free disk space.'
-        ) from None
+        raise _unwritable(path) from None
     finally:
         with suppress(OSError):  # on a disk that cannot be written, even of what is not there
             draft.unlink(missing_ok=True)
+
+
+def check_savable(path: Path) -> None:
+    """Make sure that :func:`save_blend` has a folder to write to, before work that it would save.
+
+    Raises:
+        PeekabooError: it has none.
+    """
+    try:
+        places.check_writable(path.absolute().parent)
+    except OSError as error:
+        raise _unwritable(path, f" ({error.strerror})") from None
+
+
+def _unwritable(path: Path, reason: str = "") -> PeekabooError:
+    return PeekabooError(
+        f'"{path}" cannot be written{reason}: choose a folder that can be, or free disk space.'
+    )
 
 
 def _is_compressed(path: Path) -> bool:

@@ -101,6 +101,22 @@ def is_link(path: Path) -> bool:
     return stat.S_ISLNK(state.st_mode) or getattr(state, "st_reparse_tag", None) in {junction} - {None}
 
 
+def check_writable(folder: Path) -> None:
+    """Make sure that files can be made in a folder, by making one: no permissions tell that of every disk.
+
+    Args:
+        folder: one that is not there is left so, and the nearest above it looked at.
+
+    Raises:
+        OSError: they cannot.
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    probe = folder / f".peekaboo-{secrets.token_hex(8)}"
+    os.close(os.open(probe, _CREATE, 0o600))
+    probe.unlink()
+
+
 class Folder:
     """A folder to write into: no link, made if need be, and opened once."""
 

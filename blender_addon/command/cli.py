@@ -46,6 +46,8 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
     scenes, made = options.chosen_scenes(asked.scene), 0
     if asked.save and not bpy.data.filepath:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or leave out --save.")
+    if asked.save:
+        saving.check_savable(Path(bpy.data.filepath))
     console = Console(asked.json)
     device = torch_builds.torch_device(_device(asked))
     settings = process.EngineSettings(
@@ -77,6 +79,8 @@ def generate(asked: argparse.Namespace, online: bool = False) -> None:
 
 def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterator[tuple[Order, Layout]]:
     """What is to be made; folders come into being one by one, as their clips are begun."""
+    for scene in scenes:
+        folders.check_writable(scene, paths.absolute(asked.out) if asked.out else None)
     chosen = [(scene, shot) for scene in scenes for shot in options.chosen_shots(scene, asked)]
     layouts = [_read(*each, console) for each in chosen]  # what is wrong shows before all work
     given = [_pictures(scene, each, console) for (scene, _), each in zip(chosen, layouts, strict=True)]

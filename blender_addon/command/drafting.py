@@ -29,6 +29,7 @@ def draft(asked: argparse.Namespace) -> None:
     out = asked.out or (Path(bpy.data.filepath) if bpy.data.filepath else None)
     if out is None:
         raise PeekabooError("The scene was never saved to a file: give a .blend, or --out FILE.")
+    saving.check_savable(out)
     (scene,) = options.chosen_scenes([asked.scene] if asked.scene else None)
     server = None
     if asked.endpoint:

@@ -49,7 +49,8 @@ def orders_of(
     Raises:
         PeekabooError: what keeps a shot from being made.
     """
-    pictures.check(scene)  # before what takes long
+    folders.check_writable(scene)  # before what takes long
+    pictures.check(scene)
     schedule.check(scene)
     loras.check_here(scene)
     catalogue.check_downloaded(model_of(scene))

@@ -28,12 +28,7 @@ def new_folder(scene, shot: str = "") -> Path:
     Raises:
         PeekabooError: the output folder is beside a file that was never saved, or cannot be written.
     """
-    stated = scene.peekaboo.output_folder
-    if not stated or (stated.startswith("//") and not bpy.data.filepath):
-        raise PeekabooError(
-            "Clips go beside the .blend, which was never saved: save it first, or choose an output folder."
-        )
-    base, name = paths.absolute(stated), name_of(scene, shot)
+    base, name = _output_folder(scene), name_of(scene, shot)
     try:
         base.mkdir(parents=True, exist_ok=True)
         number = 1 + max((_number(path.name, name) for path in base.iterdir()), default=0)
@@ -46,9 +41,39 @@ def new_folder(scene, shot: str = "") -> Path:
             else:
                 return folder
     except OSError as error:
+        raise _unwritable(base, error) from None
+
+
+def check_writable(scene, folder: Path | None = None) -> None:
+    """Make sure that a scene's clips can be written, before the work that they take.
+
+    Args:
+        scene: the user's.
+        folder: that was chosen for them; the scene's output folder by default.
+
+    Raises:
+        PeekabooError: as :func:`new_folder`.
+    """
+    base = _output_folder(scene) if folder is None else folder
+    try:
+        places.check_writable(base)
+    except OSError as error:
+        raise _unwritable(base, error) from None
+
+
+def _output_folder(scene) -> Path:
+    stated = scene.peekaboo.output_folder
+    if not stated or (stated.startswith("//") and not bpy.data.filepath):
         raise PeekabooError(
-            f'The output folder "{base}" cannot be written ({error.strerror}): choose another one.'
-        ) from None
+            "Clips go beside the .blend, which was never saved: save it first, or choose an output folder."
+        )
+    return paths.absolute(stated)
+
+
+def _unwritable(folder: Path, error: OSError) -> PeekabooError:
+    return PeekabooError(
+        f'The output folder "{folder}" cannot be written ({error.strerror}): choose another one.'
+    )
 
 
 def name_of(scene, shot: str = "") -> str:

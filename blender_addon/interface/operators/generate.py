@@ -11,7 +11,7 @@ from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
 from ...masks.cameras import bound_markers
 from ...shot import check, pictures, prompt, schedule, shots
-from ...takes import finishing, reels, strips
+from ...takes import finishing, folders, reels, strips
 from . import turns
 from .takes import OnActiveTake
 
@@ -114,6 +114,7 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
         scene, count, which = reels.edited_scene(context), self.count, self.shots
         try:
             chosen = self._chosen(scene) or shots.enabled(scene)
+            folders.check_writable(scene)
         except PeekabooError:  # which is said by what makes the orders
             return super().invoke(context, event)
         span = check.span_to_play(scene, chosen)

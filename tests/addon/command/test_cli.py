@@ -242,6 +242,35 @@ def test_a_file_in_the_place_of_the_folder(blend, tmp_path, capsys):
     assert "cannot be written" in refused(capsys, "masks", "--out", tmp_path / "file" / "out")[0]
 
 
+@pytest.mark.parametrize("command", ["generate", "masks"])
+def test_an_output_folder_that_cannot_be_written_is_told_before_any_work(blend, tmp_path, capsys, command):
+    (tmp_path / "file").touch()
+    for scene in bpy.data.scenes:
+        scene.peekaboo.output_folder = "//file/clips"
+    code = cli.run([command])
+    printed = capsys.readouterr()
+    assert code == 1 and "masks 1/" not in printed.out + printed.err
+    assert f'Error: The output folder "{tmp_path / "file" / "clips"}" cannot be written' in printed.err
+    assert "choose another one" in printed.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["generate", "--save", "--out", "{elsewhere}"], ["draft", "a red ball rolls from left to right"]],
+)
+def test_a_blend_whose_folder_cannot_be_written_is_told_before_any_work(
+    blend, tmp_path_factory, capsys, monkeypatch, command
+):
+    folder, elsewhere = blend.parent, tmp_path_factory.mktemp("elsewhere")
+    folder.rename(folder.with_name(f"{folder.name} away"))
+    folder.touch()  # stands where the folder was
+    for work in ("command.cli.read_shot", "making.drafting.wait"):
+        monkeypatch.setattr(f"blender_addon.{work}", None)
+    sentence, _ = refused(capsys, *(part.format(elsewhere=elsewhere) for part in command))
+    assert f'"{blend}" cannot be written' in sentence and "choose a folder that can be" in sentence
+    assert not list(elsewhere.iterdir())
+
+
 def test_a_file_that_was_never_saved(scene, tmp_path, capsys):
     small_shot(scene)
     assert "never saved" in refused(capsys, "generate", "--save")[0]

@@ -104,6 +104,15 @@ def test_a_folder_that_cannot_be_written_is_named(scene, tmp_path):
         folders.new_folder(scene)
 
 
+def test_whether_a_folder_can_be_written_is_told_without_making_it(scene, tmp_path):
+    scene.peekaboo.output_folder = str(tmp_path / "not" / "there")
+    folders.check_writable(scene)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "not").touch()
+    with pytest.raises(PeekabooError, match=r"there.* cannot be written .*: choose another one"):
+        folders.check_writable(scene)
+
+
 def test_several_takes_have_a_seed_each(scene):
     scene.peekaboo.seed = 5
     assert seeds.seeds(scene, 3) == [5, 6, 7]
