@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import EngineError, one_line
 from .loras import Lora, LoraFile, find, put_on, take_off
 from .models import ModelEntry
-from .placement import Placement, check_room, place, shrink
+from .placement import ClipSize, Needs, Placement, check_room, place, shrink
 from .quantised import as_nf4, gguf_of, network_class, read_gguf
 from .splitting import split
 from .weights import folder_of_adapter, local_folder, tiers_of_weights, weights_of
@@ -52,13 +52,16 @@ class LoadedModel:
         return [file.described() for file in self.loras]
 
 
-def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = ()) -> LoadedModel:
+def load_model(
+    entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = (), clip: ClipSize | None = None
+) -> LoadedModel:
     """Load a model, from its folder or from the hub's cache.
 
     Args:
         entry: which one.
         placement: where and how it runs.
         loras: what comes on top of its own.
+        clip: that is to be made first; what it takes of a GPU is foreseen before the weights are loaded.
 
     safetensors are taken where there are any; older ``.bin`` weights are read by diffusers and transformers
     with ``torch.load(weights_only=True)``, which runs no code of the file.
@@ -81,7 +84,8 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
         folder, weights = local_folder(entry), weights_of(entry)
         if device.type == "cuda":
             free, tiers = torch.cuda.mem_get_info(device)[0] / 1e9, tiers_of_weights(entry, folder)
-            check_room(entry.title, tiers, placement, str(dtype).removeprefix("torch."), free)
+            needs = needs_of(entry, folder, clip, dtype) if clip else None
+            check_room(entry.title, tiers, placement, str(dtype).removeprefix("torch."), free, needs)
         made = _adapted(entry, folder, dtype) | _from_gguf(entry, folder, dtype)
         if "nf4" in placement.savings:
             parts = [part for part in family.denoisers if part not in made]
@@ -106,11 +110,27 @@ def load_model(entry: ModelEntry, placement: Placement, loras: Sequence[Lora] = 
     except EngineError:
         raise
     except torch.OutOfMemoryError as error:
-        raise out_of_memory(entry, str(device)) from error
+        raise out_of_memory(entry, str(device), placement) from error
     except Exception as error:  # diffusers, transformers, safetensors, the hub and httpx each have their own
         raise _not_loaded(entry, error) from error
     name = str(dtype).removeprefix("torch.")
     return LoadedModel(entry, pipe, weights, str(device), name, placement, tuple(files))
+
+
+def needs_of(entry: ModelEntry, folder: Path, clip: ClipSize, dtype: Any) -> Needs | None:
+    """What a clip takes besides the weights of a model, as :func:`.memory.foresee` has it.
+
+    Args:
+        entry: the model.
+        folder: where it lies.
+        clip: its size.
+        dtype: torch's, that denoisers run in.
+    """
+    from .memory import foresee
+
+    adapter = folder_of_adapter(entry.motion_adapter) if entry.motion_adapter else None
+    grid = entry.cells.grid(clip.frames, clip.height, clip.width)
+    return foresee(entry.family, folder, grid, clip.guided, dtype, adapter)
 
 
 def load_reader(entry: ModelEntry) -> "DiffusionPipeline":
@@ -172,7 +192,7 @@ def with_loras(model: LoadedModel, loras: Sequence[Lora]) -> LoadedModel:
         if not model.placement.by_groups:  # which diffusers brings back by itself
             place(model.pipe, [], model.placement, device)
     except torch.OutOfMemoryError as error:
-        raise out_of_memory(model.entry, str(device)) from error
+        raise out_of_memory(model.entry, str(device), model.placement) from error
     return replace(model, loras=files)
 
 
@@ -249,7 +269,13 @@ def _not_loaded(entry: ModelEntry, error: Exception) -> EngineError:
     )
 
 
-def out_of_memory(entry: ModelEntry, device: str) -> EngineError:
-    """The error of a model that a GPU's memory does not hold."""
+def out_of_memory(entry: ModelEntry, device: str, placement: Placement) -> EngineError:
+    """The error of a model that a GPU's memory does not hold, run so."""
     way_out = "generate again with --offload, or --memory groups"
+    if len(placement.devices) > 1:
+        way_out = f"each device holds the whole model, so {way_out}, on one of them alone"
+    elif placement.by_groups:
+        way_out = "take fewer frames or a smaller picture, or let it decode in parts with --memory tiles"
+    elif placement.offload:
+        way_out = "generate again with --memory groups in the place of --offload"
     return EngineError("out_of_memory", f"{entry.title} ran out of memory on {device}; {way_out}.")

@@ -192,7 +192,9 @@ class ModelEntry(BaseModel):
         """Where all of it lies on the hub, and in the hub's cache: its own repository first."""
         if self.folder:
             return []
-        found = [Repository(self.source, self.revision, self.variant, tuple(self.parameters))]
+        apart = {"motion_adapter"} if self.motion_adapter else set()
+        parts = tuple(part for part in self.parameters if part not in apart)
+        found = [Repository(self.source, self.revision, self.variant, parts)]
         if self.motion_adapter:
             found.append(adapter_repository(self.motion_adapter))
         loras: dict[str, list[str]] = {}
@@ -238,7 +240,12 @@ _DENOISERS = {"transformer", "transformer_2", "unet"}
 
 
 def tiers_of(parameters: dict[str, float]) -> Tiers:
-    """What weights of so many billions of parameters take; see :class:`Tiers`."""
+    """What weights of so many billions of parameters take; see :class:`Tiers`.
+
+    A motion adapter is copied into the denoiser, and stays beside it (diffusers' ``AnimateDiffPipeline``).
+    """
+    if adapter := parameters.get("motion_adapter"):
+        parameters = {**parameters, "unet": parameters["unet"] + adapter}
     fp8 = sum(count if part in _DENOISERS else 2 * count for part, count in parameters.items())
     exact = (2 * sum(parameters.values()), fp8, 2 * max(parameters.values()))
     bf16, fp8, offload = (round(size, 1 if size >= 0.1 else 2) for size in exact)

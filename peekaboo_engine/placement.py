@@ -62,6 +62,33 @@ class Tiers(BaseModel):
 
 
 @dataclass(frozen=True)
+class ClipSize:
+    """A clip whose memory is asked for: its size in frames and pixels, and whether its steps are guided."""
+
+    frames: int
+    height: int
+    width: int
+    guided: bool
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a clip takes besides the weights of its model, in GB (10^9 bytes), foreseen by :mod:`.memory`.
+
+    Args:
+        denoising: a step of it.
+        decoding: its pictures.
+        decoding_tiled: the same in tiles; None where the autoencoder has none.
+        decoder: weights of the autoencoder, which is by itself on the device where others wait elsewhere.
+    """
+
+    denoising: float
+    decoding: float
+    decoding_tiled: float | None
+    decoder: float
+
+
+@dataclass(frozen=True)
 class Placement:
     """Where and how a model runs.
 
@@ -254,7 +281,19 @@ def _require(there: bool, option: str, part: Any) -> None:
         )
 
 
-def check_room(title: str, weights: Tiers | None, placement: Placement, dtype: str, free_gb: float) -> None:
+TOLERANCE = 0.05
+"""Nothing is refused that takes so much more than is free: estimates of whole clips were off by less
+(docs/reference/engine.md)."""
+
+
+def check_room(
+    title: str,
+    weights: Tiers | None,
+    placement: Placement,
+    dtype: str,
+    free_gb: float,
+    clip: Needs | None = None,
+) -> None:
     """Refuse before loading what a GPU cannot hold; nothing is said of models whose size is not known.
 
     Args:
@@ -263,36 +302,85 @@ def check_room(title: str, weights: Tiers | None, placement: Placement, dtype: s
         placement: how it is to run.
         dtype: its precision, as torch calls it.
         free_gb: what the GPU has free, in GB (10^9 bytes).
+        clip: what the clip takes besides; None where that cannot be foreseen.
 
     Raises:
         EngineError: ``out_of_memory``, with what would fit.
     """
-    if weights is None or placement.by_groups:
-        return
     each = 4 if dtype == "float32" else 2
-    saving = next((known for known in _BYTES if known in placement.savings), None)
-    taken = weights.offloaded if placement.offload else weights.on_device
-    needs = taken(saving, each)
-    if needs <= free_gb:
+    if weights is None or (clip is None and placement.by_groups):
         return
-    raise EngineError(
-        "out_of_memory",
-        f"The weights of {title} alone take {needs:.3g} GB, and the GPU has {free_gb:.3g} GB free; generate "
-        f"with {_way_out(weights, placement, each, free_gb)}, or take a smaller model.",
+    taken = taken_gb(weights, placement, each, clip)
+    if taken <= free_gb * (1 + TOLERANCE * (clip is not None)):
+        return
+    what = (
+        f"The weights of {title} alone take {taken:.3g} GB"
+        if clip is None
+        else f"{title} and a clip of this size take about {taken:.3g} GB"
     )
+    way = _way_out(weights, placement, each, free_gb, clip)
+    raise EngineError("out_of_memory", f"{what}, and the GPU has {free_gb:.3g} GB free; {way}.")
 
 
-def _way_out(weights: Tiers, placement: Placement, each: int, free_gb: float) -> str:
-    """Options with which weights fit that do not otherwise, and what they take then: a clip takes more."""
-    sizes = {}
-    if not placement.offload:
-        if {"fp8", "nf4"}.isdisjoint(placement.savings):
-            sizes["--memory fp8"] = weights.on_device("fp8", each)
-        sizes["--offload"] = weights.offload * each / 2
+def taken_gb(weights: Tiers, placement: Placement, each: int, clip: Needs | None) -> float:
+    """The most that a model and a clip take on the device at a time, in GB.
+
+    Args:
+        weights, clip: what each takes.
+        placement: how it runs.
+        each: bytes of a parameter that is not saved.
+    """
+    saving = next((known for known in _BYTES if known in placement.savings), None)
+    clip = clip or Needs(0, 0, 0, 0)
+    tiles = "tiles" in placement.savings and clip.decoding_tiled is not None
+    decoding = clip.decoding_tiled if tiles and clip.decoding_tiled is not None else clip.decoding
+    denoising = clip.denoising / len(placement.devices)  # each has a share of the tokens, and all the rest
+    if placement.by_groups:
+        return max(denoising, decoding)
+    if placement.offload:
+        return max(weights.offloaded(saving, each) + denoising, clip.decoder + decoding)
+    return weights.on_device(saving, each) + max(denoising, decoding)
+
+
+_OPTIONS = {
+    "tiles": "--memory tiles",
+    "fp8": "--memory fp8",
+    "nf4": "--memory nf4",
+    "offload": "--offload",
+    "groups": "--memory groups",
+}
+"""How each way to save memory is asked for."""
+
+
+def _way_out(weights: Tiers, placement: Placement, each: int, free_gb: float, clip: Needs | None) -> str:
+    """What to do: the first of other ways to run with which it fits, or a smaller clip."""
+    given = {*placement.savings, *(["offload"] if placement.offload else [])}
     alone = " on one device" if len(placement.devices) > 1 else ""
-    for option, size in sizes.items():
-        if size <= free_gb:
-            return f"{option}{alone} (weights of at most {size:.3g} GB, and what the clip itself takes)"
-    others = {"nf4": "nf4" in placement.savings, "--offload": placement.offload}
-    replaced = " and ".join(name for name, there in others.items() if there)
-    return f"--memory groups{alone}" + (f" in the place of {replaced}" if replaced else "")
+    tiles = clip is not None and clip.decoding_tiled is not None
+    for way in _ways(given, tiles):
+        offload = "offload" in way
+        # Of what is offloaded, few bits help the denoiser, and what else is there may be as large.
+        savings: Any = tuple(way - ({"offload", "fp8", "nf4"} if offload else set()))
+        taken = taken_gb(weights, Placement(offload=offload, savings=savings), each, clip)
+        if taken > free_gb:
+            continue
+        added = " ".join(told for name, told in _OPTIONS.items() if name in way - given)
+        left = " and ".join("--offload" if name == "offload" else name for name in sorted(given - way))
+        told = f" (about {taken:.3g} GB)"
+        if clip is None:
+            told = f" (weights of at most {taken:.3g} GB, and what the clip itself takes)" if taken else ""
+        return (
+            f"generate with {added}{alone}{f' in the place of {left}' if left else ''}{told}, or take a "
+            "smaller model"
+        )
+    return "take fewer frames, a smaller picture, or a smaller model"
+
+
+def _ways(given: set[str], tiles: bool) -> list[set[str]]:
+    """Other ways to run than the given one, from the fastest on, each without and with tiles if there are."""
+    kept, bits = given & {"tiles"}, given & {"fp8", "nf4"}
+    ways = [given]
+    if not given - {"tiles"}:
+        ways.append(given | {"fp8"})
+    ways += [{"offload"} | kept | bits, {"groups"} | kept | bits - {"nf4"}]
+    return [each for way in ways for each in (way, way | {"tiles"} if tiles else way) if each != given]

@@ -121,7 +121,7 @@ def sample(
         with wrapped_method(pipe.scheduler, "step", told.telling):
             made = pipe(**call)
     except torch.OutOfMemoryError as error:
-        raise out_of_memory(entry, model.device) from error
+        raise out_of_memory(entry, model.device, model.placement) from error
     finally:
         pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
     frames = _frames_of(made)

@@ -86,6 +86,8 @@ def tiers_of_weights(entry: ModelEntry, folder: Path) -> Tiers | None:
     if entry.weights_gb:
         return entry.weights_gb
     parameters = parameters_of(folder)
+    if entry.motion_adapter and (adapter := _parameters(folder_of_adapter(entry.motion_adapter))):
+        parameters["motion_adapter"] = adapter
     return tiers_of({name: count / 1e9 for name, count in parameters.items()}) if parameters else None
 
 

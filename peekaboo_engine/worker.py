@@ -22,7 +22,7 @@ from .loading import LoadedModel, load_model, load_reader, wears, with_loras
 from .loras import beside
 from .model_files import check_fits
 from .models import ModelEntry, find_model
-from .placement import Placement
+from .placement import ClipSize, Placement
 from .splitting import Companions, check_tokens
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ class Worker:
             else:
                 kept = None
                 self._forget()
-                self._model = load_model(generation.entry, placement, loras)
+                self._model = load_model(generation.entry, placement, loras, _size_of(generation))
         title, half, taken = generation.entry.title, generation.entry.family.half, self._model.dtype
         if placement.dtype == "auto" and self._model.device != "cpu" and taken != half:
             generation.events.notice(
@@ -274,6 +274,14 @@ class Worker:
                 "float32."
             )
         return self._model
+
+
+def _size_of(generation: "Generation") -> ClipSize:
+    from .generator import settings_of
+
+    job = generation.job
+    guided = settings_of(job, generation.entry).guidance_scale > 1
+    return ClipSize(job.num_frames, job.height, job.width, guided)
 
 
 def reporting(events: Events, action: Callable[[], object]) -> bool:

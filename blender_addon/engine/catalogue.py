@@ -256,6 +256,7 @@ def _has_weights(folder: Path, entry: dict) -> bool:
     return (snapshot / "model_index.json").is_file() and all(
         any(path.is_file() for path in (snapshot / part).glob("*model*.*") if path.suffix in WEIGHTS)
         for part in entry["parameters"]
+        if part != "motion_adapter"  # which has a repository of its own
     )
 
 

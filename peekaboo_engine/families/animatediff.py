@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .family import Cells, Configs, Family, Grid, Layers
-from .unets import OF_FRAMES, clip_text, decode_frame_by_frame, decoded, pixels_of
+from .family import Cells, Configs, Family, Grid, Layers, Trial
+from .unets import OF_FRAMES, clip_text, decode_frame_by_frame, decoded, pixels_of, trial_of_frames
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,12 @@ def _cells(configs: Configs) -> Cells:
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
     """The middle frame of the latents, (batch, channels, frames, h, w)."""
     return decoded(pipe, latents[:1, :, latents.shape[2] // 2])
+
+
+def _trial(denoiser, vae, index: Mapping[str, Any], grid: Grid, halves: int) -> Trial:
+    of_frames = trial_of_frames(denoiser, vae, index, grid, halves)
+    text = of_frames.call["encoder_hidden_states"].repeat_interleave(grid.frames, dim=0)
+    return of_frames._replace(call={**of_frames.call, "encoder_hidden_states": text})
 
 
 def _adapted(folder: Path, adapter: Path, dtype: torch.dtype) -> dict[str, Any]:
@@ -75,6 +81,7 @@ ANIMATEDIFF = Family(
     halves="one batch",
     picture=_picture,
     adapted=_adapted,
+    trial=_trial,
     prepare=decode_frame_by_frame,
     blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},
 )

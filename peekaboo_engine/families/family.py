@@ -169,6 +169,23 @@ class Text:
     apart: bool = False
 
 
+class Trial(NamedTuple):
+    """What a clip of some size asks of its networks, without numbers: tensors on torch's ``meta`` device.
+
+    Args:
+        call: keywords of a call of the denoiser.
+        latents: that the autoencoder decodes.
+        decode: further keywords of its ``decode``.
+        frames: of the clip, where it decodes some at a time and those of ``latents`` are enough to tell of;
+            None where they are all.
+    """
+
+    call: Mapping[str, Any]
+    latents: torch.Tensor
+    decode: Mapping[str, Any] = {}
+    frames: int | None = None
+
+
 def first_and_last(pipe: DiffusionPipeline, first: Image, last: Image | None, frames: int) -> dict[str, Any]:
     """The keywords that most pipelines have for a first frame, and those that take one for a last."""
     return {"image": first} if last is None else {"image": first, "last_image": last}
@@ -216,6 +233,8 @@ class Family:
         contrast: whether other texts can be put behind the prompt's tokens, for contrast.
         beside: (arguments of the denoiser's call by name, labels of the text's tokens) to the labels of all
             tokens that stand behind those of the clip in the row of a joint layer.
+        trial: (denoiser, autoencoder, what ``model_index.json`` states, size of the clip in tokens, halves of
+            guidance in a call) to what its memory is foreseen by; None where nobody has written it.
         gate: (block, its attention's forward, its input, bool foreground) computes a layer under
             ``gate_second_temporal``; None has no such option.
     """
@@ -242,6 +261,7 @@ class Family:
     attends: Callable[[Mapping[str, Any]], bool] = lambda call: True
     contrast: bool = True
     beside: Callable[[Mapping[str, Any], np.ndarray], np.ndarray] | None = None
+    trial: Callable[[Any, Any, Mapping[str, Any], Grid, int], Trial] | None = None
     gate: Callable[..., torch.Tensor] | None = None
     given_picture: frozenset[str] = frozenset()
     from_picture: Mapping[str, str] = field(default_factory=dict)

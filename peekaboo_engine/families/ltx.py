@@ -28,10 +28,11 @@ pictures and the reverse (guidance by the other stream).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .family import Cells, Configs, Family, Grid, Layers, Layout, Text, first_and_last
+from .family import Cells, Configs, Family, Grid, Layers, Layout, Text, Trial, first_and_last
 from .transformers import STRONG
 
 if TYPE_CHECKING:
@@ -110,6 +111,27 @@ def _pictures_2(pipe, first: Image, last: Image | None, frames: int) -> dict[str
     return {**first_and_last(pipe, first, last, frames), "image_crf": 0}
 
 
+TEXT_LENGTH = 128
+"""Tokens of T5 that LTX-Video's pipeline reads."""
+
+
+def _trial(denoiser, vae, index: Mapping[str, Any], grid: Grid, halves: int) -> Trial:
+    import torch
+
+    config, own = denoiser.config, {"dtype": denoiser.dtype}
+    call = {
+        "hidden_states": torch.empty(halves, math.prod(grid), config.in_channels, **own),
+        "encoder_hidden_states": torch.empty(halves, TEXT_LENGTH, config.caption_channels, **own),
+        "encoder_attention_mask": torch.empty(halves, TEXT_LENGTH, **own),
+        "timestep": torch.empty(halves),
+        **dict(zip(("num_frames", "height", "width"), grid, strict=True)),
+        "rope_interpolation_scale": (1.0, 1.0, 1.0),
+    }
+    latents = torch.empty(1, vae.config.latent_channels, *grid, dtype=vae.dtype)
+    timed = vae.config.timestep_conditioning
+    return Trial(call, latents, {"temb": torch.empty(1, dtype=vae.dtype) if timed else None})
+
+
 def _layout_2(pipe) -> Layout:
     parts = pipe.connectors  # none where tokenizers alone are loaded, of which nobody asks for padding
     registers = parts is not None and parts.config.video_connector_num_learnable_registers
@@ -136,6 +158,7 @@ LTX = Family(
     ),
     halves="one batch",
     picture=_picture,
+    trial=_trial,
     arguments=_arguments,
     unpacked=_unpacked,
     half="bfloat16",

@@ -21,7 +21,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .family import Cells, Family, Grid, Layers
-from .unets import OF_FRAMES, clip_text, decode_frame_by_frame, decoded, pixels_of, taken_arguments
+from .unets import (
+    OF_FRAMES,
+    clip_text,
+    decode_frame_by_frame,
+    decoded,
+    pixels_of,
+    taken_arguments,
+    trial_of_frames,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -67,5 +75,6 @@ UNET3D = Family(
     picture=_picture,
     prepare=decode_frame_by_frame,
     blocks={"all": "", "mid_up": r"(mid_block|up_blocks)\."},
+    trial=trial_of_frames,
     gate=_gate,
 )

@@ -8,9 +8,10 @@ The transformers of a level (diffusers, models/transformers/transformer_2d.py) a
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .family import Configs, Layers, Text
+from .family import Configs, Grid, Layers, Text, Trial
 
 if TYPE_CHECKING:
     import torch
@@ -64,3 +65,21 @@ def taken_arguments(pipe, usual: dict[str, Any]) -> dict[str, Any]:
 def decode_frame_by_frame(pipe) -> None:
     """Decoding all frames at once would take the most memory of a run."""
     pipe.vae.enable_slicing()
+
+
+CLIP_LENGTH = 77
+"""Tokens that CLIP's text encoders read."""
+
+
+def trial_of_frames(denoiser, vae, index: Mapping[str, Any], grid: Grid, halves: int) -> Trial:
+    """Of a denoiser that has frames as an axis of its latents, decoded one by one."""
+    import torch
+
+    config, own = denoiser.config, {"dtype": denoiser.dtype}
+    call = {
+        "sample": torch.empty(halves, config.in_channels, *grid, **own),
+        "timestep": torch.empty((), dtype=torch.int64),
+        "encoder_hidden_states": torch.empty(halves, CLIP_LENGTH, config.cross_attention_dim, **own),
+    }
+    frame = torch.empty(1, vae.config.latent_channels, *grid[1:], dtype=vae.dtype)
+    return Trial(call, frame, frames=grid.frames)

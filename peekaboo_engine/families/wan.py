@@ -31,12 +31,13 @@ A last frame shares its latent frame with three that are to be made: that one st
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError
-from .family import Cells, Configs, Family, Grid, Layers, Text, first_and_last
+from .family import Cells, Configs, Family, Grid, Layers, Text, Trial, first_and_last
 from .transformers import STRONG
 
 if TYPE_CHECKING:
@@ -96,6 +97,37 @@ def _length(pipe, call: Mapping[str, Any]) -> int:
     return length
 
 
+CLIP_TOKENS = 257
+"""Tokens that CLIP makes of a picture, for I2V 2.1."""
+
+
+CAUSAL_FRAMES = 3
+"""Latent frames after which the autoencoder's memory of earlier ones is full."""
+
+
+def _trial(denoiser, vae, index: Mapping[str, Any], grid: Grid, halves: int) -> Trial:
+    import torch
+
+    config, own = denoiser.config, {"dtype": denoiser.dtype}
+    sizes = [size * patch for size, patch in zip(grid, config.patch_size, strict=True)]
+    # TI2V-5B has a timestep, and all that is made of it, for each token.
+    times = (1, math.prod(grid)) if index.get("expand_timesteps") else (1,)
+    call = {
+        "hidden_states": torch.empty(1, config.in_channels, *sizes, **own),
+        "timestep": torch.empty(times, dtype=torch.int64),
+        "encoder_hidden_states": torch.empty(1, PROMPT_LENGTH, config.text_dim, **own),
+    }
+    if _reads_clip(config):
+        call["encoder_hidden_states_image"] = torch.empty(1, CLIP_TOKENS, config.image_dim, **own)
+    if vace := config.get("vace_layers"):
+        call["control_hidden_states"] = torch.empty(1, config.vace_in_channels, *sizes, **own)
+        call["control_hidden_states_scale"] = torch.empty(len(vace), **own)
+    # It decodes one latent frame after the other, and remembers the last two.
+    some = min(sizes[0], CAUSAL_FRAMES), *sizes[1:]
+    latents = torch.empty(1, vae.config.z_dim, *some, dtype=vae.dtype)
+    return Trial(call, latents, frames=1 + (sizes[0] - 1) * vae.config.scale_factor_temporal)
+
+
 def _pictures(pipe, first: Image, last: Image | None, frames: int) -> dict[str, Any]:
     """Keywords for pictures; VACE is given a clip, grey where it is to be made, and a mask, white there."""
     if type(pipe).__name__ != "WanVACEPipeline":
@@ -140,6 +172,7 @@ WAN = Family(
     reads_contexts=lambda configs: not _reads_clip(configs.get("transformer") or configs["transformer_2"]),
     picture=_picture,
     prepare=_prepare,
+    trial=_trial,
     half="bfloat16",
     single=("vae",),
     presets={"strong": STRONG},

@@ -12,6 +12,7 @@ from diffusers import (
     HunyuanVideo15Transformer3DModel,
     LTX2VideoTransformer3DModel,
     LTXVideoTransformer3DModel,
+    MotionAdapter,
     UNet2DConditionModel,
     UNet3DConditionModel,
     WanTransformer3DModel,
@@ -200,6 +201,7 @@ FULL_SIZE = [
     ("hunyuan1.5-t2v-480p", "transformer", HunyuanVideo15Transformer3DModel),
     ("hunyuan1.5-t2v-480p", "vae", AutoencoderKLHunyuanVideo15),
     ("sd1.5", "unet", lambda: unet(cross_attention_dim=768)),
+    ("animatediff", "motion_adapter", lambda: MotionAdapter(use_motion_mid_block=False)),
     ("sd2.1", "unet", lambda: unet(cross_attention_dim=1024, use_linear_projection=True)),
     ("sdxl", "unet", lambda: unet(**XL)),
 ]
