@@ -43,12 +43,19 @@ class Hands:
 
     def open_tab(self):
         """Open the sidebar at our tab, wide enough to read."""
-        self.area.spaces.active.show_region_ui = True
-        yield PAUSE
-        self.sidebar.active_panel_category = TAB
-        yield PAUSE
+        yield from self.show_tab()
         edge = self.sidebar.x + 1, self.sidebar.y + self.sidebar.height // 2
         yield from self.drag(edge, (edge[0] - 90, edge[1]))
+
+    def show_tab(self):
+        """Open the sidebar at our tab: before it is drawn for the first time it has none."""
+        self.area.spaces.active.show_region_ui = True
+        for _ in range(40):
+            yield 2 * PAUSE
+            if self.sidebar.active_panel_category == TAB:
+                return
+            self.sidebar.active_panel_category = TAB
+        raise LookupError("the sidebar does not show the tab")
 
     def move(self, x: int, y: int):
         """Move the mouse."""
@@ -160,7 +167,10 @@ class Hands:
         yield PAUSE
 
     def show_sequencer(self):
-        """Show the sequencer and its preview where the 3D viewport was."""
+        """Show the takes in the sequencer and its preview where the 3D viewport was."""
+        reel = bpy.context.scene.peekaboo.takes_scene
+        if reel is not None and not hasattr(self.window.workspace, "sequencer_scene"):
+            self.window.scene = reel  # before Blender 5.0 a window shows one scene to all its editors
         self.area.type = "SEQUENCE_EDITOR"
         self.area.spaces.active.view_type = "SEQUENCER_PREVIEW"
         yield 3 * PAUSE

@@ -114,11 +114,12 @@ def scenario_takes(hands: Hands):
     yield from hands.press("peekaboo.show_masks")
     facts["with_masks"] = len(strip_names())
     yield from hands.picture("3-masks")
-    scene = bpy.context.scene
+    scene = bpy.data.scenes["Scene"]  # before Blender 5.0 the window shows that of the takes
     scene.peekaboo.prompt, subject = "nothing", bpy.data.objects["Subject"]
     subject.peekaboo.phrase = "lost"
     yield from hands.press("peekaboo.restore_settings")
-    facts["restored"] = [bpy.context.scene.peekaboo.prompt, bpy.data.objects["Subject"].peekaboo.phrase]
+    scene = bpy.data.scenes["Scene"]  # as the step of undo has left it
+    facts["restored"] = [scene.peekaboo.prompt, bpy.data.objects["Subject"].peekaboo.phrase]
     facts["spaces"] = [strip.colorspace_settings.name for strip in addon("takes.reels").takes(scene)]
     return facts
 
@@ -174,10 +175,7 @@ def scenes_meant(hands: Hands, first, second):
 def show_takes(hands: Hands):
     """Show the sequencer and our tab in its sidebar."""
     yield from hands.show_sequencer()
-    hands.area.spaces.active.show_region_ui = True
-    yield PAUSE
-    hands.sidebar.active_panel_category = "Peekaboo"
-    yield PAUSE
+    yield from hands.show_tab()
 
 
 def second_scene(hands: Hands):

@@ -199,7 +199,7 @@ def scenario_guide_check(hands: Hands):
     scene.frame_set(4)
     yield from until(lambda: not checking.is_pending(scene))
     yield from leave(hands)
-    yield from hands.picture("timed-phrases", upper(hands.sidebar, 270))
+    yield from hands.picture("timed-phrases", upper(hands.sidebar, 207))
     yield from hands.picture("shot-check", hands.area)
     return {"found": [finding.text for finding in checking.report_of(scene).findings]}
 
@@ -208,7 +208,8 @@ def scenario_guide_model(hands: Hands):
     """The panel Model."""
     opened("PEEKABOO_PT_shot")
     scene = bpy.context.scene
-    scene.frame_end = 24
+    scene.frame_end = 120
+    bpy.context.preferences.system.use_online_access = True  # without which Download is grey
     bpy.data.objects.remove(bpy.data.objects["Cube"])
     with hands.context():
         bpy.ops.peekaboo.add_subject(phrase="a red ball")
@@ -282,9 +283,7 @@ def show_clip(hands: Hands):
     yield 1.5
     areas = [area for area in hands.window.screen.areas if area.type == "SEQUENCE_EDITOR"]
     hands.area = max(areas, key=lambda area: area.height)
-    hands.area.spaces.active.show_region_ui = True
-    yield 2 * PAUSE
-    hands.sidebar.active_panel_category = TAB
+    yield from hands.show_tab()
     yield 1.0
     yield from view_all(hands)
     yield from leave(hands)

@@ -70,10 +70,7 @@ def scenario_shots(hands: Hands):
     bpy.context.window_manager.peekaboo_pictures = True
     areas = [area for area in hands.window.screen.areas if area.type == "SEQUENCE_EDITOR"]
     hands.area = max(areas, key=lambda area: area.height)
-    hands.area.spaces.active.show_region_ui = True
-    yield 2 * PAUSE
-    hands.sidebar.active_panel_category = "Peekaboo"
-    yield PAUSE
+    yield from hands.show_tab()
     yield from hands.picture("6-pictures")
     reels.active_take(scene).mute = True
     bpy.ops.ed.undo_push(message="Hide")
