@@ -5,14 +5,17 @@ import dataclasses
 import json
 
 import bpy
+import numpy as np
 import pytest
 from scenes import layout_of
 
+from blender_addon import compat
 from blender_addon.engine.messages import Result
 from blender_addon.errors import PeekabooError
 from blender_addon.making import delivery
+from blender_addon.masks import painting
 from blender_addon.shot.job import make_job
-from blender_addon.takes import folders, reels, removing, strips, viewing
+from blender_addon.takes import finishing, folders, reels, removing, strips, viewing
 
 
 def arrived(scene, take, **finish):
@@ -36,6 +39,22 @@ def test_a_take_shows_its_clip_as_it_was_finished_and_the_models_own_again(scene
     assert bpy.ops.peekaboo.finish_take(kind="smooth") == {"FINISHED"}
     assert strips.file_of(take).endswith("clip.mp4") and image.filepath.endswith("clip.mp4")
     assert strips.finish_of(take) == {"smooth": False, "enlarge": False}
+
+
+def test_an_enlarged_picture_is_seen_as_large_as_it_was_and_so_is_the_models_own_again(scene, take):
+    job, folder = strips.job_of(take), strips.folder_of(take)
+    for name, side in (("clip.png", 16), ("finished.png", 48)):
+        (folder / name).write_bytes(painting.png(np.zeros((side, 2 * side, 3), np.uint8)))
+    picture = strips.add_clip(take.id_data, folder / "clip.png", job)
+    picture.transform.scale_x *= 2  # of the user's own
+    before, count = (picture.transform.scale_x, picture.transform.scale_y), len(strips.takes(take.id_data))
+    finishing.show(picture, folder / "finished.png", {"smooth": False, "enlarge": True})
+    assert (picture.transform.scale_x, picture.transform.scale_y) == pytest.approx(
+        (before[0] / 3, before[1] / 3)
+    )
+    finishing.show_original(picture)
+    assert (picture.transform.scale_x, picture.transform.scale_y) == pytest.approx(before)
+    assert len(strips.takes(take.id_data)) == count == len(compat.strips(take.id_data.sequence_editor))
 
 
 def test_what_is_ordered_is_as_large_as_the_scenes_picture(scene, take):
