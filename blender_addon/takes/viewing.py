@@ -39,6 +39,13 @@ def show_alone(strip) -> None:
         take.mute = hide
 
 
+def choose_seen(takes: list) -> None:
+    """Choose the highest take that is seen of some that share frames; where none is, let the highest be."""
+    above = sorted(takes, key=lambda take: (take.mute, -take.channel))[0]
+    above.mute = False
+    strips.choose(above.id_data.sequence_editor, above)
+
+
 def in_camera(scene, strip):
     """What the camera of a scene's take has of it behind its view, as a background image; None without."""
     camera = cameras.camera_at(scene, compat.content_start(strip))

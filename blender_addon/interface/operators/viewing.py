@@ -148,8 +148,12 @@ class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
         return context.window_manager.invoke_confirm(self, event)
 
     def act(self, scene, strip):
-        """Remove it, and say what is left."""
-        if left := removing.delete(strip):
+        """Remove it, let another take of its frames be seen and chosen, and say what is left."""
+        others = viewing.others_in_place(strip)
+        left = removing.delete(strip)
+        if others:
+            viewing.choose_seen(others)
+        if left:
             names = ", ".join(path.name for path in left[:3])
             self.report({"WARNING"}, f"Files that are none of ours, or in use, are left: {names}")
 

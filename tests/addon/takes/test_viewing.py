@@ -2,6 +2,7 @@
 """Takes as they are looked at: their colours, in the camera's view, alone, compared, and removed for good."""
 
 import os
+import shutil
 
 import bpy
 import numpy as np
@@ -183,6 +184,16 @@ def test_a_take_without_files_of_others_leaves_no_folder(scene, take):
         (folder / "job" / name).touch()
     assert bpy.ops.peekaboo.delete_take() == {"FINISHED"}
     assert not folder.exists() and not strips.takes(scene)
+
+
+def test_when_a_take_is_removed_that_was_seen_alone_the_next_one_is_seen_and_chosen(scene, take, tmp_path):
+    job, folder = strips.job_of(take), tmp_path / "next"
+    shutil.copytree(strips.folder_of(take), folder)
+    following = strips.add_clip(scene, folder / "clip.mp4", job)
+    viewing.show_alone(take)
+    strips.choose(scene.sequence_editor, take)
+    assert following.mute and bpy.ops.peekaboo.delete_take() == {"FINISHED"}
+    assert strips.active_take(scene) == following and not following.mute
 
 
 def test_a_take_in_a_meta_strip_is_removed(scene, take):
