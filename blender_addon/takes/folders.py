@@ -12,6 +12,7 @@ from .. import compat, paths
 from ..borders import documents, places
 from ..engine import job_schema
 from ..errors import PeekabooError
+from ..shot import shots
 from . import reels, strips
 
 CLIP, PICTURE = "clip.mp4", "clip.png"
@@ -128,7 +129,9 @@ def import_take(scene, folder: Path):
     except job_schema.Damaged as error:
         problem = str(error)
     else:
-        strip = strips.add_clip(reels.prepare(scene), clip, job)
+        first, count = job["timing"]["frame_start"], job["timing"]["frame_count"]
+        title = shots.title_at(scene, first, first + count - 1)
+        strip = strips.add_clip(reels.prepare(scene), clip, job, shot=title)
         if clip == finished:
             strip[strips.FINISH_PROPERTY] = strips.finish_in_words(_recorded_finish(folder))
         return strip
