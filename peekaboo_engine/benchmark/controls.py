@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -85,6 +85,13 @@ def controls_of(family: Family) -> tuple[Control, ...]:
         # a subject takes cells from this share on, in hundredths
         *(Control(f"strong-cells-{cells}", _options(strong, cell_share=cells / 100)) for cells in CELLS),
     ]
+    if family.silhouettes:
+        shaped = replace(strong, **family.silhouettes)
+        everywhere += [
+            Control("strong-silhouettes", _options(shaped)),
+            Control("strong-silhouettes-minus-outline", _options(shaped, outline=0.0)),
+            Control("strong-silhouettes-room-4", _options(shaped, least_area=0.04)),
+        ]
     if family.contrast:
         everywhere += [
             Control("strong-plus-push", _options(strong, contrast=False, push=5.0)),

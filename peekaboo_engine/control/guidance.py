@@ -23,6 +23,7 @@ from ..names import Kind, SpecialTokens
 from .bypasses import check_denoiser, share_of, uncompiled
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
 from .labels import check_label_map, small_subjects, widen
+from .outlines import shaped
 from .rules import Rules, Subjects
 from .runs import Reading, Run
 from .settings import (
@@ -37,6 +38,7 @@ from .sites import Site, attention_sites
 from .spans import PADDING, cut_off, label_tokens
 from .steps import Turns
 from .timing import Timed, check_timed, numbers, pooled
+from .windows import Window
 from .words import encode_contexts, without_phrases
 
 _log = logging.getLogger(__name__)
@@ -121,6 +123,9 @@ def peekaboo(
         for denoiser, own in sites.items():
             hook = partial(guidance.before_denoiser, inspect.signature(type(denoiser).forward))
             stack.callback(denoiser.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            if guidance.steering.outline:
+                after = partial(guidance.after_denoiser, inspect.signature(type(denoiser).forward))
+                stack.callback(denoiser.register_forward_hook(after, with_kwargs=True).remove)
             for level in {site.level for site in own if site.level}:
                 handle = level.register_forward_pre_hook(guidance.before_level, with_kwargs=True)
                 stack.callback(handle.remove)
@@ -392,6 +397,25 @@ class Guidance:
                 )
             return args, changed
         return tuple(longer if each is text else each for each in args), kwargs
+
+    def after_denoiser(self, signature: inspect.Signature, denoiser, args, kwargs, out):
+        """Shape what the denoiser expects by the masks, see :mod:`.outlines`.
+
+        Returns:
+            Its output, of velocities (batch, channels, frames, rows, columns).
+        """
+        velocity, *others = out if isinstance(out, tuple) else (out.sample,)
+        run, rules = self._run, self._rules
+        if run is None or rules is None or (shares := rules.outlines(*velocity.shape[-2:])) is None:
+            return out
+        turns = run.turns_within(Window(self.steering.until, self.steering.masked_steps))
+        firmness = min(1.0, self.steering.outline / turns)
+        noisy = signature.bind(denoiser, *args, **kwargs).arguments["hidden_states"]
+        noisy, velocity = noisy[:, : velocity.shape[1]].float(), velocity.float()
+        clean = noisy - run.now.level * velocity
+        change = shaped(clean, shares.to(clean.device), firmness) - clean
+        changed = (velocity - change / run.now.level).to(out[0].dtype)
+        return (changed, *others) if isinstance(out, tuple) else type(out)(sample=changed)
 
     def _tell_what_is_too_late(self, run: Run) -> None:
         """Sampling that starts from a clip may start below the level at which a window ends."""

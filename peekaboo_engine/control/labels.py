@@ -144,6 +144,15 @@ class Pools:
             _keep_visible_subjects(coverage[:, frame], winner[frame], self._present)
         return self._present[winner].astype(np.uint8)
 
+    def shares(self, height: int, width: int, frames: int = 1) -> np.ndarray:
+        """Which share of each cell each subject covers, on a grid as of :meth:`at`.
+
+        Returns:
+            float64 (subjects that the map holds, frames, height, width).
+        """
+        coverage = self._covered(height, width)[self._present != BACKGROUND]
+        return pool_frames(coverage, frames, axis=1) if frames > 1 else coverage
+
     def _covered(self, height: int, width: int) -> np.ndarray:
         """Fraction of each cell that each label covers: float64 (labels, frames, height, width)."""
         if (height, width) not in self._coverage:

@@ -62,6 +62,7 @@ class Subjects:
         self._pools, self._frames = Pools(labels, cell_share), frames
         self.strengths = pool_frames(strengths, frames, axis=1) if frames > 1 else strengths
         self.bound = self.strengths * ~unbound[:, None]
+        self._unbound = unbound
         self._given = torch.from_numpy((pool_frames(given, frames, axis=0) if frames > 1 else given) == 1)
         self._pooled: dict[tuple[int, int], torch.Tensor] = {}
 
@@ -84,6 +85,19 @@ class Subjects:
         frames = torch.arange(len(labels))[:, None, None]
         labels = torch.where(torch.from_numpy(known)[labels, frames], labels, BACKGROUND)
         return labels.masked_fill(self._given[:, None, None], len(self) + 1)
+
+    def shares_at(self, rows: int, columns: int, held: np.ndarray) -> torch.Tensor:
+        """Shares of a grid's cells that subjects cover, as far as their outlines are told.
+
+        Not of subjects that are not ``held``, nor of widened ones, whose masks are not what they look like,
+        nor of what the pipeline is given.
+
+        Returns:
+            float32 (subjects, frames, rows, columns).
+        """
+        shares = torch.from_numpy(self._pools.shares(rows, columns, self._frames)).float()
+        told = torch.from_numpy(held & ~self._unbound[:, None]) & ~self._given
+        return shares * told[:, :, None, None]
 
 
 class Rules:
@@ -162,6 +176,17 @@ class Rules:
         """Whether layers of this kind are steered at this moment."""
         timed = self._timed is not None and kind == "cross"
         return kind in self._steering.kinds and (timed or bool(self._held(kind).any()))
+
+    def outlines(self, rows: int, columns: int) -> torch.Tensor | None:
+        """Which shares of latent pixels those subjects cover that are masked now; None if nothing is shaped.
+
+        Returns:
+            float32 (subjects, frames, rows, columns).
+        """
+        masked = self._reading.masked
+        if not self._steering.outline or not masked.any():
+            return None
+        return self._subjects.shares_at(rows, columns, masked)
 
     @property
     def reads_contexts(self) -> bool:

@@ -11,7 +11,7 @@ import torch
 from ..errors import EngineError
 from .rules import Halves, Rules
 from .steps import Steps
-from .windows import Moment
+from .windows import Moment, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,17 @@ class Run:
     @property
     def now(self) -> Moment:
         """Where the sampling is."""
+        return self._moment(self.turn)
+
+    def turns_within(self, window: Window) -> int:
+        """How many turns of this run lie within a window."""
+        turns = range(self._first, len(self._steps))
+        return sum(window.left(self._moment(turn)) > 0 for turn in turns)
+
+    def _moment(self, turn: int) -> Moment:
         first = self._first
-        step = self._steps.step(self.turn) - self._steps.step(first)
-        return Moment(step, self._steps.level(self.turn), self._steps.level(first))
+        step = self._steps.step(turn) - self._steps.step(first)
+        return Moment(step, self._steps.level(turn), self._steps.level(first))
 
     def halves(
         self, text: torch.Tensor, run_as: Literal["one batch", "two calls"], repeats: int = 1

@@ -51,6 +51,9 @@ class Steering:
             of its mask may still do so beside it. 0 leaves all masks as they are.
         cell_share: from which share of what a token stands for on it is a subject's and not the background's
             (:class:`.labels.Pools`); a half is the greater part.
+        outline: how firmly what the denoiser expects is shaped by the masks where their outlines are, while
+            they act (:mod:`.outlines`): so many times all the way, shared out evenly among the masked steps,
+            and at most once in each. 0 is not at all. For masks that show what subjects look like.
 
     Raises:
         EngineError: ``bad_option``.
@@ -70,6 +73,7 @@ class Steering:
     self_penalty: float = math.inf
     least_area: float = 0.0
     cell_share: float = MOST
+    outline: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
@@ -83,11 +87,10 @@ class Steering:
             value = getattr(self, name)
             check_option(name, value, 0 <= value <= 1, "a number from 0 to 1")
         check_option("cell_share", self.cell_share, 0 < self.cell_share <= MOST, f"up to {MOST}, above 0")
-        for name in ("push", "bound_penalty", "self_penalty"):
+        for name in ("push", "outline", "bound_penalty", "self_penalty"):
             value = getattr(self, name)
-            check_option(
-                name, value, value >= 0 and (name != "push" or value < math.inf), "a number from 0 on"
-            )
+            finite = name not in ("push", "outline") or value < math.inf
+            check_option(name, value, value >= 0 and finite, "a number from 0 on")
         everywhere = self.blocks == "all" and bool({"cross", "joint"} & set(self.kinds))
         for name, default in (("contrast", False), ("push", 0.0), ("bound_until", 1.0)):
             check_option(
@@ -110,6 +113,8 @@ def check_for_family(steering: Steering, family: Family) -> None:
     for name in ("contrast", "push"):
         value = getattr(steering, name)
         check_option(name, value, family.contrast or not value, f"0 or false for {family.name} models")
+    value = steering.outline
+    check_option("outline", value, family.outlines or not value, f"0 for {family.name} models")
     some = not steering.kinds or bool(set(steering.kinds) & family.kinds)
     check_option("kinds", list(steering.kinds), some, f"some of {sorted(family.kinds)}")
 

@@ -31,6 +31,9 @@ class Steps:
         steps = getattr(scheduler, "num_inference_steps", None) or len(self._timesteps) // self._order
         self._warm_up = max(0, len(self._timesteps) - steps * self._order)
 
+    def __len__(self) -> int:
+        return len(self._timesteps)
+
     def turn(self, timestep: float, likely: int) -> int:
         """The turn of the loop that a call at a timestep belongs to.
 

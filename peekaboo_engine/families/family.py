@@ -229,6 +229,8 @@ class Family:
         silhouettes: the fields that are otherwise, besides, where masks are what subjects look like from the
             camera and not boxes around them.
         blocks: patterns of the blocks that each value of ``blocks`` of :class:`.Steering` masks.
+        outlines: whether what denoisers expect can be shaped: they take latents of (batch, channels, frames,
+            rows, columns), with more channels behind theirs, and tell their velocity, as flow matching does.
         attends: (keywords of a call of an attention layer), whether it attends at all then.
         contrast: whether other texts can be put behind the prompt's tokens, for contrast.
         beside: (arguments of the denoiser's call by name, labels of the text's tokens) to the labels of all
@@ -258,6 +260,7 @@ class Family:
     silhouettes: Mapping[str, Any] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=lambda: {"all": ""})
     left_alone: tuple[str, ...] = ()
+    outlines: bool = False
     attends: Callable[[Mapping[str, Any]], bool] = lambda call: True
     contrast: bool = True
     beside: Callable[[Mapping[str, Any], np.ndarray], np.ndarray] | None = None

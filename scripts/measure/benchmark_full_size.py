@@ -314,6 +314,7 @@ def main(
     model: Annotated[str, typer.Argument(help=f"One of {', '.join(SIZES)}.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Takes the result.")] = None,
     profile: Annotated[Path | None, typer.Option(help="Takes a profile of a step of each control.")] = None,
+    only: Annotated[str | None, typer.Option(help="The one control to time, by its name.")] = None,
     small: Annotated[bool, typer.Option(help="Narrow networks and short clips, for a try.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cuda",
 ) -> None:
@@ -329,7 +330,7 @@ def main(
         measure(pipe, size, "none", None, 0, 1, False, repeats=1)
         decoding = decoding_seconds(pipe, size)
         free = measure(pipe, size, "none", None, 0, 1, False)
-        for row in timed(pipe, size, free):
+        for row in timed(pipe, size, free, only):
             rows.append(row)
             told = [described(each, free, decoding, size.steps) for each in rows]
             if json_file:
@@ -341,10 +342,12 @@ def main(
             profile.write_text(text, encoding="utf-8")
 
 
-def timed(pipe, size: Size, free: Row) -> Iterator[Row]:
+def timed(pipe, size: Size, free: Row, only: str | None = None) -> Iterator[Row]:
     """The rows, one after the other; the unmasked one comes again at the end."""
     yield free
     for name, (steering, compare) in controls_for(pipe).items():
+        if only not in (None, name):
+            continue
         measure(pipe, size, name, steering, *WARM_UP, dense=False, repeats=1)
         for share, subjects in LAYOUTS if compare else LAYOUTS[1:2]:
             yield measure(pipe, size, name, steering, share, subjects, False)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a denoiser expects is shaped where outlines pass, and nowhere else."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_wan import PHRASES
+from tiny import unet3d
+from tiny.wan import FRAMES, HEIGHT, WIDTH, latents, pipeline
+
+from peekaboo_engine.control import peekaboo
+from peekaboo_engine.control.labels import Pools
+from peekaboo_engine.control.outlines import WHOLE, shaped
+from peekaboo_engine.errors import EngineError
+
+
+def shares_of(*boxes):
+    """Of latent pixels, by each subject, in one frame of 12 x 16: (rows, columns, share of the rim)."""
+    shares = torch.zeros(len(boxes), 1, 12, 16)
+    for own, (rows, columns, rim) in zip(shares, boxes, strict=True):
+        own[0, rows, columns] = rim
+        own[0, rows.start + 1 : rows.stop - 1, columns.start + 1 : columns.stop - 1] = 1
+    return shares
+
+
+BOX = (slice(3, 8), slice(4, 10), 0.2)
+
+
+def test_an_outline_becomes_a_mixture_of_inside_and_ground():
+    shares = shares_of(BOX)
+    clean = torch.where(shares[None] == 1, 3.0, -1.0)  # the model missed the rim
+    made = shaped(clean, shares, 1.0)
+    rim = shares[0] == 0.2
+    assert torch.allclose(made[0, 0][rim], torch.tensor(-1 + 4 * 0.2 / WHOLE))
+    assert torch.equal(made[0, 0][~rim], clean[0, 0][~rim])
+    half = shaped(clean, shares, 0.5)
+    assert torch.allclose(half, (clean + made) / 2)
+    assert torch.equal(shaped(clean, shares, 0.0), clean)
+
+
+def test_each_of_two_that_touch_keeps_its_own():
+    shares = shares_of((slice(2, 9), slice(1, 8), 0.5), (slice(2, 9), slice(7, 14), 0.5))
+    clean = torch.zeros(1, 1, 1, 12, 16)
+    clean[..., 2:9, 1:8], clean[..., 2:9, 8:14] = 1.0, 2.0
+    made = shaped(clean, shares, 1.0)[0, 0, 0]
+    assert made[5, 7] == pytest.approx(1.5)  # half of either
+    assert made[5, 1] == 1 and made[5, 13] == 2 and made[5, 0] == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 3), st.floats(0, 1))
+def test_nothing_is_made_that_is_not_between_what_was_there(seed, subjects, firmness):
+    noise = torch.Generator().manual_seed(seed)
+    clean = torch.randn(1, 3, 2, 6, 5, generator=noise)
+    shares = torch.rand(subjects, 2, 6, 5, generator=noise).sub(0.5).clamp(min=0)
+    shares[:, :1] *= shares[:, :1].amax(dim=(2, 3), keepdim=True) > 0.4  # some are in one frame only
+    made = shaped(clean, shares / max(1, subjects), firmness)
+    low, high = clean.amin(dim=(3, 4), keepdim=True), clean.amax(dim=(3, 4), keepdim=True)
+    assert bool(((made >= low - 1e-5) & (made <= high + 1e-5)).all())
+
+
+def test_shares_are_of_subjects_alone():
+    labels = np.zeros((5, 8, 8), np.uint8)
+    labels[:, :2, :2], labels[3:, 4:, 4:] = 1, 2
+    shares = Pools(labels).shares(2, 2, frames=4)
+    assert shares.shape == (2, 2, 2, 2)
+    assert shares[0, :, 0, 0].tolist() == [0.25, 0.25] and shares[1, :, 1, 1].tolist() == [0, 0.5]
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return pipeline()
+
+
+@pytest.fixture(scope="module")
+def labels():
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    disc = (rows - 30) ** 2 + (columns - 44) ** 2 < 20**2
+    return np.broadcast_to(disc, (FRAMES, HEIGHT, WIDTH)).astype(np.uint8)
+
+
+def made(pipe, labels, **options):
+    called = []
+    with peekaboo(pipe, labels, PHRASES[:1], masked_steps=2, **options):
+        handle = pipe.transformer.register_forward_pre_hook(lambda *_: called.append(1))
+        try:
+            return latents(pipe), len(called)
+        finally:
+            handle.remove()
+
+
+def test_outlines_change_the_clip_and_add_no_call(pipe, labels):
+    (plain, calls), (own, same) = made(pipe, labels), made(pipe, labels, outline=2.0)
+    assert calls == same and (plain - own).abs().max() > 1e-4
+    free = latents(pipe)
+    assert torch.equal(made(pipe, labels, outline=2.0, until=1.0)[0], free)
+    assert torch.equal(latents(pipe), free)  # nothing stays behind
+
+
+def test_they_are_shared_out_among_the_masked_steps(pipe, labels):
+    """Twice in two steps is all the way in each: more changes nothing, less does."""
+    full, more, less = (made(pipe, labels, outline=outline)[0] for outline in (2.0, 5.0, 1.0))
+    assert torch.equal(full, more) and not torch.equal(full, less)
+
+
+def test_a_widened_subject_has_none(pipe, labels):
+    widened = made(pipe, labels, least_area=0.9)[0]
+    assert torch.equal(made(pipe, labels, least_area=0.9, outline=2.0)[0], widened)
+
+
+def test_other_families_refuse_them():
+    labels = np.ones((unet3d.FRAMES, 8, 8), np.uint8)
+    with (
+        pytest.raises(EngineError, match="outline"),
+        peekaboo(unet3d.pipeline(), labels, PHRASES[:1], outline=1),
+    ):
+        pass
