@@ -12,11 +12,10 @@ from pathlib import Path
 
 import bpy
 
+from .borders.places import DEVICES
 from .errors import PeekabooError
 
 DRIVE = re.compile(r"([A-Za-z]):(?=[\\/])")
-DEVICES = re.compile("CON|PRN|AUX|NUL|(COM|LPT)[0-9]", re.IGNORECASE)
-"""Names that stand for devices on Windows, also with an ending, and for no file."""
 LONGEST = 200
 """Bytes of a file's name before what is appended, of the 255 that disks take."""
 

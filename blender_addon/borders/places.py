@@ -10,12 +10,16 @@ in its place at that very moment is not caught.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+DEVICES = re.compile("CON|PRN|AUX|NUL|(COM|LPT)[0-9]", re.IGNORECASE)
+"""Names that stand for devices on Windows, also with an ending, and for no file."""
 
 _PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -145,6 +149,41 @@ class Folder:
             with suppress(OSError):
                 os.unlink(self._at(draft), dir_fd=self._descriptor)
             raise
+
+    def claim(self, name: str, data: bytes) -> bool:
+        """Make a file where there is none: of several that try at once, one does.
+
+        On disks without hard links the others may for a moment read less than there will be.
+
+        Returns:
+            Whether this one did.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        draft, own = f".{name}.{secrets.token_hex(8)}", self._descriptor
+        try:
+            with self._create(draft) as file:
+                file.write(data)
+            try:
+                os.link(self._at(draft), self._at(name), src_dir_fd=own, dst_dir_fd=own)
+            except FileExistsError:
+                return False
+            except (OSError, NotImplementedError):
+                return self._claim_in_place(name, data)
+            return True
+        finally:
+            with suppress(OSError):
+                os.unlink(self._at(draft), dir_fd=own)
+
+    def _claim_in_place(self, name: str, data: bytes) -> bool:
+        try:
+            file = self._create(name)
+        except FileExistsError:
+            return False
+        with file:
+            file.write(data)
+        return True
 
     def begin(self, name: str) -> BinaryIO:
         """Open an empty file that is written bit by bit, such as a log; it replaces a file or a link.

@@ -15,6 +15,7 @@ from ..errors import PeekabooError, shown
 from ..farm import bundle, flamenco, mapping, openjd, tasks
 from ..farm import plan as plans
 from ..farm.scenes import Wanted
+from ..making import estimates
 from ..shot import seeds
 from . import options
 from .console import Console
@@ -30,11 +31,18 @@ def export(asked: argparse.Namespace) -> None:
     asked.model = None  # several are no setting of a scene
     with options.overridden(own, asked):
         wanted = [
-            Wanted(scene, shot, asked.seeds or seeds.seeds(scene, shot=shot))
+            Wanted(
+                scene,
+                shot,
+                asked.seeds or seeds.seeds(scene, shot=shot),
+                estimates.seconds_by_model(scene, shot, models),
+            )
             for scene in own
             for shot in options.chosen_shots(scene, asked)
         ]
-        written = bundle.write(wanted, models, paths.absolute(asked.out), asked.prompt, asked.farm)
+        written = bundle.write(
+            wanted, models, paths.absolute(asked.out), asked.prompt, asked.farm, asked.clips_a_task
+        )
     for note in written.notes:
         console.say(f"note: {note}")
     clips = [clip.name for shot in written.plan.shots for clip in shot.clips]
@@ -56,6 +64,13 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     farms = get_args(bundle.Farm)
     parser.add_argument("--farm", choices=farms, default=farms[0], help="that takes the job (openjd)")
     parser.add_argument(
+        "--clips-a-task",
+        type=int,
+        choices=range(1, plans.MOST_CLIPS + 1),
+        metavar="COUNT",
+        help="how many clips a task makes, for which a model is loaded once (about ten minutes of them)",
+    )
+    parser.add_argument(
         "--model",
         action="append",
         metavar="MODEL",
@@ -64,9 +79,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def masks(asked: argparse.Namespace) -> None:
-    """Do a farm's task: write the jobs of a shot of the open file.
+    """Do a farm's task: write the jobs of shots of the open file.
 
-    What is wrong with the shot is kept for the last task, and no error.
+    What is wrong with a shot is kept for the last task, and no error.
 
     Raises:
         PeekabooError: this machine cannot do it, and another one may.
@@ -77,18 +92,35 @@ def masks(asked: argparse.Namespace) -> None:
         plan = plans.read(paths.absolute(asked.plan))
         if asked.path_mapping is not None:
             mapping.apply(mapping.read(asked.path_mapping), list(bpy.data.scenes))
-        problem = tasks.masks(plan, asked.name, paths.absolute(asked.out), told.progress)
+        problem = _masks(asked, plan, told)
     except PeekabooError as error:
         told.failed(str(error))
         raise
     told.ended(f"No masks, and so no clip: {problem}" if problem else "Masks are there")
 
 
+def _masks(asked: argparse.Namespace, plan: plans.Plan, told: _Told) -> str:
+    out = paths.absolute(asked.out)
+    try:
+        return tasks.masks(plan, asked.name, out, told.progress)
+    except PeekabooError as error:
+        if asked.faults == "fail":
+            raise
+        tasks.give_up(plan, asked.name, out, str(error))
+        return str(error)
+
+
 def add_masks(parser: argparse.ArgumentParser) -> None:
     """Add the options of :func:`masks`."""
     parser.add_argument("plan", type=Path, metavar="PLAN", help="plan.json of the job")
-    parser.add_argument("name", metavar="SHOT", help="of a shot of the plan")
+    parser.add_argument("name", metavar="TASK", help="of a task of the plan, or of a shot")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="output folder of the job")
+    parser.add_argument(
+        "--faults",
+        choices=plans.FAULTS,
+        default=plans.FAULTS[0],
+        help="whether a fault of this machine fails the task (fail), or is kept for the last one",
+    )
     parser.add_argument("--path-mapping", type=Path, metavar="FILE", help="path mapping rules of OpenJD")
     parser.add_argument("--openjd", action="store_true", help="print progress as OpenJD reads it")
 

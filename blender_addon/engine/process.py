@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import queue
+import re
 import signal
 import subprocess
 import threading
@@ -96,6 +97,12 @@ def engine_folder() -> Path:
 
 class NotSetUp(PeekabooError):
     """There is no Python for the engine, and none was chosen."""
+
+
+def engine_version() -> str:
+    """The version of the engine's package, which is the add-on's own."""
+    text = (engine_folder() / "__init__.py").read_text(encoding="utf-8")
+    return re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)[0]
 
 
 def find_python(explicit: str | None = None, extension_folder: Path | None = None) -> Path:

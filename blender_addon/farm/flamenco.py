@@ -18,7 +18,7 @@ from typing import Any
 from . import plan as plans
 from .plan import Kind, Places, Plan
 
-VERSION = 1
+VERSION = 2
 """Of the setting ``tasks``, which the job type reads."""
 FILE, JOB_TYPE = "flamenco.json", "peekaboo.js"
 PRIORITY = 50
@@ -37,6 +37,7 @@ _PLACES = Places(
     blend="<blend>",
     plan="<plan>",
     out="<out>",
+    faults="<faults>",
 )
 """Variables of Manager's, and words that the job type puts paths for."""
 
@@ -77,6 +78,7 @@ def job(plan: Plan, title: str, folder: Path, system: str = sys.platform) -> dic
             "folder": str(folder),
             "output_folder": str(folder / plans.OUTPUT),
             "generate_task_type": TASK_TYPE,
+            "machine_faults": plans.FAULTS[0],
             "tasks": json.dumps(tasks(plan), separators=(",", ":")),
         },
     }

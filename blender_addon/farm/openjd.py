@@ -32,9 +32,10 @@ _PLACES = Places(
     blend="{{Param.BlendFile}}",
     plan="{{Param.Plan}}",
     out="{{Param.OutputFolder}}",
+    faults="{{Param.MachineFaults}}",
     mapping="{{Session.PathMappingRulesFile}}",
 )
-_PARAMETERS: dict[Kind, str] = {"masks": "Shot", "generate": "Clip"}
+_PARAMETERS: dict[Kind, str] = {"masks": "Shots", "generate": "Clips"}
 """What the parameter of a task is called that has its name."""
 
 
@@ -76,6 +77,15 @@ def _parameters(plan: Plan) -> list[dict[str, Any]]:
         text("Blender", BLENDER, "The program, which has the extension Peekaboo."),
         text("EnginePython", PYTHON, "The Python that has the engine's packages."),
         text("EngineStart", START, "The file start.py of the engine, in the extension or in a checkout."),
+        {
+            **text(
+                "MachineFaults",
+                plans.FAULTS[0],
+                "Whether a fault of a machine fails its task, so that another may try it, or is kept, so "
+                "that Gather runs in any case.",
+            ),
+            "allowedValues": list(plans.FAULTS),
+        },
     ]
 
 

@@ -4,7 +4,7 @@
 // Copy it to the folder "scripts" beside flamenco-manager. What is to be done is in the setting "tasks", as
 // Export Farm Job wrote it into flamenco.json: blender_addon/farm/flamenco.py.
 
-const VERSION = 1;
+const VERSION = 2;
 
 const JOB_TYPE = {
     label: "Peekaboo",
@@ -18,6 +18,10 @@ const JOB_TYPE = {
           description: "Gets a folder for each clip, the edit and the report; of this job alone" },
         { key: "generate_task_type", type: "string", required: true, default: "peekaboo", visible: "submission",
           description: "Type of the tasks that make clips: workers that have the GPU for it list it in task_types" },
+        { key: "machine_faults", type: "string", required: true, default: "fail", choices: ["fail", "keep"],
+          visible: "submission",
+          description: "What a fault of a machine does: fail its task, so that others may try it, or be kept, so that "
+              + "gather runs in any case" },
         { key: "tasks", type: "string", required: true, visible: "hidden",
           eval: "__import__('json').loads(Path(bpy.data.filepath).with_name('flamenco.json').read_text('utf-8'))"
               + "['settings']['tasks']",
@@ -32,6 +36,7 @@ function compileJob(job) {
     const places = {
         "<blend>": folder + "/" + wanted.blend,
         "<plan>": folder + "/" + wanted.plan,
+        "<faults>": settings.machine_faults,
         "<out>": settings.output_folder.replace(/[\/\\]+$/, ""),
     };
 
@@ -58,6 +63,9 @@ function readTasks(text) {
         wanted = JSON.parse(text);
     } catch (error) {
         throw "The tasks of this job are not what Export Farm Job wrote: export it again.";
+    }
+    if (wanted.version < VERSION) {
+        throw "An older Peekaboo exported this job: export it again.";
     }
     if (wanted.version > VERSION) {
         throw "A newer Peekaboo exported this job: copy the peekaboo.js beside its flamenco.json to Manager's scripts.";

@@ -12,16 +12,17 @@ the last task tells. They fail where the machine is: then another one may do it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..borders.documents import read_json
-from ..engine import catalogue
+from ..borders.places import DEVICES
+from ..engine import catalogue, process
 from ..errors import PeekabooError
 
-VERSION = 1
+VERSION = 2
 """Of ``plan.json``; the engine's ``farm/plan.py`` reads the same."""
 
 MOST_CLIPS = 1024
@@ -30,10 +31,13 @@ MOST_CLIPS = 1024
 FILE = "plan.json"
 OUTPUT = "clips"
 """Folder beside the plan that gets the clips, unless a scheduler is told another."""
+FAULTS = ("fail", "keep")
+"""What becomes of a machine's fault: its task fails, so that another machine may try it; or it is kept for
+the last task, which then runs in any case. The first is usual."""
 MIB_IN_GB = 10**9 / 2**20
 
 Kind = Literal["masks", "generate", "gather"]
-"""Of a task: masks of a shot, by Blender; one clip, by the engine; and what is handed back, by the engine."""
+"""Of a task: masks of shots, by Blender; clips, by the engine; and what is handed back, by the engine."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class Clip:
         name: of its folder in the output folder; of letters, digits, ``_`` and ``-``, and of this clip alone.
         model: that makes it: a name of the catalogue, or a folder relative to the .blend (``//``).
         seed: of it.
+        task: that makes it, with others of its model; empty for one of its own.
     """
 
     name: str
     model: str
     seed: int
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Shot:
         fps: of the scene, over ``fps_base``.
         fps_base: of the scene.
         clips: of it.
+        task: that makes its masks, with those of other shots; empty for one of its own.
     """
 
     name: str
@@ -74,6 +81,21 @@ class Shot:
     fps: int
     fps_base: float
     clips: tuple[Clip, ...]
+    task: str = ""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Files that masks depend on and that a machine could do without, so that it has to be told of them.
+
+    Attributes:
+        of: what reads them; see :attr:`.files.Stated.of`.
+        path: where they lie, relative to the .blend (``//``), where Blender does not restate it in its copy;
+            empty where the .blend says it.
+    """
+
+    of: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -84,18 +106,27 @@ class Plan:
         id: tells the plan from those of other bundles; one that is exported again keeps it.
         blend: name of the .blend beside ``plan.json``.
         shots: in the order of their scenes and frames.
+        caches: that were there as it was made.
     """
 
     id: str
     blend: str
     shots: tuple[Shot, ...]
+    caches: tuple[Cache, ...] = ()
 
     def stated(self) -> dict[str, Any]:
-        """The plan as ``plan.json`` states it."""
-        return {"version": VERSION, **asdict(self)}
+        """The plan as ``plan.json`` states it, with the version of Peekaboo that does."""
+        return {"version": VERSION, "peekaboo": process.engine_version(), **asdict(self)}
+
+    def shots_of(self, name: str) -> tuple[Shot, ...]:
+        """The shots of a task for masks, or the one of that name; none where there is no such."""
+        return tuple(shot for shot in self.shots if name == (shot.task or shot.name)) or tuple(
+            shot for shot in self.shots if shot.name == name
+        )
 
 
 _NAME = re.compile(r"[\w-]{1,255}", re.ASCII)
+_NUMBERS = re.compile(r"\d{1,9}(\.\d{1,9})*", re.ASCII)
 
 
 def read(path: Path) -> Plan:
@@ -106,17 +137,15 @@ def read(path: Path) -> Plan:
     """
     try:
         stated = read_json(path)
-        version = stated["version"]
-        if type(version) is int and version > VERSION:
-            raise PeekabooError(
-                f'A newer Peekaboo has made the farm job "{path}" (its version is {version}, and '
-                f"{VERSION} is known here): install that one here, or export the job with this one."
-            )
+        _check_versions(stated, path)
         plan = Plan(
             _name(stated["id"]),
             _text(stated["blend"]),
             tuple(_shot(each) for each in stated["shots"]),
+            tuple(Cache(_text(each["of"]), _text(each["path"])) for each in stated.get("caches", ())),
         )
+        _check_names([shot.name for shot in plan.shots])
+        _check_names([clip.name for shot in plan.shots for clip in shot.clips])
     except OSError as error:
         problem = error.strerror or str(error)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -124,6 +153,34 @@ def read(path: Path) -> Plan:
     else:
         return plan
     raise PeekabooError(f'The farm job "{path}" cannot be read ({problem}): export it again.')
+
+
+def _check_versions(stated: dict, path: Path) -> None:
+    """Refuse a plan of another version: of a newer Peekaboo, settings in its .blend may be unknown here."""
+    version, made, own = stated["version"], _text(stated.get("peekaboo", "0")), process.engine_version()
+    if _whole(version) > VERSION or _numbers(made) > _numbers(own):
+        raise PeekabooError(
+            f'A newer Peekaboo has made the farm job "{path}" ({made}, and this is {own}): install that one '
+            "here, or export the job with this one."
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    found = _NUMBERS.match(version)
+    if found is None:
+        raise ValueError(f'"{version}" is no version')
+    return list(map(int, found[0].split(".")))
+
+
+def _check_names(names: list[str]) -> None:
+    """Refuse names that are not of one folder each, on every system."""
+    seen = set()
+    for name in names:
+        if name.casefold() in seen:
+            raise ValueError(f'"{name}" is there twice')
+        if DEVICES.fullmatch(name):
+            raise ValueError(f'"{name}" is the name of a device on Windows')
+        seen.add(name.casefold())
 
 
 def _shot(stated: dict) -> Shot:
@@ -136,9 +193,15 @@ def _shot(stated: dict) -> Shot:
         _whole(stated["fps"]),
         float(stated["fps_base"]),
         tuple(
-            Clip(_name(each["name"]), _text(each["model"]), _whole(each["seed"])) for each in stated["clips"]
+            Clip(_name(each["name"]), _text(each["model"]), _whole(each["seed"]), _task(each.get("task", "")))
+            for each in stated["clips"]
         ),
+        _task(stated.get("task", "")),
     )
+
+
+def _task(value: Any) -> str:
+    return value and _name(value)
 
 
 def _name(value: Any) -> str:
@@ -180,7 +243,8 @@ class Task:
 
     Attributes:
         kind: of it.
-        name: of its shot or clip; empty for the last task, which gathers.
+        name: of what it makes: a shot or a clip, or several under one name; empty for the last task, which
+            gathers.
         needs: the tasks that are to end before it; by kind and name.
     """
 
@@ -219,6 +283,7 @@ class Places:
         blend: the .blend of the plan.
         plan: ``plan.json``.
         out: the output folder.
+        faults: what becomes of a machine's fault: see :data:`FAULTS`.
         mapping: a file of OpenJD's that says which paths are others on the farm; empty without.
     """
 
@@ -228,6 +293,7 @@ class Places:
     blend: str
     plan: str
     out: str
+    faults: str
     mapping: str = ""
 
 
@@ -241,18 +307,20 @@ def command(kind: Kind, name: str, places: Places, openjd: bool = False) -> list
         openjd: whether progress is printed as OpenJD reads it.
     """
     told = ["--openjd"] if openjd else []
+    faults = ["--faults", places.faults]
     if kind == "masks":
         blender = [places.blender, places.blend, "--command", "peekaboo"]
         mapping = ["--path-mapping", places.mapping] if places.mapping else []
-        return [*blender, "farm-masks", places.plan, name, "--out", places.out, *mapping, *told]
-    names = [name] if kind == "generate" else []
+        return [*blender, "farm-masks", places.plan, name, "--out", places.out, *mapping, *faults, *told]
+    of_clips = ([name], faults) if kind == "generate" else ([], [])
     engine = [places.python, "-I", "-u", places.start, "farm", kind]
-    return [*engine, places.plan, *names, "--out", places.out, *told]
+    return [*engine, places.plan, *of_clips[0], "--out", places.out, *of_clips[1], *told]
 
 
 def steps(plan: Plan) -> list[Step]:
     """The steps of a plan, in their order: masks, the clips of each model, and what gathers them."""
-    masks = Step("Masks", "masks", tuple(Task("masks", shot.name) for shot in plan.shots))
+    names = dict.fromkeys(shot.task or shot.name for shot in plan.shots)
+    masks = Step("Masks", "masks", tuple(Task("masks", name) for name in names))
     making = [
         Step(title, "generate", tuple(tasks), (masks.title,), requirement_of(model))
         for (model, title), tasks in zip(_titles(plan).items(), _tasks_by_model(plan).values(), strict=True)
@@ -271,11 +339,32 @@ def _clips(plan: Plan) -> Iterator[tuple[Shot, Clip]]:
 
 
 def _tasks_by_model(plan: Plan) -> dict[str, list[Task]]:
-    found: dict[str, list[Task]] = {}
+    needs: dict[tuple[str, str], dict[tuple[Kind, str], None]] = {}
     for shot, clip in _clips(plan):
-        task = Task("generate", clip.name, (("masks", shot.name),))
-        found.setdefault(clip.model, []).append(task)
+        own = needs.setdefault((clip.model, clip.task or clip.name), {})
+        own["masks", shot.task or shot.name] = None
+    found: dict[str, list[Task]] = {}
+    for (model, name), masks in needs.items():
+        found.setdefault(model, []).append(Task("generate", name, tuple(masks)))
     return found
+
+
+TASK_SECONDS = 600.0
+"""Of a task that makes several clips, about: what a machine that fails loses at most."""
+MOST_CLIPS_A_TASK = 32
+USUAL_CLIPS_A_TASK = 4
+"""Where nobody knows how long a clip takes."""
+
+
+def clips_a_task(seconds: Sequence[float]) -> int:
+    """How many clips a task makes, for which it loads their model once.
+
+    Args:
+        seconds: that single clips take, as far as that is known.
+    """
+    if not seconds:
+        return USUAL_CLIPS_A_TASK
+    return max(1, min(MOST_CLIPS_A_TASK, round(TASK_SECONDS * len(seconds) / sum(seconds))))
 
 
 LONGEST_TITLE = 64

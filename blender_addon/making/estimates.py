@@ -88,6 +88,20 @@ def seconds_of(scene, shots: Sequence[Shot], count: int) -> float | None:
     return count * sum(known.rest + steps * known.step * one / known.pixels for one in pixels)
 
 
+def seconds_by_model(scene, shot: Shot, models: Sequence[str]) -> dict[str, float]:
+    """How long a clip of a shot takes, by those models of which that is known; of the scene's by default."""
+    found: dict[str, float] = {}
+    before = scene.peekaboo.model
+    try:
+        for model in models or [before]:
+            scene.peekaboo.model = model
+            if seconds := seconds_of(scene, [shot], 1):
+                found[model] = seconds
+    finally:
+        scene.peekaboo.model = before
+    return found
+
+
 def start_of(model: str) -> float | None:
     """How long a clip of a model took beside its steps the last time, most of it before the first."""
     known = _read().get(model)

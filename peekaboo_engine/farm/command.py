@@ -6,7 +6,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,20 +23,24 @@ OpenJd = Annotated[bool, typer.Option("--openjd", help="Print progress as OpenJD
 @app.command("generate")
 def generate_command(
     plan: PlanFile,
-    name: Annotated[str, typer.Argument(metavar="CLIP", help="Of a clip of the plan.")],
+    name: Annotated[str, typer.Argument(metavar="TASK", help="Of a task of the plan, or of a clip.")],
     out: Out,
     openjd: OpenJd = False,
-    force: Annotated[bool, typer.Option("--force", help="Make it again where it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Make clips again that are there.")] = False,
+    faults: Annotated[
+        Literal["fail", "keep"],
+        typer.Option(help="Whether a fault of this machine fails the task, or is kept for the last one."),
+    ] = "fail",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; auto takes the best.")] = "auto",
 ) -> None:
-    """Make a clip of a plan, unless it is there."""
+    """Make the clips of a task, those that are not there."""
     from .making import generate
     from .plan import read_plan
 
     told = Messages(openjd)
 
     def run() -> int:
-        generate(read_plan(plan), name, out, device, force, told)
+        generate(read_plan(plan), name, out, device, force, faults == "keep", told)
         return 0
 
     raise typer.Exit(_reported(told, run))

@@ -33,10 +33,14 @@ def gather(plan: Plan, out: Path, told: Messages) -> int:
     begun = time.monotonic()
     check_owner(plan, out)
     results = results_of(plan, out)
+    undecodable = write_sheets(results, out, told.progress)
+    results = [
+        result.failed(undecodable[result.clip.name]) if result.clip.name in undecodable else result
+        for result in results
+    ]
     report = batch.report([result.task for result in results], begun)
     batch_report.write(report, out / REPORT)
     write_edits(results, out)
-    write_sheets(results, out, told.progress)
     there, failed = _parted(results)
     for result in failed:
         told.status(f"{result.clip.name}: {result.task.message}")

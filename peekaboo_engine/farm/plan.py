@@ -3,21 +3,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .. import __version__
 from ..documents import read_json
 from ..errors import EngineError, one_line
 
-VERSION = 1
+VERSION = 2
 FILE = "plan.json"
 MOST_CLIPS = 1024
 """Of a plan, as OpenJD has it."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
-"""Of a task, and of the folder of its clip."""
+"""Of a task, and of the folder of a clip."""
+Task = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,255}$")]
+"""Name of a task that makes several; empty for one that has its own."""
+_DEVICES = re.compile("CON|PRN|AUX|NUL|(COM|LPT)[0-9]", re.IGNORECASE)
+"""Names that stand for devices on Windows."""
+_NUMBERS = re.compile(r"\d{1,9}(\.\d{1,9})*", re.ASCII)
 
 
 class _Stated(BaseModel):
@@ -25,11 +32,12 @@ class _Stated(BaseModel):
 
 
 class Clip(_Stated):
-    """One clip of a shot: its folder's name, its model, and its seed."""
+    """One clip of a shot: its folder's name, its model, its seed, and the task that makes it with others."""
 
     name: Name
     model: str
     seed: int
+    task: Task = ""
 
 
 class Shot(_Stated):
@@ -43,22 +51,49 @@ class Shot(_Stated):
     fps: int = Field(gt=0)
     fps_base: float = Field(gt=0)
     clips: list[Clip] = Field(max_length=MOST_CLIPS)
+    task: Task = ""
+
+
+class Cache(_Stated):
+    """What Blender's tasks have to find; nothing of the engine's."""
+
+    of: str
+    path: str
 
 
 class Plan(_Stated):
     """All that a farm is to make of a .blend; the id tells it from plans of other bundles."""
 
     version: int
+    peekaboo: str = "0"
     id: Name
     blend: str
     shots: list[Shot] = Field(max_length=MOST_CLIPS)
+    caches: list[Cache] = []
 
-    def clip(self, name: str) -> Clip:
-        """Find a clip; raises EngineError ``unknown_clip``."""
-        for shot in self.shots:
-            for clip in shot.clips:
-                if clip.name == name:
-                    return clip
+    @model_validator(mode="after")
+    def _has_a_folder_for_each(self) -> Plan:
+        for names in ([clip.name for clip in self.clips], [shot.name for shot in self.shots]):
+            seen = set()
+            for name in names:
+                if name.casefold() in seen:
+                    raise ValueError(f"{name} is there twice")
+                if _DEVICES.fullmatch(name):
+                    raise ValueError(f"{name} is the name of a device on Windows")
+                seen.add(name.casefold())
+        return self
+
+    @property
+    def clips(self) -> list[Clip]:
+        """Of all shots."""
+        return [clip for shot in self.shots for clip in shot.clips]
+
+    def clips_of(self, name: str) -> list[Clip]:
+        """The clips of a task, or the one of that name; raises EngineError ``unknown_clip``."""
+        if found := [clip for clip in self.clips if name == (clip.task or clip.name)]:
+            return found
+        if found := [clip for clip in self.clips if clip.name == name]:
+            return found
         raise EngineError(
             "unknown_clip", f'The plan has no clip "{name}"; export the job again, and submit it as it is.'
         )
@@ -73,11 +108,12 @@ def read_plan(path: Path) -> Plan:
     try:
         stated = read_json(path)
         version = stated.get("version") if isinstance(stated, dict) else None
-        if type(version) is int and version > VERSION:
+        made = str(stated.get("peekaboo", "")) if isinstance(stated, dict) else ""
+        if (type(version) is int and version > VERSION) or _numbers(made) > _numbers(__version__):
             raise EngineError(
                 "newer_schema",
-                f"A newer Peekaboo has made the farm job {path} (its version is {version}, and {VERSION} is "
-                "known here); install that one here, or export the job with this one.",
+                f"A newer Peekaboo has made the farm job {path} ({made}, and this is {__version__}); install "
+                "that one here, or export the job with this one.",
             )
         return Plan.model_validate(stated, strict=True)
     except OSError as error:
@@ -88,6 +124,12 @@ def read_plan(path: Path) -> Plan:
     except ValueError as error:
         problem = one_line(error)
     raise EngineError("bad_plan", f"The farm job {path} cannot be read ({problem}); export it again.")
+
+
+def _numbers(version: str) -> list[int]:
+    """Of a version, to compare it; none of what is no version."""
+    found = _NUMBERS.match(version)
+    return [int(part) for part in found[0].split(".")] if found else []
 
 
 def check_owner(plan: Plan, out: Path) -> None:

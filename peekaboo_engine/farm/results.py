@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from ..batch import Task
@@ -71,6 +71,11 @@ class Result:
     frames: int
     task: Task
 
+    def failed(self, problem: Problem) -> Result:
+        """The same without a clip, for a reason."""
+        self.task.fail(problem.code, problem.message)
+        return replace(self, file=None, frames=0)
+
 
 def results_of(plan: Plan, out: Path) -> list[Result]:
     """Look at all clips of a plan; one counts only if it is of the masks that are there, and whole."""
@@ -82,9 +87,10 @@ def _result(shot: Shot, clip: Clip, folder: Path) -> Result:
     found = whole_clip(folder / "job", folder)
     if found is None:
         problem = read_problem(folder) or Problem("no_clip", "It was not made yet; run its task again.")
-        task.fail(problem.code, problem.message)
-        return Result(shot, clip, None, 0, task)
+        return Result(shot, clip, None, 0, task).failed(problem)
     file, record = found
+    if not is_job_of(clip, record["job"]):
+        return Result(shot, clip, None, 0, task).failed(other_job(folder))
     task.outcome, task.clip = "made", file.name
     task.seconds, task.device = _seconds(record), str(record.get("device", ""))
     return Result(shot, clip, file, int(record["job"]["timing"]["frame_count"]), task)
@@ -97,26 +103,47 @@ def _seconds(record: dict[str, Any]) -> float:
     return round(sum(each for each in numbers if isinstance(each, int | float)), 1)
 
 
-def check_task(folder: Path, name: str) -> Problem | None:
+def is_job_of(clip: Clip, job: dict[str, Any]) -> bool:
+    """Whether a job is of a clip: of its seed and its model; a folder has another path on each machine."""
+    planned, stated = clip.model, str(job.get("model"))
+    same = stated == planned
+    if planned.startswith("//"):
+        same = PureWindowsPath(stated).name == PureWindowsPath(planned).name  # which reads both slashes
+    return same and job.get("seed") == clip.seed
+
+
+def other_job(folder: Path) -> Problem:
+    """Its masks are of another export of the same job."""
+    return Problem(
+        "other_masks", f"{folder} has the masks of another model or seed; run the task that makes its masks."
+    )
+
+
+def check_task(folder: Path, clip: Clip) -> Problem | None:
     """Make sure that a clip has its job.
 
     Returns:
-        What was wrong with its shot, so that it has none; None where the job is there.
+        What was wrong with its shot, so that it has none; None where the job is there, whatever it says.
 
     Raises:
-        EngineError: ``no_job`` where nobody has looked at its shot yet; ``bad_path`` where the folder is a
-            link, which would lead out of the output folder.
+        EngineError: ``no_job`` where nobody has looked at its shot yet, ``other_masks`` where that was for
+            another clip; ``bad_path`` where the folder is a link, which would lead out of the output folder.
     """
     if folder.is_symlink():
         raise EngineError(
             "bad_path", f"{folder} is a link to another folder, which is left alone; remove it."
         )
     if (folder / "job" / "job.json").is_file():
+        with suppress(OSError, ValueError):  # which making it says better
+            stated = read_json(folder / "job" / "job.json")
+            if isinstance(stated, dict) and not is_job_of(clip, stated):
+                problem = other_job(folder)
+                raise EngineError(problem.code, problem.message)
         return None
     problem = read_problem(folder)
     if problem is None or problem.code != NO_MASKS:
         raise EngineError(
             "no_job",
-            f"{folder} has no masks for {name}; run the task first that makes the masks of its shot.",
+            f"{folder} has no masks for {clip.name}; run the task first that makes the masks of its shot.",
         )
     return problem

@@ -11,9 +11,9 @@ import imageio.v2 as imageio
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..errors import shown
+from ..errors import one_line, shown
 from ..video import replacing
-from .results import Result
+from .results import Problem, Result
 
 FRAMES = 3
 """Of a clip: its first, its middle and its last."""
@@ -23,29 +23,44 @@ _FONT = ImageFont.load_default(12)
 _INK, _FAINT, _PAPER, _PLATE = (225, 225, 225), (190, 120, 110), (29, 29, 29), (48, 40, 40)
 
 
-def write_sheets(results: Sequence[Result], out: Path, told: Callable[[int, int], None]) -> list[Path]:
-    """Write ``sheet.png``, and where there are many clips ``sheet_2.png`` and so on; returns the files.
+def write_sheets(
+    results: Sequence[Result], out: Path, told: Callable[[int, int], None]
+) -> dict[str, Problem]:
+    """Write ``sheet.png``, and where there are many clips ``sheet_2.png`` and so on.
 
     Args:
         results: of one plan, at least one.
         out: the output folder.
         told: gets how many clips are done, and of how many.
 
+    Returns:
+        What is wrong with clips that cannot be shown, by their names.
+
     Raises:
         EngineError: ``not_written``.
     """
-    written = []
+    undecodable: dict[str, Problem] = {}
     for number, begin in enumerate(range(0, len(results), _MOST), start=1):
         page = results[begin : begin + _MOST]
         cells = []
         for done, result in enumerate(page, start=begin + 1):
-            cells.append(_cell(result))
+            frames: list[Image.Image] = []
+            try:
+                if result.file is not None:
+                    frames = _frames(result.file, result.frames)
+            except Exception as error:  # decoders raise what they like, and the night has other clips
+                problem = Problem(
+                    "bad_clip",
+                    f"{result.file} cannot be shown ({one_line(error)}); make it again with --force.",
+                )
+                undecodable[result.clip.name] = problem
+            problem_of = undecodable.get(result.clip.name)
+            cells.append(_cell(result, frames, problem_of.message if problem_of else result.task.message))
             told(done, len(results))
         path = out / ("sheet.png" if number == 1 else f"sheet_{number}.png")
         with replacing(path) as temporary:
             _sheet(cells).save(temporary, format="PNG", optimize=True)
-        written.append(path)
-    return written
+    return undecodable
 
 
 def _sheet(cells: Sequence[Image.Image]) -> Image.Image:
@@ -67,9 +82,8 @@ def _cell_width() -> int:
     return FRAMES * (_WIDTH + _SEAM) - _SEAM
 
 
-def _cell(result: Result) -> Image.Image:
+def _cell(result: Result, frames: Sequence[Image.Image], problem: str) -> Image.Image:
     """The name of a clip, over its frames or what is wrong."""
-    frames = [] if result.file is None else _frames(result.file, result.frames)
     height = max((frame.height for frame in frames), default=_HEIGHT // 2)
     cell = Image.new("RGB", (_cell_width(), _LINE + height), _PAPER)
     draw = ImageDraw.Draw(cell)
@@ -78,7 +92,7 @@ def _cell(result: Result) -> Image.Image:
         cell.paste(frame, (place * (_WIDTH + _SEAM), _LINE))
     if not frames:
         draw.rectangle((0, _LINE, cell.width, cell.height), fill=_PLATE)
-        lines = textwrap.wrap(result.task.message, 100)[: height // _LINE]
+        lines = textwrap.wrap(shown(problem), 100)[: height // _LINE]
         draw.multiline_text((6, _LINE + 4), "\n".join(lines), fill=_FAINT, font=_FONT)
     return cell
 

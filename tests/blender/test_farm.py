@@ -31,12 +31,15 @@ bpy.ops.wm.save_as_mainfile(filepath={path!r})
 
 @pytest.fixture
 def farm(profile, tmp_path):
-    """A bundle of two shots, of which the first has nothing in view."""
+    """A bundle of two shots, of which one has nothing in view, and two models, of which one is not here."""
     shot = tmp_path / "shot.blend"
     profile.python(SHOTS.format(path=str(shot)))
     small = ["--seed", "4", "--steps", "1", "--size", "custom", "--width", "96", "--height", "64"]
-    run = profile.blender(shot, "--command", "peekaboo", "bundle", *small, "--out", tmp_path / "farm")
-    assert "farm job of 2 clips" in run.stdout
+    models = ["--model", "shapes", "--model", "zeroscope"]
+    run = profile.blender(
+        shot, "--command", "peekaboo", "bundle", *small, *models, "--out", tmp_path / "farm"
+    )
+    assert "farm job of 4 clips" in run.stdout
     return tmp_path / "farm"
 
 
@@ -65,21 +68,26 @@ def test_a_bad_shot_stops_no_other_and_a_second_run_makes_what_is_missing(profil
         "EngineStart": ROOT / "peekaboo_engine" / "start.py",
     }
     given = [part for name, value in programs.items() for part in ("-p", f"{name}={value}")]
-    code, said = openjd(profile, "run", template, *given)
-    assert code != 0 and "openjd_fail: 1 of 2 clips are missing: Scene_Away_seed_4." in said
+    code, said = openjd(profile, "run", template, *given, "-p", "MachineFaults=keep")
+    assert code != 0 and "openjd_fail: 3 of 4 clips are missing: Scene_Away_shapes_seed_4, " in said
     assert "openjd_status: No masks, and so no clip" in said and "openjd_progress: 100.0" in said
     out = farm / "clips"
     report = json.loads((out / "report.json").read_text())
-    assert [job["outcome"] for job in report["jobs"]] == ["failed", "made"]
+    assert [(job["outcome"], job["code"]) for job in report["jobs"]] == [
+        ("failed", "no_masks"),
+        ("failed", "no_masks"),
+        ("made", ""),
+        ("failed", "not_downloaded"),
+    ]
     assert "in view" in report["jobs"][0]["message"]
     edit = otio.adapters.read_from_file(str(out / "edit.otio"))
     assert [(clip.name, clip.range_in_parent().start_time.value) for clip in edit.find_clips()] == [
-        ("Scene_Wide_seed_4", 8)
+        ("Scene_Wide_shapes_seed_4", 8)
     ]
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.width > 1000
 
-    clip = out / "Scene_Wide_seed_4" / "clip.json"
+    clip = out / "Scene_Wide_shapes_seed_4" / "clip.json"
     clip.unlink()
     again = ("run", template, *given, "--step", "Generate shapes")
     code, said = openjd(profile, *again)
@@ -87,4 +95,11 @@ def test_a_bad_shot_stops_no_other_and_a_second_run_makes_what_is_missing(profil
     before = clip.stat().st_mtime_ns
     os.utime(clip.parent / "job" / "job.json", (2**31, 2**31))  # a clock that differs decides nothing
     code, said = openjd(profile, *again)
-    assert code == 0 and "Scene_Wide_seed_4/clip.mp4 was there" in said and clip.stat().st_mtime_ns == before
+    assert (
+        code == 0
+        and "Scene_Wide_shapes_seed_4/clip.mp4 was there" in said
+        and clip.stat().st_mtime_ns == before
+    )
+    (out / "report.json").unlink()
+    code, said = openjd(profile, "run", template, *given, "--step", "Gather")  # by hand
+    assert code != 0 and "3 of 4 clips are missing" in said and (out / "report.json").is_file()

@@ -29,10 +29,22 @@ ROOT = Path(__file__).parents[2]
 START = ROOT / "peekaboo_engine" / "start.py"
 
 
+SHOT = {
+    "name": "a",
+    "scene": "S",
+    "title": "",
+    "first": 1,
+    "last": 2,
+    "fps": 24,
+    "fps_base": 1.0,
+    "clips": [],
+}
+
+
 def stated(*shots, scene="Scene", **values):
     """A plan of shots, each a name, its first frame, and its seeds."""
     return {
-        "version": 1,
+        "version": 2,
         "id": "0123abcd",
         "blend": "shot.blend",
         "shots": [
@@ -77,6 +89,7 @@ def finish(make_job):
         folder = out / name
         shutil.copytree(first, folder / "job")
         stated = json.loads((folder / "job" / "job.json").read_text())
+        stated |= {"model": "shapes", "seed": int(name.rpartition("_")[2])}
         (folder / "job" / "job.json").write_text(json.dumps(stated | ({"finish": finish} if finish else {})))
         job, labels = load_job(folder / "job")
         frames = np.full((job.num_frames, job.height, job.width, 3), grey, np.uint8)
@@ -134,7 +147,10 @@ def test_what_the_add_on_writes_is_read(agreed, tmp_path):
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        ({"version": 2}, "newer Peekaboo"),
+        ({"version": 3}, "newer Peekaboo"),
+        ({"peekaboo": "99.0.1"}, "newer Peekaboo has made the farm job"),
+        ({"shots": [{**SHOT, "name": "a"}, {**SHOT, "name": "A"}]}, "A is there twice"),
+        ({"shots": [{**SHOT, "clips": [{"name": "nul", "model": "shapes", "seed": 1}]}]}, "name of a device"),
         ({"id": "../x"}, "id"),
         ({"shots": [{"name": "a/b"}]}, "shots.0.name"),
         ({"shots": "none"}, "shots"),
@@ -152,6 +168,7 @@ def test_a_clip_of_no_plan_and_one_without_masks_are_sentences(bundle):
     code, text = said("generate", path, "A_seed_1", "--out", out, "--openjd")
     assert code == 1 and text.startswith("openjd_fail: ") and "no masks" in text
     (out.parent / "mine").mkdir()
+    shutil.rmtree(out / "A_seed_1")
     (out / "A_seed_1").symlink_to(out.parent / "mine")
     code, text = said("generate", path, "A_seed_1", "--out", out)
     assert code == 1 and "is a link to another folder" in text
@@ -266,30 +283,77 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_half(bundle, finish):
     before = sorted(out.rglob("*"))
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))  # noqa: E731
     done = task("gather", path, "--out", out, preexec_fn=limit)
-    assert done.returncode == 1 and "Traceback" not in done.stdout and "choose another" in done.stdout
+    assert done.returncode == 1 and "Traceback" not in done.stdout and "free some space" in done.stdout
     assert sorted(out.rglob("*")) == before
 
 
 @pytest.mark.slow
-def test_a_shots_fault_ends_its_task_well_and_a_machines_fails_it(bundle, make_job):
-    path, out = bundle(("A", 1, [8, 9]))
-    first = make_job()
-    for seed, wrong in ((8, {"num_frames": 0}), (9, {"model": "zeroscope"})):
-        folder = shutil.copytree(first, out / f"A_seed_{seed}" / "job")
-        job = json.loads((folder / "job.json").read_text())
-        (folder / "job.json").write_text(json.dumps(job | wrong))
-    code, text = said("generate", path, "A_seed_8", "--out", out, "--openjd")
-    assert code == 0 and text.startswith("openjd_status: No clip: ")
-    assert json.loads((out / "A_seed_8" / "problem.json").read_text())["code"] == "bad_job"
-    machine = task("generate", path, "A_seed_9", "--out", out, "--openjd")
-    (line,) = [line for line in machine.stdout.splitlines() if line.startswith("openjd_fail: ")]
-    assert machine.returncode == 1 and "models download zeroscope" in line
+def test_a_task_of_several_clips_goes_on_after_faults_and_makes_what_is_missing(
+    bundle, make_job, model_folder
+):
+    path, out = bundle(("A", 1, [7, 8, 9, 6]))
+    plan, first = json.loads(path.read_text()), make_job()
+    wrong = [{"model": "zeroscope"}, {"num_frames": 0}, {}, {}]
+    for clip, changes in zip(plan["shots"][0]["clips"], wrong, strict=True):
+        folder = shutil.copytree(first, out / clip["name"] / "job")
+        job = json.loads((folder / "job.json").read_text()) | {"seed": clip["seed"]} | changes
+        (folder / "job.json").write_text(json.dumps(job))
+        clip |= {"task": "A_all", "model": changes.get("model", f"//../models/{model_folder.name}")}
+    path.write_text(json.dumps(plan))
+    shutil.rmtree(out / "A_seed_6")
+    done = task("generate", path, "A_all", "--out", out, "--openjd")
+    lines = done.stdout.splitlines()
+    (fault,) = [line for line in lines if line.startswith("openjd_fail: ")]
+    assert done.returncode == 1 and "2 of 4 clips were not made" in fault and "A_seed_" in fault
+    assert (
+        any(line.startswith("openjd_progress: ") for line in lines)
+        and (out / "A_seed_9" / "clip.mp4").is_file()
+    )
+    problems = {
+        seed: json.loads((out / f"A_seed_{seed}" / "problem.json").read_text())["code"] for seed in (6, 7, 8)
+    }
+    assert problems == {6: "no_job", 7: "not_downloaded", 8: "bad_job"}
+    again = task("generate", path, "A_all", "--out", out, "--faults", "keep")
+    assert again.returncode == 0 and "A_seed_9/clip.mp4 was there" in again.stdout
+    assert "models download zeroscope" in again.stdout
+    code, _ = said("gather", path, "--out", out)
+    report = json.loads((out / "report.json").read_text())
+    assert code == 3 and [job["outcome"] for job in report["jobs"]] == ["failed", "failed", "made", "failed"]
+
+
+def test_masks_of_another_seed_or_model_are_not_taken_for_those_of_the_plan(bundle, finish):
+    path, out = bundle(("A", 1, [1]))
+    finish(out, "A_seed_1")
+    plan = json.loads(path.read_text())
+    plan["shots"][0]["clips"][0]["seed"] = 5
+    path.write_text(json.dumps(plan))
+    code, text = said("generate", path, "A_seed_1", "--out", out)
+    assert code == 1 and "masks of another model or seed" in text
+    assert gather(read_plan(path), out, Messages(openjd=False)) == 1
+    assert "another model or seed" in (out / "report.json").read_text()
+
+
+def test_a_clip_that_cannot_be_decoded_is_told_and_ends_nothing(bundle, finish):
+    path, out = bundle(("A", 1, [1]), ("B", 20, [1]))
+    finish(out, "A_seed_1")
+    finish(out, "B_seed_1")
+    clip, record = out / "A_seed_1" / "clip.mp4", out / "A_seed_1" / "clip.json"
+    clip.write_bytes(b"no movie")
+    stated = json.loads(record.read_text()) | {"clip_sha256": hashlib.sha256(b"no movie").hexdigest()}
+    record.write_text(json.dumps(stated))
+    assert gather(read_plan(path), out, Messages(openjd=False)) == 3
+    report = json.loads((out / "report.json").read_text())
+    assert [job["code"] for job in report["jobs"]] == ["bad_clip", ""]
+    assert [clip.name for clip in otio.adapters.read_from_file(str(out / "edit.otio")).find_clips()] == [
+        "B_seed_1"
+    ]
 
 
 @pytest.mark.slow
-def test_a_task_that_is_ended_leaves_nothing_of_its_clip(bundle, make_job):
+def test_a_task_that_is_ended_leaves_nothing_of_its_clip(bundle, make_job, model_folder):
     path, out = bundle(("A", 1, [7]))
     folder = shutil.copytree(make_job(num_inference_steps=300), out / "A_seed_7" / "job")
+    path.write_text(path.read_text().replace('"shapes"', json.dumps(f"//{model_folder.name}")))
     command = [sys.executable, "-I", "-u", str(START), "farm", "generate", str(path), "A_seed_7"]
     process = subprocess.Popen(
         [*command, "--out", str(out), "--openjd"],

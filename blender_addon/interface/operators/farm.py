@@ -7,8 +7,11 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from ... import paths
 from ...errors import PeekabooError
 from ...farm import bundle
+from ...farm.plan import MOST_CLIPS
 from ...farm.scenes import Wanted
+from ...making import estimates
 from ...shot import seeds, shots, subjects
+from . import turns
 
 MOST_SEEDS = 99
 
@@ -40,8 +43,21 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
         min=1,
         max=MOST_SEEDS,
     )
+    clips_a_task: IntProperty(
+        name="Clips a Task",
+        description="How many clips a task of the farm makes, for which a model is loaded once; 0: about ten "
+        "minutes' worth, by what clips have taken on this machine",
+        default=0,
+        min=0,
+        max=MOST_CLIPS,
+    )
     all_scenes: BoolProperty(
         name="All Scenes", description="The shots of all scenes that have subjects, not of this one alone"
+    )
+
+    in_turns: BoolProperty(
+        description="Let the user go on while simulations are copied, who may cancel",
+        options={"HIDDEN", "SKIP_SAVE"},
     )
 
     @classmethod
@@ -57,6 +73,7 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
 
     def invoke(self, context, _event):
         """Ask for the folder, how many takes, and of which scenes."""
+        self.in_turns = True
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -68,20 +85,32 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
                 raise PeekabooError("No folder was chosen for the farm job: choose one.")
             self.directory = str(bundle.own_folder(paths.absolute(self.directory)))
             wanted = [
-                Wanted(scene, shot, seeds.seeds(scene, self.count, shot))
+                Wanted(
+                    scene,
+                    shot,
+                    seeds.seeds(scene, self.count, shot),
+                    estimates.seconds_by_model(scene, shot, []),
+                )
                 for scene in (own if self.all_scenes else [context.scene])
                 for shot in shots.enabled(scene)
             ]
-            written = bundle.write(wanted, [], paths.absolute(self.directory), farm=self.farm)
+            asked = wanted, [], paths.absolute(self.directory), None, self.farm, self.clips_a_task or None
+            if self.in_turns:
+                return turns.begin(bundle.write_in_turns(*asked), _told)
+            written = bundle.write(*asked)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        for note in written.notes:
-            self.report({"WARNING"}, note)
-        count = sum(len(shot.clips) for shot in written.plan.shots)
-        clips = "1 clip" if count == 1 else f"{count} clips"
-        self.report({"INFO"}, f"Wrote a farm job of {clips} to {written.folder}")
+        for kind, sentence in _told(written):
+            self.report({kind}, sentence)
         return {"FINISHED"}
+
+
+def _told(written: bundle.Bundle) -> list[tuple[str, str]]:
+    count = sum(len(shot.clips) for shot in written.plan.shots)
+    clips = "1 clip" if count == 1 else f"{count} clips"
+    notes = [("WARNING", note) for note in written.notes]
+    return [*notes, ("INFO", f"Wrote a farm job of {clips} to {written.folder}")]
 
 
 register, unregister = bpy.utils.register_classes_factory((PEEKABOO_OT_export_farm_job,))

@@ -2,6 +2,7 @@
 """The job type of Flamenco, compiled as Manager would; what its commands do is seen in tests/blender."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ PLACES = Places(
     blend=f"{FOLDER}/shot.blend",
     plan=f"{FOLDER}/plan.json",
     out=f"{FOLDER}/clips",
+    faults="fail",
 )
 
 
@@ -32,6 +34,15 @@ PLAN = Plan(
     (
         shot("one", Clip("one_seed_1", "shapes", 1), Clip("one_seed_2", "shapes", 2)),
         shot("two", Clip("two_seed_1", "wan2.1-t2v-1.3b", 1)),
+    ),
+)
+SEVERAL = Plan(
+    "1f",
+    "shot.blend",
+    (
+        replace(shot("one", Clip("a", "shapes", 1, "all")), task="one_and_1_more"),
+        replace(shot("two", Clip("b", "shapes", 1, "all")), task="one_and_1_more"),
+        shot("three", Clip("c", "shapes", 1, "all")),
     ),
 )
 
@@ -62,12 +73,24 @@ def test_each_task_waits_for_those_that_it_needs_and_calls_what_the_plan_says():
             assert command["name"] == "exec" and [given["exe"], *given["args"]] == wanted
 
 
+def test_a_task_of_several_clips_waits_for_the_masks_of_all():
+    tasks = compiled(JOB_TYPE, flamenco.job(SEVERAL, "A night", Path(FOLDER), "linux"))["tasks"]
+    assert [(task["name"], task["dependencies"]) for task in tasks] == [
+        ("masks one_and_1_more", []),
+        ("masks three", []),
+        ("generate all", [0, 1]),
+        ("gather", [2]),
+    ]
+
+
 def test_who_submits_decides_which_workers_generate_and_where_clips_go():
-    other = job(generate_task_type="gpu-24", output_folder="S:\\clips\\", folder="S:\\night\\")
+    other = job(
+        machine_faults="keep", generate_task_type="gpu-24", output_folder="S:\\clips\\", folder="S:\\night\\"
+    )
     tasks = compiled(JOB_TYPE, other)["tasks"]
     assert {task["type"] for task in tasks} == {"blender", "gpu-24", "misc"}
     arguments = tasks[2]["commands"][0]["parameters"]["args"]
-    assert "S:\\night/plan.json" in arguments and arguments[-1] == "S:\\clips"
+    assert "S:\\night/plan.json" in arguments and arguments[-4:] == ["--out", "S:\\clips", "--faults", "keep"]
 
 
 def test_what_blender_fills_in_for_the_job_is_what_was_exported(tmp_path, monkeypatch):
@@ -94,6 +117,9 @@ def test_a_job_of_a_newer_version_is_refused_in_a_sentence():
     newer = json.dumps({**flamenco.tasks(PLAN), "version": flamenco.VERSION + 1})
     with pytest.raises(RefusedError, match="A newer Peekaboo exported this job: copy the"):
         compiled(JOB_TYPE, job(tasks=newer))
+    older = json.dumps({**flamenco.tasks(PLAN), "version": 1})
+    with pytest.raises(RefusedError, match="An older Peekaboo exported this job"):
+        compiled(JOB_TYPE, job(tasks=older))
     with pytest.raises(RefusedError, match="not what Export Farm Job wrote: export it again"):
         compiled(JOB_TYPE, job(tasks="masks, then clips"))
 
