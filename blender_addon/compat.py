@@ -211,3 +211,31 @@ def set_movie_output(render):
     render.image_settings.file_format = "FFMPEG"
     render.ffmpeg.format, render.ffmpeg.codec = "MPEG4", "H264"
     render.ffmpeg.constant_rate_factor = "HIGH"
+
+
+class NodesInput:
+    """The value of an input of a Geometry Nodes modifier: a custom property of it before 5.2."""
+
+    def __init__(self, modifier, identifier: str):
+        """Take an input by its identifier in the interface of the nodes."""
+        self._modifier, self._identifier = modifier, identifier
+
+    @property
+    def value(self) -> Any:
+        """As it is set; None where it never was."""
+        if hasattr(self._modifier, "properties"):
+            return getattr(self._modifier.properties.inputs, self._identifier).value
+        return self._modifier.get(self._identifier)
+
+    @value.setter
+    def value(self, value: Any):
+        if hasattr(self._modifier, "properties"):
+            getattr(self._modifier.properties.inputs, self._identifier).value = value
+        else:
+            self._modifier[self._identifier] = value
+
+
+def is_packed_bake(modifier, bake) -> bool:
+    """Whether a bake of a Geometry Nodes modifier lies in the .blend, as they can since 4.3."""
+    target = getattr(bake, "bake_target", "DISK")
+    return (modifier.bake_target if target == "INHERIT" else target) == "PACKED"

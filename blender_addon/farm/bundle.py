@@ -7,7 +7,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +18,9 @@ import bpy
 from .. import saving
 from ..borders import places
 from ..errors import PeekabooError
+from ..masks.simulations import Turns
 from ..shot import pictures, prompt, schedule
-from . import flamenco, openjd, scenes
+from . import files, flamenco, openjd, scenes
 from . import plan as plans
 from .plan import Plan
 from .scenes import Wanted
@@ -28,8 +30,9 @@ Farm = Literal["openjd", "flamenco"]
 
 DOCUMENTS = {*openjd.FILES.values(), flamenco.FILE, flamenco.JOB_TYPE}
 """What a folder may have for a scheduler."""
-CACHE = "blendcache_"
-"""What the folder is called in which Blender keeps simulations beside a .blend, before its name."""
+MIB = 2**20
+A_TURN = 16 * MIB
+"""Bytes of simulations that are copied in a turn."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,29 @@ def write(
     folder: Path,
     prompt_of_all: str | None = None,
     farm: Farm = "openjd",
+    clips_a_task: int | None = None,
 ) -> Bundle:
+    """Write a bundle at once; see :func:`write_in_turns`."""
+    work = write_in_turns(wanted, models, folder, prompt_of_all, farm, clips_a_task)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def write_in_turns(
+    wanted: Sequence[Wanted],
+    models: Sequence[str],
+    folder: Path,
+    prompt_of_all: str | None = None,
+    farm: Farm = "openjd",
+    clips_a_task: int | None = None,
+) -> Turns[Bundle]:
     """Write a bundle. One that is there of an earlier export is replaced, and its clips stay.
 
-    The open file stays as it is, and need not be saved: its copy has what is not saved, too.
+    The .blend comes first, then its simulations a turn at a time, and what a scheduler reads last. The open
+    file stays as it is, and need not be saved: its copy has what is not saved, too.
 
     Args:
         wanted: what is to be made.
@@ -64,6 +86,7 @@ def write(
         folder: new, empty, or of an earlier bundle.
         prompt_of_all: takes the place of those that shots have of their own.
         farm: whose documents the folder gets.
+        clips_a_task: see :func:`.scenes.plan_of`.
 
     Raises:
         PeekabooError: a shot cannot be made as it is, a file is missing that the masks depend on, or the
@@ -80,7 +103,7 @@ def write(
         )
     own = list({each.scene.name: each.scene for each in wanted}.values())
     notes = _check(wanted, models)
-    plan = scenes.plan_of(wanted, models, id, folder)
+    plan = scenes.plan_of(wanted, models, id, folder, clips_a_task)
     texts = _documents(plan, own, folder, farm)
     try:
         with places.opened(folder) as opened:
@@ -88,11 +111,11 @@ def write(
                 saving.save_blend(folder / source.name)
             stated = f"{json.dumps(plan.stated(), indent=1)}\n"
             opened.write(plans.FILE, lambda file: file.write(stated.encode()))
-            _copy_caches(source, folder)  # where the disk is full now, the folder can be exported to again
+            for name in DOCUMENTS:  # of an earlier export: what is not whole is not submitted
+                (folder / name).unlink(missing_ok=True)
+            yield from _copy_caches(source, folder)  # left or failed now, the folder can be exported to again
             for name, text in texts.items():
                 opened.write(name, lambda file, text=text: file.write(text.encode()))
-            for name in DOCUMENTS - texts.keys():  # of an earlier export for another farm, of other clips
-                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise PeekabooError(
             f'The farm job cannot be written to "{folder}" ({error.strerror or error}): choose another '
@@ -123,16 +146,22 @@ def _check(wanted: Sequence[Wanted], models: Sequence[str]) -> tuple[str, ...]:
             each.scene.peekaboo.model = before
     choices = [getattr(each.scene.peekaboo, choice) for each in wanted for choice in pictures.CHOICES]
     rendered = "rendered" in choices
-    missing = [file for file in scenes.linked_files() if file.is_missing]
+    missing = [file for file in files.linked_files() if file.is_missing]
     needed = [file for file in missing if file.is_shape or rendered]
     if needed:
         raise PeekabooError(
-            f"Files that the scene links are not there: {scenes.missing_in_words(needed)}; find them by File "
-            "▸ External Data ▸ Find Missing Files, or remove what uses them."
+            f"Files that the scene links are not there: {files.in_words(needed)}; find them by File ▸ "
+            "External Data ▸ Find Missing Files, bake simulations again, or remove what uses them."
         )
+    notes = []
     if missing:
-        return (f"Not there, but not needed for the masks: {scenes.missing_in_words(missing)}.",)
-    return ()
+        notes.append(f"Not there, but not needed for the masks: {files.in_words(missing)}.")
+    if files.writes_caches():
+        notes.append(
+            "Simulations that are not baked keep their frames in files, so that one task makes the masks of "
+            "all shots, after playing them: bake them to let machines share that work."
+        )
+    return tuple(notes)
 
 
 def own_folder(folder: Path) -> Path:
@@ -170,41 +199,66 @@ def _id(folder: Path) -> str:
 
 def _references(own: Sequence[Any], plan: Plan, folder: Path) -> tuple[list[str], list[str]]:
     """Files and folders outside of the bundle that tasks read, relative to it; others lie on other drives."""
-    linked = [path for file in scenes.linked_files() for path in file.files()]
-    files = [*linked, *scenes.files_of_settings(own)]
+    linked = files.linked_files()
+    found = [path for file in linked for path in file.files()] + scenes.files_of_settings(own)
     models = {clip.model for shot in plan.shots for clip in shot.clips if clip.model.startswith("//")}
-    found = []
-    for path in files:
-        try:
-            found.append(Path(os.path.relpath(path, folder)).as_posix())
-        except ValueError:  # another drive of Windows, which a farm's path mapping may know
-            continue
-    folders = [model.removeprefix("//") for model in models]
-    if cache := _cache_of(Path(bpy.data.filepath)):
-        folders.append(cache.name)  # of which the bundle has a copy
-    return sorted(set(found)), sorted(folders)
+    folders = {model.removeprefix("//") for model in models}
+    cache = _cache_of(Path(bpy.data.filepath))
+    caches = {file.path for file in linked if file.prefix is not None and file.is_there}
+    if cache:
+        folders.add(cache.name)  # of which the bundle has a copy
+        caches = {path for path in caches if path != cache and cache not in path.parents}
+    return _relative(found, folder), sorted({*folders, *_relative(caches, folder)})
+
+
+def _relative(paths: Iterable[Path], folder: Path) -> list[str]:
+    """Paths as they are from a folder; without those on another drive of Windows, which a farm's path mapping
+    may know."""
+    found = set()
+    for path in paths:
+        with suppress(ValueError):
+            found.add(Path(os.path.relpath(path, folder)).as_posix())
+    return sorted(found)
 
 
 def _cache_of(source: Path) -> Path | None:
     """The simulations that Blender keeps beside a .blend; None without."""
-    cache = source.with_name(f"{CACHE}{source.stem}")
+    cache = files.cache_of(source)
     return cache if places.is_folder(cache) and not places.is_link(cache) else None
 
 
-def _copy_caches(source: Path, folder: Path) -> None:
+def _copy_caches(source: Path, folder: Path) -> Turns[None]:
     """Copy the simulations beside a .blend, since Blender looks for them beside the copy.
 
-    Those of an earlier export are taken away: Blender would play them where there are none any more.
+    Those of an earlier export are taken away: Blender would play them where there are none any more. A copy
+    that does not come to its end is, too.
     """
-    copy = folder / f"{CACHE}{source.stem}"
+    copy = files.cache_of(folder / source.name)
     if places.is_link(copy):
         copy.unlink()
     elif places.is_folder(copy):
         shutil.rmtree(copy)
-    if cache := _cache_of(source):
-        shutil.copytree(cache, copy, ignore=_links)
-
-
-def _links(folder: str, names: list[str]) -> list[str]:
-    """What of a folder leads elsewhere, and so does not belong to a copy of it."""
-    return [name for name in names if places.is_link(Path(folder, name))]
+    cache = _cache_of(source)
+    if cache is None:
+        return
+    own = [
+        Path(inside, name)
+        for inside, _, names in os.walk(cache)  # which follows no link
+        for name in names
+        if not places.is_link(Path(inside, name))
+    ]
+    total = sum(path.stat().st_size for path in own)
+    done = 0
+    copy.mkdir()
+    try:
+        for path in own:
+            there = copy / path.relative_to(cache)
+            there.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("rb") as read, there.open("xb") as written:
+                while data := read.read(MIB):
+                    written.write(data)
+                    if done // A_TURN != (done := done + len(data)) // A_TURN:
+                        yield "Copying simulations, MiB", done // MIB, max(1, total // MIB)
+    except BaseException:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise

@@ -18,6 +18,7 @@ import bpy
 from ..borders.documents import read_json
 from ..engine import catalogue
 from ..errors import PeekabooError
+from . import files
 
 Rule = Mapping[str, str]
 """With ``source_path_format`` (POSIX or WINDOWS), ``source_path`` and ``destination_path``."""
@@ -77,10 +78,9 @@ def apply(rules: Sequence[Rule], scenes: Sequence[Any]) -> None:
         PeekabooError: a library cannot be read where the rules say that it is.
     """
     _place_libraries(rules)
-    for name in ("cache_files", "volumes", "fonts", "images", "movieclips"):
-        for item in getattr(bpy.data, name):  # those of libraries, too
-            if place := mapped(item.filepath, rules):
-                item.filepath = place
+    for stated in list(files.stated_paths()):  # those of libraries, too
+        if not isinstance(stated.block, bpy.types.Library) and (place := mapped(stated.path, rules)):
+            stated.state(place)
     for scene in scenes:
         settings = scene.peekaboo
         for name in ("picture", "last_picture"):

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,9 @@ from ..errors import PeekabooError
 from ..shot import loras, pictures
 from ..shot.shots import Shot
 from ..takes import folders
+from . import files
 from . import plan as plans
 from .plan import Plan
-
-SHAPES = ("libraries", "cache_files", "volumes", "fonts")
-"""Collections of what decides the masks where it lies in files of its own."""
-LOOKS = ("images", "movieclips")
-"""Collections of what decides how a rendered first frame looks."""
-TILES = {"<UDIM>": r"\d{4}", "<UVTILE>": r"u\d+_v\d+"}
-"""What stands in the name of an image for the number of a tile, and such numbers."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +32,18 @@ class Wanted:
         scene: of the shot.
         shot: as it is now.
         seeds: of its clips.
+        seconds: that a clip takes, by models of which that is known.
     """
 
     scene: Any
     shot: Shot
     seeds: Sequence[int]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def plan_of(wanted: Sequence[Wanted], models: Sequence[str], id: str, folder: Path) -> Plan:
+def plan_of(
+    wanted: Sequence[Wanted], models: Sequence[str], id: str, folder: Path, clips_a_task: int | None = None
+) -> Plan:
     """Plan the clips of shots, with each model and each seed.
 
     Args:
@@ -54,6 +51,7 @@ def plan_of(wanted: Sequence[Wanted], models: Sequence[str], id: str, folder: Pa
         models: names or folders; those of the scenes by default.
         id: of the plan.
         folder: that it is written to.
+        clips_a_task: how many clips of a model a task makes; by their seconds when left out.
 
     Raises:
         PeekabooError: there are too many clips, or there is no such model.
@@ -76,9 +74,19 @@ def plan_of(wanted: Sequence[Wanted], models: Sequence[str], id: str, folder: Pa
     own = paths.file_names(
         [f"{names[number]}{_plain(_suffix(model)) * several}_seed_{seed}" for number, model, seed in clips]
     )
+    tasks: dict[str, str] = {}
+    for model in stated:
+        of_model = [
+            (name, wanted[number].seconds.get(model))
+            for name, (number, other, _) in zip(own, asked, strict=True)
+            if other == model
+        ]
+        size = clips_a_task or plans.clips_a_task([seconds for _, seconds in of_model if seconds])
+        tasks |= _in_tasks([name for name, _ in of_model], size)
     made: dict[int, list[plans.Clip]] = {number: [] for number in range(len(names))}
     for name, (number, model, seed) in zip(own, clips, strict=True):
-        made[number].append(plans.Clip(name, model, seed))
+        made[number].append(plans.Clip(name, model, seed, tasks[name]))
+    masks = _in_tasks(names, len(names) if files.writes_caches() else 1)
     shots = [
         plans.Shot(
             name,
@@ -89,10 +97,35 @@ def plan_of(wanted: Sequence[Wanted], models: Sequence[str], id: str, folder: Pa
             each.scene.render.fps,
             each.scene.render.fps_base,
             tuple(made[number]),
+            masks[name],
         )
         for number, (name, each) in enumerate(zip(names, wanted, strict=True))
     ]
-    return Plan(id, Path(bpy.data.filepath).name, tuple(shots))
+    return Plan(id, Path(bpy.data.filepath).name, tuple(shots), tuple(caches_of(folder)))
+
+
+def _in_tasks(names: Sequence[str], size: int) -> dict[str, str]:
+    """Names of tasks of so many, by the names of what they make; empty for one that has a task of its own."""
+    found = {}
+    for first in range(0, len(names), size):
+        own = names[first : first + size]
+        task = f"{own[0]}_and_{len(own) - 1}_more" if len(own) > 1 else ""
+        found |= dict.fromkeys(own, task)
+    return found
+
+
+def caches_of(folder: Path) -> Iterator[plans.Cache]:
+    """What a plan has to say of the files that masks of the open file depend on.
+
+    Args:
+        folder: of the plan, and of the copy of the .blend.
+    """
+    beside = files.cache_of(Path(bpy.data.filepath))
+    for each in files.stated_paths():
+        if each.is_shape and each.of and (linked := each.linked()).is_there:
+            moved = not each.is_restated and each.block.library is None and each.path.startswith("//")
+            copied = beside in linked.path.parents  # goes along with the .blend, and lies beside it again
+            yield plans.Cache(each.of, relative(linked.path, folder) if moved and not copied else "")
 
 
 def _plain(name: str) -> str:
@@ -128,73 +161,12 @@ def relative(path: Path, folder: Path) -> str:
         ) from None
 
 
-@dataclass(frozen=True)
-class Linked:
-    """A file that a .blend links, or many that are linked by one name.
-
-    Attributes:
-        path: of it, on this machine.
-        is_shape: whether the masks depend on it.
-        is_sequence: whether it is a frame of many, whose names differ by its number.
-    """
-
-    path: Path
-    is_shape: bool
-    is_sequence: bool = False
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether nothing of it is there."""
-        return not self.files()
-
-    def files(self) -> list[Path]:
-        """The file, or all those of a sequence or of tiles, that are there."""
-        pattern = re.escape(self.path.name)
-        for tile, numbers in TILES.items():
-            pattern = pattern.replace(re.escape(tile), numbers)
-        if self.is_sequence:
-            pattern = re.sub(r"\d+(?=[^\d.]*\\\.\w+$)", lambda _: r"\d+", pattern)
-        if pattern == re.escape(self.path.name):
-            return [self.path] if self.path.exists() else []
-        with suppress(OSError):
-            return sorted(path for path in self.path.parent.iterdir() if re.fullmatch(pattern, path.name))
-        return []
-
-
-def linked_files() -> list[Linked]:
-    """The files that the open .blend links, but for what lies in its sequencers."""
-    found: dict[Path, Linked] = {}
-    for name in (*SHAPES, *LOOKS):
-        for item in getattr(bpy.data, name):
-            stated = item.filepath
-            if not stated or stated == "<builtin>" or getattr(item, "packed_file", None):
-                continue
-            if getattr(item, "source", "FILE") in {"GENERATED", "VIEWER"}:
-                continue
-            where = bpy.path.abspath(stated, library=item.library if name != "libraries" else None)
-            path = Path(os.path.normpath(paths.absolute(where)))
-            sequence = getattr(item, "is_sequence", False) or getattr(item, "source", "") == "SEQUENCE"
-            found.setdefault(path, Linked(path, name in SHAPES, sequence))
-    return list(found.values())
-
-
-def missing_in_words(files: Sequence[Linked]) -> str:
-    """The names of files that are not there, as a part of a sentence."""
-    named = ", ".join(f'"{each.path}"' for each in files[:MOST_NAMED])
-    more = len(files) - MOST_NAMED
-    return f"{named} and {more} more" if more > 0 else named
-
-
-MOST_NAMED = 8
-"""Missing files that a sentence lists."""
-
-
 def pictures_of(settings: Any) -> dict[str, str]:
     """The pictures that clips of a scene are given as files, by the settings that say which."""
-    files = dict(zip(pictures.CHOICES, ("picture", "last_picture"), strict=True))
+    own = dict(zip(pictures.CHOICES, ("picture", "last_picture"), strict=True))
     return {
         name: getattr(settings, name)
-        for choice, name in files.items()
+        for choice, name in own.items()
         if getattr(settings, choice) == "picture" and getattr(settings, name)
     }
 

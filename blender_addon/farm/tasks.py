@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a farm's machine does in Blender: the masks of one shot of a plan.
+"""What a farm's machine does in Blender: the masks of shots of a plan.
 
 Each clip has a folder in the output folder, which is that of a take once the clip is made: ``job`` in it is
 written here. What is wrong with a shot is written there as ``problem.json``, which the engine's
@@ -24,8 +24,8 @@ from ..shot import pictures, schedule, shots
 from ..shot.job import make_job, write_job
 from ..shot.layout import Layout, read_shot
 from ..shot.model import model_of
+from . import files, scenes
 from . import plan as plans
-from . import scenes
 from .plan import Clip, Plan
 
 PROBLEM = "problem.json"
@@ -35,35 +35,75 @@ NO_MASKS = "no_masks"
 
 
 def masks(plan: Plan, name: str, out: Path, progress: Callable[[str, int, int], None]) -> str:
-    """Write the jobs of the clips of a shot.
+    """Write the jobs of the clips of a task's shots.
 
     Args:
         plan: of the open file.
-        name: of a shot.
+        name: of a task, or of a shot.
         out: output folder of the plan, and of no other.
         progress: is told what is done, and how far of how much.
 
     Returns:
-        What is wrong with the shot, of which clips of some model have no job then; empty where nothing is.
+        What is wrong with a shot, of which clips of some model have no job then; empty where nothing is.
 
     Raises:
         PeekabooError: this machine cannot do it.
     """
-    shot = next((shot for shot in plan.shots if shot.name == name), None)
-    if shot is None:
-        raise PeekabooError(f'The plan has no shot "{name}": export the job again, and submit it as it is.')
     claim(plan, out)
-    linked = [clip.name for clip in shot.clips if places.is_link(out / clip.name)]
+    wanted = _shots(plan, name)
+    linked = [clip.name for shot in wanted for clip in shot.clips if places.is_link(out / clip.name)]
     if linked:
         raise PeekabooError(
             f'"{out / linked[0]}" is a link to another folder, which is left alone: remove it.'
         )
-    missing = [file for file in scenes.linked_files() if file.is_missing and file.is_shape]
+    _place_caches(plan)
+    problems = [_masks_of(shot, out, progress) for shot in wanted]
+    return next(filter(None, problems), "")
+
+
+def give_up(plan: Plan, name: str, out: Path, message: str) -> None:
+    """Keep for the last task why this machine cannot make the masks of a task.
+
+    Raises:
+        PeekabooError: the output folder is of another plan, or cannot be written.
+    """
+    claim(plan, out)
+    for shot in _shots(plan, name):
+        for clip in shot.clips:
+            _keep_problem(out / clip.name, message)
+
+
+def _shots(plan: Plan, name: str) -> tuple[plans.Shot, ...]:
+    found = plan.shots_of(name)
+    if not found:
+        raise PeekabooError(f'The plan has no shot "{name}": export the job again, and submit it as it is.')
+    return found
+
+
+def _place_caches(plan: Plan) -> None:
+    """Let the open file find what Blender did not restate in its copy, and see that nothing is missing.
+
+    Raises:
+        PeekabooError: what the masks depend on is not on this machine.
+    """
+    known = {cache.of: cache.path for cache in plan.caches}
+    for stated in files.stated_paths():
+        if place := known.get(stated.of):
+            stated.state(place)
+    missing = [
+        file
+        for file in files.linked_files()
+        if file.is_shape and (file.is_missing or (file.of in known and not file.is_there))
+    ]
     if missing:
         raise PeekabooError(
-            f"Files that the scene links are not on this machine: {scenes.missing_in_words(missing)}; add "
-            "them to what the farm brings along, or map their paths."
+            f"Files that the scene links are not on this machine: {files.in_words(missing)}; add them to "
+            "what the farm brings along, or map their paths."
         )
+
+
+def _masks_of(shot: plans.Shot, out: Path, progress: Callable[[str, int, int], None]) -> str:
+    """Write the jobs of a shot's clips; returns what is wrong with it."""
     scene, found = _shot_of(shot)
     problem = ""
     for model, clips in _by_model(shot).items():
@@ -88,16 +128,15 @@ def claim(plan: Plan, out: Path) -> None:
     Raises:
         PeekabooError: it is of another one, or cannot be written.
     """
+    text = f"{json.dumps(plan.stated(), indent=1)}\n".encode()
     try:
         with places.opened(out) as folder:
-            if places.is_file(out / plans.FILE):
-                there = plans.read(out / plans.FILE)
-                _require(there, plan, out)
-                if there == plan:  # tasks that begin at once do not replace what each of them reads
-                    return
-            text = f"{json.dumps(plan.stated(), indent=1)}\n".encode()
-            folder.write(plans.FILE, lambda file: file.write(text))
-        _require(plans.read(out / plans.FILE), plan, out)  # of two that came at once, the later one has it
+            if folder.claim(plans.FILE, text):
+                return
+            there = plans.read(out / plans.FILE)
+            _require(there, plan, out)
+            if there != plan:  # tasks that begin at once do not replace what each of them reads
+                folder.write(plans.FILE, lambda file: file.write(text))
     except OSError as error:
         raise PeekabooError(
             f'The output folder "{out}" cannot be written ({error.strerror or error}): free some space, or '

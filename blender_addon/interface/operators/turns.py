@@ -8,6 +8,7 @@ would spoil what is worked on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import bpy
@@ -20,13 +21,20 @@ SECONDS = 0.01
 """Between two turns."""
 
 _log = logging.getLogger(__name__)
-_pending: Turns[Any] | None = None
+Told = Callable[[Any], Iterable[tuple[str, str]]]
+"""Makes of what work comes to what is reported of it: kinds of reports, and sentences."""
+_pending: tuple[Turns[Any], Told] | None = None
 
 
-def begin(work: Turns[Any]) -> set[str]:
-    """Do work in turns; returns what the operator that was pressed is to return."""
+def begin(work: Turns[Any], told: Told = lambda result: ()) -> set[str]:
+    """Do work in turns; returns what the operator that was pressed is to return.
+
+    Args:
+        work: see the top of this file.
+        told: what is reported at its end.
+    """
     global _pending
-    _pending = work
+    _pending = work, told
     bpy.ops.peekaboo.work_in_turns("INVOKE_DEFAULT")
     return {"FINISHED"}
 
@@ -41,10 +49,10 @@ class PEEKABOO_OT_work_in_turns(bpy.types.Operator):
     def invoke(self, context, _event):
         """Take the work that was begun."""
         global _pending
-        work, _pending = _pending, None
-        if work is None:
+        pending, _pending = _pending, None
+        if pending is None:
             return {"CANCELLED"}
-        self._work = work
+        self._work, self._told = pending
         manager = context.window_manager
         manager.progress_begin(0, 1)
         self._timer = manager.event_timer_add(SECONDS, window=context.window)
@@ -61,8 +69,10 @@ class PEEKABOO_OT_work_in_turns(bpy.types.Operator):
             return {"RUNNING_MODAL"}
         try:
             what, done, total = next(self._work)
-        except StopIteration:
+        except StopIteration as end:
             self._leave(context)
+            for kind, sentence in self._told(end.value):
+                self.report({kind}, sentence)
             return {"FINISHED"}
         except (PeekabooError, RuntimeError) as error:  # the latter of an operator that was called
             return self._fail(context, str(error).removeprefix("Error: ").strip())

@@ -3,6 +3,7 @@
 
 import json
 import re
+import threading
 from pathlib import Path
 
 import bpy
@@ -14,7 +15,7 @@ from blender_addon import saving
 from blender_addon.command import cli
 from blender_addon.engine import job_schema
 from blender_addon.errors import PeekabooError
-from blender_addon.farm import bundle, mapping, scenes, tasks
+from blender_addon.farm import bundle, files, mapping, scenes, tasks
 from blender_addon.farm import plan as plans
 from blender_addon.farm.scenes import Wanted
 from blender_addon.shot import shots
@@ -63,7 +64,7 @@ def do(folder, name, out=None, *arguments):
 def test_a_plan_is_what_the_engine_reads(blend, tmp_path, agree):
     plan = export(tmp_path / "farm")
     assert plans.read(tmp_path / "farm" / "plan.json") == plan
-    agree("plan", plan.stated() | {"id": "0123456789abcdef"})
+    agree("plan", plan.stated() | {"id": "0123456789abcdef", "peekaboo": "0.1.0"})
 
 
 def test_scenes_shots_seeds_and_models_are_multiplied(blend, tmp_path, capsys):
@@ -289,12 +290,12 @@ def test_sequences_and_tiles_are_brought_along_whole(tmp_path):
     names = ("smoke_1.vdb", "smoke_0002.vdb", "smoke_old_3.vdb", "wall[a].1001.png", "wall[a].1002.png")
     for name in names:
         (tmp_path / name).write_bytes(b"")
-    smoke = scenes.Linked(tmp_path / "smoke_1.vdb", is_shape=True, is_sequence=True)
+    smoke = files.Linked(tmp_path / "smoke_1.vdb", is_shape=True, is_sequence=True)
     assert [path.name for path in smoke.files()] == ["smoke_0002.vdb", "smoke_1.vdb"]
-    wall = scenes.Linked(tmp_path / "wall[a].<UDIM>.png", is_shape=False)
+    wall = files.Linked(tmp_path / "wall[a].<UDIM>.png", is_shape=False)
     assert [path.name for path in wall.files()] == ["wall[a].1001.png", "wall[a].1002.png"]
-    assert scenes.Linked(tmp_path / "none_1.vdb", is_shape=True, is_sequence=True).is_missing
-    assert scenes.Linked(tmp_path / "gone" / "wall.<UDIM>.png", is_shape=False).is_missing
+    assert files.Linked(tmp_path / "none_1.vdb", is_shape=True, is_sequence=True).is_missing
+    assert files.Linked(tmp_path / "gone" / "wall.<UDIM>.png", is_shape=False).is_missing
 
 
 def test_what_settings_say_of_files_holds_in_the_copy(blend, tmp_path):
@@ -363,7 +364,7 @@ def test_what_is_wrong_with_the_machine_fails_the_task(blend, tmp_path, capsys):
     assert "another farm job" in capsys.readouterr().err
     assert do(tmp_path / "farm", "Scene_Far") == 1
     stated = json.loads((tmp_path / "farm" / "plan.json").read_text())
-    (tmp_path / "farm" / "plan.json").write_text(json.dumps(stated | {"version": 2}))
+    (tmp_path / "farm" / "plan.json").write_text(json.dumps(stated | {"version": 3}))
     assert do(tmp_path / "farm", "Scene_Wide") == 1
     stated["shots"][0]["last"] += 1
     (tmp_path / "farm" / "plan.json").write_text(json.dumps(stated))
@@ -397,3 +398,225 @@ def test_the_panel_exports_as_the_command_does(blend, tmp_path):
     assert sorted(path.name for path in blend.parent.iterdir()) == ["shot.blend", "shot_farm"]
     bpy.ops.wm.read_factory_settings(use_empty=True)
     assert not bpy.ops.peekaboo.export_farm_job.poll()
+
+
+def cloth(scene, name, folder=None):
+    """A baked cloth in files: beside the .blend, or in a folder of the user's."""
+    grid = add_mesh(scene, [(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)], [(0, 1, 2, 3)], name)
+    modifier = grid.modifiers.new("Cloth", "CLOTH")
+    cache = modifier.point_cache
+    cache.use_disk_cache, cache.frame_start, cache.frame_end = True, 1, 3
+    bpy.context.view_layer.update()
+    with bpy.context.temp_override(scene=scene, point_cache=cache):
+        bpy.ops.ptcache.bake(bake=True)
+    if folder is not None:
+        beside = Path(bpy.data.filepath).parent / "blendcache_shot"
+        folder.mkdir(parents=True)
+        prefix = "".join(f"{byte:02X}" for byte in name.encode())
+        for file in beside.glob(f"{prefix}_*"):
+            file.rename(folder / f"own_{file.name.removeprefix(f'{prefix}_')}")
+        cache.use_external, cache.name = True, "own"
+        cache.filepath = bpy.path.relpath(str(folder))
+    return grid
+
+
+def height(name, frame):
+    bpy.context.scene.frame_set(frame)
+    grid = bpy.data.objects[name].evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return grid.data.vertices[0].co.z
+
+
+def test_simulations_in_folders_play_from_the_copy_and_missing_ones_are_told(blend, tmp_path, capsys):
+    scene = bpy.context.scene
+    cloth(scene, "Flag")
+    cloth(scene, "Sail", blend.parent / "caches" / "sail")
+    bpy.ops.wm.save_mainfile()
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    fallen = height("Flag", 3), height("Sail", 3)
+    assert fallen[0] < -0.01 and fallen[0] == fallen[1]
+    farm = tmp_path / "farm"
+    plan = export(farm)
+    assert {cache.path for cache in plan.caches} == {"//../show/caches/sail"}
+    assert bpy.data.objects["Sail"].modifiers[0].point_cache.filepath == "//caches/sail"
+    assert '- "../show/caches/sail"' in (farm / "asset_references.yaml").read_text()
+    assert do(farm, "Scene_Wide") == 0
+    assert (height("Flag", 3), height("Sail", 3)) == fallen
+    (blend.parent / "caches").rename(tmp_path / "away")
+    assert do(farm, "Scene_Wide") == 1
+    said = capsys.readouterr().err
+    assert "not on this machine" in said and 'caches/sail" (cache of modifier "Cloth" of "Sail")' in said
+    (farm / "blendcache_shot").rename(tmp_path / "gone")
+    (tmp_path / "away").rename(blend.parent / "caches")
+    assert do(farm, "Scene_Wide") == 1
+    assert 'blendcache_shot" (cache of modifier "Cloth" of "Flag")' in capsys.readouterr().err
+    (blend.parent / "blendcache_shot").rename(tmp_path / "gone too")
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    refused('blendcache_shot" .*bake simulations again', wanted(), (), tmp_path / "another")
+
+
+def nodes(obj, path):
+    """Geometry nodes with a simulation zone whose bake lies in a folder, and one that imports a file."""
+    modifier = obj.modifiers.new("Nodes", "NODES")
+    modifier.node_group = tree = bpy.data.node_groups.new("Nodes", "GeometryNodeTree")
+    entry, end = (tree.nodes.new(f"GeometryNodeSimulation{name}") for name in ("Input", "Output"))
+    entry.pair_with_output(end)
+    tree.interface.new_socket("File", in_out="INPUT", socket_type="NodeSocketString").subtype = "FILE_PATH"
+    tree.nodes.new("GeometryNodeImportOBJ").inputs[0].default_value = path
+    bpy.context.view_layer.update()
+    return modifier
+
+
+def test_the_files_that_masks_depend_on_are_known_with_what_uses_them(blend):
+    scene, beside = bpy.context.scene, blend.parent
+    obj = add_mesh(scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Wedge")
+    obj.modifiers.new("Mesh Cache", "MESH_CACHE").filepath = "//wedge.mdd"
+    modifier = nodes(obj, "//wedge.obj")
+    modifier["Socket_0"] = "//input.ply"
+    bake = modifier.bakes[0]
+    modifier.bake_target, bake.use_custom_path, bake.directory = "DISK", True, "//bakes/nodes"
+    for name, path in (("Bumps", "//bumps.png"), ("Wood", "//wood.png"), ("Card", "//card.png")):
+        image = bpy.data.images.new(name, 4, 4)
+        image.source, image.filepath, image.use_fake_user = "FILE", path, True
+    texture = bpy.data.textures.new("Bumps", "IMAGE")
+    texture.image = bpy.data.images["Bumps"]
+    obj.modifiers.new("Displace", "DISPLACE").texture = texture
+    card = bpy.data.objects.new("Card", None)
+    card.empty_display_type, card.data = "IMAGE", bpy.data.images["Card"]
+    scene.collection.objects.link(card)
+    bpy.data.sounds.load(str(beside / "noise.wav"))
+    found = {file.path.relative_to(beside).as_posix(): file for file in files.linked_files()}
+    assert {name for name, file in found.items() if file.is_shape} == {
+        "wedge.mdd",
+        "wedge.obj",
+        "input.ply",
+        "bakes/nodes",
+        "bumps.png",
+        "card.png",
+    }
+    assert {name for name, file in found.items() if not file.is_shape} == {"wood.png"}
+    assert [name for name, file in found.items() if not file.is_missing] == ["bakes/nodes"]  # is computed
+    assert found["wedge.mdd"].of == 'modifier "Mesh Cache" of "Wedge"'
+    modifier["Socket_0"] = obj.modifiers["Mesh Cache"].filepath = bake.directory = "/show/x"
+    mapping.apply([{"source_path_format": "POSIX", "source_path": "/show", "destination_path": "/there"}], [])
+    assert modifier["Socket_0"] == obj.modifiers["Mesh Cache"].filepath == bake.directory == "/there/x"
+
+
+def test_a_bake_of_nodes_that_was_there_has_to_be_on_the_farm(blend, tmp_path, capsys):
+    obj = add_mesh(bpy.context.scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Wedge")
+    modifier = nodes(obj, "")
+    bake = modifier.bakes[0]
+    modifier.bake_target, bake.use_custom_path, bake.directory = "DISK", True, "//bakes/nodes"
+    meta = blend.parent / "bakes" / "nodes" / "meta"
+    meta.mkdir(parents=True)
+    (meta / "00001_00000.json").write_text("{}")
+    bpy.ops.wm.save_mainfile()
+    plan = export(tmp_path / "farm")
+    assert [cache.path for cache in plan.caches] == ["//../show/bakes/nodes"]
+    assert do(tmp_path / "farm", "Scene_Wide") == 0
+    assert bpy.data.objects["Wedge"].modifiers[0].bakes[0].directory == "//../show/bakes/nodes"
+    (blend.parent / "bakes").rename(tmp_path / "away")
+    assert do(tmp_path / "farm", "Scene_Wide") == 1
+    assert "bakes/nodes" in capsys.readouterr().err
+
+
+def test_simulations_that_write_files_are_played_by_one_task(blend, tmp_path):
+    assert not export(tmp_path / "farm").shots[0].task
+    grid = add_mesh(bpy.context.scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Flag")
+    grid.modifiers.new("Cloth", "CLOTH").point_cache.use_disk_cache = True
+    bpy.context.view_layer.update()
+    written = bundle.write(wanted(), (), tmp_path / "farm")
+    assert {shot.task for shot in written.plan.shots} == {"Scene_Wide_and_1_more"}
+    assert "bake them" in written.notes[0]
+    assert do(tmp_path / "farm", "Scene_Wide_and_1_more") == 0
+    assert all(
+        (tmp_path / "farm" / "clips" / name / "job" / "job.json").is_file() for name in names(written.plan)
+    )
+
+
+def test_a_task_makes_as_many_clips_as_fit_in_its_time(blend, tmp_path):
+    def tasks_of(seconds, clips_a_task=None):
+        own = [
+            Wanted(bpy.context.scene, shot, range(20), {"shapes": seconds} if seconds else {})
+            for shot in shots.enabled(bpy.context.scene)
+        ]
+        plan = scenes.plan_of(own, ["shapes", "zeroscope"], "id", tmp_path, clips_a_task)
+        made = {}
+        for clip in (clip for shot in plan.shots for clip in shot.clips):
+            made.setdefault((clip.task or clip.name, clip.model), []).append(clip.name)
+        assert len({task for task, _ in made}) == len(made)
+        return [len(own) for (_, model), own in made.items() if model == "shapes"]
+
+    assert tasks_of(60.0) == [10] * 4
+    assert tasks_of(3600.0) == [1] * 40
+    assert tasks_of(0.5) == [32, 8]
+    assert tasks_of(None) == [4] * 10
+    assert tasks_of(60.0, 15) == [15, 15, 10]
+
+
+def test_a_copy_of_simulations_that_is_left_leaves_no_half_of_a_job(blend, tmp_path, monkeypatch):
+    cache = blend.parent / "blendcache_shot"
+    cache.mkdir()
+    for frame in range(4):
+        (cache / f"cloth_{frame:06}_00.bphys").write_bytes(b"frame" * 300)
+    farm = tmp_path / "farm"
+    export(farm)
+    monkeypatch.setattr(bundle, "A_TURN", 1024)
+    work = bundle.write_in_turns(wanted(), (), farm)
+    turns = [next(work) for _ in range(3)]
+    assert {what for what, _, _ in turns} == {"Copying simulations, MiB"}
+    work.close()
+    assert not (farm / "template.yaml").exists() and not (farm / "blendcache_shot").exists()
+    export(farm)
+    assert (farm / "template.yaml").exists() and len(list((farm / "blendcache_shot").iterdir())) == 4
+
+
+def test_a_machines_fault_can_be_kept_for_the_last_task(blend, tmp_path, capsys):
+    library = linked(blend)
+    export(tmp_path / "farm")
+    library.unlink()
+    assert do(tmp_path / "farm", "Scene_Wide", None, "--faults", "keep") == 0
+    clip = tmp_path / "farm" / "clips" / "Scene_Wide_seed_4"
+    assert "library.blend" in json.loads((clip / "problem.json").read_text())["message"]
+
+
+def test_of_plans_that_claim_a_folder_at_once_one_has_it(blend, tmp_path):
+    rivals = [export(tmp_path / name) for name in ("one", "two", "three", "four")]
+    for round in range(20):
+        out, had, start = tmp_path / f"out{round}", [], threading.Barrier(len(rivals))
+
+        def claim(plan, out=out, had=had, start=start):
+            start.wait()
+            try:
+                tasks.claim(plan, out)
+            except PeekabooError as error:
+                assert "another farm job" in str(error)
+            else:
+                had.append(plan.id)
+
+        threads = [threading.Thread(target=claim, args=(plan,)) for plan in rivals]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert had == [plans.read(out / "plan.json").id]
+        assert [path.name for path in out.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"version": 3}, "newer Peekaboo"),
+        ({"peekaboo": "99.1"}, "newer Peekaboo has made .*99.1"),
+        ({"peekaboo": "new"}, "is no version"),
+        ({"clips": ["a", "A"]}, "is there twice"),
+        ({"clips": ["nul"]}, "name of a device"),
+    ],
+)
+def test_a_plan_that_cannot_be_followed_is_a_sentence(blend, tmp_path, change, part):
+    path = tmp_path / "farm" / "plan.json"
+    stated = export(path.parent).stated()
+    for number, name in enumerate(change.pop("clips", ())):
+        stated["shots"][number]["clips"][0]["name"] = name
+    path.write_text(json.dumps(stated | change))
+    with pytest.raises(PeekabooError, match=part):
+        plans.read(path)
