@@ -265,7 +265,7 @@ def writes_caches() -> bool:
         modifier.domain_settings
         for obj in bpy.data.objects
         for modifier in obj.modifiers
-        if modifier.type == "FLUID" and modifier.fluid_type == "DOMAIN"
+        if isinstance(modifier, bpy.types.FluidModifier) and modifier.fluid_type == "DOMAIN"
     )
     return any(not domain.has_cache_baked_any for domain in fluids) or any(
         cache.use_disk_cache and not cache.use_external and not cache.is_baked

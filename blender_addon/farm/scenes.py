@@ -106,7 +106,7 @@ def plan_of(
 
 def _in_tasks(names: Sequence[str], size: int) -> dict[str, str]:
     """Names of tasks of so many, by the names of what they make; empty for one that has a task of its own."""
-    found = {}
+    found: dict[str, str] = {}
     for first in range(0, len(names), size):
         own = names[first : first + size]
         task = f"{own[0]}_and_{len(own) - 1}_more" if len(own) > 1 else ""

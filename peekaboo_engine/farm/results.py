@@ -137,8 +137,8 @@ def check_task(folder: Path, clip: Clip) -> Problem | None:
         with suppress(OSError, ValueError):  # which making it says better
             stated = read_json(folder / "job" / "job.json")
             if isinstance(stated, dict) and not is_job_of(clip, stated):
-                problem = other_job(folder)
-                raise EngineError(problem.code, problem.message)
+                other = other_job(folder)
+                raise EngineError(other.code, other.message)
         return None
     problem = read_problem(folder)
     if problem is None or problem.code != NO_MASKS:

@@ -94,10 +94,11 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
                 for scene in (own if self.all_scenes else [context.scene])
                 for shot in shots.enabled(scene)
             ]
-            asked = wanted, [], paths.absolute(self.directory), None, self.farm, self.clips_a_task or None
+            folder, count = paths.absolute(self.directory), self.clips_a_task or None
             if self.in_turns:
-                return turns.begin(bundle.write_in_turns(*asked), _told)
-            written = bundle.write(*asked)
+                work = bundle.write_in_turns(wanted, [], folder, farm=self.farm, clips_a_task=count)
+                return turns.begin(work, _told)
+            written = bundle.write(wanted, [], folder, farm=self.farm, clips_a_task=count)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -106,10 +107,10 @@ class PEEKABOO_OT_export_farm_job(bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _told(written: bundle.Bundle) -> list[tuple[str, str]]:
+def _told(written: bundle.Bundle) -> list[tuple[turns.Kind, str]]:
     count = sum(len(shot.clips) for shot in written.plan.shots)
     clips = "1 clip" if count == 1 else f"{count} clips"
-    notes = [("WARNING", note) for note in written.notes]
+    notes: list[tuple[turns.Kind, str]] = [("WARNING", note) for note in written.notes]
     return [*notes, ("INFO", f"Wrote a farm job of {clips} to {written.folder}")]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import bpy
 
@@ -21,7 +21,8 @@ SECONDS = 0.01
 """Between two turns."""
 
 _log = logging.getLogger(__name__)
-Told = Callable[[Any], Iterable[tuple[str, str]]]
+Kind = Literal["INFO", "WARNING", "ERROR"]
+Told = Callable[[Any], Iterable[tuple[Kind, str]]]
 """Makes of what work comes to what is reported of it: kinds of reports, and sentences."""
 _pending: tuple[Turns[Any], Told] | None = None
 
