@@ -75,6 +75,12 @@ class TimedPhrase(_Strict):
     frame_end: Annotated[int, Field(ge=-limits.MAX_SCENE_FRAME, le=limits.MAX_SCENE_FRAME)]
     fade: Annotated[float, Field(ge=0, le=limits.MAX_CLIP_FRAMES)] = 0
 
+    @model_validator(mode="after")
+    def _in_order(self) -> "TimedPhrase":
+        if self.frame_end < self.frame_start:
+            raise ValueError(f"frame_end is {self.frame_end}, before frame_start at {self.frame_start}")
+        return self
+
     def weights(self, scene_frames: list[float]) -> np.ndarray:
         """How much each frame of the model reads of them: float (num_frames,) in 0..1."""
         times = np.array(scene_frames)
@@ -283,8 +289,9 @@ def _read_job(path: Path) -> Job:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        said = first["msg"].removeprefix("Value error, ")  # as pydantic begins what this file says
         raise EngineError(
-            "bad_job", f"{path} is not a valid job ({field}: {first['msg']}); correct that field."
+            "bad_job", f"{path} is not a valid job ({field}: {said}); correct that field."
         ) from None
 
 

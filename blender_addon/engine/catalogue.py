@@ -148,6 +148,13 @@ def family(name: str) -> str:
     return _classes().get(entry["pipeline"], {}).get("family", "")
 
 
+def times_phrases(name: str) -> bool:
+    """Whether some frames of a model's clips can read other words than the rest; raises as
+    :func:`model_size`."""
+    entry = catalogue().get(name) or _entry_of_folder(name)
+    return _classes().get(entry["pipeline"], {}).get("times_phrases", True)
+
+
 def makes_anew(name: str) -> bool:
     """Whether a model makes a clip anew from another; raises as :func:`model_size`."""
     pipeline = (catalogue().get(name) or _entry_of_folder(name))["pipeline"]

@@ -198,6 +198,9 @@ def _disproportion(job: dict[str, Any]) -> str | None:
     for name, values in lists.items():
         if values is not None and len(values) != frames:
             return f"{name} has {len(values)} entries, not {frames}"
+    for i, phrase in enumerate(job.get("timed_phrases", ())):
+        if phrase["frame_end"] < phrase["frame_start"]:
+            return f"timed_phrases.{i}.frame_end is {phrase['frame_end']}, before its start"
     return None
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..engine import catalogue
 from ..errors import PeekabooError
 from . import phrases, shots
+from .model import model_of
 from .shots import Shot
 
 STATED = ("phrase", "frame_start", "frame_end", "fade")
@@ -77,6 +79,23 @@ def problem(scene, prompt: str) -> str | None:
             )
     if len(used) > MOST:
         return f"There are {len(used)} phrases over time: turn some off, at most {MOST} can be told apart."
+    return _unread(scene)
+
+
+def _unread(scene) -> str | None:
+    """Why the engine would refuse phrases over time of any words, as its ``check_times_phrases`` has it."""
+    settings = scene.peekaboo
+    try:
+        read = catalogue.times_phrases(model_of(scene))
+    except PeekabooError:  # which is said elsewhere
+        return None
+    if not read:
+        return (
+            "This model does not read words frame by frame: turn the phrases over time off, or choose "
+            "another model."
+        )
+    if settings.blocks != "all":
+        return 'Phrases over time need all blocks: choose "All" in Blocks, or turn the phrases off.'
     return None
 
 

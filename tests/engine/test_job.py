@@ -131,6 +131,11 @@ def other_masks(**arrays):
         (strength([2.0] * FRAMES), "bad_job", "subjects.0.strength.0"),
         (change(subjects=[{"name": "Ball", "phrase": ""}]), "bad_job", "subjects.0.phrase"),
         (change(colour="red"), "bad_job", "colour"),
+        (
+            change(timed_phrases=[{"phrase": "grass", "frame_start": 9, "frame_end": 8}]),
+            "bad_job",
+            "timed_phrases.0: frame_end is 8, before frame_start at 9",
+        ),
         (change(control={"blocks": "down"}), "bad_job", "control.blocks"),
         (change(num_frames=FRAMES + 1), "bad_job", "scene_frames"),
         (change(width=104), "masks_mismatch", "(5, 64, 104)"),

@@ -253,6 +253,8 @@ def test_every_family_has_a_usual_folder():
     usual = json.loads((ROOT / "peekaboo_engine" / "model_folders.json").read_text())
     loaded = [known["entry"].get("pipeline", pipeline) for pipeline, known in usual.items()]
     assert {family_of(pipeline).name for pipeline in loaded} == {family.name for family in FAMILIES}
+    for pipeline, known in zip(loaded, usual.values(), strict=True):
+        assert known.get("times_phrases", True) is family_of(pipeline).times_phrases, pipeline
 
 
 def test_a_folder_is_described_for_programs_without_torch(model_folder):

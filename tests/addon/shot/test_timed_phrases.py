@@ -69,6 +69,28 @@ def test_what_is_wrong_with_the_list_is_one_sentence(shot, values, problem):
     assert prompt_problem(shot) is None
 
 
+@pytest.mark.parametrize("model", ["sdxl", "sd1.5", "hunyuan1.5-t2v-480p"])
+def test_a_model_that_cannot_is_told_before_a_clip_is_made(shot, model):
+    shot.peekaboo.model = model
+    assert prompt_problem(shot).startswith("This model does not read words frame by frame")
+    with pytest.raises(RuntimeError, match="frame by frame"):
+        bpy.ops.peekaboo.generate()
+    shot.peekaboo.timed_phrases[0].enabled = False
+    assert prompt_problem(shot) is None
+
+
+def test_all_blocks_are_needed(shot):
+    shot.peekaboo.blocks = "mid_up"
+    assert 'choose "All" in Blocks' in prompt_problem(shot)
+
+
+def test_a_job_whose_phrase_ends_before_it_begins_is_damaged(shot):
+    job = job_of(shot)
+    job["timed_phrases"][0]["frame_end"] = 8
+    with pytest.raises(job_schema.Damaged, match="before its start"):
+        job_schema.check(job)
+
+
 def test_a_phrase_of_another_shot_is_left_out_and_its_frames_are_the_scenes(shot):
     other = add_camera(shot, (0, -12, 0))
     for frame, camera in ((1, shot.camera), (13, other)):
