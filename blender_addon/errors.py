@@ -20,5 +20,9 @@ class PeekabooError(Exception):
         super().__init__(shown(sentence))
 
 
+class CancelledError(PeekabooError):
+    """The user has ended it, and is told no more than that."""
+
+
 class UsageError(PeekabooError):
     """A command line that cannot be read."""

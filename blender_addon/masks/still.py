@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 
 from .. import compat, windows
-from ..errors import PeekabooError
+from ..errors import CancelledError, PeekabooError
 from . import cameras, guards, simulations, stage
 
 BETWEEN_LOOKS = 0.1
@@ -50,15 +50,18 @@ def render_still(scene, time: float, size: tuple[int, int], path: Path) -> None:
 def render_in_turns(scene, time: float, size: tuple[int, int], path: Path) -> Iterator[None]:
     """The same as Blender's own *Render Image*, which goes on beside what the window draws.
 
-    Escape ends it. Where the turns are not taken to their end, the copy is removed once Blender is done with
-    it.
+    Where the turns are not taken to their end, the copy is removed once Blender is done with it.
 
     Yields:
         After each look at whether it is done.
+
+    Raises:
+        CancelledError: Escape was pressed, which Blender itself takes then.
     """
     with ExitStack() as stack:
         copy = stack.enter_context(prepared(scene, time, size, path))
         stack.enter_context(stack.enter_context(guards.kept(scene, copy)).told())
+        cancelled = stack.enter_context(_cancelled())
         view = bpy.context.preferences.view
         shown_in, view.render_display_type = view.render_display_type, "NONE"
         try:
@@ -73,8 +76,26 @@ def render_in_turns(scene, time: float, size: tuple[int, int], path: Path) -> It
             yield
     finally:
         _close_when_done(rest)
+    if cancelled:
+        raise CancelledError("The render of the clip's picture was cancelled: nothing was made.")
     if not path.is_file():
-        raise PeekabooError("The render of the clip's picture was cancelled: nothing was made.")
+        raise _failed("Blender wrote no file")
+
+
+@contextmanager
+def _cancelled() -> Iterator[list[bool]]:
+    """A list that is empty until a render is cancelled: Blender itself takes Escape, and tells handlers."""
+    told: list[bool] = []
+
+    def tell(*_) -> None:
+        told.append(True)
+
+    bpy.app.handlers.render_cancel.append(tell)
+    try:
+        yield told
+    finally:
+        if tell in bpy.app.handlers.render_cancel:  # opening a file has Blender forget it
+            bpy.app.handlers.render_cancel.remove(tell)
 
 
 def _close_when_done(stack: ExitStack) -> None:

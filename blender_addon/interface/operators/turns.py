@@ -14,7 +14,7 @@ from typing import Any, Literal
 import bpy
 
 from ... import faults
-from ...errors import PeekabooError
+from ...errors import CancelledError, PeekabooError
 from ...masks.simulations import Turns
 
 SECONDS = 0.01
@@ -63,9 +63,7 @@ class PEEKABOO_OT_work_in_turns(bpy.types.Operator):
     def modal(self, context, event):
         """Do a turn; ESC ends the work."""
         if event.type == "ESC" and event.value == "PRESS":
-            self.cancel(context)
-            self.report({"INFO"}, "Cancelled")
-            return {"CANCELLED"}
+            return self._end(context)
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
         try:
@@ -75,6 +73,8 @@ class PEEKABOO_OT_work_in_turns(bpy.types.Operator):
             for kind, sentence in self._told(end.value):
                 self.report({kind}, sentence)
             return {"FINISHED"}
+        except CancelledError:  # where Blender itself listens for ESC, as in a render
+            return self._end(context)
         except (PeekabooError, RuntimeError) as error:  # the latter of an operator that was called
             return self._fail(context, str(error).removeprefix("Error: ").strip())
         except Exception as error:  # a fault of ours
@@ -87,6 +87,11 @@ class PEEKABOO_OT_work_in_turns(bpy.types.Operator):
         """End the work before its end, also where Blender closes the window or opens a file."""
         self._work.close()
         self._leave(context)
+
+    def _end(self, context) -> set[str]:
+        self.cancel(context)
+        self.report({"INFO"}, "Cancelled")
+        return {"CANCELLED"}
 
     def _fail(self, context, sentence: str) -> set[str]:
         self._leave(context)

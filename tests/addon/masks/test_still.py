@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from scenes import add_camera, add_mesh
 
 from blender_addon import compat
-from blender_addon.errors import PeekabooError
-from blender_addon.masks.still import render_still
+from blender_addon.errors import CancelledError, PeekabooError
+from blender_addon.masks.still import render_in_turns, render_still
 from blender_addon.shot.layout import read_layout, timing_of
 
 SIZE = (96, 64)
@@ -240,3 +240,21 @@ def test_a_simulation_that_is_not_baked_is_refused_after_its_start(lit, tmp_path
     with pytest.raises(PeekabooError, match="cloth simulation"):
         render_still(lit, 5.0, SIZE, tmp_path / "first_frame.png")
     rendered(lit, tmp_path)  # at its start it is as it was modelled
+
+
+def test_a_render_that_is_cancelled_is_told_as_that_and_its_handler_is_gone(lit, tmp_path):
+    """Blender tells its handlers; whoever pressed Escape is told no fault."""
+
+    def cancel(*_):  # in the middle of the render, as Blender does in its end
+        for handler in list(bpy.app.handlers.render_cancel):
+            handler(lit)
+
+    bpy.app.handlers.frame_change_post.append(cancel)
+    try:
+        with pytest.raises(CancelledError):
+            list(render_in_turns(lit, 1, SIZE, tmp_path / "still.png"))
+    finally:
+        bpy.app.handlers.frame_change_post.remove(cancel)
+    assert not bpy.app.handlers.render_cancel
+    list(render_in_turns(lit, 1, SIZE, tmp_path / "still.png"))
+    assert (tmp_path / "still.png").is_file()
