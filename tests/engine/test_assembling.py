@@ -2,11 +2,12 @@
 """A single file becomes a model's folder, or is refused."""
 
 import json
+import re
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import ltx, wan
+from tiny import ltx, stable_diffusion, wan
 
 from peekaboo_engine.assembling import assemble
 from peekaboo_engine.errors import EngineError
@@ -47,6 +48,72 @@ def makers(network, names, prefix="model.diffusion_model."):
     return renamed
 
 
+LAYERS = 1
+"""Of a block of the tiny Stable Diffusion."""
+OF_RESNETS = (
+    (".norm1.", ".in_layers.0."), (".conv1.", ".in_layers.2."), (".norm2.", ".out_layers.0."),
+    (".conv2.", ".out_layers.3."), ("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection"),
+)  # fmt: skip
+
+
+def place(found, begin=0):
+    """A layer of a block in a row of all: resnets before the attention that follows them."""
+    row = int(found[1]) * (LAYERS + 1) + int(found[3]) + begin
+    return f"{row}.{0 if found[2] == 'resnets' else 1}"
+
+
+OF_UNET = (
+    (r"time_embedding\.linear_(\d)", lambda found: f"time_embed.{2 * int(found[1]) - 2}"),
+    (r"^conv_in", "input_blocks.0.0"), (r"^conv_norm_out", "out.0"), (r"^conv_out", "out.2"),
+    (
+        r"down_blocks\.(\d)\.(resnets|attentions)\.(\d)",
+        lambda found: f"input_blocks.{place(found, begin=1)}",
+    ),
+    (
+        r"down_blocks\.(\d)\.downsamplers\.0\.conv",
+        lambda found: f"input_blocks.{(int(found[1]) + 1) * (LAYERS + 1)}.0.op",
+    ),
+    (r"mid_block\.resnets\.(\d)", lambda found: f"middle_block.{2 * int(found[1])}"),
+    (r"mid_block\.attentions\.0", "middle_block.1"),
+    (r"up_blocks\.(\d)\.(resnets|attentions)\.(\d)", lambda found: f"output_blocks.{place(found)}"),
+    (
+        r"up_blocks\.(\d)\.upsamplers\.0",
+        lambda found: f"output_blocks.{int(found[1]) * (LAYERS + 1) + LAYERS}.1",
+    ),
+)  # fmt: skip
+OF_AUTOENCODER = (
+    (r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2"),
+    (r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample"),
+    (r"up_blocks\.(\d)\.resnets\.(\d)", lambda found: f"up.{3 - int(found[1])}.block.{found[2]}"),
+    (r"up_blocks\.(\d)\.upsamplers\.0", lambda found: f"up.{3 - int(found[1])}.upsample"),
+    (r"mid_block\.resnets\.(\d)", lambda found: f"mid.block_{int(found[1]) + 1}"),
+    (r"mid_block\.attentions\.0", "mid.attn_1"), ("group_norm", "norm"), (r"to_([qkv])", r"\1"),
+    (r"to_out\.0", "proj_out"), ("conv_shortcut", "nin_shortcut"), ("conv_norm_out", "norm_out"),
+)  # fmt: skip
+"""Names of a Stable Diffusion in diffusers, and as its makers have them."""
+
+
+def in_one_file(pipe):
+    """The weights of a Stable Diffusion as people have them in one file."""
+    held = {"alphas_cumprod": torch.ones(1000)}
+    for key, weights in pipe.unet.state_dict().items():
+        if "resnets" in key:
+            for ours, theirs in OF_RESNETS:
+                key = key.replace(ours, theirs)
+        for ours, theirs in OF_UNET:
+            key = re.sub(ours, theirs, key)
+        held[f"model.diffusion_model.{key}"] = weights
+    for key, weights in pipe.vae.state_dict().items():
+        of_attention = "attentions" in key and weights.ndim == 2
+        for ours, theirs in OF_AUTOENCODER:
+            key = re.sub(ours, theirs, key)
+        held[f"first_stage_model.{key}"] = weights[:, :, None, None] if of_attention else weights
+    for key, weights in pipe.text_encoder.state_dict().items():
+        held[f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}"] = weights
+    held = {key: weights.to(torch.float16).contiguous() for key, weights in held.items()}
+    return held | {"cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)}
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base") / "wan"
@@ -77,6 +144,48 @@ def test_a_single_file_is_the_denoiser_of_a_new_folder(tmp_path, base, other, fa
         assert torch.equal(weights, other.state_dict()[name].to(torch.bfloat16).float()), name
     old = load_model(find_model(str(base)), Placement(device="cpu")).pipe
     assert torch.equal(next(iter(pipe.text_encoder.parameters())), next(iter(old.text_encoder.parameters())))
+
+
+@pytest.fixture
+def diffusion(tmp_path):
+    """A Stable Diffusion as the catalogue has it: of half precision, by the names of that."""
+    folder = tmp_path / "diffusion"
+    stable_diffusion.pipeline().to(torch.float16).save_pretrained(folder, variant="fp16")
+    stated = {"variant": "fp16", "width": stable_diffusion.WIDTH, "height": stable_diffusion.HEIGHT}
+    (folder / "peekaboo.json").write_text(json.dumps(stated))
+    return folder
+
+
+def test_a_stable_diffusion_in_one_file_is_taken_whole(tmp_path, diffusion):
+    """Its autoencoder and text encoder are its own as well."""
+    mine = stable_diffusion.pipeline(seed=5)
+    save_file(in_one_file(mine), tmp_path / "mine.safetensors")
+    assemble(tmp_path / "mine.safetensors", str(diffusion), None, tmp_path / "made")
+    pipe = load_model(find_model(str(tmp_path / "made")), Placement(device="cpu")).pipe
+    for part in ("unet", "vae", "text_encoder"):
+        own = getattr(mine, part).state_dict()
+        for name, weights in getattr(pipe, part).state_dict().items():
+            assert torch.equal(weights, own[name].half().float()), (part, name)
+    assert torch.isfinite(stable_diffusion.latents(pipe)).all()
+
+
+def test_a_stable_diffusion_without_a_text_encoder_has_its_bases(tmp_path, diffusion):
+    held = in_one_file(stable_diffusion.pipeline(seed=5))
+    save_file({key: held[key] for key in held if "cond_stage" not in key}, tmp_path / "mine.safetensors")
+    assemble(tmp_path / "mine.safetensors", str(diffusion), None, tmp_path / "made")
+    pipe = load_model(find_model(str(tmp_path / "made")), Placement(device="cpu")).pipe
+    own = stable_diffusion.pipeline().text_encoder.state_dict()
+    for name, weights in pipe.text_encoder.state_dict().items():
+        assert torch.equal(weights, own[name].half().float()), name
+
+
+@pytest.mark.parametrize("part", ["model.diffusion_model", "first_stage_model", "cond_stage_model"])
+def test_a_stable_diffusion_that_is_not_all_there_is_refused(tmp_path, diffusion, part):
+    held = in_one_file(stable_diffusion.pipeline(seed=5))
+    left_out = next(key for key in reversed(held) if key.startswith(part) and key.endswith(".weight"))
+    file = tmp_path / "mine.safetensors"
+    save_file({key: weights for key, weights in held.items() if key != left_out}, file)
+    assert "--base" in refused(file, diffusion, tmp_path / "made").message
 
 
 def refused(file, base, out, part=None):
