@@ -252,8 +252,16 @@ def scenario_family(hands: Hands):
     yield from until(generation.unfinished)
     yield from all_done()
     facts["after_clip"] = [outcome(), strip_names()]
-    yield from hands.show_sequencer()
     yield from hands.picture("2-clip")
+    scene.peekaboo.lora_list.clear()
+    scene.peekaboo.model, scene.peekaboo.start_from = os.environ["TEST_OTHER"], "rendered"
+    bpy.ops.ed.undo_push(message="Other Family")
+    yield from hands.press("peekaboo.generate")
+    yield from until(generation.unfinished)
+    yield from all_done()
+    facts["after_other_clip"] = [outcome(), strip_names()]
+    yield from hands.show_sequencer()
+    yield from hands.picture("3-other-clip")
     return facts
 
 

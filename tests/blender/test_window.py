@@ -102,7 +102,7 @@ def test_two_seeds_of_two_scenes_are_queued_and_each_scene_gets_its_own(play, tm
         for channel in (1, 2)
     ]
     assert facts["strips"] == {
-        "Scene": ["Peekaboo 0", "Peekaboo 1"],
+        "Scene": ["Peekaboo 0", "Peekaboo 0.001"],
         "Second": ["Peekaboo 7", "Peekaboo 8"],
     }
     assert facts["means"] == ["Second", "Second", "Scene"]
@@ -216,11 +216,12 @@ def test_a_clip_starts_from_the_frame_that_the_window_renders(play, from_picture
     assert 2 * np.abs(first - given).mean() < np.abs(first - given[:, ::-1]).mean()
 
 
-def test_a_clip_of_another_family_is_previewed_cancelled_and_made_from_a_rendered_frame(play, tmp_path):
+def test_clips_of_other_families_are_previewed_cancelled_and_made_from_a_rendered_frame(play, tmp_path):
     models = tmp_path / "models"
-    tiny_families.save(models, ["ltx"])
+    tiny_families.save(models, ["ltx", "hunyuan_started"])
     lora = models / "ltx.safetensors"
     options = {"TEST_START": "text", "TEST_THEN": "rendered", "TEST_LORA": str(lora)}
+    options["TEST_OTHER"] = str(models / "hunyuan_started")
     facts = play("family", steps=2, TEST_MODEL=str(models / "ltx"), **options).facts(seconds=400)
     assert facts["after_cancel"] == ["The generation was cancelled; nothing was kept of it.", [], []]
     outcome, strips = facts["after_clip"]
@@ -230,3 +231,8 @@ def test_a_clip_of_another_family_is_previewed_cancelled_and_made_from_a_rendere
     assert record["job"]["start_from"] == "rendered" and record["model"]["folder"] == "ltx"
     assert [(each["file"], each["weight"]) for each in record["loras"]] == [(lora.name, 0.5)]
     assert iio.imread(take / "clip.mp4").shape == (8, 128, 192, 3)
+    outcome, strips = facts["after_other_clip"]
+    assert outcome.startswith("The clip is in channel 2") and strips == ["Peekaboo 0", "Peekaboo 0.001"]
+    record = json.loads((take.with_name("Scene_002") / "clip.json").read_text())
+    assert record["job"]["start_from"] == "rendered" and record["model"]["folder"] == "hunyuan_started"
+    assert iio.imread(take.with_name("Scene_002") / "clip.mp4").shape == (8, 64, 96, 3)
