@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "blender")]
 
 PICTURES = ROOT / "docs" / "guide" / "ui"
-COLORS = 256
+COLORS, MOST_BYTES = (256, 160, 96), 150_000
+"""As many as a file of so many bytes has room for."""
 MODEL = {"TEST_MODEL": "shapes", "TEST_STEPS": "10"}
 """The embedded model, in fewer steps than its own: with software in the place of a graphics card, and the
 window drawn meanwhile, they take long."""
@@ -71,10 +72,14 @@ def engine(part: str) -> dict[str, str]:
 
 def keep(path: Path) -> None:
     """Put a picture into the guide, in few colours."""
-    # kmeans: without it what is small and bright turns grey
-    picture = Image.open(path).convert("RGB").quantize(COLORS, kmeans=2, dither=Image.Dither.NONE)
-    picture.save(PICTURES / path.name, optimize=True)
-    print(f"{path.name}: {(PICTURES / path.name).stat().st_size / 1000:.0f} kB")
+    kept = PICTURES / path.name
+    for count in COLORS:
+        # kmeans: without it what is small and bright turns grey
+        picture = Image.open(path).convert("RGB").quantize(count, kmeans=2, dither=Image.Dither.NONE)
+        picture.save(kept, optimize=True)
+        if kept.stat().st_size <= MOST_BYTES:
+            break
+    print(f"{path.name}: {kept.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

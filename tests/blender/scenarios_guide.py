@@ -24,7 +24,7 @@ def scenario_guide_set_up(hands: Hands):
     yield from hands.open_tab()
     yield from hands.press("peekaboo.set_up_engine")
     yield 4 * PAUSE
-    yield from hands.picture("setting-up")
+    yield from hands.picture("setting-up", upper(hands.area, hands.area.height + 20))  # the dialog's end
     yield from hands.key("ESC")
     yield PAUSE
     hands.area.type = "PREFERENCES"
@@ -53,7 +53,7 @@ def scenario_guide_first(hands: Hands):
     with hands.context():
         bpy.ops.peekaboo.animate_subject("INVOKE_DEFAULT", motion="LEFT_TO_RIGHT")
     yield from hands.look_through_camera()
-    scene.frame_set(12)  # amid the clip, as the picture that is seen while it is made
+    scene.frame_set(14)  # of the picture that is seen while the clip is made
     yield from hands.press("peekaboo.generate")
     yield from leave(hands)
     yield from until(lambda: generation.current() is not None and generation.current().previews > 2, 0.2)
