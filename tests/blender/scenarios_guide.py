@@ -24,7 +24,7 @@ def scenario_guide_set_up(hands: Hands):
     yield from hands.open_tab()
     yield from hands.press("peekaboo.set_up_engine")
     yield 4 * PAUSE
-    yield from hands.picture("setting-up", upper(hands.area, hands.area.height + 20))  # the dialog's end
+    yield from hands.picture("setting-up", hands.area)
     yield from hands.key("ESC")
     yield PAUSE
     hands.area.type = "PREFERENCES"
@@ -199,7 +199,7 @@ def scenario_guide_check(hands: Hands):
     scene.frame_set(4)
     yield from until(lambda: not checking.is_pending(scene))
     yield from leave(hands)
-    yield from hands.picture("timed-phrases", upper(hands.sidebar, 207))
+    yield from hands.picture("timed-phrases", upper(hands.sidebar, 180))
     yield from hands.picture("shot-check", hands.area)
     return {"found": [finding.text for finding in checking.report_of(scene).findings]}
 
