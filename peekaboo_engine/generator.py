@@ -180,7 +180,10 @@ def steering_of(job: Job, entry: ModelEntry) -> Steering:
         raise EngineError(
             "bad_option", 'The method "strong" masks all blocks: choose those, or the method "peekaboo".'
         )
-    return replace(preset(settings.method, entry.family), **said)
+    steering = preset(settings.method, entry.family)
+    if settings.method == "strong" and all(subject.outline == "SURFACE" for subject in job.subjects):
+        steering = replace(steering, **entry.family.silhouettes)
+    return replace(steering, **said)
 
 
 def stop_if(cancelled: Callable[[], bool]) -> None:

@@ -54,7 +54,9 @@ class Subject(_Strict):
     """One subject: label k of the masks is the k-th of the job's list.
 
     ``strength`` is, for each frame of the model, the share of the steering during which the subject is
-    held; None is all of them. ``outline`` is how its mask was made.
+    held; None is all of them. ``outline`` is how its mask was made: ``SURFACE`` is what it looks like from
+    the camera, to whose form ``strong`` keeps where its family has settings for that and all subjects are so;
+    ``HULL`` is room around it, as boxes are, and so is what does not say.
     """
 
     name: _Name

@@ -92,6 +92,27 @@ def test_the_method_is_the_models_own_unless_the_job_says_one(make_job):
     assert steering_of(load_job(folder)[0], measured) == roomy  # which is the default
 
 
+@pytest.mark.parametrize(
+    ("outlines", "method", "kept"),
+    [
+        (["SURFACE", "SURFACE"], "strong", True),
+        (["SURFACE", "HULL"], "strong", False),
+        (["SURFACE", None], "strong", False),
+        (["SURFACE", "SURFACE"], "peekaboo", False),
+    ],
+)
+def test_a_method_keeps_to_the_form_of_masks_that_are_silhouettes(
+    make_job, monkeypatch, outlines, method, kept
+):
+    folder, entry = make_job(), find_model("shapes")
+    family = replace(entry.family, silhouettes={"cell_share": 0.1})
+    monkeypatch.setattr(type(entry), "family", family)
+    job, _ = load_job(folder)
+    subjects = [{**job.subjects[0].model_dump(), "outline": outline} for outline in outlines]
+    change(subjects=subjects, control={"method": method})(folder)
+    assert (steering_of(load_job(folder)[0], entry).cell_share == 0.1) is kept
+
+
 def _rewrite(folder, edit):
     path = folder / "job.json"
     path.write_text(json.dumps(edit(json.loads(path.read_text()))))
