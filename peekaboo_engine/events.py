@@ -58,6 +58,20 @@ class Events(Protocol):
         """There will be no clip."""
 
 
+def say(text: str) -> None:
+    """Print what a command was asked for; it ends where nobody reads on, as behind ``| head``.
+
+    Raises:
+        SystemExit: nobody does.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left would be tried again, and said, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
 class JsonLines:
     """Events as JSON lines on what was standard output; from then on, prints go to standard error.
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from . import __version__
 from .cancelling import interruptible
 from .errors import EngineError
-from .events import Events, JsonLines, Terminal
+from .events import Events, JsonLines, Terminal, say
 from .inbox import Inbox, parent_listens
 from .loras import in_repository
 from .models import ModelEntry, catalogue, known_model
@@ -40,7 +40,7 @@ def list_models(json: Json = False) -> None:
     models = catalogue()
     if json:
         told = {name: _described(entry) for name, entry in models.items()}
-        print(json_library.dumps(told, indent=2))
+        say(json_library.dumps(told, indent=2))
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
     for heading in ("name", "frames", "size", "GB", "here", "masks"):
@@ -71,7 +71,7 @@ def describe(
     def tell() -> None:
         entry = known_model(model)
         if json:
-            print(json_library.dumps(_described(entry), indent=2))
+            say(json_library.dumps(_described(entry), indent=2))
         else:
             console = Console()
             for line in _facts(entry):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import shown
+from ..events import say
 
 
 class Messages:
@@ -22,9 +23,7 @@ class Messages:
         self._openjd = openjd
 
     def _print(self, what: str, text: str) -> None:
-        line = f"openjd_{what}: {shown(text)}" if self._openjd else shown(text)
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        say(f"openjd_{what}: {shown(text)}" if self._openjd else shown(text))
 
     def progress(self, step: int, total: int) -> None:
         """So many of the steps are done."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .. import __version__
 from ..documents import parse_json, read_json
 from ..errors import EngineError, shown
+from ..events import say
 from ..limits import MAX_LINE_BYTES, MAX_NAME, MAX_PATH
 from ..places import replacing
 from .checks import check
@@ -149,7 +150,7 @@ def plan(asked: Asked) -> None:
     if asked.out:
         _write(asked.out, text + "\n")
     if not (asked.out or asked.layouts):
-        print(text)
+        say(text)
     for note in notes:  # on standard error, since a plan may be on the other
         print(f"note: {shown(note)}", file=sys.stderr)
 

@@ -2,8 +2,11 @@
 """The lines that a program reads."""
 
 import json
+import os
 import subprocess
 import sys
+
+import pytest
 
 from peekaboo_engine.events import JsonLines
 
@@ -45,3 +48,18 @@ def test_what_each_event_looks_like_is_agreed_with_the_addon(agree):
         "plan",
     }  # the former send an error
     agree("events", events)
+
+
+@pytest.mark.parametrize(
+    "command", [["plan", "a red ball rolls"], ["models", "describe", "shapes", "--json"]]
+)
+def test_a_command_ends_without_a_word_where_nobody_reads_on(command):
+    """As behind ``| head``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        arguments = [sys.executable, "-m", "peekaboo_engine", *command]
+        run = subprocess.run(arguments, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writer)
+    assert (run.returncode, run.stderr) == (1, "")
