@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import EngineError
+from .errors import EngineError, shown
 from .limits import MAX_TENSORS, MAX_TENSORS_HEADER
 from .places import open_file
 
@@ -34,8 +34,23 @@ _MOST_SIZES = 6
 
 
 def gguf_of(folder: Path, part: str) -> Path | None:
-    """The GGUF file that a component of a model's folder is, if it is one."""
-    return next(iter(sorted((folder / part).glob(f"*{GGUF}"))), None)
+    """The GGUF file that a component of a model's folder is, if it is one.
+
+    Raises:
+        EngineError: ``bad_model`` where other weights lie beside it.
+    """
+    files = sorted((folder / part).glob(f"*{GGUF}"))
+    if not files:
+        return None
+    weights = files + sorted((folder / part).glob("*.safetensors"))
+    if len(weights) > 1:
+        named = ", ".join(shown(file.name) for file in weights)
+        raise EngineError(
+            "bad_model",
+            f"{folder / part} holds several files of weights ({named}), and which of them is meant is not "
+            "known; move all but one away.",
+        )
+    return files[0]
 
 
 def count_numbers(file: Path) -> int:

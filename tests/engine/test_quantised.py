@@ -226,3 +226,17 @@ def test_a_folder_that_states_another_class_for_its_gguf_file_is_refused(base, t
         with pytest.raises(ValueError, match=f"no {name}"):
             quantised.network_class((library, name))
     assert loading.network_class(("diffusers", "LTXVideoTransformer3DModel"))
+
+
+@pytest.mark.parametrize("others", [["b.gguf"], ["diffusion_pytorch_model.safetensors"]])
+def test_of_several_files_of_weights_none_is_taken_silently(tmp_path, others):
+    part = tmp_path / "transformer"
+    part.mkdir()
+    (part / "a.gguf").touch()
+    assert quantised.gguf_of(tmp_path, "transformer") == part / "a.gguf"
+    for name in others:
+        (part / name).touch()
+    with pytest.raises(
+        EngineError, match=rf"several files of weights \(a\.gguf, {others[0]}\).* all but one"
+    ):
+        quantised.gguf_of(tmp_path, "transformer")
