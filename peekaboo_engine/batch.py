@@ -25,8 +25,9 @@ from pydantic import ValidationError
 
 from .errors import EngineError, shown
 from .existing import existing_clip
+from .finishing import finish_take
 from .inbox import read_request
-from .job import load_job
+from .job import Finish, load_job
 from .models import ModelEntry
 from .placement import Placement
 from .weights import weights_of
@@ -167,11 +168,26 @@ def run(
         if clip is not None:
             task.outcome, task.clip = "kept", clip.name
             say(f"kept {clip}")
+        elif not force and existing_clip(task.job, task.out, weights, placement, finished=False):
+            _finish(task, job.finish, say)
         else:
             waiting.append(task)
     waiting.sort(key=lambda task: task.model)
     if waiting:
         _Crew(devices[: len(waiting)], placement.options, waiting, say, watch).work()
+
+
+def _finish(task: Task, finish: Finish, say: Callable[[str], None]) -> None:
+    """Finish a clip that is there already, of a job whose finishing failed or was ended."""
+    started = time.monotonic()
+    try:
+        clip = finish_take(task.out, finish, folder=task.job)
+    except EngineError as error:
+        task.fail(error.code, error.message)
+        say(f"failed {task.job}: {task.message}")
+        return
+    task.outcome, task.clip, task.seconds = "made", clip.name, round(time.monotonic() - started, 1)
+    say(f"finished {clip}")
 
 
 class _Crew:

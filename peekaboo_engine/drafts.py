@@ -21,6 +21,8 @@ from .errors import EngineError, one_line
 from .places import Folder, unused_name
 
 _CLIPS = ("clip.mp4", "clip.png")
+FINISHED = ("finished.mp4", "finished.png")
+"""What a finished clip is called, and a finished picture; it is made of a clip that is there."""
 _RECORDS = ("clip.json", "thumbnail.png")
 RESULTS = (*_CLIPS, *_RECORDS)
 """What a job may leave: one of the first two, which another program is most likely to hold open, and the
@@ -234,8 +236,8 @@ def _results_of(draft: Folder, out: Folder) -> tuple[str, ...]:
 def _settle(draft: Folder, out: Folder, name: str) -> tuple[str, OSError | None]:
     """Move results out or, if one cannot be moved, all back; it may have been begun by a dead process.
 
-    An earlier clip of the other kind, a picture where this one moves, is moved away: it is not what the new
-    record is about.
+    An earlier clip of the other kind, a picture where this one moves, is moved away, and what was made of an
+    earlier one: they are not what the new record is about.
 
     Returns:
         What the draft is called then, and why results were moved back, if they were.
@@ -245,7 +247,7 @@ def _settle(draft: Folder, out: Folder, name: str) -> tuple[str, OSError | None]
     """
     results = _results_of(draft, out)
     try:
-        for other in set(_CLIPS) - {results[0]}:
+        for other in {*_CLIPS, *FINISHED} - {results[0]}:
             earlier = out.mode(other)
             if earlier is not None and not stat.S_ISDIR(earlier) and draft.mode(results[0]) is not None:
                 out.move(other, draft, _OLD + other)
@@ -266,7 +268,7 @@ def _settle(draft: Folder, out: Folder, name: str) -> tuple[str, OSError | None]
 
 
 def _move_back(draft: Folder, out: Folder) -> None:
-    for result in RESULTS:
+    for result in (*RESULTS, *FINISHED):
         if draft.mode(_OLD + result) is not None:
             draft.move(_OLD + result, out, result)
 

@@ -37,6 +37,7 @@ def existing_clip(
     out: Path,
     weights: Callable[[ModelEntry], dict[str, str]] = weights_of,
     placement: Placement | None = None,
+    finished: bool = True,
 ) -> Path | None:
     """Find the clip of a job: made of the same job, masks, pictures, model, LoRAs and versions, and whole.
 
@@ -47,12 +48,13 @@ def existing_clip(
         out: where its clip would be.
         weights: what tells a model's weights; one that remembers saves reading them again and again.
         placement: how it would be made now; as a job is made by default when left out.
+        finished: whether it has to be as the job wants it finished; otherwise the model's own is looked for.
 
     Returns:
         None where it has to be made, for whatever reason: also where the job cannot be read, which
         generating then says.
     """
-    found = whole_clip(folder, out)
+    found = whole_clip(folder, out, finished)
     if found is None:
         return None
     clip, record = found
@@ -68,7 +70,7 @@ def existing_clip(
     return clip if same else None
 
 
-def whole_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None:
+def whole_clip(folder: Path, out: Path, finished: bool = True) -> tuple[Path, dict[str, Any]] | None:
     """Find the clip of a job as :func:`existing_clip`, whatever model and versions this machine has.
 
     Returns:
@@ -83,11 +85,11 @@ def whole_clip(folder: Path, out: Path) -> tuple[Path, dict[str, Any]] | None:
             and record["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
             and _given(folder, job) == {name: record[name]["sha256"] for name in _GIVEN if name in record}
             and sha256_of(clip) == record["clip_sha256"]
-            and (not job.finish.wanted or _is_finished(out, record["finish"], job))
+            and (not (finished and job.finish.wanted) or _is_finished(out, record["finish"], job))
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
         return None
-    shown = out / finished_name(job.num_frames) if job.finish.wanted else clip
+    shown = out / finished_name(job.num_frames) if finished and job.finish.wanted else clip
     return (shown, record) if same else None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .documents import read_json
-from .drafts import clip_name
+from .drafts import FINISHED, clip_name
 from .errors import EngineError
 from .given_clips import read_source
 from .given_pictures import read_picture
@@ -25,8 +25,6 @@ from .job import Finish, Timing, load_job
 from .places import sha256_of
 from .video import replacing, write_frames, write_picture
 
-FINISHED = ("finished.mp4", "finished.png")
-"""What a finished clip is called, and a finished picture."""
 _BETWEEN = "mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1"
 _RATE = 10
 """Frames a second of the clip that ffmpeg interpolates; any, as only the ratio counts."""
@@ -180,18 +178,24 @@ def _record(take: Path, finish: Finish, size: tuple[int, int], path: Path) -> No
         info.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def finish_take(take: Path, finish: Finish, stop_if_cancelled: Callable[[], None] = lambda: None) -> Path:
+def finish_take(
+    take: Path,
+    finish: Finish,
+    stop_if_cancelled: Callable[[], None] = lambda: None,
+    folder: Path | None = None,
+) -> Path:
     """Finish a take that is there, from its clip; returns the finished one.
 
     Args:
-        take: folder of a take: its clip, its record, and in ``job`` what made it.
+        take: folder of a take: its clip and its record.
         finish, stop_if_cancelled: as :func:`finish_clip` has them.
+        folder: of the job that made it; ``job`` in it when left out.
 
     Raises:
         EngineError: ``bad_take``, ``bad_clip``, ``bad_picture``, and what :func:`.load_job` and
             :func:`finish_clip` raise.
     """
-    job, _ = load_job(take / "job")
+    job, _ = load_job(folder or take / "job")
     clip = take / clip_name(job.num_frames)
     if job.num_frames == 1:
         frames = np.asarray(read_picture(clip, job.width, job.height, lambda _: None).pixels)[None]

@@ -120,7 +120,7 @@ class Worker:
         return reporting(events, lambda: self._run(folder, out, events, cancelled))
 
     def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
-        from .finishing import FINISHED, finish_clip
+        from .finishing import finish_clip
         from .generator import Clock, Generation, check_request, needed_bytes, peak_memory_mb, stop_if
         from .given_clips import read_source
         from .given_pictures import read_picture
@@ -165,8 +165,6 @@ class Worker:
                 frames = self._make_together(self._companions, folder, asked, draft)
             else:
                 frames = self._make(asked, draft)
-            for name in FINISHED:  # of a clip that was here before
-                (draft.out / name).unlink(missing_ok=True)
             if job.finish.wanted:
                 events.phase("finish")
                 clip = finish_clip(out.resolve(), frames, job.timing, job.finish, asked.stop_if_cancelled)

@@ -298,3 +298,18 @@ def finished(tmp_path_factory):
         return out
 
     return make
+
+
+def test_a_clip_whose_finishing_failed_is_finished_and_not_made_again(jobs, finished, tmp_path):
+    (job,) = jobs(1)
+    out = shutil.copytree(finished(job), tmp_path / "out")
+    change(job, finish={"enlarge": True, "width": 384, "height": 256})
+    changed_record(out, lambda record: record.update(job=json.loads((job / "job.json").read_text())))
+    before, lines = (out / "clip.mp4").stat().st_mtime_ns, []
+    (task,) = tasks_of([job], out)
+    batch.run([task], ["no such device"], Placement(), False, lines.append)
+    assert (task.outcome, task.clip, lines) == ("made", "finished.mp4", [f"finished {out / 'finished.mp4'}"])
+    assert (out / "clip.mp4").stat().st_mtime_ns == before
+    (again,) = tasks_of([job], out)
+    batch.run([again], ["no such device"], Placement(), False, lines.append)
+    assert (again.outcome, again.clip) == ("kept", "finished.mp4")
