@@ -102,7 +102,7 @@ def test_two_seeds_of_two_scenes_are_queued_and_each_scene_gets_its_own(play, tm
         for channel in (1, 2)
     ]
     assert facts["strips"] == {
-        "Scene": ["Peekaboo 0", "Peekaboo 0.001"],
+        "Scene": ["Peekaboo 0", "Peekaboo 1"],
         "Second": ["Peekaboo 7", "Peekaboo 8"],
     }
     assert facts["means"] == ["Second", "Second", "Scene"]
