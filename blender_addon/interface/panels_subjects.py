@@ -175,6 +175,7 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
             serious = [finding for finding in report.findings if finding.kind != "CUT"]
             icon: Any = "ERROR" if report.problem or serious else "INFO" if report.findings else "CHECKMARK"
             count = len(report.findings) + bool(report.problem)
+            self.layout.active = not check.is_pending(context.scene, shot)  # else of what was there before
             self.layout.label(text=f"{count}" if count else "", icon=icon)
 
     def draw(self, context):
