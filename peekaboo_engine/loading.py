@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import EngineError, one_line
 from .loras import Lora, LoraFile, find, put_on, take_off
+from .model_files import check_tokenizers
 from .models import ModelEntry
 from .placement import ClipSize, Needs, Placement, check_room, place, shrink
 from .quantised import as_nf4, gguf_of, network_class, read_gguf
@@ -67,7 +68,7 @@ def load_model(
     with ``torch.load(weights_only=True)``, which runs no code of the file.
 
     Raises:
-        EngineError: ``model_not_loaded``, naming the model and the reason; ``not_downloaded``,
+        EngineError: ``model_not_loaded``, naming the model and the reason; ``bad_model``; ``not_downloaded``,
             ``half_downloaded``; ``out_of_memory``; ``no_device``; what :func:`.loras.find` and
             :func:`.loras.put_on` raise.
     """
@@ -82,6 +83,7 @@ def load_model(
     files = [find(lora) for lora in (*entry.own_loras, *loras)]
     try:
         folder, weights = local_folder(entry), weights_of(entry)
+        check_tokenizers(folder, family.text.tokenizers)
         if device.type == "cuda":
             free, tiers = torch.cuda.mem_get_info(device)[0] / 1e9, tiers_of_weights(entry, folder)
             needs = needs_of(entry, folder, clip, dtype) if clip else None
@@ -137,7 +139,7 @@ def load_reader(entry: ModelEntry) -> "DiffusionPipeline":
     """A model's pipeline with its tokenizers and no weights, to tell how it reads a prompt.
 
     Raises:
-        EngineError: ``model_not_loaded``, ``not_downloaded``, ``half_downloaded``.
+        EngineError: ``model_not_loaded``, ``bad_model``, ``not_downloaded``, ``half_downloaded``.
     """
     import diffusers
     import torch
@@ -151,6 +153,7 @@ def load_reader(entry: ModelEntry) -> "DiffusionPipeline":
     without = parts - {"self", "scheduler", "vae", *entry.family.text.tokenizers}
     try:
         folder = local_folder(entry)
+        check_tokenizers(folder, entry.family.text.tokenizers)
         vae = getattr(diffusers, cls.load_config(folder)["vae"][1])
         if not issubclass(vae, diffusers.ModelMixin):
             raise TypeError(f"{vae.__name__} is no autoencoder")

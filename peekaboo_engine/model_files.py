@@ -6,7 +6,7 @@ nothing, and weights or clips that cannot fit into the memory of this machine wh
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,33 @@ def is_model_folder(folder: Path) -> bool:
         return (folder / "model_index.json").exists()
     except (OSError, ValueError):
         return False
+
+
+_VOCABULARIES = (
+    {"tokenizer.json"},
+    {"spiece.model"},
+    {"tokenizer.model"},
+    {"vocab.json", "merges.txt"},
+)
+"""Files in one of which, or a few together, a tokenizer has its words."""
+
+
+def check_tokenizers(folder: Path, names: Iterable[str]) -> None:
+    """Refuse a folder that lacks the words of a tokenizer: transformers makes one that knows none, unasked.
+
+    Args:
+        folder: of the model.
+        names: of tokenizers that its class has, where the model has them.
+
+    Raises:
+        EngineError: ``bad_model``.
+    """
+    index = parse_json(read_file(folder / "model_index.json", MAX_JSON_BYTES, follow=True), keys=_MOST)
+    for name in names:
+        there = {path.name for path in _entries(folder / name)} if (folder / name).is_dir() else set()
+        stated = index.get(name)
+        if stated and stated[0] and not any(files <= there for files in _VOCABULARIES):
+            raise _bad(folder / name, "there are no words in it")
 
 
 def check_model_folder(folder: Path) -> None:

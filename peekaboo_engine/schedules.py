@@ -83,9 +83,9 @@ def find_schedule(name: str | None, family: Family) -> Schedule | None:
     if name not in fitting:
         known = schedules().get(name)
         reason = f"is for models of {', '.join(known.families)}" if known else "is none that is known"
-        choices = ", ".join([NO_SCHEDULE, *fitting])
+        choices = " or ".join(f'"{each}"' for each in [NO_SCHEDULE, *fitting])
         raise EngineError(
-            "bad_option", f'The schedule "{name}" {reason}; for {family.name} take one of {choices}.'
+            "bad_option", f'The schedule "{name}" {reason}; for models of {family.name} take {choices}.'
         )
     return schedules()[name]
 

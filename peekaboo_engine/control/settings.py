@@ -158,7 +158,8 @@ def check_option(name: str, value, allowed: object, choices) -> None:
         EngineError: ``bad_option``.
     """
     if not allowed:
-        raise EngineError("bad_option", f'{name} is "{value}"; give {choices}.')
+        named = " or ".join(f'"{each}"' for each in choices) if isinstance(choices, tuple) else choices
+        raise EngineError("bad_option", f'{name} is "{value}"; give {named}.')
 
 
 PEEKABOO = Steering()

@@ -17,7 +17,7 @@ from peekaboo_engine.control import peekaboo
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import FAMILIES, family_of
 from peekaboo_engine.job import load_job
-from peekaboo_engine.loading import load_model
+from peekaboo_engine.loading import load_model, load_reader
 from peekaboo_engine.models import catalogue, find_model, known_model, tiers_of
 from peekaboo_engine.placement import Placement
 from peekaboo_engine.weights import hash_weights
@@ -104,6 +104,21 @@ def test_a_truncated_weight_file_is_one_sentence(tmp_path, model_folder):
     with pytest.raises(EngineError) as caught:
         load_model(find_model(str(folder)), Placement(device="cpu"))
     assert caught.value.code == "model_not_loaded"
+
+
+@pytest.mark.parametrize("kept", [None, "tokenizer_config.json"])
+def test_a_model_without_words_is_refused(tmp_path, model_folder, kept):
+    """transformers would make a tokenizer that knows none, and the clip would show anything."""
+    folder = tmp_path / "half"
+    shutil.copytree(model_folder, folder)
+    shutil.rmtree(folder / "tokenizer")
+    if kept:
+        (folder / "tokenizer").mkdir()
+        shutil.copy(model_folder / "tokenizer" / kept, folder / "tokenizer")
+    for load in (lambda entry: load_model(entry, Placement(device="cpu")), load_reader):
+        with pytest.raises(EngineError, match="no words in it") as caught:
+            load(find_model(str(folder)))
+        assert caught.value.code == "bad_model"
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):

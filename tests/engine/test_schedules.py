@@ -121,7 +121,10 @@ def test_entries_of_the_catalogue_name_schedules_of_their_family():
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("few", "is none that is known; for Wan take one of none, distilled-4"), ("ltx-distilled", "of LTX2;")],
+    [
+        ("few", 'is none that is known; for models of Wan take "none" or "distilled-4'),
+        ("ltx-distilled", "of LTX2;"),
+    ],
 )
 def test_another_schedule_is_refused_with_those_that_fit(name, words):
     with pytest.raises(EngineError, match=words):
