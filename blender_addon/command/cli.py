@@ -84,13 +84,14 @@ def _orders(scenes: list, asked: argparse.Namespace, console: Console) -> Iterat
     chosen = [(scene, shot) for scene in scenes for shot in options.chosen_shots(scene, asked)]
     layouts = [_read(*each, console) for each in chosen]  # what is wrong shows before all work
     given = [_pictures(scene, each, console) for (scene, _), each in zip(chosen, layouts, strict=True)]
+    names = paths.file_names([folders.name_of(scene, shot.title) for scene, shot in chosen])
     clips = [
-        (scene, shot, layout, shown, seed)
-        for (scene, shot), layout, shown in zip(chosen, layouts, given, strict=True)
+        (scene, shot, name, layout, shown, seed)
+        for (scene, shot), name, layout, shown in zip(chosen, names, layouts, given, strict=True)
         for seed in asked.seeds or seeds.seeds(scene, shot=shot)
     ]
-    for scene, shot, layout, shown, seed in clips:
-        folder = _clip_folder(asked.out, scene, shot, seed, several=len(clips) > 1)
+    for scene, shot, name, layout, shown, seed in clips:
+        folder = _clip_folder(asked.out, f"{name}_seed_{seed}" if len(clips) > 1 else "")
         job = make_job(scene, layout, seed, shown, shot)
         made = delivery.order(scene, job, layout.labels, folder, given=shown, title=shot.title)
         yield made, layout
@@ -122,11 +123,8 @@ def _device(asked: argparse.Namespace) -> str:
     return asked.device or engine_choice.device()
 
 
-def _clip_folder(out: Path | None, scene, shot: Shot, seed: int, several: bool) -> Path | None:
-    if out is None:
-        return None
-    folder = paths.absolute(out)
-    return folder / f"{folders.name_of(scene, shot.title)}_seed_{seed}" if several else folder
+def _clip_folder(out: Path | None, name: str) -> Path | None:
+    return None if out is None else paths.absolute(out) / name
 
 
 def masks(asked: argparse.Namespace) -> None:

@@ -190,6 +190,17 @@ def test_shots_are_asked_for_by_name(cuts, tmp_path, capsys, asked, titles):
         ]
 
 
+@pytest.mark.parametrize("titles", [("Wide", "Wide"), ("Wide", "wide"), ("a/b", "a?b")])
+def test_shots_of_one_name_do_not_replace_each_other(cuts, tmp_path, capsys, titles):
+    for marker, title in zip(cuts.timeline_markers, titles, strict=True):
+        marker.name = title
+    assert cli.run(["masks", "--out", str(tmp_path / "out"), "--shots", "all", "--json"]) == 0
+    first, second = (Path(each["job"]) for each in lines(capsys.readouterr().out))
+    assert first.parent.name.casefold() != second.parent.name.casefold()  # on disks that know no capitals
+    starts = [json.loads((job / "job.json").read_text())["timing"]["frame_start"] for job in (first, second)]
+    assert starts == [1, 5]
+
+
 def test_a_prompt_of_the_command_line_is_that_of_all_shots(cuts, tmp_path, capsys):
     asked = ["--prompt", f"{PROMPT} at night", "--shots", "all"]
     assert cli.run(["masks", "--out", str(tmp_path / "out"), *asked, "--json"]) == 0
