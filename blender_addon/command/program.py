@@ -30,7 +30,7 @@ def exit_code(main: Callable[[list[str]], None], arguments: list[str]) -> int:
         console.error(str(error))
         return USAGE if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        console.error("Interrupted: the engine was stopped, and nothing was kept of its clip.")
+        console.error("Interrupted: nothing is kept of what was being made.")
         return INTERRUPTED
     except SystemExit as exit_:  # argparse has printed its help
         return exit_.code if isinstance(exit_.code, int) else 0
