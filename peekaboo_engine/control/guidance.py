@@ -94,7 +94,8 @@ def peekaboo(
         timed: phrases of the prompt that some frames alone read, see :data:`.timing.Timed`, through the
             whole sampling. A subject none of whose words are read in a frame is not there in it.
         notice: told in a sentence what of the steering has no effect in this run.
-        changes: fields of :class:`.Steering` that differ from ``steering``, such as ``masked_steps=4``.
+        changes: fields of :class:`.Steering` that differ from ``steering``, such as ``masked_steps=4``; where
+            the masks of ``steering`` end at a noise level, that needs ``until=None`` beside it.
 
     Yields:
         The :class:`Guidance` in force.
@@ -103,6 +104,16 @@ def peekaboo(
         EngineError: for labels, phrases, options or a pipeline that do not fit, or that is steered already;
             from the pipeline's call if a layer that should be masked was not.
     """
+    if isinstance(phrases, str):  # whose characters would each be a subject's phrase
+        raise EngineError(
+            "bad_option", f'phrases is "{phrases}"; give a list, with the words of each subject.'
+        )
+    if "masked_steps" in changes and "until" not in changes and steering.until is not None:
+        raise EngineError(
+            "bad_option",
+            f"masked_steps would be passed over, as these masks end at the noise level {steering.until}; "
+            "give until=None too, or leave it out.",
+        )
     family = family_of(*(each.__name__ for each in type(pipe).__mro__))
     denoisers = _denoisers(pipe, family)
     with contextlib.ExitStack() as stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import get_args
 
 from ..errors import EngineError
@@ -77,7 +78,10 @@ class Steering:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
-        check_option("masked_steps", self.masked_steps, self.masked_steps >= 0, "0 or more")
+        steps = self.masked_steps
+        check_option(
+            "masked_steps", steps, isinstance(steps, Integral) and steps >= 0, "a whole number, 0 or more"
+        )
         for name, choices in (("blocks", get_args(Blocks)), ("special_tokens", get_args(SpecialTokens))):
             check_option(name, getattr(self, name), getattr(self, name) in choices, choices)
         known = set(self.kinds) <= set(get_args(Kind))

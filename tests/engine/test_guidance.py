@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from tiny.unet3d import FRAMES, HEIGHT, PROMPT, WIDTH, latents, pipeline
 
-from peekaboo_engine.control import attention, peekaboo
+from peekaboo_engine.control import STRONG, attention, peekaboo
 from peekaboo_engine.control.labels import pool_labels
 from peekaboo_engine.control.sites import attention_sites
 from peekaboo_engine.control.spans import label_tokens
@@ -373,6 +373,8 @@ def test_what_does_not_fit_is_refused(pipe, two_boxes, change, code):
         {"blocks": "midup"},
         {"special_tokens": "release"},
         {"masked_steps": -1},
+        {"masked_steps": 1.5},
+        {"masked_steps": 2, "steering": STRONG},  # whose masks end at a noise level
         {"kinds": ["spatial", "crossed"]},
         {"strengths": np.ones((1, FRAMES))},
         {"strengths": np.full((2, FRAMES), np.nan)},
@@ -383,6 +385,12 @@ def test_a_misspelt_option_is_refused(pipe, two_boxes, option):
         pytest.raises(EngineError, match=next(iter(option))) as caught,
         peekaboo(pipe, two_boxes, PHRASES, **option),
     ):
+        pass
+    assert caught.value.code == "bad_option"
+
+
+def test_a_single_text_is_no_list_of_phrases(pipe, two_boxes):
+    with pytest.raises(EngineError, match="a list") as caught, peekaboo(pipe, two_boxes, PHRASES[0]):
         pass
     assert caught.value.code == "bad_option"
 
