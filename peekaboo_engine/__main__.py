@@ -104,6 +104,11 @@ def generate(
 ) -> None:
     """Generate the clip of a job; or those of many, of which clips that are there are kept."""
     if len(jobs) > 1 or devices or report or force:
+        if events:
+            raise typer.BadParameter(
+                "--events tells of one job, without --devices, --report and --force; leave it out, and read "
+                "the file of --report."
+            )
         placement = _placement(device, dtype, offload, memory, compiled)
         named = [name.strip() for name in devices.split(",") if name.strip()]
         raise typer.Exit(_batch(jobs, out, named or [device], placement, force, report))

@@ -232,11 +232,13 @@ class _Crew:
         self._watch(event)
         match event.get("event"):
             case "hello":
+                if engine.device == "auto":
+                    engine.computes_on = str(event["device"])
                 self._next(engine)
             case "result" if task:
-                task.outcome, task.seconds, task.device = "made", float(event["seconds"]), engine.device
+                task.outcome, task.seconds, task.device = "made", float(event["seconds"]), engine.computes_on
                 task.clip = Path(event["clip"]).name
-                self._say(f"made {event['clip']} in {task.seconds:.1f} s on {engine.device}")
+                self._say(f"made {event['clip']} in {task.seconds:.1f} s on {task.device}")
                 self._next(engine)
             case "error" if task and event.get("id") and _is_busy(event) and task.tries < MOST_TRIES:
                 self._say(f"later {task.job}: {shown(str(event['message']))}")
@@ -245,7 +247,7 @@ class _Crew:
                     time.sleep(BUSY_SECONDS)
                 self._next(engine)
             case "error" if task and event.get("id"):
-                task.device = engine.device
+                task.device = engine.computes_on
                 task.fail(str(event["code"]), str(event["message"]))
                 self._say(f"failed {task.job}: {task.message}")
                 self._next(engine)
@@ -273,7 +275,7 @@ class _Crew:
             self._waiting.insert(0, task)
         else:
             code = engine.process.returncode
-            task.device = engine.device
+            task.device = engine.computes_on
             task.fail(
                 "engine_died",
                 f"The engine ended with {code} while it made this, twice: less may help, such as a smaller "
@@ -305,6 +307,7 @@ class _Engine:
 
     def __init__(self, device: str, options: Sequence[str], heard: queue.Queue):
         self.device, self.model = device, ""
+        self.computes_on = device  # "auto" until the engine says what that is
         self.task: Task | None = None
         self._asked = 0
         start = Path(__file__).with_name("start.py")

@@ -14,8 +14,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import typer
 
 from peekaboo_engine import batch, batch_report
+from peekaboo_engine.__main__ import generate
 from peekaboo_engine.batch import tasks_of
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.existing import existing_clip
@@ -84,6 +86,7 @@ def test_a_night_goes_on_past_a_bad_job_and_the_next_makes_only_what_is_missing(
     second = run(*folders, "--out", out, "--report", report)
     assert second.returncode == 0, second.stdout + second.stderr
     assert outcomes(report) == ["kept", "made", "made", "kept"]
+    assert {job["device"] for job in json.loads(report.read_text())["jobs"]} == {"", "cpu"}
     assert (out / "shot_0" / "clip.json").stat().st_mtime_ns == before
 
     third = run(folders[0], "--out", out / "shot_0", "--force", "--report", report)
@@ -132,6 +135,16 @@ def test_no_clip_of_a_night_replaces_another(tmp_path):
     with pytest.raises(EngineError, match="would both be") as raised:
         batch.tasks_of([one, tmp_path / "day" / "one"], tmp_path / "out")
     assert raised.value.code == "one_folder"
+
+
+def test_events_are_of_one_job_and_never_left_out_in_silence():
+    one = Path("one")
+    for batch_of in ({"jobs": [one, one]}, *({"jobs": [one]} | how for how in BATCHES)):
+        with pytest.raises(typer.BadParameter, match="of one job"):
+            generate(**batch_of, events=True)
+
+
+BATCHES = ({"devices": "cpu"}, {"report": Path("night.json")}, {"force": True})
 
 
 @pytest.mark.parametrize("name", ["night.html", "."])
