@@ -10,6 +10,7 @@ import math
 import os
 import zipfile
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
@@ -18,7 +19,7 @@ from numpy.lib import format as npy
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from . import limits
-from .documents import read_json, without_controls
+from .documents import first_fault, read_json, without_controls
 from .errors import EngineError, one_line
 from .loras import Lora
 from .names import Method
@@ -226,6 +227,8 @@ class Job(_Strict):
             raise ValueError(
                 f"timing.scene_frames has {len(self.timing.scene_frames)} entries, not {self.num_frames}"
             )
+        if any(later < earlier for earlier, later in pairwise(self.timing.scene_frames)):
+            raise ValueError("timing.scene_frames goes back in time")
         for index, subject in enumerate(self.subjects):
             if subject.strength is not None and len(subject.strength) != self.num_frames:
                 raise ValueError(
@@ -273,7 +276,7 @@ def load_job(folder: Path) -> tuple[Job, np.ndarray]:
 
 def _read_job(path: Path) -> Job:
     try:
-        data = read_json(path, keys=_MAX_KEYS)
+        data = read_json(path, keys=_MAX_KEYS, once=True)
     except OSError as error:
         raise EngineError(
             "bad_job", f"{path} could not be read ({error.strerror}); give a folder that holds job.json."
@@ -289,11 +292,8 @@ def _read_job(path: Path) -> Job:
     try:
         return Job.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
-        said = first["msg"].removeprefix("Value error, ")  # as pydantic begins what this file says
         raise EngineError(
-            "bad_job", f"{path} is not a valid job ({field}: {said}); correct that field."
+            "bad_job", f"{path} is not a valid job ({first_fault(error)}); correct that field."
         ) from None
 
 

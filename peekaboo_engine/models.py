@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .documents import first_fault, read_json
 from .errors import EngineError, one_line
 from .families import FAMILIES, Cells, Family, family_of
 from .loras import Lora, in_repository
@@ -313,7 +314,7 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
     """
     try:
         stated_file = folder / "peekaboo.json"
-        stated = _read(stated_file) if stated_file.is_file() else {}
+        stated = read_json(stated_file, follow=True, once=True) if stated_file.is_file() else {}
         pipeline = str(stated.get("pipeline") or _read(folder / "model_index.json").get("_class_name"))
         classes = _classes()
         if pipeline not in classes:
@@ -329,10 +330,8 @@ def _entry_of_folder(folder: Path) -> ModelEntry:
         others = {"title": folder.name, "pipeline": pipeline, "licence": "unknown"}
         return ModelEntry(**others | usual | stated, source=str(folder), embedded=False, revision=None)
     except ValidationError as error:
-        first = error.errors()[0]
         raise EngineError(
-            "bad_model",
-            f"{folder}/peekaboo.json is wrong ({first['loc'][0]}: {first['msg']}); correct that key.",
+            "bad_model", f"{folder}/peekaboo.json is wrong ({first_fault(error)}); correct that key."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineError(
@@ -372,4 +371,4 @@ def _usual(rule: Any, folder: Path) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, follow=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .. import __version__
-from ..documents import read_json
+from ..documents import first_fault, read_json
 from ..errors import EngineError, one_line
 
 VERSION = 2
@@ -119,8 +119,7 @@ def read_plan(path: Path) -> Plan:
     except OSError as error:
         problem = error.strerror or one_line(error)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        problem = first_fault(error)
     except ValueError as error:
         problem = one_line(error)
     raise EngineError("bad_plan", f"The farm job {path} cannot be read ({problem}); export it again.")

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..documents import first_fault
 from .plan import Plan
 
 _THOUGHT = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
@@ -89,9 +90,7 @@ def read_answer(text: str, aspect: float) -> tuple[Plan, list[str]]:
         try:
             return Plan.model_validate(found), notes
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            problem = f"{place}: {first['msg']}"
+            problem = first_fault(error)
     raise BadAnswerError(problem)
 
 

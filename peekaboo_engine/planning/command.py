@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
-from ..documents import parse_json, read_json
+from ..documents import first_fault, parse_json, read_json
 from ..errors import EngineError, shown
 from ..events import say
 from ..limits import MAX_LINE_BYTES, MAX_NAME, MAX_PATH
@@ -78,10 +78,8 @@ def answer(requests: BinaryIO, lines: Lines) -> None:
             raise ValueError("a line that does not end")
         request = _Request.model_validate(parse_json(line))
     except ValidationError as error:  # not its own text, which would quote the key
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
         raise EngineError(
-            "bad_request", f"The request to plan cannot be read ({place}: {first['msg']})."
+            "bad_request", f"The request to plan cannot be read ({first_fault(error)})."
         ) from None
     except ValueError as error:
         raise EngineError("bad_request", f"The request to plan cannot be read ({error}).") from None
@@ -162,16 +160,14 @@ def read_plan(path: Path) -> Plan:
         EngineError: ``plan_unreadable``.
     """
     try:
-        return Plan.model_validate(read_json(path, follow=True))
+        return Plan.model_validate(read_json(path, follow=True, once=True))
     except OSError as error:
         raise EngineError(
             "plan_unreadable", f"Cannot read the plan {path}: {error.strerror}; give a readable file."
         ) from None
     except ValidationError as error:
-        first = error.errors()[0]
         raise EngineError(
-            "plan_unreadable",
-            f"{path} is not a plan ({'.'.join(map(str, first['loc']))}: {first['msg']}); correct it.",
+            "plan_unreadable", f"{path} is not a plan ({first_fault(error)}); correct it."
         ) from None
     except ValueError as error:
         raise EngineError(

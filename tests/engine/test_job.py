@@ -118,6 +118,15 @@ def _rewrite(folder, edit):
     path.write_text(json.dumps(edit(json.loads(path.read_text()))))
 
 
+def played_backwards(folder):
+    _rewrite(folder, lambda job: {**job, "timing": {**job["timing"], "scene_frames": [5, 4, 3, 2, 1]}})
+
+
+def said_twice(folder):
+    path = folder / "job.json"
+    path.write_text(path.read_text().rstrip().removesuffix("}") + ', "prompt": "a blue cube on sand"}')
+
+
 def truncate_masks(folder):
     path = folder / "masks.npz"
     path.write_bytes(path.read_bytes()[:-40])
@@ -148,7 +157,7 @@ def other_masks(**arrays):
         (change(guidance_scale=float("inf")), "bad_job", "guidance_scale"),
         (change(num_inference_steps=1000), "bad_job", "num_inference_steps"),
         (change(subjects=[]), "bad_job", "subjects"),
-        (strength([0.5]), "bad_job", "subjects.0.strength has 1 entries"),
+        (strength([0.5]), "bad_job", "(the whole: subjects.0.strength has 1 entries"),
         (strength([2.0] * FRAMES), "bad_job", "subjects.0.strength.0"),
         (change(subjects=[{"name": "Ball", "phrase": ""}]), "bad_job", "subjects.0.phrase"),
         (change(colour="red"), "bad_job", "colour"),
@@ -159,6 +168,8 @@ def other_masks(**arrays):
         ),
         (change(control={"blocks": "down"}), "bad_job", "control.blocks"),
         (change(num_frames=FRAMES + 1), "bad_job", "scene_frames"),
+        (played_backwards, "bad_job", "timing.scene_frames goes back in time"),
+        (said_twice, "bad_job", 'the key "prompt" twice'),
         (change(width=104), "masks_mismatch", "(5, 64, 104)"),
         (lambda folder: (folder / "masks.npz").unlink(), "bad_masks", "missing"),
         (truncate_masks, "bad_masks", "masks.npz"),
