@@ -22,10 +22,7 @@ DISPLACING = {"DISPLACEMENT", "BOTH"}
 
 
 def is_smoke(obj) -> bool:
-    """Whether an object is the domain of a simulation of smoke or fire, of which a renderer makes a volume.
-
-    One must not be evaluated in a copy of its scene: Blender then loses the simulation, and may crash.
-    """
+    """Whether an object is the domain of a simulation of smoke or fire, which a render shows as a volume."""
     domains = [one for one in obj.modifiers if one.type == "FLUID" and one.fluid_type == "DOMAIN"]
     return any(one.show_render and one.domain_settings.domain_type == "GAS" for one in domains)
 

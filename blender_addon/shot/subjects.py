@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import compat
 from ..errors import PeekabooError
+from ..masks import missing
 from ..masks.cast import Role, shown_objects
 from . import phrases
 from .shots import Shot
@@ -47,9 +48,11 @@ def roles_of(scene, shot: Shot | None = None) -> list[Role]:
     if not roles and shot is not None and shot.is_own_prompt:
         raise PeekabooError(names_nobody(shot))
     if not roles:
+        gone = missing.unseen(scene)  # which may be one in its own file
+        why = f' ("{gone[0]}" is not in the file that it is linked from)' if gone else ""
         raise PeekabooError(
-            f'The scene "{scene.name}" has no subject: mark an object as one and give it a phrase of the '
-            "prompt."
+            f'The scene "{scene.name}" has no subject{why}: mark an object as one and give it a phrase of '
+            "the prompt."
         )
     if len(roles) > MAX_SUBJECTS:
         raise PeekabooError(

@@ -7,7 +7,7 @@ from held import mask, primitive, subject
 from scenes import add_camera
 
 from blender_addon.errors import PeekabooError
-from blender_addon.shot import check, findings
+from blender_addon.shot import check, findings, subjects
 
 
 @pytest.fixture
@@ -176,6 +176,12 @@ def test_what_masks_do_not_need_is_none_of_their_business(reopened, build, kind,
     assert [text.startswith(f'"{name}" is not in the file that it is linked from') for text in told] == [
         True
     ] * in_scene
+
+
+def test_a_subject_that_was_one_in_its_own_file_is_named(reopened):
+    scene = reopened("objects", "Ball", added)
+    with pytest.raises(PeekabooError, match=r'no subject ."Ball" is not in the file that it is linked from'):
+        subjects.roles_of(scene)
 
 
 def test_a_collection_of_walls_that_is_not_there_hides_nothing_without_a_word(reopened):
