@@ -53,6 +53,8 @@ class Hands:
         for _ in range(40):
             yield 2 * PAUSE
             if self.sidebar.active_panel_category == TAB:
+                self.sidebar.tag_redraw()  # which Blender 4.3 leaves to the next movement of the mouse
+                yield PAUSE
                 return
             self.sidebar.active_panel_category = TAB
         raise LookupError("the sidebar does not show the tab")
