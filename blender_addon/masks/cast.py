@@ -63,13 +63,16 @@ def render_parts(scene, update: bool = True) -> Rendered:
     shown: set = set()
     held_out: set = set()
 
+    catches = scene.render.engine == "CYCLES"  # others show such objects as they are
+
     def gather(layer_collection, holdout: bool):
         if layer_collection.exclude or layer_collection.collection.hide_render:
             return
         holdout = holdout or layer_collection.holdout
         if not layer_collection.indirect_only:
             for obj in layer_collection.collection.objects:
-                (held_out if holdout or obj.is_holdout else shown).add(obj)
+                only_hides = holdout or obj.is_holdout or (catches and obj.is_shadow_catcher)
+                (held_out if only_hides else shown).add(obj)
         for child in layer_collection.children:
             gather(child, holdout)
 

@@ -337,3 +337,15 @@ def test_the_first_view_layer_may_be_off(stage):
     found = mask(stage)
     stage.view_layers[0].use = True
     assert agree(found, rendered(stage, ball))
+
+
+def test_what_catches_shadows_hides_and_is_no_subject_of_its_own(stage):
+    ball = subject(primitive("uv_sphere", "Ball", radius=1))
+    wall = subject(add_mesh(stage, WALL, [(0, 1, 2, 3)]))
+    wall.location.y = -3
+    wall.is_shadow_catcher = stage.peekaboo.occluded_by_scene = True
+    assert len(subjects.roles_of(stage)) == 2  # for EEVEE, which knows no such thing
+    stage.render.engine = "CYCLES"
+    found = mask(stage)
+    assert len(subjects.roles_of(stage)) == 1 and not found[:, : WIDTH // 2].any()
+    assert agree(found, rendered(stage, ball))
