@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is being denoised, in the camera's view where the clip's picture will be; outlines lie over it."""
+"""What is being denoised, in the camera's view where the clip's picture will be; outlines lie over it.
+
+It is the picture of one frame, while the outlines are those of the frame that one is at: so its own is said.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import blf
 import bpy
 import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
 from ..borders.places import read_file
+from ..engine.orders import Order
 from ..making import generation
 from .icons import MAX_BYTES, read_png
 from .overlay import picture_on_screen
 
 OPACITY = 0.85
+LETTERS = 12.0
+"""Height of what is written, in pixels of an interface that is not scaled."""
 
 _texture: tuple[tuple[Path, int], Any] | None = None
 """Which preview is on the graphics card, and it; None in its place where it could not be read."""
@@ -44,14 +51,38 @@ def _read(path: Path) -> Any:
     return types.GPUTexture((width, height), format="RGBA8", data=values)
 
 
+def frames_of(order: Order) -> range:
+    """The frames of the scene that the clip of an order will have."""
+    timing = order.job["timing"]
+    first = timing["frame_start"] if order.frame_start is None else order.frame_start
+    return range(first, first + timing["frame_count"])
+
+
+def previewed(frames: range) -> int:
+    """The frame of the scene that the engine's previews show: the middle one of the clip."""
+    return frames[len(frames) // 2]
+
+
+def _write(context, text: str, corner: np.ndarray) -> None:
+    """Write into the upper left corner of a picture."""
+    size = LETTERS * context.preferences.system.ui_scale
+    blf.size(0, size)
+    blf.position(0, corner[0] + size / 2, corner[1] - 1.5 * size, 0)
+    blf.color(0, 1.0, 1.0, 1.0, 1.0)
+    blf.enable(0, blf.SHADOW)
+    blf.shadow(0, 3, 0.0, 0.0, 0.0, 1.0)
+    blf.draw(0, text)
+    blf.disable(0, blf.SHADOW)
+
+
 def _draw() -> None:
     """Draw over a viewport that looks through the camera of the scene whose clip is made."""
     context: Any = bpy.context
     order = generation.current()
     if order is None or order.preview is None or order.scene != context.scene.session_uid:
         return
-    first = order.job["timing"]["frame_start"] if order.frame_start is None else order.frame_start
-    if not first <= context.scene.frame_current < first + order.job["timing"]["frame_count"]:
+    frames = frames_of(order)
+    if context.scene.frame_current not in frames:
         return
     place, texture = picture_on_screen(context), _current(order.preview, order.previews)
     if place is None or texture is None:
@@ -68,6 +99,8 @@ def _draw() -> None:
     shader.uniform_float("color", (1.0, 1.0, 1.0, OPACITY))
     batch.draw(shader)
     gpu.state.blend_set("NONE")
+    if (shown := previewed(frames)) != context.scene.frame_current:
+        _write(context, f"Preview of frame {shown}", origin + up)
 
 
 def register():

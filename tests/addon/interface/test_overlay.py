@@ -9,7 +9,8 @@ from hypothesis.extra import numpy as arrays
 from mathutils import Vector
 from scenes import add_camera, add_empty, small_shot
 
-from blender_addon.interface import overlay
+from blender_addon.engine.orders import Order
+from blender_addon.interface import overlay, preview_overlay
 
 SIZE = (288, 160)
 
@@ -77,3 +78,13 @@ def test_bars_cover_what_the_camera_sees_and_the_clip_does_not(first, second):
     whole, covered = (np.prod(box[1] - box[0]) for box in (frame, inside))
     assert areas.sum() == pytest.approx(whole - covered, abs=1e-6)
     assert (bars[:, 0] >= frame[0] - 1e-9).all() and (bars[:, 1] <= frame[1] + 1e-9).all()
+
+
+def test_a_preview_is_of_the_middle_of_where_its_clip_goes(tmp_path):
+    job = {"timing": {"frame_start": 11, "frame_count": 20}}
+    there = Order(1, "a", job, tmp_path)
+    assert preview_overlay.frames_of(there) == range(11, 31)
+    assert preview_overlay.previewed(preview_overlay.frames_of(there)) == 21
+    moved = Order(1, "a", job, tmp_path, 101)
+    assert preview_overlay.previewed(preview_overlay.frames_of(moved)) == 111
+    assert preview_overlay.previewed(range(7, 8)) == 7
