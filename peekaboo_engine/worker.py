@@ -3,6 +3,7 @@
 
 import logging
 import math
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from .generator import Generation
 
+BACKEND, NATIVE = "DIFFUSERS_ATTN_BACKEND", "native"
+"""The variable that names a backend of attention to diffusers, and the one that can be masked."""
+
 _log = logging.getLogger(__name__)
 """Goes to stderr, of which whoever starts the engine makes a log."""
 
@@ -55,8 +59,15 @@ class Worker:
         """Report versions and device.
 
         Raises:
-            EngineError: ``no_device``.
+            EngineError: ``no_device``; ``bad_option`` for a backend of attention that the environment names
+                to diffusers, which reads it once, when it is imported.
         """
+        if (backend := os.environ.get(BACKEND, NATIVE)).lower() != NATIVE:
+            raise EngineError(
+                "bad_option",
+                f'{BACKEND} names the attention backend "{backend}", and masks act in the native one alone; '
+                f'unset it, or set it to "{NATIVE}".',
+            )
         device, _ = self._placement.resolve()
         versions = {name: version(name) for name in ("torch", "diffusers")}
         events.hello(engine=__version__, **versions, device=str(device))

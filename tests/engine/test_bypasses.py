@@ -21,7 +21,10 @@ from tiny import wan
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.control.settings import preset
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.events import Terminal
 from peekaboo_engine.families import WAN
+from peekaboo_engine.placement import Placement
+from peekaboo_engine.worker import Worker
 
 CPU = torch.device("cpu")
 LABELS = np.zeros((wan.FRAMES, wan.HEIGHT, wan.WIDTH), np.uint8)
@@ -139,6 +142,13 @@ def test_another_backend_of_attention_is_refused():
     with pytest.raises(EngineError, match="backends of attention other than native") as caught:
         steered(pipe)
     assert caught.value.code == "not_masked"
+
+
+@pytest.mark.parametrize("named", ["flash", "sage", "no such backend"])
+def test_another_backend_that_the_environment_names_is_refused_before_a_model_loads(monkeypatch, named):
+    monkeypatch.setenv("DIFFUSERS_ATTN_BACKEND", named)
+    with pytest.raises(EngineError, match=f'backend "{named}".*unset it'):
+        Worker(Placement(device="cpu")).hello(Terminal())
 
 
 def test_a_denoiser_that_was_compiled_in_place_is_one_sentence():
