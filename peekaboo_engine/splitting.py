@@ -97,7 +97,9 @@ def split(title: str, denoisers: Sequence[Any], placement: Placement) -> None:
         # LTX's text is to be shared, too, and diffusers holds the mask of its padding against too few heads.
         if not plan or "encoder_hidden_states" in plan.get("", {}):
             raise EngineError(
-                "not_split", f"{title} cannot be split over several devices; give one of them (--device)."
+                "not_split",
+                f"{title} cannot be split over several devices; give one of them (--device cuda:0), or "
+                "several jobs to share (--devices cuda:0,cuda:1).",
             )
         heads = denoiser.config.num_attention_heads
         if heads % processes:

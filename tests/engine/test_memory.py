@@ -14,7 +14,7 @@ from peekaboo_engine.errors import EngineError
 from peekaboo_engine.families import Grid
 from peekaboo_engine.families.unet3d import UNET3D
 from peekaboo_engine.families.wan import WAN
-from peekaboo_engine.loading import needs_of, out_of_memory
+from peekaboo_engine.loading import load_model, needs_of, out_of_memory
 from peekaboo_engine.memory import foresee, most_alive
 from peekaboo_engine.models import find_model
 from peekaboo_engine.placement import ClipSize, Needs, Placement, Tiers, check_room, taken_gb
@@ -175,3 +175,12 @@ def test_a_motion_adapter_beside_a_folder_is_weighed(tmp_path):
     assert with_it.bf16 >= alone.bf16 and size > 0
     needs = needs_of(entry, tmp_path / "model", ClipSize(5, 64, 96, True), torch.float32)
     assert needs.denoising > 0
+
+
+def test_a_clip_that_a_gpu_cannot_hold_is_refused_before_it_is_loaded(tmp_path, monkeypatch):
+    wan.pipeline().save_pretrained(tmp_path)
+    monkeypatch.setattr(Placement, "resolve", lambda self, half: (torch.device("cuda"), torch.bfloat16))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**6, 10**9))
+    size = ClipSize(wan.FRAMES, wan.HEIGHT, wan.WIDTH, True)
+    with pytest.raises(EngineError, match=r"a clip of this size take about .* the GPU has 0\.001 GB"):
+        load_model(find_model(str(tmp_path)), Placement(device="cuda"), clip=size)
