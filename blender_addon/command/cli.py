@@ -183,11 +183,15 @@ def check(asked: argparse.Namespace) -> None:
     """Say what the engine runs with, and what may be wrong with the scenes that have subjects.
 
     Raises:
-        PeekabooError: what is missing.
+        PeekabooError: what is missing; of the engine, once the scenes were looked at.
     """
     console, scenes = Console(asked.json), options.chosen_scenes(asked.scene)
-    ready = environment.check(_engine_python(asked), _device(asked))
-    console.result(ready, "engine", text=ready)
+    missing: PeekabooError | None = None
+    try:
+        ready = environment.check(_engine_python(asked), _device(asked))
+        console.result(ready, "engine", text=ready)
+    except PeekabooError as error:
+        missing = error
     for scene in scenes:
         if asked.scene or any(obj.peekaboo.is_subject for obj in scene.objects):
             for shot in shots.enabled(scene):
@@ -202,6 +206,8 @@ def check(asked: argparse.Namespace) -> None:
                     frames=mapping,
                     warnings=_warnings(scene, layout, console),
                 )
+    if missing is not None:
+        raise missing
 
 
 def _warnings(scene, layout: Layout, console: Console) -> list[str]:

@@ -224,6 +224,13 @@ def test_the_shot_and_the_engine_are_checked(blend, capsys):
     assert scene["warnings"] == []
 
 
+def test_a_shot_is_checked_where_no_engine_is(blend, capsys):
+    assert cli.run(["check", "--scene", "Second", "--python", "/nowhere", "--json"]) == 1
+    scene, error = lines(capsys.readouterr().out)
+    assert (scene["result"], scene["scene"]) == ("scene", "Second")
+    assert "/nowhere" in error["error"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem", "code"),
     [
