@@ -44,7 +44,7 @@ def file_name(name: str) -> str:
     the direction of text, or that is seen as an ending, so that ``.0001`` behind it is a frame's number to
     every program. The same letters, composed or not, are the same name, as on a Mac's disk.
     """
-    letters = bpy.path.clean_name(unicodedata.normalize("NFC", name))
+    letters = unicodedata.normalize("NFC", name)  # bpy.path.clean_name replaces umlauts and accents
     cleaned = "".join(one if _is_plain(one) else "_" for one in letters)
     cut = cleaned.encode()[:LONGEST].decode(errors="ignore")
     return f"{cut}_" if DEVICES.fullmatch(cut) else cut

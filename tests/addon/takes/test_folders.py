@@ -56,6 +56,13 @@ WINDOWS = re.compile(
 NAMES = st.text(min_size=1, max_size=300) | st.sampled_from(["con", "NUL.", "aux ", "a\u202eb", "\ud800"])
 
 
+def test_letters_of_all_languages_are_kept():
+    assert paths.file_names(["Käse", "Kase", "Ka\u0308se", "Été", "Сцена", "鏡 1"]) == [
+        *("Käse", "Kase", "Käse_2", "Été", "Сцена", "鏡_1")
+    ]
+    assert paths.file_names(["com\u00b2", "½ ©"]) == ["com\u00b2_", "½__"]
+
+
 @settings(max_examples=40)
 @given(st.lists(NAMES, max_size=4))
 def test_names_of_data_are_names_of_files_on_every_system(names):
