@@ -53,7 +53,7 @@ def scenario_guide_first(hands: Hands):
     with hands.context():
         bpy.ops.peekaboo.animate_subject("INVOKE_DEFAULT", motion="LEFT_TO_RIGHT")
     yield from hands.look_through_camera()
-    scene.frame_set(14)  # of the picture that is seen while the clip is made
+    scene.frame_set(13)  # of the picture that is seen while the clip is made
     yield from hands.press("peekaboo.generate")
     yield from leave(hands)
     yield from until(lambda: generation.current() is not None and generation.current().previews > 2, 0.2)
@@ -128,7 +128,7 @@ def scenario_guide_shots(hands: Hands):
         for key in curve.keyframe_points
         if curve.data_path == "location"
     }
-    scene.frame_set(60)  # of the shot that has a prompt of its own
+    scene.frame_set(61)  # of the shot that has a prompt of its own
     yield from generate(hands)
     yield from until(lambda: len(generation.unfinished()) == 1 and generation.current().previews > 2, 0.2)
     yield from hands.scroll(6)
