@@ -2,6 +2,7 @@
 """What somebody else wrote: JSON, no larger and no deeper than stated, and names in it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,4 +82,15 @@ def without_controls(text: str) -> str:
     """Text for a name or a path; raises ValueError for one with control characters."""
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
         raise ValueError("it holds control characters")
+    return text
+
+
+_LEADS_AWAY = re.compile(r"[\\/]{2}|(.*[\\/])?\.\.([\\/]|$)", re.DOTALL)
+
+
+def leading_nowhere(text: str) -> str:
+    """Text for a path below a folder or of this machine; raises ValueError for one that goes up, or to
+    another machine, which Windows would log in to."""
+    if _LEADS_AWAY.match(text):
+        raise ValueError("it leads up or to another machine")
     return text

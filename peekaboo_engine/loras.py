@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from .documents import parse_json, without_controls
+from .documents import leading_nowhere, parse_json, without_controls
 from .errors import EngineError, one_line
 from .families import Family
 from .limits import MAX_LORA_WEIGHT, MAX_PATH, MAX_TENSORS, MAX_TENSORS_HEADER
@@ -46,7 +46,12 @@ class Lora(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    source: Annotated[str, Field(min_length=1, max_length=MAX_PATH), AfterValidator(without_controls)]
+    source: Annotated[
+        str,
+        Field(min_length=1, max_length=MAX_PATH),
+        AfterValidator(without_controls),
+        AfterValidator(leading_nowhere),
+    ]
     weight: Annotated[float, Field(ge=-MAX_LORA_WEIGHT, le=MAX_LORA_WEIGHT)] = 1.0
     expert: Expert = "both"
     distils: bool = False

@@ -208,7 +208,7 @@ def state(name: str) -> str:
 def lora_state(source: str) -> str:
     """Whether a LoRA is here: ``downloaded``, or ``missing`` where it is in a repository on the hub alone."""
     named = LORA_IN_REPOSITORY.fullmatch(source)
-    if named is None or Path(source).exists():
+    if named is None or ".." in named[2].split("/"):
         return "downloaded"  # or no file, which the engine says
     return _state_of_files(named[1], named[2])
 

@@ -51,6 +51,9 @@ _NEVER = re.compile("[\0\ud800-\udfff]")  # ends a text for C, or cannot be writ
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _NAMES = re.compile(r"model|subjects\.\d+\.name|loras\.\d+\.source")
 """Fields in which no line may end either."""
+_LORAS = re.compile(r"loras\.\d+\.source")
+_LEADS_AWAY = re.compile(r"[\\/]{2}|(.*[\\/])?\.\.([\\/]|$)", re.DOTALL)
+"""As the engine has it: a path that goes up, or to another machine, which would be told who asks."""
 
 
 class Damaged(ValueError):
@@ -76,6 +79,11 @@ def read(path: Path) -> dict[str, Any]:
         return check(read_json(path))
     except ValueError as error:
         raise Damaged(str(error)) from None
+
+
+def leads_away(source: str) -> bool:
+    """Whether no job may name a LoRA so: its path goes up, or to another machine."""
+    return _LEADS_AWAY.match(source) is not None
 
 
 def check(data: Any) -> dict[str, Any]:
@@ -146,6 +154,8 @@ def _problem_of_object(value: dict, schema: dict[str, Any], at: str) -> str | No
 def _problem_of_text(value: str, schema: dict[str, Any], place: str) -> str | None:
     if _NEVER.search(value) or (_NAMES.fullmatch(place) and _CONTROLS.search(value)):
         return f"{place} has characters that cannot be shown"
+    if _LORAS.fullmatch(place) and leads_away(value):
+        return f"{place} is {_short(value)}, which leads up or to another machine"
     if not re.fullmatch(schema.get("pattern", ".*"), value, re.DOTALL):
         return f"{place} is {_short(value)}, no name for it"
     return _problem_of_size(len(value), schema, "Length", "characters", place)

@@ -6,6 +6,7 @@ A line of the text is a LoRA, ``FILE[:WEIGHT][:EXPERT][:distils]``, as ``--lora`
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import bpy
 
 from .. import paths
-from ..engine import catalogue
+from ..engine import catalogue, job_schema
 from ..errors import PeekabooError
 
 MOST_WEIGHT = 10.0
@@ -111,9 +112,16 @@ def of_job(scene) -> list[dict[str, Any]]:
     """The LoRAs that a scene's job states: files by their whole paths, so that an engine finds them.
 
     Raises:
-        PeekabooError: a path is relative to a .blend that was never saved.
+        PeekabooError: a path is relative to a .blend that was never saved, or leads where no job may.
     """
-    return [{**stated, "source": located(stated["source"])} for stated in _stated(scene.peekaboo)]
+    found = [{**stated, "source": located(stated["source"])} for stated in _stated(scene.peekaboo)]
+    for each in found:
+        if job_schema.leads_away(each["source"]):
+            raise PeekabooError(
+                f"The LoRA {each['source']} is on another machine, or above its folder, where none is looked "
+                "for: copy it to this one, or give its drive a letter."
+            )
+    return found
 
 
 def check_here(scene) -> None:
@@ -144,6 +152,6 @@ def located(source: str) -> str:
     Blender happened to be started, decides nothing.
     """
     if source.startswith("//") or Path(source).is_absolute():
-        return str(paths.absolute(source))
+        return os.path.normpath(paths.absolute(source))
     beside = Path(bpy.data.filepath).parent / source
     return str(beside) if bpy.data.filepath and beside.exists() else source

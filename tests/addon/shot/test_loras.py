@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """LoRAs of a shot: the list, its text, jobs, and back."""
 
+import json
+
 import bpy
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from scenes import small_shot
 
 from blender_addon.command import options
+from blender_addon.engine import catalogue, job_schema
 from blender_addon.errors import PeekabooError, UsageError
 from blender_addon.shot import loras, restoring
 from blender_addon.shot.job import make_job
@@ -153,3 +156,26 @@ def test_a_schedule_has_its_own_numbers_until_others_are_typed(shot):
     assert job_of(shot)["schedule"] is None
     restoring.restore(shot, job)
     assert job_of(shot) == job and settings.guidance_scale == 4
+
+
+AWAY = [
+    "../a.safetensors",
+    "a/b/../../c.safetensors",
+    r"..\x",
+    r"\\server\share\x.safetensors",
+    "//server/x",
+    "..",
+]
+
+
+@pytest.mark.parametrize("source", AWAY)
+def test_a_job_that_leads_to_another_machine_or_up_is_refused_before_anything_is_opened(shot, source):
+    job = {**job_of(shot), "loras": [{"source": source, "weight": 1.0, "expert": "both"}]}
+    with pytest.raises(job_schema.Damaged, match="leads up or to another machine"):
+        job_schema.check(json.loads(json.dumps(job)))
+    assert catalogue.lora_state(source) == "downloaded"  # nothing to download, nothing to look for
+
+
+def test_a_file_of_the_user_s_above_the_blend_is_stated_by_its_whole_path(shot, tmp_path):
+    shot.peekaboo.loras = f"{tmp_path}/a/../style.safetensors"
+    assert [each["source"] for each in job_of(shot)["loras"]] == [f"{tmp_path}/style.safetensors"]
