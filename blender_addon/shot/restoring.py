@@ -37,9 +37,9 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
 
     Prompt, phrases over time, model, seed, sampling, control, what makes the masks, phrases, outlines and
     strengths of the subjects, frame range (of a picture, its frame too) and frame rate are brought back;
-    where a shot between markers has just those frames, it gets prompt and seed, and all frames stay. What a
-    job of version 1 does not tell stays as it is. Subjects that the take did not have are disabled, not
-    removed.
+    where a shot between markers has just those frames, it gets prompt and seed, and all frames stay. What an
+    older job does not tell becomes what it is in a new scene, and is said. Subjects that the take did not
+    have are disabled, not removed.
 
     Args:
         scene: that gets the settings.
@@ -55,6 +55,7 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     stated = {subject["name"]: subject for subject in job["subjects"]}
     found = {name: obj for name in stated if (obj := scene.objects.get(name)) is not None}
     changes = _of_shot(scene, job)
+    untold = _untold(scene, job)
     for name, obj in found.items():
         changes += _changes(obj.peekaboo, stated[name], settings.SUBJECT)
     for change in changes:
@@ -66,6 +67,8 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     for obj in subjects.marked(scene):
         obj.peekaboo.enabled = obj.name in found
     left = _restore_pictures(scene, job, folder)
+    if untold:
+        left.append(f"the take does not tell {', '.join(untold)}, which are as in a new scene")
     left += [f'no object "{name}" is left' for name in stated if name not in found]
     for name, obj in found.items():
         if not obj.peekaboo.is_subject:
@@ -80,8 +83,7 @@ def _of_shot(scene, job: Mapping) -> list[_Change]:
     times = timing["scene_frames"]
     first, last = timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1
     changes = _changes(scene.peekaboo, job, settings.SHOT)
-    if "loras" in job:
-        changes.append(_Change(scene.peekaboo, "loras", loras.text_of(job["loras"])))
+    changes.append(_Change(scene.peekaboo, "loras", loras.text_of(job.get("loras", ()))))
     changes += [_Change(scene.render, name, timing[name]) for name in ("fps", "fps_base")]
     if len(times) == 1:  # a picture of it
         changes.append(_Change(scene, "frame_current", round(times[0])))
@@ -135,7 +137,24 @@ def _restore_pictures(scene, job: Mapping, folder: Path | None) -> list[str]:
 
 
 def _changes(owner, job: Mapping, table: Mapping[str, settings.Setting]) -> list[_Change]:
-    return [_Change(owner, name, value) for name, value in stating.restored(job, table).items()]
+    told = stating.restored(job, table)
+    values = {name: told.get(name, _default(owner, name)) for name, setting in table.items() if setting.job}
+    return [_Change(owner, name, value) for name, value in values.items()]
+
+
+def _default(owner, name: str) -> Any:
+    return owner.bl_rna.properties[name].default
+
+
+def _untold(scene, job: Mapping) -> list[str]:
+    """Names of the shot's settings that a job does not tell and that are not as in a new scene."""
+    owner, told = scene.peekaboo, stating.restored(job, settings.SHOT)
+    names = [
+        owner.bl_rna.properties[name].name
+        for name, setting in settings.SHOT.items()
+        if setting.job and name not in told and getattr(owner, name) != _default(owner, name)
+    ]
+    return [*names, *(["LoRAs"] if "loras" not in job and owner.loras else [])]
 
 
 def _restore_strength(obj, shares: list[float] | None, times: list[float]) -> bool:
