@@ -7,7 +7,8 @@ none of its own; renaming, saving, appending and undo keep both.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import bpy
@@ -18,6 +19,8 @@ from . import strips
 NAME = "{} Takes"
 VIEW = "Standard"
 """The view transform that leaves colours as they are on disk."""
+SOUND_OF = "peekaboo_sound_of"
+"""Custom property of the strip by which a reel plays its scene's sound, and of a reel that has had it."""
 _OF_PICTURE = (
     "resolution_x",
     "resolution_y",
@@ -85,6 +88,22 @@ def prepare(scene):
     return prepare_reel(scene) if holder is None else _follow(holder, scene)
 
 
+@contextmanager
+def prepared(scene) -> Iterator[Any]:
+    """What :func:`prepare` has, for a block that puts a take into it: a reel that was made for it goes again
+    where that fails.
+    """
+    before = reel_of(scene)
+    holder = prepare(scene)
+    try:
+        yield holder
+    except BaseException:
+        if before is None and holder != scene:
+            compat.show_in_sequencers(scene, instead_of=holder)
+            bpy.data.scenes.remove(holder)
+        raise
+
+
 def prepare_reel(scene):
     """The scene for the takes of a scene, as :func:`prepare` has it, whatever the setting says."""
     return _follow(reel_of(scene) or _new_reel(scene), scene)
@@ -106,7 +125,42 @@ def _follow(holder, scene):
         for name in _OF_PICTURE:
             setattr(holder.render, name, getattr(scene.render, name))
         holder.frame_start, holder.frame_end = scene.frame_start, scene.frame_end
+        _let_hear(holder, scene)
     return holder
+
+
+def _let_hear(reel, scene) -> None:
+    """Let a reel play the sound of its scene, by a strip of that scene which shows nothing.
+
+    Blender makes it as long as the scene is then. Where a user has removed it, it stays away.
+    """
+    editor = reel.sequence_editor or reel.sequence_editor_create()
+    strip = next((each for each in compat.all_strips(editor) if SOUND_OF in each), None)
+    wanted = scene.frame_start, scene.frame_end + 1
+    if strip is None and (SOUND_OF in reel or not _sounds(scene)):
+        return
+    if strip is not None and compat.strip_range(strip) == wanted:
+        return
+    muted = strip is not None and strip.mute
+    active = editor.active_strip if editor.active_strip != strip else None
+    if strip is not None:
+        strips.remove(strip)
+    made = compat.strips(editor).new_scene(
+        name=f"Sound of {scene.name}",
+        scene=scene,
+        channel=strips.free_channel(editor, *wanted),
+        frame_start=scene.frame_start,
+    )
+    made.scene_input, made.blend_alpha, made.mute = "SEQUENCER", 0.0, muted
+    made[SOUND_OF] = reel[SOUND_OF] = scene.name
+    editor.active_strip = active
+
+
+def _sounds(scene) -> bool:
+    """Whether a scene plays anything: strips of sound, or speakers."""
+    editor = scene.sequence_editor
+    of_strips = editor is not None and any(each.type == "SOUND" for each in compat.all_strips(editor))
+    return of_strips or any(obj.type == "SPEAKER" for obj in scene.objects)
 
 
 def misplaced(scene) -> bool:
