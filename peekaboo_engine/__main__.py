@@ -133,7 +133,7 @@ def finish(
         str, typer.Option(help="As large as goes into so many pixels.", metavar="WIDTHxHEIGHT")
     ] = "",
 ) -> None:
-    """Smooth or enlarge the clip of a take: finished.mp4, beside it."""
+    """Smooth or enlarge the clip of a take: smooth.mp4, enlarged.mp4 or smooth_enlarged.mp4, beside it."""
     from .finishing import finish_take
 
     try:

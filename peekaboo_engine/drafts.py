@@ -21,8 +21,10 @@ from .errors import EngineError, one_line
 from .places import Folder, unused_name
 
 _CLIPS = ("clip.mp4", "clip.png")
-FINISHED = ("finished.mp4", "finished.png")
-"""What a finished clip is called, and a finished picture; it is made of a clip that is there."""
+KINDS = ("smooth", "enlarged", "smooth_enlarged")
+"""What finished clips and pictures are called: one by each way to finish them, and one by both."""
+FINISHED = tuple(f"{kind}.{ending}" for kind in (*KINDS, "finished") for ending in ("mp4", "png"))
+"""Their files, and those of before, whatever was done to them; they are made of a clip that is there."""
 _RECORDS = ("clip.json", "thumbnail.png")
 RESULTS = (*_CLIPS, *_RECORDS)
 """What a job may leave: one of the first two, which another program is most likely to hold open, and the

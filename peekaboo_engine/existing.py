@@ -14,7 +14,7 @@ from . import __version__
 from .documents import read_json
 from .drafts import clip_name
 from .errors import EngineError
-from .finishing import finished_name
+from .finishing import finished_name, size_within
 from .job import Job, load_job
 from .loras import beside
 from .loras import find as find_lora
@@ -85,17 +85,19 @@ def whole_clip(folder: Path, out: Path, finished: bool = True) -> tuple[Path, di
             and record["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
             and _given(folder, job) == {name: record[name]["sha256"] for name in _GIVEN if name in record}
             and sha256_of(clip) == record["clip_sha256"]
-            and (not (finished and job.finish.wanted) or _is_finished(out, record["finish"], job))
+            and (not (finished and job.finish.wanted) or _is_finished(out, record["finished"], job))
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EngineError):
         return None
-    shown = out / finished_name(job.num_frames) if finished and job.finish.wanted else clip
+    shown = out / finished_name(job.num_frames, job.finish) if finished and job.finish.wanted else clip
     return (shown, record) if same else None
 
 
 def _is_finished(out: Path, stated: dict[str, Any], job: Job) -> bool:
-    asked = all(stated[name] == getattr(job.finish, name) for name in ("smooth", "enlarge"))
-    return asked and sha256_of(out / finished_name(job.num_frames)) == stated["sha256"]
+    name = finished_name(job.num_frames, job.finish)
+    size = size_within(job.width, job.height, job.finish)
+    made = stated[name]["width"], stated[name]["height"]
+    return made == size and sha256_of(out / name) == stated[name]["sha256"]
 
 
 _GIVEN = ("first_frame", "last_frame", "source_clip")

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .documents import read_json
-from .drafts import FINISHED, clip_name
+from .drafts import KINDS, clip_name
 from .errors import EngineError
 from .given_clips import read_source
 from .given_pictures import read_picture
@@ -32,9 +32,11 @@ _MOST_STEPS = 100
 """Between two frames of a model: beyond, pictures are held for as long as is left over."""
 
 
-def finished_name(num_frames: int) -> str:
-    """What a clip of so many frames is called when it is finished."""
-    return FINISHED[num_frames == 1]
+def finished_name(num_frames: int, finish: Finish) -> str:
+    """What a clip of so many frames is called when it is finished: a name for each kind, so that one stays
+    while another is made."""
+    kind = KINDS[2 if finish.smooth and finish.enlarge else int(finish.enlarge)]
+    return f"{kind}.{'png' if num_frames == 1 else 'mp4'}"
 
 
 def size_within(width: int, height: int, finish: Finish) -> tuple[int, int]:
@@ -140,7 +142,7 @@ def finish_clip(
     """
     height, width = frames.shape[1:3]
     size = size_within(width, height, finish)
-    path = take / finished_name(len(frames))
+    path = take / finished_name(len(frames), finish)
     if len(frames) == 1:
         write_picture(path, np.asarray(Image.fromarray(frames[0]).resize(size, Image.Resampling.LANCZOS)))
     else:
@@ -156,7 +158,7 @@ def finish_clip(
 
 
 def _record(take: Path, finish: Finish, size: tuple[int, int], path: Path) -> None:
-    """State in the record of a take how it was finished."""
+    """State in the record of a take how it was finished: of all that are beside it, this one last."""
     try:
         record = read_json(take / "clip.json")
     except FileNotFoundError:  # a take of somebody else's may have none
@@ -167,13 +169,10 @@ def _record(take: Path, finish: Finish, size: tuple[int, int], path: Path) -> No
         raise EngineError(
             "bad_take", f"{take / 'clip.json'} is no record of a clip; move it away, and finish it again."
         )
-    record["finish"] = {
-        "smooth": finish.smooth,
-        "enlarge": finish.enlarge,
-        "width": size[0],
-        "height": size[1],
-        "sha256": sha256_of(path),
-    }
+    stated = record.get("finished")
+    others = {name: stated[name] for name in stated if name != path.name} if isinstance(stated, dict) else {}
+    made = {"width": size[0], "height": size[1], "sha256": sha256_of(path)}
+    record["finished"] = {**others, path.name: made}
     with replacing(take / "clip.json") as info:
         info.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

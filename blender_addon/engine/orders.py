@@ -27,6 +27,8 @@ PHASES = {
     "finish": "Finishing the clip",
 }
 
+RECORD = "clip.json"
+"""What the engine puts beside a clip, as the last of its files."""
 CANCEL_SECONDS, CANCEL_STEPS = 60.0, 3
 """An engine heeds a cancel at the end of its step: it gets so long, or so many steps, to do so."""
 
@@ -57,6 +59,7 @@ class Order:
         previews: how many there were; each is in the place of the one before.
         notice: what the engine wants the user to know.
         clip: the result, once it is there.
+        unfinished: why the clip comes as the model made it, where it was to be finished; empty otherwise.
         cancelled: when it was cancelled, in seconds of :func:`time.monotonic`.
     """
 
@@ -81,6 +84,7 @@ class Order:
     previews: int = 0
     notice: str = ""
     clip: Result | None = None
+    unfinished: str = ""
     cancelled: float | None = None
 
     @property
@@ -94,7 +98,7 @@ class Order:
     def text(self) -> str:
         """Phase, step and time left, for the progress bar."""
         if self.cancelled is not None:
-            return "Cancelling, after this step"
+            return "Cancelling, after this step" if self.phase != "finish" else "Cancelling the finishing"
         text = PHASES.get(self.phase, self.phase)
         if not self.total:
             return text
@@ -197,7 +201,7 @@ class Queue:
         self.waiting.append(order)
 
     def cancel(self, order: Order) -> None:
-        """End an order and keep nothing of it; a clip that is there is kept.
+        """End an order and keep nothing of it; a clip that is there is kept, and comes as it is.
 
         The engine ends the order with its step and keeps its model. A second time it is not waited for.
         """
@@ -313,17 +317,15 @@ class Queue:
         self._fail(order, "")
 
     def _fail(self, order: Order, message: str) -> None:
-        if order.phase == "finish" and order.finish is None and order.cancelled is None:
-            where = f'the clip itself is whole, in "{order.folder}": choose Import Take to see it'
-            self._tell(f"{message.rstrip('.')}; {where}.")
+        if _is_made(order):
+            order.clip = Result(order.folder / clip_name(order.job), order.folder / RECORD, order.seconds)
+            order.unfinished = message if order.cancelled is None else "Its finishing was cancelled."
+            self.arrived.append(order)
             return
         _discard(order)
         if order.cancelled is not None:
             kept = "nothing was kept of it" if order.finish is None else "the take is as it was"
             self.outcomes.append(Outcome(f"The generation was cancelled; {kept}."))
-        elif _is_made(order) and order.finish is None and not order.keeps_folder:
-            text = f"{message} The clip as the model made it is there: Import Take brings it in."
-            self.outcomes.append(Outcome(text, failed=True, folder=order.folder))
         else:
             self._tell(message)
 
@@ -334,13 +336,23 @@ class Queue:
 
 def _discard(order: Order) -> None:
     """Remove the folder of an order that has no clip; one that only its finishing failed of has."""
-    if not order.keeps_folder and (order.cancelled is not None or not _is_made(order)):
+    if not order.keeps_folder and not _is_made(order):
         shutil.rmtree(order.folder, ignore_errors=True)
 
 
 def _is_made(order: Order) -> bool:
-    """Whether the engine has put the clip of an order where it belongs, with its record."""
-    return (order.folder / "clip.json").is_file()
+    """Whether the engine has put the clip of an order where it belongs, so that only its finishing is left.
+
+    A folder that the user has chosen may have had another clip before.
+    """
+    if order.finish is not None:
+        return False
+    return order.phase == "finish" or (not order.keeps_folder and (order.folder / RECORD).is_file())
+
+
+def clip_name(job: dict) -> str:
+    """What the engine calls the clip of a job as the model made it."""
+    return "clip.png" if job.get("num_frames") == 1 else "clip.mp4"
 
 
 def duration(seconds: float) -> str:

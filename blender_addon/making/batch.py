@@ -44,7 +44,9 @@ def make(
                 if queue.outcomes:
                     raise PeekabooError(queue.outcomes[0].text)
                 time.sleep(POLL_SECONDS)
-            delivery.deliver(queue.arrived.pop())
+            outcome = delivery.deliver(queue.arrived.pop())
+            if outcome.failed:
+                raise PeekabooError(outcome.text)
             yield order
     finally:
         queue.leave(process.CANCEL_SECONDS)

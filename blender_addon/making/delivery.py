@@ -165,17 +165,19 @@ def deliver(order: Order) -> Outcome:
         raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
     if order.finish is not None:
         return _deliver_finished(order, scene)
-    with changes.updates_ignored():
-        holder = reels.prepare(scene)
+    with changes.updates_ignored(), reels.prepared(scene) as holder:
         strip = strips.add_clip(holder, clip, order.job, order.frame_start, order.shot)
     start, end = compat.strip_range(strip)
     owner = f' of "{holder.name}"' if len(bpy.data.scenes) > 1 else ""
     what = "picture" if strip.type == "IMAGE" else "clip"
-    return Outcome(
+    text = (
         f"The {what} is in channel {strip.channel} of the sequencer{owner}, frames {start} to {end - 1}, "
-        f"after {duration(order.seconds)}.",
-        folder=order.folder,
+        f"after {duration(order.seconds)}."
     )
+    if order.unfinished:
+        text = f"{order.unfinished} The {what} is there as the model made it. {text}"
+    failed = bool(order.unfinished) and order.cancelled is None
+    return Outcome(text, failed=failed, folder=order.folder)
 
 
 def _deliver_finished(order: Order, scene) -> Outcome:
@@ -186,6 +188,6 @@ def _deliver_finished(order: Order, scene) -> Outcome:
         raise PeekabooError(f'The take is gone: its clip, finished, is at "{order.clip.clip}".')
     with changes.updates_ignored():
         for take in takes:
-            finishing.show(take, order.clip.clip, order.finish)
+            finishing.show(take, order.clip.clip)
     text = f'"{takes[0].name}" shows its clip as it was finished, after {duration(order.seconds)}.'
     return Outcome(text, folder=order.folder)

@@ -11,14 +11,8 @@ from ..errors import PeekabooError
 from . import folders, strips, viewing
 
 
-def show(strip, clip: Path, finish: dict) -> None:
-    """Let a take show its clip as it was finished, also in the camera's view, as large as it was.
-
-    Args:
-        strip: the take.
-        clip: the file in its folder.
-        finish: as a job states it.
-    """
+def show(strip, clip: Path) -> None:
+    """Let a take show another file of its folder, as large as the one before, also in the camera's view."""
     path, images = strips.path_in_file(clip), viewing.images_of(strip)
     before, after = _size(strip, strips.file_of(strip)), _size(strip, path)
     if strip.type == "MOVIE":
@@ -28,7 +22,6 @@ def show(strip, clip: Path, finish: dict) -> None:
     if all(before) and all(after):  # Blender scales a strip's own pictures, however many pixels these have
         strip.transform.scale_x *= before[0] / after[0]
         strip.transform.scale_y *= before[1] / after[1]
-    strip[strips.FINISH_PROPERTY] = strips.finish_in_words(finish)
     for image in images:
         image.filepath = path
 
@@ -42,7 +35,7 @@ def show_original(strip) -> None:
     clip = strips.folder_of(strip) / (folders.CLIP if strip.type == "MOVIE" else folders.PICTURE)
     if not places.is_file(clip):
         raise PeekabooError(f'There is no clip at "{clip}": generate it again.')
-    show(strip, clip, {})
+    show(strip, clip)
 
 
 def _size(strip, path: str) -> tuple[int, int]:

@@ -116,9 +116,7 @@ def import_take(scene, folder: Path):
         clip = folder / (PICTURE if job["num_frames"] == 1 else CLIP)
         with places.open_file(clip):
             pass
-        finished = folder / strips.FINISHED[clip.suffix]
-        with suppress(FileNotFoundError), places.open_file(finished):
-            clip = finished
+        clip = _finished(folder, clip)
     except FileNotFoundError:
         raise PeekabooError(
             f'"{folder}" is not the folder of a take, which has a {CLIP} or {PICTURE} and a job folder: '
@@ -131,20 +129,43 @@ def import_take(scene, folder: Path):
     else:
         first, count = job["timing"]["frame_start"], job["timing"]["frame_count"]
         title = shots.title_at(scene, first, first + count - 1)
-        strip = strips.add_clip(reels.prepare(scene), clip, job, shot=title)
-        if clip == finished:
-            strip[strips.FINISH_PROPERTY] = strips.finish_in_words(_recorded_finish(folder))
+        with reels.prepared(scene) as holder:
+            strip = strips.add_clip(holder, clip, job, shot=title)
+        if clip.stem == strips.FINISHED_BEFORE:
+            strip[strips.FINISH_PROPERTY] = _finished_before(folder)
         return strip
     raise PeekabooError(f'The take in "{folder}" cannot be used ({problem}): choose another folder.')
 
 
-def _recorded_finish(folder: Path) -> dict:
-    """How the clip of a take was finished, by its record; nothing where that does not tell."""
+def _finished(folder: Path, clip: Path) -> Path:
+    """The clip of a take as it was finished last, by its record; the model's own where that is none.
+
+    Raises:
+        OSError: it is no plain file.
+    """
+    stated = _record(folder).get("finished")
+    names = [str(name) for name in stated] if isinstance(stated, dict) else []
+    known = [f"{name}{clip.suffix}" for name in (*strips.FINISHED, strips.FINISHED_BEFORE)]
+    for name in [*reversed([name for name in names if name in known]), known[-1]]:
+        with suppress(FileNotFoundError), places.open_file(folder / name):
+            return folder / name
+    return clip
+
+
+def _finished_before(folder: Path) -> str:
+    """What was done to a clip whose name does not say it, in words, by its record."""
+    stated = _record(folder).get("finish")
+    done = stated if isinstance(stated, dict) else {}
+    return " ".join(kind for kind in strips.FINISHES if done.get(kind) is True)
+
+
+def _record(folder: Path) -> dict:
+    """The record of a take; empty where it cannot be read."""
     try:
-        stated = documents.read_json(folder / "clip.json")["finish"]
-        return {kind: stated[kind] is True for kind in strips.FINISHES}
-    except (OSError, ValueError, KeyError, TypeError):
+        stated = documents.read_json(folder / "clip.json")
+    except (OSError, ValueError):
         return {}
+    return stated if isinstance(stated, dict) else {}
 
 
 def doubt_of(strip) -> str | None:

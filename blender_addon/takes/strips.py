@@ -19,10 +19,12 @@ CHANNELS = 128
 
 PICTURE = ".png"
 """What the name of a clip ends with that is a picture."""
-FINISHED = {".mp4": "finished.mp4", ".png": "finished.png"}
-"""By what the name of a clip ends with: what the engine calls one that it has finished, beside it."""
-FINISH_PROPERTY, FINISHES = "peekaboo_finish", ("smooth", "enlarge")
-"""Custom property of a strip that shows a finished clip: how that was finished."""
+FINISHES = ("smooth", "enlarge")
+"""What can be done to a clip, as a job names it."""
+FINISHED = {"smooth": ("smooth",), "enlarged": ("enlarge",), "smooth_enlarged": FINISHES}
+"""What the engine calls a clip that it has finished, beside the model's own: what was done to it."""
+FINISHED_BEFORE, FINISH_PROPERTY = "finished", "peekaboo_finish"
+"""What it called all of them once, and a custom property of strips that show one: what was done to it."""
 JOB_PROPERTY = "peekaboo_job"
 """Custom property of a strip: the job that made it, as JSON."""
 FOLDER_PROPERTY = "peekaboo_folder"
@@ -79,8 +81,6 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     compat.set_strip_length(strip, count)
     strip[JOB_PROPERTY] = json.dumps(job)
     strip[FOLDER_PROPERTY] = path_in_file(clip.parent)
-    if clip.name in FINISHED.values():
-        strip[FINISH_PROPERTY] = finish_in_words(job.get("finish", {}))
     strip[RATING_PROPERTY], strip[NOTE_PROPERTY] = 0, ""
     strip.id_properties_ui(RATING_PROPERTY).update(min=0, max=MOST_STARS, description="How good the take is")
     strip.id_properties_ui(NOTE_PROPERTY).update(description="What there is to say of the take")
@@ -183,17 +183,13 @@ def file_of(strip) -> str:
     return strip.filepath if strip.type == "MOVIE" else strip.directory + strip.elements[0].filename
 
 
-def finish_in_words(finish: dict) -> str:
-    """How a clip is finished, as a strip remembers it, of how a job states it."""
-    return " ".join(kind for kind in FINISHES if finish.get(kind))
-
-
 def finish_of(strip) -> dict[str, bool]:
     """How the clip was finished that a take shows, as a job states it."""
-    stated = strip.get(FINISH_PROPERTY)
-    words = stated.split() if isinstance(stated, str) else []
-    shown = bpy.path.basename(file_of(strip)) in FINISHED.values()
-    return {kind: shown and kind in words for kind in FINISHES}
+    name = bpy.path.basename(file_of(strip)).rpartition(".")[0]
+    done = FINISHED.get(name, ())
+    if name == FINISHED_BEFORE and isinstance(stated := strip.get(FINISH_PROPERTY), str):
+        done = tuple(stated.split())
+    return {kind: kind in done for kind in FINISHES}
 
 
 def job_of(strip) -> dict:

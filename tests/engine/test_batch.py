@@ -321,8 +321,8 @@ def test_a_clip_whose_finishing_failed_is_finished_and_not_made_again(jobs, fini
     before, lines = (out / "clip.mp4").stat().st_mtime_ns, []
     (task,) = tasks_of([job], out)
     batch.run([task], ["no such device"], Placement(), False, lines.append)
-    assert (task.outcome, task.clip, lines) == ("made", "finished.mp4", [f"finished {out / 'finished.mp4'}"])
+    assert (task.outcome, task.clip, lines) == ("made", "enlarged.mp4", [f"finished {out / 'enlarged.mp4'}"])
     assert (out / "clip.mp4").stat().st_mtime_ns == before
     (again,) = tasks_of([job], out)
     batch.run([again], ["no such device"], Placement(), False, lines.append)
-    assert (again.outcome, again.clip) == ("kept", "finished.mp4")
+    assert (again.outcome, again.clip) == ("kept", "enlarged.mp4")

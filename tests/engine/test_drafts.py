@@ -145,7 +145,7 @@ def test_a_death_at_any_moment_leaves_the_old_or_the_new_ones(tmp_path, blocked,
     came_through = False
     for number in range(40):
         out = tmp_path / str(number)
-        old_results(out, (*RESULTS, "finished.mp4"))  # what was made of the old clip goes with it
+        old_results(out, (*RESULTS, "enlarged.mp4"))  # what was made of the old clip goes with it
         for name in blocked:
             (out / name).unlink()
             (out / name / "inside").mkdir(parents=True)

@@ -104,8 +104,9 @@ def finish(make_job):
             "versions": {},
         }
         if finish:
-            shutil.copy(folder / "clip.mp4", folder / "finished.mp4")
-            record["finish"] = {"smooth": False, "enlarge": False, "sha256": record["clip_sha256"], **finish}
+            shutil.copy(folder / "clip.mp4", folder / "smooth.mp4")
+            made = {"width": job.width, "height": job.height, "sha256": record["clip_sha256"]}
+            record["finished"] = {"smooth.mp4": made}
         (folder / "clip.json").write_text(json.dumps(record))
 
     return put
@@ -224,10 +225,10 @@ def test_the_edit_has_clips_as_they_were_finished(bundle, finish):
     assert gather(read_plan(path), out, Messages(openjd=False)) == 0
     edit = otio.adapters.read_from_file(str(out / "edit.otio"))
     assert [clip.media_reference.target_url for clip in edit.find_clips()] == [
-        "A_seed_1/finished.mp4",
+        "A_seed_1/smooth.mp4",
         "B_seed_1/clip.mp4",
     ]
-    assert "A_seed_1/finished.mp4" in (out / "report.html").read_text()
+    assert "A_seed_1/smooth.mp4" in (out / "report.html").read_text()
 
 
 def test_each_scene_has_an_edit_of_its_own(bundle, finish):

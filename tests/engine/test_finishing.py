@@ -99,7 +99,7 @@ def test_a_finished_clip_covers_the_same_scene_seconds_beside_the_one_of_the_mod
     before = (folder / "clip.mp4").read_bytes()
     finish = Finish(smooth=True, enlarge=True, width=301, height=400)
     path = finish_clip(folder, moving_square(5), made, finish)
-    assert path.name == "finished.mp4" and (folder / "clip.mp4").read_bytes() == before
+    assert path.name == "smooth_enlarged.mp4" and (folder / "clip.mp4").read_bytes() == before
     assert count_frames(path) == count_frames(folder / "clip.mp4") == 13
     assert (
         iio.immeta(path)["fps"]
@@ -109,9 +109,18 @@ def test_a_finished_clip_covers_the_same_scene_seconds_beside_the_one_of_the_mod
     assert read_clip(path).shape == (13, 150, 300, 3)
     record = json.loads((folder / "clip.json").read_text())
     assert record["clip_sha256"] == "0"
-    stated = {name: record["finish"][name] for name in ("smooth", "enlarge", "width", "height")}
-    assert stated == {"smooth": True, "enlarge": True, "width": 300, "height": 150}
-    assert sorted(each.name for each in folder.iterdir()) == ["clip.json", "clip.mp4", "finished.mp4"]
+    [stated] = record["finished"].values()
+    assert (stated["width"], stated["height"]) == (300, 150)
+    both = path.read_bytes()
+    smooth = finish_clip(folder, moving_square(5), made, Finish(smooth=True))
+    assert sorted(each.name for each in folder.iterdir()) == [
+        "clip.json",
+        "clip.mp4",
+        "smooth.mp4",
+        "smooth_enlarged.mp4",
+    ]
+    assert smooth.name == "smooth.mp4" and path.read_bytes() == both
+    assert list(json.loads((folder / "clip.json").read_text())["finished"]) == [path.name, smooth.name]
 
 
 def test_a_clip_with_a_frame_for_each_of_the_scene_is_as_it_was(tmp_path):
@@ -165,19 +174,19 @@ def test_a_job_may_ask_for_it_and_a_take_be_finished_otherwise_afterwards(make_j
     take = job.parent
     assert worker.run(job, take, told, lambda: False), told.errors
     height, width = read_clip(take / "clip.mp4").shape[1:3]
-    assert told.phases[-1] == "finish" and told.results == [take.resolve() / "finished.mp4"]
-    assert read_clip(take / "finished.mp4").shape == (12, 128, round(width * 128 / height), 3)
-    assert existing_clip(job, take) == take / "finished.mp4"
+    assert told.phases[-1] == "finish" and told.results == [take.resolve() / "smooth_enlarged.mp4"]
+    assert read_clip(take / "smooth_enlarged.mp4").shape == (12, 128, round(width * 128 / height), 3)
+    assert existing_clip(job, take) == take / "smooth_enlarged.mp4"
     smooth = Finish(smooth=True)
     worker.finish(FinishTake(request="finish", id="a", take=take, finish=smooth), told, lambda: False)
-    assert not told.errors and read_clip(take / "finished.mp4").shape == (12, height, width, 3)
-    assert existing_clip(job, take) is None  # it is finished otherwise than the job says
+    assert not told.errors and read_clip(take / "smooth.mp4").shape == (12, height, width, 3)
+    assert existing_clip(job, take) == take / "smooth_enlarged.mp4"  # which is there beside
     done = CliRunner().invoke(app, ["finish", str(take), "--enlarge", "1000x128"])
     assert done.exit_code == 0, done.output
-    assert json.loads((take / "clip.json").read_text())["finish"]["smooth"] is False
+    assert list(json.loads((take / "clip.json").read_text())["finished"])[-1] == "enlarged.mp4"
     stated = json.loads((job / "job.json").read_text())
     (job / "job.json").write_text(json.dumps({**stated, "finish": {}}))
-    assert worker.run(job, take, told, lambda: False) and not (take / "finished.mp4").exists()
+    assert worker.run(job, take, told, lambda: False) and not [*take.glob("smooth*"), *take.glob("enl*")]
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,9 @@ def test_a_clip_that_is_there_is_kept_where_only_its_finishing_fails(shop):
     shop.until(lambda: shop.queue.running is order)
     order.apply(Phase("finish"))
     os.kill(shop.queue.keeper.engine.process.pid, signal.SIGKILL)
-    shop.until(lambda: not shop.queue.busy)
-    [text] = shop.texts()
-    assert order.folder.exists() and text.endswith(f'in "{order.folder}": choose Import Take to see it.')
+    shop.until(lambda: shop.queue.arrived == [order])
+    assert order.folder.exists() and order.unfinished.startswith("The engine was killed by SIGKILL")
+    assert order.clip.clip == order.folder / "clip.mp4"
 
 
 def test_an_engine_that_is_killed_while_it_waits_is_told_and_replaced(shop):
@@ -253,21 +253,20 @@ def test_leaving_ends_all_but_clips_that_are_there(shop):
     assert not running.folder.exists() and not waiting.folder.exists()
 
 
-def test_a_clip_that_is_made_is_kept_where_only_its_finishing_fails(shop):
-    made, lost = shop.add("broken"), shop.add("die")
+def test_a_clip_that_is_made_comes_as_it_is_where_its_finishing_fails_or_is_cancelled(shop):
+    made, lost, cancelled, again = (shop.add(name) for name in ("broken", "die", "wait", "also wait"))
     for order in (made, lost):
         (order.folder / "clip.json").write_text("{}")
-    shop.until(lambda: not shop.queue.busy)
-    assert made.folder.exists() and lost.folder.exists()
-    for outcome in shop.queue.outcomes:
-        assert outcome.text.endswith("The clip as the model made it is there: Import Take brings it in.")
-        assert outcome.failed and outcome.folder in (made.folder, lost.folder)
-    cancelled = shop.add("wait")
-    (cancelled.folder / "clip.json").write_text("{}")
     shop.until(lambda: shop.queue.running is cancelled)
+    cancelled.apply(Phase("finish"))
     shop.queue.cancel(cancelled)
-    shop.until(lambda: not shop.queue.busy)
-    assert not cancelled.folder.exists()
+    shop.until(lambda: shop.queue.running is again)
+    again.apply(Phase("finish"))
+    for _ in range(2):  # the second time the engine is not waited for
+        shop.queue.cancel(again)
+    assert shop.queue.arrived == [made, lost, cancelled, again] and not shop.queue.outcomes
+    assert all(order.folder.exists() and order.clip.clip.name == "clip.mp4" for order in shop.queue.arrived)
+    assert cancelled.unfinished == again.unfinished == "Its finishing was cancelled."
 
 
 def test_a_fault_of_the_engines_names_its_log(shop):

@@ -21,7 +21,8 @@ from blender_addon.takes import finishing, folders, reels, removing, strips, vie
 def arrived(scene, take, **finish):
     """An order to finish a take, whose clip is there."""
     order = delivery.order_finish(scene, take, {"smooth": False, "enlarge": False} | finish)
-    clip = order.folder / "finished.mp4"
+    number = order.finish["smooth"] + 2 * order.finish["enlarge"]
+    clip = order.folder / ["", "smooth.mp4", "enlarged.mp4", "smooth_enlarged.mp4"][number]
     clip.touch()
     return dataclasses.replace(order, clip=Result(clip, order.folder / "clip.json", 3.0))
 
@@ -32,7 +33,7 @@ def test_a_take_shows_its_clip_as_it_was_finished_and_the_models_own_again(scene
     order = arrived(scene, take, smooth=True)
     assert order.keeps_folder and order.finish == {"smooth": True, "enlarge": False}
     assert "shows its clip as it was finished" in delivery.deliver(order).text
-    assert strips.file_of(take).endswith("finished.mp4") and image.filepath.endswith("finished.mp4")
+    assert strips.file_of(take).endswith("smooth.mp4") and image.filepath.endswith("smooth.mp4")
     assert strips.finish_of(take) == {"smooth": True, "enlarge": False}
     assert viewing.in_camera(scene, take) is not None
     assert folders.read(take)[0] == order.job
@@ -43,12 +44,12 @@ def test_a_take_shows_its_clip_as_it_was_finished_and_the_models_own_again(scene
 
 def test_an_enlarged_picture_is_seen_as_large_as_it_was_and_so_is_the_models_own_again(scene, take):
     job, folder = strips.job_of(take), strips.folder_of(take)
-    for name, side in (("clip.png", 16), ("finished.png", 48)):
+    for name, side in (("clip.png", 16), ("enlarged.png", 48)):
         (folder / name).write_bytes(painting.png(np.zeros((side, 2 * side, 3), np.uint8)))
     picture = strips.add_clip(take.id_data, folder / "clip.png", job)
     picture.transform.scale_x *= 2  # of the user's own
     before, count = (picture.transform.scale_x, picture.transform.scale_y), len(strips.takes(take.id_data))
-    finishing.show(picture, folder / "finished.png", {"smooth": False, "enlarge": True})
+    finishing.show(picture, folder / "enlarged.png")
     assert (picture.transform.scale_x, picture.transform.scale_y) == pytest.approx(
         (before[0] / 3, before[1] / 3)
     )
@@ -88,15 +89,45 @@ def test_a_model_s_own_clip_that_is_gone_is_told(scene, take):
 def test_a_finished_take_is_imported_as_it_was_and_removed_with_all_its_files(scene, take):
     order = arrived(scene, take, smooth=True)
     strips.remove(take)
-    (order.folder / "clip.json").write_text(json.dumps({"finish": {"smooth": True, "enlarge": 1}}))
-    again = folders.import_take(scene, order.folder)
-    assert strips.file_of(again).endswith("finished.mp4") and reels.active_take(scene) == again
+    (order.folder / "smooth_enlarged.mp4").touch()
+    record = {"finished": {"smooth_enlarged.mp4": {}, "smooth.mp4": {}, "../x.mp4": {}, "enlarged.mp4": 1}}
+    (order.folder / "clip.json").write_text(json.dumps(record))
+    again = folders.import_take(scene, order.folder)  # the last of those that are there
+    assert strips.file_of(again).endswith("/smooth.mp4") and reels.active_take(scene) == again
     assert strips.finish_of(again) == {"smooth": True, "enlarge": False}
     assert removing.delete(again) == [] and not order.folder.exists()
 
 
+def test_undo_shows_the_file_that_was_shown_before(scene, take):
+    folder, name = strips.folder_of(take), take.name
+    bpy.ops.ed.undo_push(message="made")
+    for kind in ({"smooth": True}, {"smooth": True, "enlarge": True}):
+        delivery.deliver(arrived(bpy.context.scene, take, **kind))
+        bpy.ops.ed.undo_push(message="finished")
+        take = reels.active_take(bpy.context.scene)
+    shown = []
+    for step in (bpy.ops.ed.undo, bpy.ops.ed.undo, bpy.ops.ed.redo):
+        step()
+        take = next(each for each in reels.takes(bpy.context.scene) if each.name == name)
+        shown.append((strips.file_of(take).rpartition("/")[2], *strips.finish_of(take).values()))
+    assert shown == [("smooth.mp4", True, False), ("clip.mp4", False, False), ("smooth.mp4", True, False)]
+    assert all((folder / file).is_file() for file, *_ in shown)
+
+
+def test_a_take_that_was_finished_before_its_kinds_had_names_is_read_as_it_was(scene, take):
+    folder = strips.folder_of(take)
+    strips.remove(take)
+    (folder / "finished.mp4").touch()
+    (folder / "clip.json").write_text(json.dumps({"finish": {"smooth": True, "enlarge": 1}}))
+    again = folders.import_take(scene, folder)
+    assert strips.file_of(again).endswith("finished.mp4")
+    assert strips.finish_of(again) == {"smooth": True, "enlarge": False}
+    assert removing.delete(again) == [] and not folder.exists()
+
+
 @pytest.mark.parametrize("edited", [7, "smooth smooth nonsense", ""])
 def test_what_somebody_has_written_about_a_strip_is_read_as_far_as_it_means_something(scene, take, edited):
-    delivery.deliver(arrived(scene, take, smooth=True))
+    (strips.folder_of(take) / "finished.mp4").touch()
+    finishing.show(take, strips.folder_of(take) / "finished.mp4")
     take[strips.FINISH_PROPERTY] = edited
     assert strips.finish_of(take) == {"smooth": "smooth" in str(edited), "enlarge": False}

@@ -186,6 +186,23 @@ def test_masks_lie_over_their_take_until_they_are_hidden(scene, take):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own command is always there")
+def test_what_an_older_take_does_not_tell_becomes_as_in_a_new_scene_and_is_said(scene, take):
+    job = json.loads(json.dumps(strips.job_of(take)))
+    for name in ("finish", "end_with", "loras", "schedule"):
+        job.pop(name, None)
+    del job["masks"]["framing"]
+    settings = scene.peekaboo
+    settings.framing, settings.smooth, settings.enlarge, settings.end_with = 0.5, True, True, "rendered"
+    settings.loras = "owner/name/style.safetensors"
+    left = restoring.restore(scene, job)
+    assert left == [
+        "the take does not tell End With, Framing, Smooth, Enlarge, LoRAs, which are as in a new scene"
+    ]
+    assert (settings.framing, settings.smooth, settings.enlarge) == (0, False, False)
+    assert (settings.end_with, settings.loras) == ("nothing", "")
+    assert restoring.restore(scene, job) == []
+
+
 def test_a_folder_that_no_program_can_show_is_named(take, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(RuntimeError, match=r'no xdg-open to show ".*Scene_001" with: install xdg-utils'):

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Takes in a scene of their own, so that F12 stays the 3D scene's; and those of files from before."""
 
+import wave
+
 import bpy
+import numpy as np
 import pytest
 
 from blender_addon import compat
@@ -177,3 +180,45 @@ def test_a_folder_that_is_no_take_makes_no_scene(scene, tmp_path):
     with pytest.raises(PeekabooError, match="is not the folder of a take"):
         folders.import_take(scene, tmp_path)
     assert len(bpy.data.scenes) == 1
+
+
+def test_a_take_that_finds_no_place_leaves_no_scene_behind(scene, folder, monkeypatch):
+    monkeypatch.setattr(strips, "CHANNELS", 0)
+    with pytest.raises(PeekabooError, match="channels of the sequencer are taken"):
+        folders.import_take(scene, folder)
+    assert list(bpy.data.scenes) == [scene] and reels.reel_of(scene) is None
+
+
+def add_sound(scene, path):
+    """A tone as a strip of a scene."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes((np.sin(np.arange(4000) / 3) * 20000).astype("<i2").tobytes())
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    return compat.strips(editor).new_sound(name="Tone", filepath=str(path), channel=1, frame_start=1)
+
+
+def loudest(reel, path):
+    """The loudest sample of what a scene plays."""
+    with bpy.context.temp_override(scene=reel):
+        bpy.ops.sound.mixdown(filepath=str(path), container="WAV", codec="PCM", format="S16", accuracy=256)
+    with wave.open(str(path)) as file:
+        return np.abs(np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(int)).max()
+
+
+def test_the_scenes_sound_is_heard_with_its_takes_and_nothing_else_of_it_seen(scene, folder, tmp_path):
+    add_sound(scene, tmp_path / "tone.wav")
+    reel = folders.import_take(scene, folder).id_data
+    (sound,) = [strip for strip in compat.all_strips(reel.sequence_editor) if strip.type == "SCENE"]
+    assert compat.strip_range(sound) == (1, 9) and sound.blend_alpha == 0
+    assert loudest(reel, tmp_path / "heard.wav") > 5000
+    scene.frame_end, sound.mute = 12, True
+    folders.import_take(scene, folder)
+    (sound,) = [strip for strip in compat.all_strips(reel.sequence_editor) if strip.type == "SCENE"]
+    assert compat.strip_range(sound) == (1, 13) and sound.mute and len(strips.takes(reel)) == 2
+    assert strips.active_take(reel) is not None
+    strips.remove(sound)
+    folders.import_take(scene, folder)
+    assert len(compat.all_strips(reel.sequence_editor)) == len(strips.takes(reel)) == 3  # it stays away
