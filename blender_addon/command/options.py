@@ -15,7 +15,7 @@ import bpy
 
 from ..engine import torch_builds
 from ..errors import PeekabooError, UsageError
-from ..shot import loras, settings, shots, stating
+from ..shot import loras, settings, shots, stating, timed_phrases
 from ..shot.seeds import SEED_LIMIT
 from ..shot.shots import Shot
 from ..takes import reels
@@ -182,7 +182,7 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
     owners = [scene.peekaboo for scene in scenes]
     changed = dict.fromkeys([*stated, *(settings.OF_SCHEDULE if "schedule" in stated else ())])
     before = [{name: getattr(owner, name) for name in changed} for owner in owners]
-    lists = [loras.listed(owner) for owner in owners]
+    lists = [(loras.listed(owner), timed_phrases.listed(owner)) for owner in owners]
     try:
         for owner in owners:
             for name, value in stated.items():
@@ -195,4 +195,6 @@ def overridden(scenes: Iterable, options: argparse.Namespace) -> Iterator[None]:
             for name, value in values.items():
                 setattr(owner, name, value)
             if "loras" in stated:
-                loras.set_list(owner, listed)  # without those that were for this run
+                loras.set_list(owner, listed[0])  # without those that were for this run
+            if "over_time" in stated:
+                timed_phrases.put_back(owner, listed[1])

@@ -90,7 +90,9 @@ class PEEKABOO_PT_timed_phrases(SidebarPanel, bpy.types.Panel):
             row.active = entry.enabled
             for name in ("frame_start", "frame_end", "fade"):
                 row.prop(entry, name)
-        layout.operator("peekaboo.add_timed_phrase", icon="ADD")
+        row = layout.row(align=True)
+        row.operator("peekaboo.add_timed_phrase", text="Add", icon="ADD")
+        row.operator("peekaboo.take_timed_phrases", icon="MARKER_HLT")
 
 
 class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):

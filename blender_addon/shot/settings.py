@@ -25,7 +25,7 @@ from bpy.props import (
 
 from .. import compat
 from ..engine import catalogue
-from . import loras, subjects
+from . import loras, subjects, timed_phrases
 
 CONSTANT: Any = set()
 """Options of a property that cannot be keyframed, since a clip has one value of it."""
@@ -326,6 +326,22 @@ SHOT: Mapping[str, Setting] = {
             "a .safetensors file, or owner/name/file.safetensors of a repository, in the place of the "
             "scene's; with :distils behind it the one that makes few steps possible; may be repeated",
             "FILE[:WEIGHT][:high|:low]",
+            several=True,
+        ),
+    ),
+    # Its storage is the list in properties.py, too.
+    "over_time": Setting(
+        StringProperty(
+            name="Phrases Over Time",
+            description="Those of the list that are on, a line each: WORDS:FIRST-LAST:FADE",
+            get=timed_phrases.as_text,
+            set=timed_phrases.set_text,
+            options={"SKIP_SAVE"},
+        ),
+        option=Option(
+            "--phrase-over-time",
+            "words of the prompt that these frames alone show, in the place of the scene's; may be repeated",
+            "WORDS:FIRST-LAST[:FADE]",
             several=True,
         ),
     ),

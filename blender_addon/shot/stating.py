@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import loras, settings
+from . import loras, settings, timed_phrases
 
 UNLIMITED = 2**31 - 1
 """What Blender states as the most of a number that has no limit, or less."""
@@ -59,7 +59,8 @@ def problem(owner, name: str, value: Any) -> str | None:
         case "BOOLEAN" if isinstance(value, bool):
             return None
         case "STRING" if isinstance(value, str) and "\0" not in value:
-            return loras.problem(value) if name == "loras" else None
+            texts = {"loras": loras.problem, "over_time": timed_phrases.text_problem}
+            return texts[name](value) if name in texts else None
         case "ENUM" if value in setting.enum_items:
             return None
         case "ENUM":

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words of a prompt that some frames alone read: the list of a scene, what a job says of it, and back."""
+"""Words of a prompt that some frames alone read: the list of a scene, what a job says of it, and back.
+
+On the command line each is ``WORDS:FIRST-LAST[:FADE]``; in the timeline, words in quotes in a marker's name.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +22,8 @@ FURTHEST = 1_048_574
 """Blender's last frame."""
 MOST = 64
 """Of a job, as the engine has it."""
+_NOTATION = re.compile(r"(?P<phrase>.*\S)\s*:(?P<first>-?\d+)-(?P<last>-?\d+)(:(?P<fade>\d+(\.\d*)?))?")
+_QUOTED = re.compile('"([^"]*)"|\u201c([^\u201d]*)\u201d|\u201e([^\u201c\u201d]*)[\u201c\u201d]')
 
 
 def of_job(scene, prompt: str) -> list[dict[str, Any]]:
@@ -97,6 +103,95 @@ def _unread(scene) -> str | None:
     if settings.blocks != "all":
         return 'Phrases over time need all blocks: choose "All" in Blocks, or turn the phrases off.'
     return None
+
+
+def of_markers(scene) -> list[dict[str, Any]]:
+    """What the markers of a scene say: each shows the words in quotes in its name up to the next that has
+    such, also none: ``""``. What one shows on is one entry.
+
+    Raises:
+        PeekabooError: no marker names words in quotes, or the scene's range is empty.
+    """
+    named = sorted(
+        (marker.frame, [next(filter(None, found), "").strip() for found in _QUOTED.findall(marker.name)])
+        for marker in scene.timeline_markers
+        if _QUOTED.search(marker.name)
+    )
+    if not any(any(words) for _, words in named):
+        raise PeekabooError(
+            "No marker names words: add one where they begin (M in the timeline), and call it "
+            '"in rain", with the quotes.'
+        )
+    last = max(shots.range_of(scene)[1], named[-1][0])
+    stated: list[dict[str, Any]] = []
+    ends = [frame - 1 for frame, _ in named[1:]] + [last]
+    for (start, words), end in zip(named, ends, strict=True):
+        for phrase in dict.fromkeys(filter(None, words)):
+            going_on = (each for each in stated if (each["phrase"], each["frame_end"]) == (phrase, start - 1))
+            if entry := next(going_on, None):
+                entry["frame_end"] = end
+            elif end >= start:
+                stated.append({"phrase": phrase, "frame_start": start, "frame_end": end, "fade": 0.0})
+    return stated
+
+
+def take_from_markers(scene) -> int:
+    """Have what the markers say in the place of what the list has of the same words, but for how they come
+    and go; returns how many entries that are. Raises as :func:`of_markers`."""
+    stated, listed = of_markers(scene), scene.peekaboo.timed_phrases
+    fades = {entry.phrase: entry.fade for entry in listed}
+    for index in reversed(range(len(listed))):
+        if any(listed[index].phrase == each["phrase"] for each in stated):
+            listed.remove(index)
+    for each in stated:
+        _add(listed, each | {"fade": fades.get(each["phrase"], 0.0)})
+    return len(stated)
+
+
+def listed(settings) -> list[dict[str, Any]]:
+    """The whole list of a scene's settings, also what is off, for :func:`put_back`."""
+    names = ("enabled", *STATED)
+    return [{name: getattr(entry, name) for name in names} for entry in settings.timed_phrases]
+
+
+def put_back(settings, kept: Sequence[Mapping[str, Any]]) -> None:
+    """Give a scene's settings a list that they had."""
+    settings.timed_phrases.clear()
+    for each in kept:
+        _add(settings.timed_phrases, each)
+
+
+def _add(entries, values: Mapping[str, Any]) -> None:
+    entry = entries.add()
+    for name, value in values.items():
+        setattr(entry, name, value)
+
+
+def as_text(settings) -> str:
+    """The entries of a scene's settings that are on, a line each as a command line has them."""
+    return "\n".join(
+        f"{entry.phrase}:{entry.frame_start}-{entry.frame_end}:{entry.fade:g}"
+        for entry in settings.timed_phrases
+        if entry.enabled
+    )
+
+
+def set_text(settings, text: str) -> None:
+    """Have the entries of a text on, and no others; see :func:`text_problem`."""
+    for entry in settings.timed_phrases:
+        entry.enabled = False
+    for match in filter(None, map(_NOTATION.fullmatch, text.splitlines())):
+        first, last, fade = int(match["first"]), int(match["last"]), float(match["fade"] or 0)
+        values = {"phrase": match["phrase"], "frame_start": first, "frame_end": last, "fade": fade}
+        _add(settings.timed_phrases, values)
+
+
+def text_problem(text: str) -> str | None:
+    """Say in a sentence why a text is no list of phrases over time, or None where it is."""
+    wrong = (line for line in text.splitlines() if not _NOTATION.fullmatch(line))
+    if (line := next(wrong, None)) is None:
+        return None
+    return f'"{line}" is no phrase over time: write it as WORDS:FIRST-LAST, or WORDS:FIRST-LAST:FADE.'
 
 
 def _range(scene) -> tuple[int, int, list[Shot]]:

@@ -5,7 +5,7 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 
 from ...errors import PeekabooError
-from ...shot import shots
+from ...shot import shots, timed_phrases
 
 
 class PEEKABOO_OT_add_timed_phrase(bpy.types.Operator):
@@ -49,6 +49,25 @@ class PEEKABOO_OT_remove_timed_phrase(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class PEEKABOO_OT_take_timed_phrases(bpy.types.Operator):
+    """Take phrases and frames from timeline markers: each shows the words in quotes in its name, such as
+    "in rain", up to the next that has quotes; "" shows none. Press it again after moving markers"""
+
+    bl_idname = "peekaboo.take_timed_phrases"
+    bl_label = "From Markers"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        """Put them into the list."""
+        try:
+            count = timed_phrases.take_from_markers(context.scene)
+        except PeekabooError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{count} phrases over time are those of the markers")
+        return {"FINISHED"}
+
+
 register, unregister = bpy.utils.register_classes_factory(
-    (PEEKABOO_OT_add_timed_phrase, PEEKABOO_OT_remove_timed_phrase)
+    (PEEKABOO_OT_add_timed_phrase, PEEKABOO_OT_remove_timed_phrase, PEEKABOO_OT_take_timed_phrases)
 )

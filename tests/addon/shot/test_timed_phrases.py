@@ -5,7 +5,9 @@ import bpy
 import pytest
 from scenes import add_camera, small_shot
 
+from blender_addon.command import options
 from blender_addon.engine import job_schema
+from blender_addon.errors import UsageError
 from blender_addon.shot import restoring, shots
 from blender_addon.shot.job import make_job
 from blender_addon.shot.layout import read_shot
@@ -100,3 +102,51 @@ def test_a_phrase_of_another_shot_is_left_out_and_its_frames_are_the_scenes(shot
     assert prompt_problem(shot, shot=one) is None
     assert "timed_phrases" not in job_of(shot, one)
     assert job_of(shot, two)["timed_phrases"][0]["frame_start"] == 9
+
+
+def entries(scene):
+    """The list of a scene, in short."""
+    return [
+        (each.phrase, each.frame_start, each.frame_end, each.fade) for each in scene.peekaboo.timed_phrases
+    ]
+
+
+def test_markers_are_keyframes_of_the_words_in_their_names(shot):
+    assert shot.peekaboo.timed_phrases[0].phrase == "grass"
+    shot.peekaboo.timed_phrases[0].fade = 2
+    names = [
+        (1, '"a blue cube"'),
+        (7, 'dusk: "grass" \u201ca blue cube\u201d'),
+        (13, "Shot"),
+        (15, '""'),
+        (20, '"grass"'),
+    ]
+    for frame, name in names:
+        shot.timeline_markers.new(name, frame=frame)
+    assert bpy.ops.peekaboo.take_timed_phrases() == {"FINISHED"}
+    expected = [("a blue cube", 1, 14, 0), ("grass", 7, 14, 2), ("grass", 20, 24, 2)]
+    assert entries(shot) == expected and prompt_problem(shot) is None
+    assert bpy.ops.peekaboo.take_timed_phrases() == {"FINISHED"} and entries(shot) == expected
+    job_schema.check(job_of(shot))
+
+
+def test_markers_without_words_are_told_of_and_the_list_stays(shot):
+    shot.timeline_markers.new("Shot", frame=3)
+    shot.timeline_markers.new('""', frame=5)
+    with pytest.raises(RuntimeError, match="No marker names words"):
+        bpy.ops.peekaboo.take_timed_phrases()
+    assert entries(shot) == [("grass", 9, 24, 0)]
+
+
+def test_a_command_line_has_phrases_of_its_own_for_a_run(shot):
+    parser = options.Parser()
+    options.add_shot(parser)
+    given = ["--phrase-over-time", "a blue cube:3-5:2.5", "--phrase-over-time", "on grass:-4-9"]
+    with options.overridden([shot], parser.parse_args(given)):
+        used = entries(shot)[1:]
+        assert used == [("a blue cube", 3, 5, 2.5), ("on grass", -4, 9, 0)]
+        assert [each["phrase"] for each in job_of(shot)["timed_phrases"]] == ["a blue cube", "on grass"]
+    assert entries(shot) == [("grass", 9, 24, 0)] and shot.peekaboo.timed_phrases[0].enabled
+    wrong = parser.parse_args(["--phrase-over-time", "rain"])
+    with pytest.raises(UsageError, match="write it as WORDS:FIRST-LAST"), options.overridden([shot], wrong):
+        pass
