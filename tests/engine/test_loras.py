@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from tiny import hunyuan15, unet3d, wan
 
@@ -443,3 +444,11 @@ def test_a_pipeline_that_loads_none_by_itself_has_them_in_its_denoiser(lora):
         found = [find(lora(other, name))]
         refused(lambda found=found: put_on(pipe, HUNYUAN15, found, torch.float32))
         take_off(pipe)
+
+
+@pytest.mark.parametrize(
+    "source", ["../a.safetensors", "a/b/../../c.safetensors", r"\\server\share\a", "//server/a"]
+)
+def test_a_path_that_leads_up_or_to_another_machine_is_refused_unasked(source):
+    with pytest.raises(ValidationError, match="leads up or to another machine"):
+        Lora(source=source)
