@@ -236,7 +236,7 @@ def scenario_guide_files(hands: Hands):
     for name, height, ask in (
         ("import-layout", 145, lambda: operators.import_layout("INVOKE_DEFAULT", filepath=str(layouts))),
         ("export-masks", 65, lambda: operators.export_masks("INVOKE_DEFAULT", directory=str(hands.out))),
-        ("farm-job", 90, lambda: operators.export_farm_job("INVOKE_DEFAULT", directory=str(hands.out))),
+        ("farm-job", 112, lambda: operators.export_farm_job("INVOKE_DEFAULT", directory=str(hands.out))),
     ):
         with hands.context():
             ask()
@@ -248,9 +248,13 @@ def scenario_guide_files(hands: Hands):
         yield from hands.move(browser.x + browser.width // 3, browser.y + browser.height // 3)
         yield from hands.picture(name, upper(side, height))
         with bpy.context.temp_override(window=hands.window, area=browser):
-            bpy.ops.file.cancel()
+            if name == "farm-job":
+                bpy.ops.file.execute()
+            else:
+                bpy.ops.file.cancel()
         yield 4 * PAUSE
         hands.area = next(area for area in hands.window.screen.areas if area.type == "VIEW_3D")
+    yield from until(lambda: list(hands.out.glob("*/template.yaml")), 0.2)
     return {}
 
 
