@@ -88,27 +88,8 @@ def load_model(
             free, tiers = torch.cuda.mem_get_info(device)[0] / 1e9, tiers_of_weights(entry, folder)
             needs = needs_of(entry, folder, clip, dtype) if clip else None
             check_room(entry.title, tiers, placement, str(dtype).removeprefix("torch."), free, needs)
-        made = _adapted(entry, folder, dtype) | _from_gguf(entry, folder, dtype)
-        if "nf4" in placement.savings:
-            parts = [part for part in family.denoisers if part not in made]
-            made["quantization_config"] = as_nf4(parts, dtype, device)
-        dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
-        pipe = _pipeline_class(entry.pipeline).from_pretrained(
-            folder,
-            dtype=dtypes,
-            variant=_variant(entry, folder),
-            local_files_only=True,
-            trust_remote_code=False,
-            **made,
-        )
-        pipe.set_progress_bar_config(disable=True)
-        family.prepare(pipe)
-        denoisers = [part for each in family.denoisers if (part := getattr(pipe, each, None)) is not None]
-        put_on(pipe, family, files, dtype)
-        shrink(pipe, denoisers, placement, dtype)
-        place(pipe, denoisers, placement, device)
-        if len(placement.devices) > 1:
-            split(entry.title, denoisers, placement)
+        pipe = _read(entry, folder, placement, device, dtype)
+        _make_ready(entry, pipe, files, placement, device, dtype)
     except EngineError:
         raise
     except torch.OutOfMemoryError as error:
@@ -117,6 +98,41 @@ def load_model(
         raise _not_loaded(entry, error) from error
     name = str(dtype).removeprefix("torch.")
     return LoadedModel(entry, pipe, weights, str(device), name, placement, tuple(files))
+
+
+def _read(entry: ModelEntry, folder: Path, placement: Placement, device, dtype) -> "DiffusionPipeline":
+    """A model's folder as its pipeline, in the computer's memory."""
+    import torch
+
+    family = entry.family
+    made = _adapted(entry, folder, dtype) | _from_gguf(entry, folder, dtype)
+    if "nf4" in placement.savings:
+        parts = [part for part in family.denoisers if part not in made]
+        made["quantization_config"] = as_nf4(parts, dtype, device)
+    dtypes = {"default": dtype, **dict.fromkeys(family.single, torch.float32)} if family.single else dtype
+    return _pipeline_class(entry.pipeline).from_pretrained(
+        folder,
+        dtype=dtypes,
+        variant=_variant(entry, folder),
+        local_files_only=True,
+        trust_remote_code=False,
+        **made,
+    )
+
+
+def _make_ready(
+    entry: ModelEntry, pipe: Any, files: Sequence[LoraFile], placement: Placement, device, dtype
+) -> None:
+    """Put LoRAs on a pipeline, and bring it to where it runs."""
+    pipe.set_progress_bar_config(disable=True)
+    family = entry.family
+    family.prepare(pipe)
+    denoisers = [part for each in family.denoisers if (part := getattr(pipe, each, None)) is not None]
+    put_on(pipe, family, files, dtype)
+    shrink(pipe, denoisers, placement, dtype)
+    place(pipe, denoisers, placement, device)
+    if len(placement.devices) > 1:
+        split(entry.title, denoisers, placement)
 
 
 def needs_of(entry: ModelEntry, folder: Path, clip: ClipSize, dtype: Any) -> Needs | None:
