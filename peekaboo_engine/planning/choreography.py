@@ -126,6 +126,8 @@ class _Play(Stage):
         target = pose
         if act == "leave":
             target = self._outside(pose, (across, 0.0) if across else (0.0, down))
+            if across and place and place.y not in {None, 0.5}:  # "leaves at the bottom right"
+                target = target.to(y=place.y)
         elif place is not None and act != "leave":
             target = self._at(pose, place)
             upright = act in {"fall", "rise"} and not way.start and not way.direction

@@ -155,9 +155,10 @@ class Stage:
         end = way.end or way.at
         across, down = self._direction(action)
         if act == "enter":
-            return self._outside(
-                self._lane(pose, index, count, across), (-across, -down) if across or down else (-1, 0)
-            )
+            lane = self._lane(pose, index, count, across)
+            if across and way.start and way.start.y not in {None, 0.5}:  # "from the top left corner"
+                lane = lane.to(y=way.start.y).inside()
+            return self._outside(lane, (-across, -down) if across or down else (-1, 0))
         if act in {"fall", "rise"}:
             column = way.at.x if way.at and not way.end else None  # "falls on the left" is no way to the left
             pose = pose if column is None else _among(pose.to(x=column), count)

@@ -232,3 +232,9 @@ def test_the_check_misses_nobody():
     assert {finding.code for finding in check_shot(without)} == {"missing"}
     other = shot.model_copy(update={"prompt": "a green cone"})
     assert "phrase" in {finding.code for finding in check_shot(other)}
+
+
+def test_a_corner_that_somebody_enters_from_or_leaves_at_is_a_height_too():
+    plan = plan_text("a ball enters from the top left corner and exits at the bottom right")
+    first, *_, last = plan.shots[0].subjects[0].keys
+    assert first.x < 0 and first.y < 0.3 and last.x > 1 and last.y > 0.7
