@@ -196,6 +196,7 @@ def scenario_first_frame(hands: Hands):
     generation, scene = addon("making.generation"), bpy.context.scene
     scene.frame_end = 24
     scene.render.engine, scene.cycles.samples, scene.cycles.use_adaptive_sampling = "CYCLES", 128, False
+    scene.cycles.use_denoising = False  # which not every build of Blender can
     scene.view_settings.view_transform = "Standard"
     yield from hands.open_tab()
     yield from prepare(hands)
@@ -228,6 +229,7 @@ def scenario_family(hands: Hands):
     generation, scene = addon("making.generation"), bpy.context.scene
     scene.frame_end = 8
     scene.render.engine, scene.cycles.samples = "CYCLES", 1
+    scene.cycles.use_denoising = False  # as above
     yield from hands.open_tab()
     yield from prepare(hands)
     animate(bpy.context.view_layer.objects.active)
