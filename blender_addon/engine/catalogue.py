@@ -11,6 +11,7 @@ from typing import Any
 from ..borders.documents import read_json
 from ..borders.places import is_file
 from ..errors import PeekabooError
+from ..memory import remembered
 from . import job_schema
 from .process import engine_folder
 
@@ -49,6 +50,7 @@ def _classes() -> dict[str, dict]:
     return _read(engine_folder() / "model_folders.json")
 
 
+@remembered({}, once=True)
 def choosable() -> dict[str, dict]:
     """The models of the catalogue that an engine can make clips with as it stands, by name.
 
@@ -192,6 +194,7 @@ def hub_cache() -> Path:
     return Path.home() / ".cache" / "huggingface" / "hub"
 
 
+@remembered("downloaded")
 def state(name: str) -> str:
     """Whether the weights of a model of the catalogue are here: ``downloaded``, ``half`` or ``missing``.
 
@@ -205,6 +208,7 @@ def state(name: str) -> str:
     return states.pop() if len(states) == 1 else "half"
 
 
+@remembered("downloaded")
 def lora_state(source: str) -> str:
     """Whether a LoRA is here: ``downloaded``, or ``missing`` where it is in a repository on the hub alone."""
     named = LORA_IN_REPOSITORY.fullmatch(source)
@@ -328,6 +332,7 @@ def memory(name: str) -> str:
     return f"weights of {weights['bf16']:g} GB, {weights['offload']:g} offloaded"
 
 
+@remembered(PeekabooError("Looking at the model's folder..."))
 def _entry_of_folder(path: str) -> dict[str, Any]:
     """A diffusers folder: as its ``peekaboo.json`` states, else as the engine's data has it for its class."""
     folder = Path(path)

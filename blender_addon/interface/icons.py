@@ -14,7 +14,9 @@ from typing import Any
 import bpy.utils.previews
 import numpy as np
 
+from .. import memory
 from ..borders.places import read_file
+from ..memory import remembered
 
 MAX_SIDE, MAX_BYTES = 2048, 16 * 2**20
 """Pixels of a picture's side, and bytes of its file."""
@@ -68,19 +70,25 @@ def icon_of(path: Path, version: int = 0, at_top: bool = False) -> int:
             same for one path.
     """
     key = str(path)
-    if _versions.get(key) != version:
-        _versions[key] = version
-        _read(path, at_top)
+    _read(path, version, at_top)
     return _icons[key].icon_id if key in _icons else 0
 
 
-def _read(path: Path, at_top: bool) -> None:
-    """Make an icon of a picture, in the place of an earlier one; that stays where the file is no picture."""
+@remembered(False, once=True)
+def _read(path: Path, version: int, at_top: bool) -> bool:
+    """Make an icon of a picture, in the place of an earlier one; that stays where the file is no picture.
+
+    Returns:
+        Whether it is one.
+    """
     key = str(path)
+    if _versions.get(key) == version:
+        return key in _icons
+    _versions[key] = version
     try:
         pixels = read_png(read_file(path, MAX_BYTES))
     except (OSError, ValueError):
-        return
+        return False
     if key in _icons:
         del _icons[key]
     preview = _icons.new(key)
@@ -90,6 +98,7 @@ def _read(path: Path, at_top: bool) -> None:
     rgba[-height:, :, 3] = 1.0
     preview.image_size = width, len(rgba)
     preview.image_pixels_float.foreach_set(rgba.ravel())
+    return True
 
 
 def register():
@@ -104,3 +113,4 @@ def unregister():
     bpy.utils.previews.remove(_icons)
     _icons = None
     _versions.clear()
+    memory.forget()

@@ -11,12 +11,12 @@ from ..engine import catalogue
 from ..errors import PeekabooError, shown
 from ..making import downloading
 from ..shot.model import model_of
-from .sidebar import draw_sentence
+from .sidebar import Drawn, draw_sentence
 
 _ICONS: dict[str, Any] = {"downloaded": "CHECKMARK", "half": "TIME", "missing": "IMPORT"}
 
 
-class PEEKABOO_MT_models(bpy.types.Menu):
+class PEEKABOO_MT_models(Drawn, bpy.types.Menu):
     """The models that clips can be made with: what they take, their licence, and whether they are here"""
 
     bl_label = "Models"

@@ -13,13 +13,13 @@ from ..shot import shots
 from ..shot.shots import Shot
 from ..takes import colors, reels
 from . import icons
-from .sidebar import SidebarPanel, draw_sentence, draw_set_up, width_in_lines
+from .sidebar import Drawn, SidebarPanel, draw_sentence, draw_set_up, width_in_lines
 
 STARTING = {"start", "load"}
 """Phases before the denoising."""
 
 
-class _GeneratePanel:
+class _GeneratePanel(Drawn):
     bl_label = "Generate"
     bl_order = 4
 

@@ -11,7 +11,7 @@ from ..shot import pictures, schedule, shots, size
 from ..shot.layout import mapping_in_words, timing_of
 from .model_choice import draw_lora_download, draw_model
 from .operators.presets import SUBFOLDER
-from .sidebar import SidebarPanel, draw_sentence
+from .sidebar import Drawn, SidebarPanel, draw_sentence
 
 LABEL_SHARE = 0.4
 """Of a row's width, as Blender has it where properties are split."""
@@ -88,13 +88,17 @@ class _Settings(SidebarPanel):
 
     def draw(self, context):
         """Draw the settings below one another."""
-        self.layout.use_property_split = True
-        self.layout.use_property_decorate = False
-        for name in self.settings:
-            self.layout.prop(context.scene.peekaboo, name)
+        _draw_settings(self.layout, context, self.settings)
 
 
-class PEEKABOO_MT_schedules(bpy.types.Menu):
+def _draw_settings(layout, context, names: tuple[str, ...]) -> None:
+    layout.use_property_split = True
+    layout.use_property_decorate = False
+    for name in names:
+        layout.prop(context.scene.peekaboo, name)
+
+
+class PEEKABOO_MT_schedules(Drawn, bpy.types.Menu):
     """The schedules that the model can follow"""
 
     bl_label = "Schedules"
@@ -125,7 +129,7 @@ class PEEKABOO_PT_sampling(_Settings, bpy.types.Panel):
             draw_sentence(self.layout, context, problem, "ERROR")
         elif hint := schedule.hint(scene):
             draw_sentence(self.layout, context, hint, "INFO")
-        super().draw(context)
+        _draw_settings(self.layout, context, self.settings)
 
 
 class PEEKABOO_PT_loras(SidebarPanel, bpy.types.Panel):

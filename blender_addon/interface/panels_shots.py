@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from .. import compat
+from .. import compat, memory
 from ..errors import PeekabooError
 from ..making import generation
 from ..masks.cameras import bound_markers
@@ -32,7 +32,8 @@ class PEEKABOO_UL_shots(bpy.types.UIList):
         frames = row.row()
         frames.alignment = "RIGHT"
         frames.label(text=f"{shot.first}–{shot.last}" if shot.last >= shot.first else "no frames")
-        text, icon = _status(data, shot)
+        with memory.drawing():
+            text, icon = _status(data, shot)
         state = row.row()
         state.ui_units_x = 4.6
         state.label(text=text, icon=icon)

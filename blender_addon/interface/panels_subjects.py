@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from .. import memory
 from ..errors import PeekabooError
 from ..making import generation
 from ..masks.cast import SURFACED
@@ -42,7 +43,8 @@ class PEEKABOO_UL_subjects(bpy.types.UIList):
         """Show subjects only, by name; once for all rows, see which phrases have a problem."""
         global _faulty
         objects = getattr(data, property_name)
-        _faulty = faulty_subjects(data, objects)
+        with memory.drawing():
+            _faulty = faulty_subjects(data, objects)
         flags = [self.bitflag_filter_item if obj.peekaboo.is_subject else 0 for obj in objects]
         return flags, bpy.types.UI_UL_list.sort_items_by_name(objects)
 

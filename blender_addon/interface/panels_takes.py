@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, IntProperty
 
-from .. import compat
+from .. import compat, memory
 from ..errors import PeekabooError, shown
 from ..takes import mask_strips, reels, viewing
 from ..takes.strips import (
@@ -20,7 +20,7 @@ from ..takes.strips import (
     job_of,
 )
 from . import icons
-from .sidebar import SidebarPanel, draw_sentence, width_in_lines
+from .sidebar import Drawn, SidebarPanel, draw_sentence, width_in_lines
 
 THUMBNAIL_SCALE, PICTURE_SCALE, GRID_SCALE = 1.0, 7.0, 4.8
 """Heights of a take in the list, whose rows are a line each, of the active one, and among pictures."""
@@ -38,7 +38,7 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
         thumbnail.ui_units_x = 2.2
         if _damage(item):
             thumbnail.label(icon="ERROR")
-        elif icon := _thumbnail(item):
+        elif icon := _thumbnail_in_list(item):
             thumbnail.template_icon(icon, scale=THUMBNAIL_SCALE)
         else:
             thumbnail.label(icon="FILE_MOVIE" if item.type == "MOVIE" else "FILE_IMAGE")
@@ -58,7 +58,7 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
         return flags, places
 
 
-class _TakesPanel:
+class _TakesPanel(Drawn):
     bl_label = "Takes"
     bl_order = 5
 
@@ -210,6 +210,11 @@ def _thumbnail(strip) -> int:
     except PeekabooError:  # relative to a .blend that was never saved
         return 0
     return icons.icon_of(folder / "thumbnail.png")
+
+
+def _thumbnail_in_list(strip) -> int:
+    with memory.drawing():
+        return _thumbnail(strip)
 
 
 def _active_index(_manager) -> int:

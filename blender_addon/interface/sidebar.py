@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import textwrap
+from functools import wraps
 
+import bpy
+
+from .. import memory, windows
 from ..errors import shown
 from ..making import set_up
 from ..takes import reels
@@ -19,7 +23,44 @@ LINE, PICTURE_MARGIN, MOST_LINES = 20, 44, 20.0
 """Pixels of a line and beside a picture, at scale 1; and the lines that a picture takes at most."""
 
 
-class SidebarPanel:
+LOOK_SECONDS, SOON = 1.0, 0.05
+"""How long after a panel was drawn the disk is looked at for it: where it is known, and where it is not."""
+
+
+class Drawn:
+    """A panel or a menu that draws what is known of the disk, and is drawn again where that changes."""
+
+    def __init_subclass__(cls, **options):
+        """Let its functions draw from memory."""
+        super().__init_subclass__(**options)
+        for name in ("draw", "draw_header", "draw_header_preset"):
+            if name in vars(cls):
+                setattr(cls, name, _from_memory(vars(cls)[name]))
+
+
+def _from_memory(function):
+    @wraps(function)
+    def draw(self, context):  # Blender counts its arguments
+        with memory.drawing():
+            function(self, context)
+        look_soon()
+
+    return draw
+
+
+def look_soon() -> None:
+    """Have the disk looked at, for what was asked while something was drawn."""
+    asked, is_new = memory.is_asked()
+    if asked and not bpy.app.background and not bpy.app.timers.is_registered(_look):
+        bpy.app.timers.register(_look, first_interval=SOON if is_new else LOOK_SECONDS)
+
+
+def _look() -> None:
+    if memory.look_again():
+        windows.redraw()
+
+
+class SidebarPanel(Drawn):
     """Where the panels are."""
 
     bl_space_type = "VIEW_3D"

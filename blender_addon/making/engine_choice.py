@@ -10,6 +10,7 @@ import bpy
 
 from ..engine import process, torch_builds
 from ..errors import PeekabooError
+from ..memory import remembered
 
 ADDON = __package__.rpartition(".")[0]
 """The add-on's name in Blender's preferences: the package above the rooms."""
@@ -45,6 +46,9 @@ def own_environment() -> Path:
     return folder / process.OWN_ENVIRONMENT
 
 
+_find_python = remembered(Path("python"))(process.find_python)
+
+
 def engine_python() -> Path:
     """Find the Python that the engine runs in.
 
@@ -58,7 +62,7 @@ def engine_python() -> Path:
             f'The Existing Python "{explicit}" depends on which .blend is open: choose it by its whole path.'
         )
     try:
-        return process.find_python(explicit, user_folder())
+        return _find_python(explicit, user_folder())
     except process.NotSetUp as error:
         if not bpy.app.background:
             raise

@@ -18,6 +18,7 @@ from ..borders import documents, places
 from ..engine import catalogue
 from ..engine.orders import Order
 from ..errors import PeekabooError
+from ..memory import remembered
 from ..shot.model import model_of
 from ..shot.shots import Shot
 from ..shot.size import size_of
@@ -110,11 +111,14 @@ def start_of(model: str) -> float | None:
 
 def _read() -> dict[str, Measured]:
     """What is known, from the file the first time; nothing where that is none of ours."""
+    return _load() if _known is None else _known
+
+
+@remembered({})
+def _load() -> dict[str, Measured]:
     global _known
-    if _known is None:
-        _known = {}
-        if (folder := engine_choice.user_folder()) is not None:
-            _known = _from_file(folder / FILE)
+    folder = engine_choice.user_folder()
+    _known = _from_file(folder / FILE) if folder is not None else {}
     return _known
 
 

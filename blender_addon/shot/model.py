@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .. import paths
 from ..borders.places import is_file
 from ..engine import catalogue
+from ..memory import remembered
 
 
 def model_of(scene) -> str:
@@ -18,5 +21,10 @@ def model_of(scene) -> str:
     if stated in catalogue.catalogue():
         return stated
     folder = paths.absolute(stated)
-    is_path = "/" in stated or "\\" in stated or is_file(folder / "model_index.json")
+    is_path = "/" in stated or "\\" in stated or _is_model(folder)
     return str(folder) if is_path else stated  # of a name that is mistyped, what was typed is told
+
+
+@remembered(False)
+def _is_model(folder: Path) -> bool:
+    return is_file(folder / "model_index.json")

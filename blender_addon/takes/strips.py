@@ -12,6 +12,7 @@ from .. import compat, paths
 from ..borders import places
 from ..engine import job_schema
 from ..errors import PeekabooError, shown
+from ..memory import remembered
 from . import colors
 
 CHANNELS = 128
@@ -227,9 +228,14 @@ def folder_of(strip) -> Path:
     """The folder of a take: where its clip lies, or where it lay when it was made."""
     folder = paths.absolute(file_of(strip)).parent
     stated = strip.get(FOLDER_PROPERTY)
-    if not isinstance(stated, str) or not stated or places.is_folder(folder / "job"):
+    if not isinstance(stated, str) or not stated or _has_job(folder):
         return folder
     return paths.absolute(stated)
+
+
+@remembered(True)
+def _has_job(folder: Path) -> bool:
+    return places.is_folder(folder / "job")
 
 
 def free_channel(opened, start: int, end: int) -> int:

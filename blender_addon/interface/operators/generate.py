@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
+from ... import memory
 from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
@@ -102,8 +103,10 @@ class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):
     def poll(cls, context):
         """Not while the settings are known to be wrong."""
         scene = reels.edited_scene(context)
-        settings = pictures.problem(scene) or schedule.problem(scene)
-        if problem := prompt.problem_of_shots(scene) or settings:
+        with memory.drawing(not bpy.app.background):  # of the button
+            settings = pictures.problem(scene) or schedule.problem(scene)
+            problem = prompt.problem_of_shots(scene) or settings
+        if problem:
             cls.poll_message_set(problem)
             return False
         return True

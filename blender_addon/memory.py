@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What panels show of the disk: they draw from memory, and a timer looks afterwards; imports no bpy.
+
+A disk may be slow, far away, or asleep, and a panel is drawn at every move of the mouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar
+
+from .errors import PeekabooError
+
+MOST = 2000
+"""Answers that are kept; the oldest go first."""
+
+Function = TypeVar("Function", bound=Callable)
+_drawing = 0
+_answers: dict[tuple, tuple[Any, PeekabooError | None]] = {}
+"""By the function and its arguments: what it returned, or raised."""
+_asked: dict[tuple, None] = {}
+"""What was asked while something was drawn, to be looked at afterwards."""
+
+
+@contextmanager
+def drawing(drawn: bool = True) -> Iterator[None]:
+    """Let functions that are :func:`remembered` answer from memory within a block."""
+    global _drawing
+    _drawing += drawn
+    try:
+        yield
+    finally:
+        _drawing -= drawn
+
+
+def remembered(unknown: Any, once: bool = False) -> Callable[[Function], Function]:
+    """Let a function answer from memory while something is drawn; else it looks, and is remembered.
+
+    Args:
+        unknown: what it answers while nobody has looked; raised, where that is an error.
+        once: whether its answer never changes.
+    """
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def ask(*arguments):
+            key = (function, *arguments)
+            known = _answers.get(key)
+            if not _drawing:
+                known = _look(key)
+            elif known is None or not once:
+                _asked[key] = None
+            if known is None:
+                known = (None, unknown) if isinstance(unknown, PeekabooError) else (unknown, None)
+            answer, error = known
+            if error is not None:
+                raise type(error)(*error.args)
+            return answer
+
+        return ask  # type: ignore[return-value]
+
+    return decorate
+
+
+def _look(key: tuple) -> tuple[Any, PeekabooError | None]:
+    function, *arguments = key
+    try:
+        answer = function(*arguments), None
+    except PeekabooError as error:
+        answer = None, error
+    _answers.pop(key, None)
+    _answers[key] = answer
+    while len(_answers) > MOST:
+        del _answers[next(iter(_answers))]
+    return answer
+
+
+def forget() -> None:
+    """Know nothing."""
+    _answers.clear()
+    _asked.clear()
+
+
+def is_asked() -> tuple[bool, bool]:
+    """Whether anything was asked while something was drawn; and whether of that anything is not known."""
+    return bool(_asked), any(key not in _answers for key in _asked)
+
+
+def look_again() -> bool:
+    """Look at what was asked while something was drawn; whether anything is otherwise than was remembered."""
+    asked = list(_asked)
+    _asked.clear()
+    before = [_plain(_answers.get(key)) for key in asked]
+    return [_plain(_look(key)) for key in asked] != before
+
+
+def _plain(known: tuple[Any, PeekabooError | None] | None) -> Any:
+    return known and (known[0], known[1] and str(known[1]))

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Panels draw from memory: whatever they show of the disk was read before."""
+
+import inspect
+import os
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import bpy
+import numpy as np
+import pytest
+from bl_ui.utils import PresetPanel
+from scenes import add_camera, add_empty, layout_of
+
+from blender_addon import interface, memory
+from blender_addon.engine import catalogue, job_schema
+from blender_addon.errors import PeekabooError
+from blender_addon.shot.job import make_job, write_job
+from blender_addon.takes import folders, reels, strips
+
+DISK = {"open", "os.listdir", "os.scandir", "glob.glob"}
+_told: list[Counter] = []
+
+
+def _hear(event, arguments):
+    if _told and event in DISK:
+        _told[-1][f"{event} {arguments[0]}"] += 1
+
+
+sys.addaudithook(_hear)
+
+
+@contextmanager
+def disk(monkeypatch):
+    """Count what is asked of the disk; the state of a file makes no audit event, and is heard otherwise."""
+    found = Counter()
+    with monkeypatch.context() as patch:
+        for name in ("stat", "lstat", "access", "readlink"):
+            original = getattr(os, name)
+
+            def heard(path, *arguments, original=original, name=name, **options):
+                found[f"{name} {path}"] += 1
+                return original(path, *arguments, **options)
+
+            patch.setattr(os, name, heard)
+        _told.append(found)
+        try:
+            yield found
+        finally:
+            _told.remove(found)
+
+
+class Layout:
+    """Takes whatever is drawn, and remembers the operators: Blender asks each of them whether it can run."""
+
+    def __init__(self, operators):
+        self._operators = operators
+
+    def __getattr__(self, name):
+        def draw(*arguments, **options):
+            if name in {"operator", "operator_menu_enum"}:
+                self._operators.add(arguments[0])
+                return SimpleNamespace()
+            if name == "menu":
+                draw_class(getattr(bpy.types, arguments[0]), self._operators)
+            return Layout(self._operators)
+
+        return draw
+
+
+def context():
+    """Blender's own, in a sidebar that it has no window for."""
+    own = bpy.context
+    return SimpleNamespace(
+        scene=own.scene,
+        object=own.view_layer.objects.active,
+        active_object=own.view_layer.objects.active,
+        selected_objects=[],
+        view_layer=own.view_layer,
+        preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0), addons=own.preferences.addons),
+        window_manager=own.window_manager,
+        workspace=None,
+        area=SimpleNamespace(type="VIEW_3D"),
+        region=SimpleNamespace(width=300),
+        space_data=None,
+        mode="OBJECT",
+    )
+
+
+def classes():
+    """All panels and lists of the interface."""
+    modules = [each for _, each in inspect.getmembers(interface) if inspect.ismodule(each)]
+    found = {each for module in modules for _, each in inspect.getmembers(module, inspect.isclass)}
+    kinds = (bpy.types.Panel, bpy.types.UIList)
+    return sorted(
+        (
+            each
+            for each in found
+            if issubclass(each, kinds)
+            and each.__module__.startswith("blender_addon")
+            and not issubclass(each, PresetPanel)  # Blender's own, which lists its files once it is opened
+        ),
+        key=lambda each: each.__name__,
+    )
+
+
+def draw_class(cls, operators):
+    """Draw a panel, a menu or a list as Blender does, without a window."""
+    own, at = SimpleNamespace(layout=Layout(operators), settings=getattr(cls, "settings", ())), context()
+    if issubclass(cls, bpy.types.UIList):
+        return
+    poll = getattr(cls, "poll", None)
+    if poll is not None and not poll(at):
+        return
+    for name in ("draw_header", "draw_header_preset", "draw"):
+        if name in {each for base in cls.__mro__ for each in vars(base)} and cls.__module__ != "bl_ui":
+            drawn = getattr(cls, name, None)
+            if inspect.isfunction(drawn):
+                drawn(own, at)
+
+
+def draw_all():
+    """Draw all that the tabs have, and ask the operators in it."""
+    operators: set[str] = set()
+    for cls in classes():
+        draw_class(cls, operators)
+    scene = bpy.context.scene
+    rows = (
+        ("PEEKABOO_UL_subjects", scene, "objects", scene.objects),
+        ("PEEKABOO_UL_shots", scene, "timeline_markers", scene.timeline_markers),
+        ("PEEKABOO_UL_takes", None, "", reels.takes(scene)),
+    )
+    for name, data, listed, items in rows:
+        cls, own = getattr(bpy.types, name), SimpleNamespace(bitflag_filter_item=1)
+        if data is not None:
+            cls.filter_items(own, bpy.context, data, listed)
+        for index, item in enumerate(items):
+            if name != "PEEKABOO_UL_shots" or item.camera:
+                more = (index,) if name == "PEEKABOO_UL_shots" else ()
+                cls.draw_item(own, context(), Layout(operators), data, item, 0, None, "", *more)
+    for name in operators:
+        module, _, function = name.partition(".")
+        with memory.drawing():  # as its polls have it in a window
+            getattr(getattr(bpy.ops, module), function).poll()
+
+
+def test_panels_read_nothing_of_the_disk_while_they_draw(scene, tmp_path, monkeypatch):
+    """Neither the first time, when they do not know, nor once a timer has looked for them."""
+    draw_scene(scene, tmp_path)
+    models = [str(tmp_path / "model"), "zeroscope", "//nowhere/model"]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text('{"_class_name": "TextToVideoSDPipeline"}')
+    memory.forget()
+    job_schema.size_problem(8, 8, 1)  # the package's own files are read once
+    catalogue.catalogue()
+    for model in models:
+        scene.peekaboo.model = model
+        for _ in range(3):
+            with disk(monkeypatch) as asked:
+                draw_all()
+            assert not asked, (model, asked)
+            memory.look_again()
+    assert memory.is_asked() == (False, False)
+
+
+def test_what_is_drawn_changes_once_the_disk_does(tmp_path):
+    looked = []
+
+    @memory.remembered("unknown")
+    def has(path):
+        looked.append(path)
+        if path == tmp_path / "wrong":
+            raise PeekabooError("It is wrong: mend it.")
+        return path.exists()
+
+    with memory.drawing():
+        assert has(tmp_path / "a") == has(tmp_path / "wrong") == "unknown" and not looked
+        assert memory.is_asked() == (True, True)
+    assert memory.look_again() and not memory.look_again()
+    with memory.drawing(), pytest.raises(PeekabooError, match="It is wrong"):
+        assert has(tmp_path / "a") is False
+        has(tmp_path / "wrong")
+    assert not memory.look_again()  # nothing has changed
+    (tmp_path / "a").touch()
+    with memory.drawing():
+        assert has(tmp_path / "a") is False
+    assert memory.look_again()
+    with memory.drawing():
+        assert has(tmp_path / "a") is True
+    (tmp_path / "a").unlink()
+    assert has(tmp_path / "a") is False  # whoever does not draw looks
+
+
+def draw_scene(scene, tmp_path):
+    scene.frame_start, scene.frame_end = 1, 16
+    for frame in (1, 9):
+        scene.timeline_markers.new(f"Shot {frame}", frame=frame).camera = add_camera(scene)
+    bpy.context.view_layer.objects.active = add_empty(scene)
+    scene.peekaboo.prompt = "a red ball in rain"
+    scene.peekaboo.output_folder = str(tmp_path)
+    labels = np.ones((4, 24, 32), np.uint8)
+    for seed in (1, 2):
+        job = make_job(scene, layout_of(scene, labels), seed=seed)
+        folder = folders.new_folder(scene)
+        write_job(job, labels, folder / "job")
+        (folder / "clip.mp4").touch()
+        strips.add_clip(reels.prepare(scene), folder / "clip.mp4", job)
