@@ -57,9 +57,9 @@ def orders_of(
     catalogue.check_downloaded(model_of(scene))
     chosen = shots.enabled(scene) if chosen is None else chosen
     layouts = [check.read_shot(scene, shot) for shot in chosen]
-    given = [pictures.of(scene, layout.timing.scene_frames, rendered) for layout in layouts]
     for layout in layouts:
         _check_length(layout)
+    given = [pictures.of(scene, layout.timing.scene_frames, rendered) for layout in layouts]
     known = list(ordered) if count > 1 else []
     for shot, layout, shown in zip(chosen, layouts, given, strict=True):
         jobs = (make_job(scene, layout, seed, shown, shot) for seed in seeds.further_seeds(scene, shot))

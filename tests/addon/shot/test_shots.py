@@ -32,6 +32,14 @@ def cuts(scene):
     return scene
 
 
+def test_a_scene_of_one_frame_is_no_clip(scene, tmp_path):
+    small_shot(scene)
+    scene.peekaboo.output_folder = str(tmp_path)
+    scene.frame_start = scene.frame_end = 5
+    with pytest.raises(PeekabooError, match="one frame to make a clip of, 5, and a clip needs 2"):
+        next(delivery.orders_of(scene))
+
+
 def ranges(scene):
     return [(shot.title, shot.first, shot.last) for shot in shots.shots_of(scene)]
 
