@@ -183,8 +183,8 @@ def _messages(text: str, plan: Plan | None) -> list[dict[str, str]]:
         ]
     if plan is not None:
         shots = rounded(plan.model_dump(mode="json")["shots"], 3)
-        text = f"Change this layout and leave the rest as it is:\n{json.dumps({'shots': shots})}\nThe "
-        f"change: {text}"
+        layout = json.dumps({"shots": shots})
+        text = f"Change this layout and leave the rest as it is:\n{layout}\nThe change: {text}"
     return [*messages, {"role": "user", "content": text}]
 
 

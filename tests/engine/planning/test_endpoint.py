@@ -181,11 +181,13 @@ def test_the_second_turn_tells_what_was_wrong():
     assert server.requests[0]["response_format"]["json_schema"]["schema"] == answer_schema()
 
 
-def test_a_change_sends_what_is_there():
+def test_a_change_sends_what_is_there_and_what_is_to_change():
     before = plan_text(TEXT)
     with lm.serving(lm.says(WELL)) as (server, url):
         plan_with_model("let the ball be bigger", Endpoint(url, "tiny"), 16 / 9, before)
-    assert '"red ball"' in server.requests[0]["messages"][-1]["content"]
+    asked = server.requests[0]["messages"][-1]["content"]
+    assert '"red ball"' in asked
+    assert asked.endswith("The change: let the ball be bigger")
 
 
 def test_a_change_that_a_model_repeats_with_rounded_numbers_touches_nobody_else():
