@@ -73,7 +73,7 @@ def _figure(job: dict[str, Any], beside: Path) -> str:
         return f'<figure class="failed"><figcaption><b>{name}</b><span>{why}</span></figcaption></figure>'
     clip = os.path.relpath(Path(job["out"]) / job["clip"], beside.resolve())
     source = quote(os.fsencode(Path(clip).as_posix()))
-    picture = f'<img src="{source}">' if clip.endswith(".png") else f'<video src="{source}" controls '
-    "loop muted></video>"
+    video = f'<video src="{source}" controls loop muted></video>'
+    picture = f'<img src="{source}">' if clip.endswith(".png") else video
     facts = f"{job['seconds']:.1f} s on {job['device']}" if job["outcome"] == "made" else "was there"
     return f"<figure>{picture}<figcaption><b>{name}</b><span>{escape(facts)}</span></figcaption></figure>"

@@ -123,6 +123,19 @@ def test_a_job_that_no_engine_would_answer_for_fails_with_its_name(make_job, tmp
     assert "\x1b]0" not in capsys.readouterr().out
 
 
+def test_the_page_has_a_whole_figure_for_each_clip(tmp_path):
+    made = {"outcome": "made", "message": "", "seconds": 1.0, "device": "cpu"}
+    jobs = [
+        {**made, "job": name, "out": str(tmp_path / name), "clip": clip}
+        for name, clip in (("one", "clip.mp4"), ("two", "clip.png"))
+    ]
+    counts = {"made": 2, "kept": 0, "failed": 0, "left": 0, "seconds": 2.0}
+    batch_report.write({"jobs": jobs, **counts}, tmp_path / "night.json")
+    page = (tmp_path / "night.html").read_text()
+    assert '<figure><video src="one/clip.mp4" controls loop muted></video><figcaption>' in page
+    assert '<figure><img src="two/clip.png"><figcaption>' in page
+
+
 def test_no_clip_of_a_night_replaces_another(tmp_path):
     one, other = tmp_path / "night" / "one", tmp_path / "night" / "other"
     with pytest.raises(EngineError, match="--out") as raised:
