@@ -50,11 +50,11 @@ def orders_of(
     Raises:
         PeekabooError: what keeps a shot from being made.
     """
-    folders.check_writable(scene)  # before what takes long
-    pictures.check(scene)
+    pictures.check(scene)  # before what takes long
     schedule.check(scene)
     loras.check_here(scene)
     catalogue.check_downloaded(model_of(scene))
+    folders.check_writable(scene)
     chosen = shots.enabled(scene) if chosen is None else chosen
     layouts = [check.read_shot(scene, shot) for shot in chosen]
     for layout in layouts:
