@@ -296,16 +296,19 @@ def test_a_file_that_changed_under_its_name_is_another_lora(folder, lora):
 
 
 def test_a_folder_may_state_its_own_loras(folder, lora, tmp_path):
-    stated = tmp_path / "stated"
-    stated.symlink_to(folder)
     lora(matrices(wan.pipeline()))
-    (folder / "peekaboo.json").write_text(json.dumps({"loras": [{"source": "../stated.safetensors"}]}))
-    (tmp_path / "style.safetensors").rename(folder.parent / "stated.safetensors")
+    stated = (tmp_path / "style.safetensors").rename(folder / "stated.safetensors")
+    entry = folder / "peekaboo.json"
     try:
+        entry.write_text(json.dumps({"loras": [{"source": stated.name}]}))
         model = load_model(find_model(str(folder)), CPU)
         assert [each["file"] for each in model.identity["loras"]] == ["stated.safetensors"]
+        entry.write_text(json.dumps({"loras": [{"source": f"../wan/{stated.name}"}]}))
+        with pytest.raises(EngineError, match="leads up or to another machine"):
+            find_model(str(folder))
     finally:
-        (folder / "peekaboo.json").unlink()
+        entry.unlink()
+        stated.unlink()
 
 
 def test_the_twin_is_a_model_by_name_and_all_of_its_lora_is_used():
