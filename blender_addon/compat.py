@@ -204,6 +204,19 @@ def composites_nothing(tree) -> bool:
     return bpy.app.version >= (5, 0, 0) and all(node.type != "GROUP_OUTPUT" for node in tree.nodes)
 
 
+def is_subdivided_adaptively(obj, modifier, scene) -> bool:
+    """Whether Cycles itself chooses the levels of a last subdivision; a setting of the modifier since 5.0."""
+    if hasattr(modifier, "use_adaptive_subdivision"):
+        return modifier.use_adaptive_subdivision
+    return scene.cycles.feature_set == "EXPERIMENTAL" and obj.cycles.use_adaptive_subdivision
+
+
+def has_strokes(grease_pencil) -> bool:
+    """Whether anything is drawn at any frame; a frame has a drawing, which has the strokes, since 4.3."""
+    frames = [frame for layer in grease_pencil.layers if not layer.hide for frame in layer.frames]
+    return any(len(getattr(frame, "drawing", frame).strokes) for frame in frames)
+
+
 def set_movie_output(render):
     """Let a render go to an H.264 movie; movies became a media type of their own in 5.0."""
     if hasattr(render.image_settings, "media_type"):

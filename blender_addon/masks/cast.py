@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from .. import compat
 from .unfollowed import KINDS
 
 SURFACED = {"MESH", "CURVE", "SURFACE", "META", "FONT"}
@@ -62,32 +63,43 @@ def render_parts(scene, update: bool = True) -> Rendered:
     """What a render of a scene holds; ``update`` as for :func:`rendered_objects`."""
     shown: set = set()
     held_out: set = set()
-
     catches = scene.render.engine == "CYCLES"  # others show such objects as they are
+    for collection, holdout in _rendered_collections(scene, update):
+        for obj in collection.objects:
+            only_hides = holdout or obj.is_holdout or (catches and obj.is_shadow_catcher)
+            (held_out if only_hides else shown).add(obj)
+    return Rendered(shown, held_out - shown)
 
-    def gather(layer_collection, holdout: bool):
+
+def rendered_collections(scene) -> list:
+    """The collections whose objects a camera meets in a render of a scene, of its background set too."""
+    return list(dict.fromkeys(collection for collection, _ in _rendered_collections(scene, True)))
+
+
+def _rendered_collections(scene, update: bool) -> Iterator[tuple[Any, bool]]:
+    """Those collections, and whether they are held out of the picture."""
+
+    def those_in(layer_collection, holdout: bool) -> Iterator[tuple[Any, bool]]:
         if layer_collection.exclude or layer_collection.collection.hide_render:
             return
         holdout = holdout or layer_collection.holdout
         if not layer_collection.indirect_only:
-            for obj in layer_collection.collection.objects:
-                only_hides = holdout or obj.is_holdout or (catches and obj.is_shadow_catcher)
-                (held_out if only_hides else shown).add(obj)
+            yield layer_collection.collection, holdout
         for child in layer_collection.children:
-            gather(child, holdout)
+            yield from those_in(child, holdout)
 
     layers = [layer for layer in scene.view_layers if layer.use]
-    for background in _background_sets(scene):
+    for background in background_sets(scene):
         used = [layer for layer in background.view_layers if layer.use]
         layers += (used or list(background.view_layers))[:1]  # as Blender does
     for layer in layers:
         if update:
             layer.update()  # a collection that a script has just linked is not there before
-        gather(layer.layer_collection, False)
-    return Rendered(shown, held_out - shown)
+        yield from those_in(layer.layer_collection, False)
 
 
-def _background_sets(scene) -> list:
+def background_sets(scene) -> list:
+    """The scenes whose objects a render of a scene shows beside its own."""
     found: list = []
     while (scene := scene.background_set) is not None and scene not in found:
         found.append(scene)
@@ -152,6 +164,23 @@ class Cast:
         if instancer.instance_type in ON_ELEMENTS and obj in self.owners:
             return self.owners[obj]
         return self.owners.get(instancer)
+
+
+def may_show(obj) -> bool:
+    """Whether a render may show something of an object at some time, or nobody knows what it would be."""
+    if obj.is_missing:
+        return True
+    if obj.hide_render and not _is_hidden_at_times(obj):
+        return False
+    return obj.type in SHOWN or obj.instance_type != "NONE"
+
+
+def _is_hidden_at_times(obj) -> bool:
+    animation = obj.animation_data
+    if animation is None:
+        return False
+    curves = [*compat.fcurves(obj), *animation.drivers]
+    return len(animation.nla_tracks) > 0 or any(curve.data_path == "hide_render" for curve in curves)
 
 
 def _instances_collection(obj) -> bool:

@@ -35,7 +35,7 @@ def check_allowed(objects: Iterable) -> None:
         block: curve
         for block in _animated()
         for curve in block.animation_data.drivers
-        if not curve.driver.is_valid
+        if not (curve.mute or curve.driver.is_valid)
     }
     moved = dependents(still)
     for block in (moved[obj] for obj in objects if obj in moved):

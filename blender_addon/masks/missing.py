@@ -20,23 +20,29 @@ BEARING = (
     *("objects", "meshes", "curves", "hair_curves", "metaballs", "fonts", "lattices", "armatures"),
     *("cameras", "collections", "actions", "shape_keys", "node_groups", "particles", "cache_files"),
     *("volumes", "pointclouds", "textures", "images", "movieclips"),
+    *("grease_pencils", "grease_pencils_v3"),
 )
 """What a shape or a place may depend on; the rest is how things look."""
 
 
-def check(objects: Iterable) -> None:
+def check(objects: Iterable, around: Iterable = ()) -> None:
     """Make sure that what objects are seen with is there.
 
     Args:
         objects: original ones, in the order in which they are spoken of.
+        around: collections and scenes that hold objects that are seen.
 
     Raises:
-        PeekabooError: one of them, or what it depends on, is not in the file that it is linked from.
+        PeekabooError: one of all these, or what an object depends on, is not in the file that it is linked
+            from.
     """
     needing = dependents(_missing())
     for obj in objects if needing else ():
         if obj in needing:
             raise PeekabooError(_sentence(obj, needing[obj]))
+    for block in around:
+        if block.is_missing:
+            raise PeekabooError(_sentence(block, block))
 
 
 def unseen(scene) -> list[str]:

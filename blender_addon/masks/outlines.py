@@ -127,7 +127,7 @@ def _surfaces(depsgraph, cast: Cast, subjects: bool = True) -> Iterator[tuple[An
             surface = known[key]
         else:
             unfollowed.check(instance, owner, cast.scene)
-            surface = triangles_of(obj, depsgraph) if obj.type in SURFACED else None
+            surface = triangles_of(obj, depsgraph) if unfollowed.has_surface(obj) else None
         if key is not None:
             known[key] = surface
         if surface is None or not len(surface.triangles if owner is None else surface.vertices):

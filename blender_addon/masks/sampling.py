@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import PeekabooError
 from . import cameras, drivers, missing, outlines, projection, simulations, unfollowed
-from .cast import Cast, Role, rendered_objects
+from .cast import Cast, Role, background_sets, may_show, rendered_collections, rendered_objects
 from .geometry import Hulls
 from .stage import Stage, on_stage
 
@@ -60,22 +60,19 @@ def sample(
         if not simulations.is_played(scene) and (found := simulations.unbaked(scene, stage.objects)):
             raise simulations.UnbakedError(found)
         done = work(Sampler(scene, cast, stage, hulls or Hulls(), hides))
-        drivers.check_allowed(staged)
+        drivers.check_allowed(counted)
         return done
 
     seen_by = [cameras.camera_at(scene, time) for time in times]
     cast = Cast(scene, roles)
     staged = staged_objects(scene, cast, seen_by, hides)
-    collections = scene.collection.children_recursive if _hides(scene, hides) else ()
-    missing.check([*staged, *collections])
-    unfollowed.check_smoke(cast.owners)
-    simulations.check_bodies(scene, staged)
-    return on_stage(
-        scene,
-        staged,
-        seen_by[0],
-        work_on,
-    )
+    always = {*cast.marked, *cast.drawn, *seen_by}
+    counted = [obj for obj in staged if obj in always or may_show(obj)]
+    around = [*rendered_collections(scene), *background_sets(scene)] if _hides(scene, hides) else ()
+    missing.check(counted, around)
+    unfollowed.check_smoke(filter(may_show, cast.owners))
+    simulations.check_bodies(scene, counted)
+    return on_stage(scene, staged, seen_by[0], work_on)
 
 
 def sample_played(

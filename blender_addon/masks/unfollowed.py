@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 
+import numpy as np
+
+from .. import compat
 from ..errors import PeekabooError
 
 KINDS = {
@@ -19,6 +22,10 @@ CLEAR = {"VOLUME"}
 """Those of :data:`KINDS` that hide nothing behind them for sure."""
 OTHERWISE = "make a mesh of that, or hide it from render"
 DISPLACING = {"DISPLACEMENT", "BOTH"}
+OUTPUTS = {"CYCLES": "CYCLES", "BLENDER_EEVEE": "EEVEE", "BLENDER_EEVEE_NEXT": "EEVEE"}
+"""Which of a material's outputs an engine takes, where there is one of its own."""
+WITHOUT_NODES = {"BLENDER_WORKBENCH"}
+"""Engines for which materials are colors alone."""
 
 
 def is_smoke(obj) -> bool:
@@ -27,18 +34,23 @@ def is_smoke(obj) -> bool:
     return any(one.show_render and one.domain_settings.domain_type == "GAS" for one in domains)
 
 
-def check_smoke(owned: Mapping) -> None:
+def has_surface(obj) -> bool:
+    """Whether an object of those that a render shows is shown as a surface."""
+    return obj.type not in KINDS and not is_smoke(obj)
+
+
+def check_smoke(objects: Iterable) -> None:
     """Make sure that no object that is seen for a subject is smoke.
 
     Args:
-        owned: the marked object that each object is seen for.
+        objects: original ones.
 
     Raises:
         PeekabooError: one is.
     """
-    for obj, owner in owned.items():
+    for obj in objects:
         if is_smoke(obj):
-            raise _error(obj, owner, f"shows {KINDS['VOLUME']}", OTHERWISE)
+            raise _error(obj, f"shows {KINDS['VOLUME']}", OTHERWISE)
 
 
 def check(instance, owner, scene) -> None:
@@ -53,37 +65,68 @@ def check(instance, owner, scene) -> None:
         PeekabooError: they cannot.
     """
     obj, shown = instance.object, instance.parent if instance.is_instance else instance.object
-    is_exact = owner is None or owner.peekaboo.outline == "SURFACE"
-    if obj.type in KINDS and not (owner is None and obj.type in CLEAR):
-        raise _error(shown, owner, f"shows {KINDS[obj.type]}", OTHERWISE)
-    if (material := _displacing(obj)) is not None:
+    # Depths have all that a render shows, also where it does not hide subjects
+    less = ", or turn off Occluded by Scene" if owner is None and scene.peekaboo.occluded_by_scene else ""
+    if not has_surface(obj):
+        kind = obj.type if obj.type in KINDS else "VOLUME"
+        if not (owner is None and kind in CLEAR) and not _is_bare(obj):
+            raise _error(shown, f"shows {KINDS[kind]}", OTHERWISE + less)
+        return
+    if (material := _displacing(obj, scene.render.engine)) is not None:
         what = f'is displaced by its material "{material.name}"'
-        raise _error(shown, owner, what, "set Displacement in that material's settings to Bump Only")
-    if not is_exact:
+        raise _error(shown, what, f"set Displacement in that material's settings to Bump Only{less}")
+    if owner is not None and owner.peekaboo.outline != "SURFACE":
         return
     if any(_is_strands(modifier) for modifier in obj.modifiers):
         hull = ", or set Outline to Convex Hull" if owner is not None else ""
-        how = f"turn its particle system off for renders{hull}"
-        raise _error(shown, owner, "has hair that a render shows as strands", how)
+        how = f"turn its particle system off for renders{hull}{less}"
+        raise _error(shown, "has hair that a render shows as strands", how)
     if scene.render.engine == "CYCLES" and _is_subdivided_adaptively(obj.original, scene):
-        how = "turn that off in its Subdivision modifier, and set its levels for renders"
-        raise _error(shown, owner, "is subdivided adaptively", how)
+        how = f"turn that off in its Subdivision modifier, and set its levels for renders{less}"
+        raise _error(shown, "is subdivided adaptively", how)
 
 
-def _error(obj, owner, what: str, how: str) -> PeekabooError:
-    less = "" if owner is not None else ", or turn off Occluded by Scene"
-    return PeekabooError(f'"{obj.name}" {what}, which masks cannot follow: {how}{less}.')
+def _error(obj, what: str, how: str) -> PeekabooError:
+    return PeekabooError(f'"{obj.name}" {what}, which masks cannot follow: {how}.')
 
 
-def _displacing(obj):
+def _is_bare(obj) -> bool:
+    """Whether there is nothing in what has no surface: no point, no stroke."""
+    if obj.type in {"CURVES", "POINTCLOUD"}:
+        return len(obj.data.points) == 0
+    return obj.type in {"GREASEPENCIL", "GPENCIL"} and not compat.has_strokes(obj.data)
+
+
+def _displacing(obj, engine: str):
     """The material by which a renderer moves an object's surface, if there is one."""
-    materials = [slot.material for slot in obj.material_slots] + list(getattr(obj.data, "materials", ()))
-    for material in filter(None, materials):
-        if material.use_nodes and material.displacement_method in DISPLACING:
-            output = material.node_tree.get_output_node("ALL")
-            if output is not None and output.inputs["Displacement"].is_linked:
-                return material
+    if engine in WITHOUT_NODES:
+        return None
+    materials = list(_materials(obj))
+    for index, material in enumerate(materials):
+        if material is None or not material.use_nodes or material.displacement_method not in DISPLACING:
+            continue
+        output = material.node_tree.get_output_node(OUTPUTS.get(engine, "ALL"))
+        is_displaced = output is not None and output.inputs["Displacement"].is_linked
+        if is_displaced and _has_faces_of(obj, index, len(materials)):
+            return material
     return None
+
+
+def _materials(obj) -> Iterator:
+    """The materials of an object by their indices: its own where a slot says so, and those of its data."""
+    slots, of_data = list(obj.material_slots), list(getattr(obj.data, "materials", ()))
+    for index in range(max(len(slots), len(of_data))):
+        is_own = index >= len(of_data) or (index < len(slots) and slots[index].link == "OBJECT")
+        yield slots[index].material if is_own else of_data[index]
+
+
+def _has_faces_of(obj, index: int, count: int) -> bool:
+    """Whether a face of an object has the material of an index; beyond their number it has the last."""
+    if obj.type != "MESH":
+        return True
+    indices = np.empty(len(obj.data.polygons), np.int32)
+    obj.data.polygons.foreach_get("material_index", indices)
+    return bool((np.clip(indices, 0, count - 1) == index).any())
 
 
 def _is_strands(modifier) -> bool:
@@ -97,6 +140,4 @@ def _is_subdivided_adaptively(obj, scene) -> bool:
     last = obj.modifiers[-1] if obj.modifiers else None
     if last is None or last.type != "SUBSURF" or not last.show_render:
         return False
-    if hasattr(last, "use_adaptive_subdivision"):  # since 5.0
-        return last.use_adaptive_subdivision
-    return scene.cycles.feature_set == "EXPERIMENTAL" and obj.cycles.use_adaptive_subdivision
+    return compat.is_subdivided_adaptively(obj, last, scene)

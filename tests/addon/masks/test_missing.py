@@ -22,6 +22,7 @@ def library(scene, tmp_path):
     camera.name = camera.data.name = "Lens"
     made = {ball, ball.data, group, camera, camera.data, *ball.data.materials}
     made |= {bpy.data.actions.new("Move"), bpy.data.textures.new("Bumps", "CLOUDS")}
+    made.add(bpy.data.scenes.new("Walls"))
     made |= {bpy.data.node_groups.new("Nodes", "GeometryNodeTree"), bpy.data.images.new("Picture", 4, 2)}
     path = tmp_path / "library.blend"
     bpy.data.libraries.write(str(path), made, fake_user=True)
@@ -117,7 +118,13 @@ def hiding(scene, obj):
     scene.peekaboo.occluded_by_scene = True
 
 
+def hiding_in_a_set(scene, walls):
+    cube()
+    scene.background_set, scene.peekaboo.occluded_by_scene = walls, True
+
+
 NEEDED = {
+    hiding_in_a_set: ("scenes", "Walls", 'The scene "Walls" is linked from'),
     of_its_mesh: ("meshes", "Ball", '"Own" needs the mesh "Ball", linked from'),
     with_parent: ("objects", "Ball", '"Own" needs the object "Ball", linked from'),
     with_constraint_of_a_parent: ("objects", "Ball", '"Own" needs the object "Ball", linked from'),
@@ -176,6 +183,88 @@ def test_what_masks_do_not_need_is_none_of_their_business(reopened, build, kind,
     assert [text.startswith(f'"{name}" is not in the file that it is linked from') for text in told] == [
         True
     ] * in_scene
+
+
+def excluded(scene, *objects, collections=()):
+    """What is in a collection that no view layer shows, beside a subject that all others may hide."""
+    cube()
+    own = bpy.data.collections.new("Aside")
+    for obj in objects:
+        own.objects.link(obj)
+    for collection in collections:
+        own.children.link(collection)
+    scene.collection.children.link(own)
+    bpy.context.view_layer.layer_collection.children["Aside"].exclude = True
+    scene.peekaboo.occluded_by_scene = True
+
+
+def excluded_collection(scene, group):
+    excluded(scene, collections=[group])
+
+
+def of_a_hidden_object(scene, mesh):
+    cube()
+    added(scene, bpy.data.objects.new("Proxy", mesh)).hide_render = True
+    scene.peekaboo.occluded_by_scene = True
+
+
+def focused_on(scene, obj):
+    cube()
+    scene.camera.data.dof.focus_object = obj
+
+
+def behind_the_picture(scene, image):
+    cube()
+    scene.camera.data.background_images.new().image = image
+
+
+def muted(scene, obj):
+    own = cube()
+    own.driver_add("location", 0).mute = True
+    own.animation_data.drivers[0].driver.variables.new().targets[0].id = obj
+    constraint = own.constraints.new("COPY_LOCATION")
+    constraint.target, constraint.mute = obj, True
+    modifier = own.modifiers.new("Shrinkwrap", "SHRINKWRAP")
+    modifier.target, modifier.show_render = obj, False
+
+
+def lit_alone(_scene, group):
+    cube().light_linking.receiver_collection = group
+
+
+IDLE = {
+    excluded: ("objects", "Ball"),
+    excluded_collection: ("collections", "Group"),
+    of_a_hidden_object: ("meshes", "Ball"),
+    focused_on: ("objects", "Ball"),
+    behind_the_picture: ("images", "Picture"),
+    muted: ("objects", "Ball"),
+    lit_alone: ("collections", "Group"),
+}
+
+
+@pytest.mark.parametrize("build", IDLE, ids=lambda build: build.__name__)
+def test_what_has_no_part_in_what_is_seen_may_be_missing(reopened, build):
+    assert mask(reopened(*IDLE[build], build)).any()
+
+
+def test_what_is_muted_by_an_animation_may_come_back(reopened):
+    def build(scene, obj):
+        constraint = cube().constraints.new("COPY_LOCATION")
+        constraint.target, constraint.mute = added(scene, obj), True
+        constraint.keyframe_insert("mute", frame=1)
+
+    with pytest.raises(PeekabooError, match='"Own" needs the object "Ball"'):
+        mask(reopened("objects", "Ball", build))
+
+
+def test_a_bones_shape_that_it_also_follows_is_needed(reopened):
+    def build(scene, obj):
+        drawn_as_a_bone(scene, obj)
+        bpy.data.objects["Rig"].pose.bones["Bone"].constraints.new("COPY_LOCATION").target = obj
+
+    with pytest.raises(PeekabooError, match='"Own" needs the object "Ball"'):
+        mask(reopened("objects", "Ball", build))
 
 
 def test_a_subject_that_was_one_in_its_own_file_is_named(reopened):

@@ -177,6 +177,30 @@ def test_what_depends_on_a_body_that_is_not_baked_is_refused_by_its_name(stage, 
         mask(stage)
 
 
+def hidden(body):
+    body.hide_render = True
+
+
+def in_focus(body):
+    bpy.context.scene.camera.data.dof.focus_object = body
+    body.hide_render = True
+
+
+@pytest.mark.parametrize("how", [hidden, in_focus])
+def test_a_body_that_is_not_seen_does_not_matter(stage, how):
+    subject(primitive("uv_sphere", "Ball", radius=0.5))
+    body = primitive("cube", "Body", size=0.2)
+    bpy.ops.rigidbody.object_add()
+    stage.peekaboo.occluded_by_scene = True
+    with pytest.raises(PeekabooError, match='rigid body simulation of "Body" has not been baked'):
+        mask(stage)
+    how(body)
+    assert mask(stage).any()
+    body.keyframe_insert("hide_render", frame=1)
+    with pytest.raises(PeekabooError, match='rigid body simulation of "Body" has not been baked'):
+        mask(stage)
+
+
 @pytest.mark.parametrize("how", ["kinematic", "baked", "no world"])
 def test_rigid_bodies_whose_place_is_known_are_accepted(stage, how):
     ball = subject(primitive("uv_sphere", "Ball", radius=0.6, location=(-2, 0, 2)))

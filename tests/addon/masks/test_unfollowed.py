@@ -7,6 +7,8 @@ import pytest
 from held import agree, mask, primitive, rendered, subject, zones
 
 from blender_addon.errors import PeekabooError
+from blender_addon.masks.cast import Cast, Role
+from blender_addon.masks.outlines import occluders
 
 
 def ball():
@@ -124,6 +126,69 @@ def test_the_hull_of_a_hairy_subject_is_that_of_its_mesh(stage):
     bald = mask(stage, 1) if subject(ball(), "HULL") else None
     hair(bpy.data.objects["Ball"])
     assert np.array_equal(mask(stage), bald)
+
+
+def no_curves(_ball):
+    obj = bpy.data.objects.new("Hair", bpy.data.hair_curves.new("Hair"))
+    bpy.context.collection.objects.link(obj)
+
+
+def no_strokes(one):
+    for layer in grease_pencil(one).data.layers:
+        layer.hide = True
+
+
+def displaced_where_no_face_is(one):
+    one.data.materials.append(bpy.data.materials.new("Plain"))
+    displaced(one)
+
+
+def displaced_for_another_engine(one):
+    displaced(one)
+    bpy.data.materials["Rock"].node_tree.get_output_node("ALL").target = "CYCLES"
+    assert bpy.context.scene.render.engine != "CYCLES"
+
+
+def displaced_in_the_workbench(one):
+    displaced(one)
+    bpy.context.scene.render.engine = "BLENDER_WORKBENCH"
+
+
+def hidden_smoke(one):
+    smoke(one).hide_render = True
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        *(no_curves, no_strokes, displaced_where_no_face_is, displaced_for_another_engine),
+        *(displaced_in_the_workbench, hidden_smoke),
+    ],
+)
+def test_what_a_render_does_not_show_is_not_refused(stage, build):
+    cube = subject(primitive("cube", "Cube", location=(0, 3, 0)))
+    one = ball()
+    one.parent = cube
+    build(one)
+    stage.peekaboo.occluded_by_scene = True
+    assert mask(stage).any()
+
+
+def test_the_output_of_a_material_is_that_of_the_engine(stage):
+    displaced(subject(ball()))
+    bpy.data.materials["Rock"].node_tree.get_output_node("ALL").target = "CYCLES"
+    stage.render.engine = "CYCLES"
+    with pytest.raises(PeekabooError, match="is displaced"):
+        mask(stage)
+
+
+def test_the_camera_view_draws_no_domain_of_smoke_as_a_wall(stage):
+    cube = subject(primitive("cube", "Cube", location=(0, 3, 0)))
+    smoke(ball()).location.y = -2
+    stage.peekaboo.occluded_by_scene = True
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    found = list(occluders(depsgraph, Cast(stage, [Role((cube,))])))
+    assert not found
 
 
 def test_what_is_off_for_renders_is_in_nobodys_way(stage):
