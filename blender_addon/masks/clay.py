@@ -55,6 +55,7 @@ class WhiteModel:
                 sampler.label_map(frame, *LOOK, aspect)
 
         sampling.sample(scene, self._roles, frames, look)
+        sampling.sample(scene, self._roles, frames, lambda _: None, hides=True)  # is all known?
         shown, held_out = render_parts(scene)
         files = {frame: self._folder / f"{self._title}.{frame:04}.png" for frame in frames}
         cast = Cast(scene, self._roles)

@@ -191,7 +191,7 @@ class Sampler:
             PeekabooError: a camera or a subject that cannot be projected.
         """
         camera = cameras.camera_at(self._scene, time)
-        if not self._scene.peekaboo.motion_blur:
+        if not (self._scene.peekaboo.motion_blur and self._cast.roles):
             return self._label_moment(time, camera, (width, height), aspect)
         extents, nearest = np.zeros(len(self._cast.roles), int), np.full((height, width), np.inf)
         seen = np.zeros((len(self._cast.roles) + 1, height, width), np.uint8)

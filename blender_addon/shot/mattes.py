@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from mathutils import Color
 
+from ..borders import drafts
 from ..errors import PeekabooError
 from ..masks import clay, mattes, simulations
+from ..masks.cast import Role
 from ..masks.sampling import frames_to_play, known
 from . import shots, subjects
 
@@ -34,15 +34,17 @@ class Export:
 
     Attributes:
         frames: of the range that clips are made of, by the scene's step.
+        roles: of the scene's subjects.
         hides: see :func:`sampling.sample`.
     """
 
     def __init__(self, scene, kind: str, frames: range, folder: Path, draft: Path, smooth: bool):
         """See :func:`exporting`."""
         self.frames = frames
+        self.roles = _roles(scene, kind)
         self.hides = True if kind in OF_ALL else None
         self._folder, self._draft = folder, draft
-        self._writer = _writer(scene, kind, draft, smooth)
+        self._writer = _writer(scene, kind, self.roles, draft, smooth)
 
     def draw(self, frames, on_frame: Callable[[], None] = lambda: None) -> None:
         """Make the files of some frames; ``on_frame`` is called after each.
@@ -84,20 +86,19 @@ def exporting(scene, kind: str, folder: Path, smooth: bool = False) -> Iterator[
         smooth: whether a pixel may be a subject's in part; only for masks and Cryptomattes.
 
     Raises:
-        PeekabooError: there is no subject or no frame, or the folder cannot be written.
+        PeekabooError: there is no frame, the folder cannot be written, or there is no subject for masks and
+            Cryptomattes.
     """
     first, last = shots.range_of(scene)
     frames = range(first, last + 1, scene.frame_step)
-    subjects.roles_of(scene)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".peekaboo-", dir=folder))
-    except OSError as error:
-        raise _unwritable(folder, error) from None
-    try:
+    _roles(scene, kind)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = stack.enter_context(drafts.draft_in(folder))
+        except OSError as error:
+            raise _unwritable(folder, error) from None
         yield Export(scene, kind, frames, folder, draft, smooth)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_mattes(
@@ -130,7 +131,7 @@ def write_mattes(
             if on_frame is not None:
                 on_frame(done, len(export.frames))
 
-        with known(scene, subjects.roles_of(scene), export.frames, on_play, export.hides):
+        with known(scene, export.roles, export.frames, on_play, export.hides):
             export.draw(export.frames, count)
         return export.finish()
 
@@ -142,8 +143,8 @@ def write_in_turns(scene, kind: str, folder: Path, smooth: bool = False) -> simu
     iterator is closed before its end.
     """
     with exporting(scene, kind, folder, smooth) as export:
-        roles, frames = subjects.roles_of(scene), export.frames
-        span = frames_to_play(scene, roles, frames, export.hides)
+        frames = export.frames
+        span = frames_to_play(scene, export.roles, frames, export.hides)
         with simulations.Playing(scene, *span) if span else nullcontext() as playing:
             if playing is not None:
                 yield from playing.in_turns()
@@ -153,8 +154,14 @@ def write_in_turns(scene, kind: str, folder: Path, smooth: bool = False) -> simu
         return export.finish()
 
 
-def _writer(scene, kind: str, draft: Path, smooth: bool) -> mattes.Writer:
-    roles = subjects.roles_of(scene)
+def _roles(scene, kind: str) -> list[Role]:
+    """The subjects of a scene; only for what shows all of it there need not be any."""
+    if kind in OF_ALL and not subjects.used(scene):
+        return []
+    return subjects.roles_of(scene)
+
+
+def _writer(scene, kind: str, roles: list[Role], draft: Path, smooth: bool) -> mattes.Writer:
     match kind:
         case "png":
             return mattes.Masks(scene, roles, draft, smooth)

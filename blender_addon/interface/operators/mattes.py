@@ -6,7 +6,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ... import paths
 from ...errors import PeekabooError
-from ...shot import mattes, subjects
+from ...shot import mattes
 from . import turns
 
 
@@ -32,14 +32,6 @@ class PEEKABOO_OT_export_masks(bpy.types.Operator):
         description="Go on after each frame with what the user does, who may cancel",
         options={"HIDDEN", "SKIP_SAVE"},
     )
-
-    @classmethod
-    def poll(cls, context):
-        """The scene has a subject."""
-        if not subjects.marked(context.scene):
-            cls.poll_message_set("Add a subject first")
-            return False
-        return True
 
     def invoke(self, context, _event):
         """Ask for the folder."""

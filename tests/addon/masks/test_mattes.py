@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What other programs get: masks, Cryptomattes that Blender's compositor reads, depth, and white models."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import bpy
 import numpy as np
 import pytest
@@ -8,11 +12,12 @@ from held import compositor
 from scenes import add_empty, add_mesh, small_shot
 
 from blender_addon import changes, compat
+from blender_addon.borders import drafts
 from blender_addon.errors import PeekabooError
 from blender_addon.masks import cryptomatte
 from blender_addon.shot import subjects
 from blender_addon.shot.layout import read_layout, timing_of_each_frame
-from blender_addon.shot.mattes import KINDS, write_mattes
+from blender_addon.shot.mattes import KINDS, OF_ALL, write_in_turns, write_mattes
 
 WIDTH, HEIGHT = 72, 48
 
@@ -244,6 +249,55 @@ def test_the_operator_writes_masks_or_says_why_not(moving, tmp_path, kind):
     moving.camera = None
     with pytest.raises(RuntimeError, match="has no camera"):
         bpy.ops.peekaboo.export_masks(directory=str(tmp_path), kind=kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("write", [write_mattes, lambda *given: list(write_in_turns(*given))])
+def test_what_shows_all_of_a_scene_needs_no_subject(moving, tmp_path, kind, write):
+    add_mesh(moving, [(-9, 5, -9), (9, 5, -9), (9, 5, 9), (-9, 5, 9)], [(0, 1, 2, 3)])
     for obj in moving.objects:
         subjects.unmark(obj)
-    assert not bpy.ops.peekaboo.export_masks.poll()
+    moving.peekaboo.motion_blur, moving.frame_end = True, 1
+    if kind in OF_ALL:
+        write(moving, kind, tmp_path)
+        (picture,) = tmp_path.glob("*/*.0001.png")
+        assert (pixels(picture) > 0).all()
+    else:
+        with pytest.raises(PeekabooError, match="has no subject"):
+            write(moving, kind, tmp_path)
+
+
+def test_a_white_model_in_turns_leaves_nothing_out_without_a_word(moving, tmp_path):
+    """As the command refuses it, where other objects do not hide subjects either."""
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.rigidbody.object_add()
+    for write in (write_mattes, lambda *given: list(write_in_turns(*given))):
+        with pytest.raises(PeekabooError, match='rigid body simulation of "Cube" has not been baked'):
+            write(moving, "white", tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from blender_addon.borders.drafts import draft_in
+with draft_in(Path(sys.argv[2])) as draft:
+    (draft / "much").write_bytes(bytes(1000))
+    print("made", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_draft_that_a_killed_program_left_goes_with_the_next_and_one_at_work_stays(tmp_path):
+    root = str(Path(__file__).resolve().parents[3])
+    command = [sys.executable, "-c", KILLED, root, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().strip() == b"made"
+        (elsewhere := tmp_path / "elsewhere").mkdir()
+        (tmp_path / f"{drafts.PREFIX}link").symlink_to(elsewhere)
+        with drafts.draft_in(tmp_path) as draft:
+            assert len(list(tmp_path.glob("*/files/much"))) == 1 and not list(draft.iterdir())
+        other.kill()
+    with drafts.draft_in(tmp_path):
+        assert not list(tmp_path.glob("*/files/much"))
+    assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", f"{drafts.PREFIX}link"}
