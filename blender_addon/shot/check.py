@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import bpy
@@ -31,7 +31,7 @@ from ..masks.cast import Cast
 from ..masks.geometry import Hulls
 from . import findings, prompt, stating, subjects
 from .dependencies import dependencies_of
-from .layout import Frame, Layout, check_in_view, put_together, read_frame, read_layout, timing_of
+from .layout import Layout, Reading, check_in_view, put_together, read_layout, timing_of
 from .model import model_of
 from .shots import Shot
 from .size import frames_of, size_of
@@ -80,7 +80,12 @@ class _Check:
     began: int
     plan: tuple | None = None
     dependencies: tuple | None = None
-    frames: list[Frame] = field(default_factory=list)
+    reading: Reading | None = None
+
+    @property
+    def done(self) -> int:
+        """How many frames were read."""
+        return 0 if self.reading is None else len(self.reading)
 
 
 @dataclass(frozen=True)
@@ -263,9 +268,9 @@ def _read_all(scene, chosen: Sequence[Shot]) -> simulations.Turns[None]:
                 begun = time.monotonic()
                 report = _read_in_passing(scene, check)
                 took += time.monotonic() - begun
-                yield "Masks", done + len(check.frames), total
+                yield "Masks", done + check.done, total
             _keep(check.of, changes.count(), report)
-            _note_weight(scene, took, len(check.frames))
+            _note_weight(scene, took, check.done)
         done += frames_of(scene, shot)
 
 
@@ -348,22 +353,22 @@ def _read_some_frames(scene, check: _Check, seconds: float) -> Report | None:
     roles = subjects.roles_of(scene, shot)
     made_by = stating.of_masks(scene.peekaboo)
     plan = (width, height, timing, [obj.session_uid for role in roles for obj in role.objects], made_by)
-    if check.plan != plan:  # at the first turn, and where a script or an operator has changed settings
+    if check.reading is None or check.plan != plan:  # the first turn, or a script has changed settings
         check.plan, check.dependencies = plan, dependencies_of(scene, shot)
-        check.frames.clear()
+        check.reading = Reading(timing.scene_frames, width, height)
+    reading = check.reading
 
     def read(sampler: sampling.Sampler) -> None:
         until = time.monotonic() + seconds
-        while len(check.frames) < num_frames:
-            at = timing.scene_frames[len(check.frames)]
-            check.frames.append(read_frame(sampler, at, width, height))
+        while not reading.is_done:
+            reading.read_next(sampler)
             if time.monotonic() > until:
                 break
 
     sampling.sample(scene, roles, timing.scene_frames, read, _hulls)
-    if len(check.frames) < num_frames:
+    if not reading.is_done:
         return None
-    layout = put_together(scene, roles, timing, check.frames)
+    layout = put_together(scene, roles, timing, reading)
     if check.dependencies == dependencies_of(scene, shot):
         _remember(check.of, check.dependencies, layout)
     return _report(scene, layout)

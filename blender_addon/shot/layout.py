@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +16,6 @@ from ..masks.cast import Role, names_of
 from . import prompt, settings, shots, stating, subjects
 from .shots import Shot
 from .size import size_of
-
-
-class Frame(NamedTuple):
-    """What a layout has of one time; attributes as those of :class:`Layout`, without the frames."""
-
-    labels: np.ndarray
-    extents: np.ndarray
-    strengths: list[float]
 
 
 @dataclass(frozen=True)
@@ -86,6 +78,36 @@ class Layout:
     extents: np.ndarray | None = None
     cuts: tuple[int, ...] = ()
     cropped: frozenset[str] = frozenset()
+
+
+class Reading:
+    """What is read of a scene for a layout, one time after the other; its length is how many times were.
+
+    The label maps are in one array from the beginning: stacked in the end, they would take twice the room.
+    """
+
+    def __init__(self, times: Sequence[float], width: int, height: int):
+        """Begin to read a scene at so many times, in maps of so many pixels."""
+        self._times = times
+        self.labels = np.empty((len(times), height, width), np.uint8)
+        self.extents: list[np.ndarray] = []
+        self.strengths: list[list[float]] = []
+
+    def __len__(self) -> int:
+        return len(self.strengths)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all times were read."""
+        return len(self) == len(self._times)
+
+    def read_next(self, sampler: sampling.Sampler) -> None:
+        """Read the next time; errors as :meth:`sampling.Sampler.labelled`."""
+        time, (height, width) = self._times[len(self)], self.labels.shape[1:]
+        seen, strengths = sampler.labelled(time, width, height), sampler.strengths(time)
+        self.labels[len(self)] = seen.labels
+        self.extents.append(seen.extents)
+        self.strengths.append(strengths)
 
 
 def timing_of(scene, num_frames: int, shot: Shot | None = None) -> Timing:
@@ -172,41 +194,34 @@ def read_layout(
     times = timing.scene_frames
     roles = subjects.roles_of(scene, shot)
 
-    def read(sampler: sampling.Sampler) -> list[Frame]:
-        frames = []
-        for time in times:
-            frames.append(read_frame(sampler, time, width, height))
+    reading = Reading(times, width, height)
+
+    def read(sampler: sampling.Sampler) -> None:
+        while not reading.is_done:
+            reading.read_next(sampler)
             if on_frame is not None:
-                on_frame(len(frames), len(times))
-        return frames
+                on_frame(len(reading), len(times))
 
-    frames = sampling.sample_played(scene, roles, times, read, on_play)
-    return put_together(scene, roles, timing, frames)
-
-
-def read_frame(sampler: sampling.Sampler, time: float, width: int, height: int) -> Frame:
-    """Read what a layout has of one time; arguments and errors as :meth:`sampling.Sampler.labelled`."""
-    seen = sampler.labelled(time, width, height)
-    return Frame(seen.labels, seen.extents, sampler.strengths(time))  # depths would take eight times the room
+    sampling.sample_played(scene, roles, times, read, on_play)
+    return put_together(scene, roles, timing, reading)
 
 
-def put_together(scene, roles: Sequence[Role], timing: Timing, frames: list[Frame]) -> Layout:
-    """Make the layout of a scene's subjects from what :func:`read_frame` has read at each time."""
-    labels, extents, strengths = zip(*frames, strict=True)
+def put_together(scene, roles: Sequence[Role], timing: Timing, reading: Reading) -> Layout:
+    """Make the layout of a scene's subjects, all times of which were read."""
     named = tuple(
         Subject(name, stating.stated(role.objects[0].peekaboo, settings.SUBJECT))
         for name, role in zip(names_of(roles), roles, strict=True)
     )
     cuts = cameras.cuts(scene, timing.frame_start, timing.frame_start + timing.frame_count - 1)
-    stack = np.stack(labels)
+    height, width = reading.labels.shape[1:]
     return Layout(
         named,
-        stack,
+        reading.labels,
         timing,
-        np.array(strengths).T,
-        np.array(extents).T,
+        np.array(reading.strengths).T,
+        np.array(reading.extents).T,
         cuts,
-        cameras.cropped_sides(scene.render, stack.shape[2] / stack.shape[1]),
+        cameras.cropped_sides(scene.render, width / height),
     )
 
 
