@@ -216,6 +216,42 @@ def _(scene):
         child.keyframe_insert("hide_render", frame=at)
 
 
+@case("driver that calls Python, where scripts are not allowed")
+def _(_scene):
+    ball().driver_add("location", 0).driver.expression = "bpy.context.scene.frame_current / 9"
+    rendered_scenes.opened_anew()
+
+
+@case("mesh that its library does not have")
+def _(scene):
+    library = Path(bpy.app.tempdir) / "hero.blend"
+    bpy.data.libraries.write(str(library), {bpy.data.meshes.new("Body")}, fake_user=True)
+    bpy.data.meshes.remove(bpy.data.meshes["Body"])
+    with bpy.data.libraries.load(str(library), link=True) as (_, wanted):
+        wanted.meshes = ["Body"]
+    scene.collection.objects.link(subject(bpy.data.objects.new("Hero", bpy.data.meshes["Body"])))
+    bpy.data.libraries.write(str(library), {bpy.data.scenes.new("Nothing")})
+    rendered_scenes.opened_anew()
+
+
+@case("hair curves")
+def _(scene):
+    curves = bpy.data.hair_curves.new("Fur")
+    curves.add_curves([2])
+    scene.collection.objects.link(subject(bpy.data.objects.new("Fur", curves)))
+
+
+@case("material with displacement")
+def _(_scene):
+    rock, stone = ball(), bpy.data.materials.new("Stone")
+    rock.name = "Rock"
+    rock.data.materials.append(stone)
+    stone.use_nodes, stone.displacement_method = True, "BOTH"
+    tree = stone.node_tree
+    bump = tree.nodes.new("ShaderNodeDisplacement")
+    tree.links.new(bump.outputs[0], tree.get_output_node("ALL").inputs["Displacement"])
+
+
 @case("subject without extent")
 def _(scene):
     lamp = bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT"))
@@ -234,7 +270,7 @@ def measure(title: str) -> dict:
         labels = CASES[title](scene)
         return {"scene": title, **_compared(bpy.context.scene, labels)}
     except PeekabooError as error:
-        return {"scene": title, "says": str(error)}
+        return {"scene": title, "says": str(error).replace(bpy.app.tempdir, "/shots/")}
     finally:
         handlers[:] = known
 
