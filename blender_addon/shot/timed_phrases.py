@@ -22,7 +22,9 @@ FURTHEST = 1_048_574
 """Blender's last frame."""
 MOST = 64
 """Of a job, as the engine has it."""
-_NOTATION = re.compile(r"(?P<phrase>.*\S)\s*:(?P<first>-?\d+)-(?P<last>-?\d+)(:(?P<fade>\d+(\.\d*)?))?")
+_NOTATION = re.compile(
+    r"(?P<phrase>.*\S)\s*:(?P<first>-?\d{1,7})-(?P<last>-?\d{1,7})(:(?P<fade>\d{1,5}(\.\d*)?))?"
+)
 _QUOTED = re.compile('"([^"]*)"|\u201c([^\u201d]*)\u201d|\u201e([^\u201c\u201d]*)[\u201c\u201d]')
 
 

@@ -147,6 +147,7 @@ def test_a_command_line_has_phrases_of_its_own_for_a_run(shot):
         assert used == [("a blue cube", 3, 5, 2.5), ("on grass", -4, 9, 0)]
         assert [each["phrase"] for each in job_of(shot)["timed_phrases"]] == ["a blue cube", "on grass"]
     assert entries(shot) == [("grass", 9, 24, 0)] and shot.peekaboo.timed_phrases[0].enabled
-    wrong = parser.parse_args(["--phrase-over-time", "rain"])
-    with pytest.raises(UsageError, match="write it as WORDS:FIRST-LAST"), options.overridden([shot], wrong):
-        pass
+    for text in ("rain", "on grass:1-99999999999", "on grass:1-2:999999"):
+        wrong = parser.parse_args(["--phrase-over-time", text])
+        with pytest.raises(UsageError, match="write it as WORDS:FIRST"), options.overridden([shot], wrong):
+            pass
