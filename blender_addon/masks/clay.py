@@ -21,6 +21,7 @@ from . import cameras, outlines, sampling
 from .cast import Cast, Role, render_parts
 from .geometry import convex_hull
 from .stage import render_copy
+from .unfollowed import is_smoke
 
 DARKEST, BRIGHTEST = 0.05, 0.8
 """Linear grey of clay that is seen edge on, and of clay that faces the camera."""
@@ -61,7 +62,7 @@ class WhiteModel:
         cast = Cast(scene, self._roles)
         with _clay() as material, _twins(cast.drawn) as twins, _collected(held_out) as holes:
             objects = dict.fromkeys([*cast.objects, *shown, *twins, *seen_by.values()])
-            visible = [obj for obj in objects if obj.type != "LIGHT" and obj not in held_out]
+            visible = [obj for obj in objects if _is_clay(obj) and obj not in held_out]
 
             def prepare(copy) -> None:
                 _set_up(copy, material, scene.render)
@@ -73,6 +74,11 @@ class WhiteModel:
     def finish(self) -> list[str]:
         """See :class:`.mattes.Writer`."""
         return [self._title]
+
+
+def _is_clay(obj) -> bool:
+    """Whether an object may be shown in clay: no light, and no smoke, whose domain would be a solid box."""
+    return obj.type != "LIGHT" and not is_smoke(obj)
 
 
 def _set_up(copy, material, users) -> None:

@@ -198,6 +198,17 @@ def test_a_white_model_shows_empties_as_solids_and_the_scene_around(moving, tmp_
     assert found.any() and not found[:, : WIDTH // 8].any()
 
 
+def test_a_white_model_has_no_box_around_smoke(moving, tmp_path):
+    moving.frame_end = 1
+    for obj in list(moving.objects):
+        subjects.unmark(obj)
+        obj.hide_render = True
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.context.object.modifiers.new("Fluid", "FLUID").fluid_type = "DOMAIN"
+    (folder,) = write_mattes(moving, "white", tmp_path)
+    assert not pixels(folder / f"{folder.name}.0001.png").any()
+
+
 def test_our_own_handlers_are_told_nothing_of_what_is_sampled(moving, tmp_path):
     told = []
 
