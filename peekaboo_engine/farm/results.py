@@ -108,7 +108,8 @@ def is_job_of(clip: Clip, job: dict[str, Any]) -> bool:
     planned, stated = clip.model, str(job.get("model"))
     same = stated == planned
     if planned.startswith("//"):
-        same = PureWindowsPath(stated).name == PureWindowsPath(planned).name  # which reads both slashes
+        # which reads both slashes, but would take two of them for the name of a share
+        same = PureWindowsPath(stated).name == PureWindowsPath(planned.lstrip("/")).name
     return same and job.get("seed") == clip.seed
 
 

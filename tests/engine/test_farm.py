@@ -21,7 +21,8 @@ from peekaboo_engine.errors import EngineError
 from peekaboo_engine.farm.command import app
 from peekaboo_engine.farm.gathering import gather
 from peekaboo_engine.farm.messages import Messages
-from peekaboo_engine.farm.plan import read_plan
+from peekaboo_engine.farm.plan import Clip, read_plan
+from peekaboo_engine.farm.results import is_job_of
 from peekaboo_engine.job import load_job
 from peekaboo_engine.video import write_clip
 
@@ -320,6 +321,14 @@ def test_a_task_of_several_clips_goes_on_after_faults_and_makes_what_is_missing(
     code, _ = said("gather", path, "--out", out)
     report = json.loads((out / "report.json").read_text())
     assert code == 3 and [job["outcome"] for job in report["jobs"]] == ["failed", "failed", "made", "failed"]
+
+
+@pytest.mark.parametrize("planned", ["//wan", "//../wan", "//models/wan", "//../../models/wan/"])
+@pytest.mark.parametrize("stated", ["/mnt/show/wan", "P:\\show\\wan"])
+def test_a_model_in_a_folder_is_the_same_wherever_that_lies(planned, stated):
+    clip = Clip(name="a", model=planned, seed=1)
+    assert is_job_of(clip, {"model": stated, "seed": 1})
+    assert not is_job_of(clip, {"model": f"{stated}2", "seed": 1})
 
 
 def test_masks_of_another_seed_or_model_are_not_taken_for_those_of_the_plan(bundle, finish):
