@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,16 +107,20 @@ class Plan:
         blend: name of the .blend beside ``plan.json``.
         shots: in the order of their scenes and frames.
         caches: that were there as it was made.
+        version: of its ``plan.json``.
+        peekaboo: version of the one that made it, whichever machines hand it on.
     """
 
     id: str
     blend: str
     shots: tuple[Shot, ...]
     caches: tuple[Cache, ...] = ()
+    version: int = VERSION
+    peekaboo: str = field(default_factory=process.engine_version)
 
     def stated(self) -> dict[str, Any]:
-        """The plan as ``plan.json`` states it, with the version of Peekaboo that does."""
-        return {"version": VERSION, "peekaboo": process.engine_version(), **asdict(self)}
+        """The plan as ``plan.json`` states it."""
+        return {"version": self.version, "peekaboo": self.peekaboo, **asdict(self)}
 
     def shots_of(self, name: str) -> tuple[Shot, ...]:
         """The shots of a task for masks, or the one of that name; none where there is no such."""
@@ -137,12 +141,15 @@ def read(path: Path) -> Plan:
     """
     try:
         stated = read_json(path)
-        _check_versions(stated, path)
+        version, peekaboo = _whole(stated["version"]), _text(stated.get("peekaboo", "0"))
+        _check_versions(version, peekaboo, path)
         plan = Plan(
             _name(stated["id"]),
             _text(stated["blend"]),
             tuple(_shot(each) for each in stated["shots"]),
             tuple(Cache(_text(each["of"]), _text(each["path"])) for each in stated.get("caches", ())),
+            version,
+            peekaboo,
         )
         _check_names([shot.name for shot in plan.shots])
         _check_names([clip.name for shot in plan.shots for clip in shot.clips])
@@ -155,10 +162,10 @@ def read(path: Path) -> Plan:
     raise PeekabooError(f'The farm job "{path}" cannot be read ({problem}): export it again.')
 
 
-def _check_versions(stated: dict, path: Path) -> None:
+def _check_versions(version: int, made: str, path: Path) -> None:
     """Refuse a plan of another version: of a newer Peekaboo, settings in its .blend may be unknown here."""
-    version, made, own = stated["version"], _text(stated.get("peekaboo", "0")), process.engine_version()
-    if _whole(version) > VERSION or _numbers(made) > _numbers(own):
+    own = process.engine_version()
+    if version > VERSION or _numbers(made) > _numbers(own):
         raise PeekabooError(
             f'A newer Peekaboo has made the farm job "{path}" ({made}, and this is {own}): install that one '
             "here, or export the job with this one."
