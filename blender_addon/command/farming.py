@@ -88,11 +88,7 @@ def masks(asked: argparse.Namespace) -> None:
     """
     told = _Told(asked.openjd)
     try:
-        options.check_opened()
-        plan = plans.read(paths.absolute(asked.plan))
-        if asked.path_mapping is not None:
-            mapping.apply(mapping.read(asked.path_mapping), list(bpy.data.scenes))
-        problem = _masks(asked, plan, told)
+        problem = _masks(asked, plans.read(paths.absolute(asked.plan)), told)
     except PeekabooError as error:
         told.failed(str(error))
         raise
@@ -100,11 +96,14 @@ def masks(asked: argparse.Namespace) -> None:
 
 
 def _masks(asked: argparse.Namespace, plan: plans.Plan, told: _Told) -> str:
-    out = paths.absolute(asked.out)
+    out, keeps_faults = paths.absolute(asked.out), asked.faults == "keep"
     try:
-        return tasks.masks(plan, asked.name, out, told.progress)
+        options.check_opened()
+        if asked.path_mapping is not None:
+            mapping.apply(mapping.read(asked.path_mapping), list(bpy.data.scenes))
+        return tasks.masks(plan, asked.name, out, told.progress, keeps_faults)
     except PeekabooError as error:
-        if asked.faults == "fail":
+        if not keeps_faults:
             raise
         tasks.give_up(plan, asked.name, out, str(error))
         return str(error)

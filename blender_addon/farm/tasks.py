@@ -34,20 +34,23 @@ NO_MASKS = "no_masks"
 """Code of the problems that are written here."""
 
 
-def masks(plan: Plan, name: str, out: Path, progress: Callable[[str, int, int], None]) -> str:
-    """Write the jobs of the clips of a task's shots.
+def masks(
+    plan: Plan, name: str, out: Path, progress: Callable[[str, int, int], None], keep_faults: bool = False
+) -> str:
+    """Write the jobs of the clips of a task's shots; one that is at fault stops no other.
 
     Args:
         plan: of the open file.
         name: of a task, or of a shot.
         out: output folder of the plan, and of no other.
         progress: is told what is done, and how far of how much.
+        keep_faults: whether what this machine lacks for a shot is kept for the last task, and no error.
 
     Returns:
         What is wrong with a shot, of which clips of some model have no job then; empty where nothing is.
 
     Raises:
-        PeekabooError: this machine cannot do it.
+        PeekabooError: this machine cannot do it all.
     """
     claim(plan, out)
     wanted = _shots(plan, name)
@@ -57,7 +60,19 @@ def masks(plan: Plan, name: str, out: Path, progress: Callable[[str, int, int], 
             f'"{out / linked[0]}" is a link to another folder, which is left alone: remove it.'
         )
     _place_caches(plan)
-    problems = [_masks_of(shot, out, progress) for shot in wanted]
+    problems: list[str] = []
+    faults: list[PeekabooError] = []
+    for shot in wanted:
+        try:
+            problems.append(_masks_of(shot, out, progress))
+        except PeekabooError as error:
+            if not keep_faults:
+                faults.append(error)
+                continue
+            _give_up(shot, out, str(error))
+            problems.append(str(error))
+    if faults:
+        raise faults[0]
     return next(filter(None, problems), "")
 
 
@@ -69,8 +84,12 @@ def give_up(plan: Plan, name: str, out: Path, message: str) -> None:
     """
     claim(plan, out)
     for shot in _shots(plan, name):
-        for clip in shot.clips:
-            _keep_problem(out / clip.name, message)
+        _give_up(shot, out, message)
+
+
+def _give_up(shot: plans.Shot, out: Path, message: str) -> None:
+    for clip in shot.clips:
+        _keep_problem(out / clip.name, message)
 
 
 def _shots(plan: Plan, name: str) -> tuple[plans.Shot, ...]:

@@ -585,6 +585,37 @@ def test_a_machines_fault_can_be_kept_for_the_last_task(blend, tmp_path, capsys)
     assert do(tmp_path / "farm", "Scene_Wide", None, "--faults", "keep") == 0
     clip = tmp_path / "farm" / "clips" / "Scene_Wide_seed_4"
     assert "library.blend" in json.loads((clip / "problem.json").read_text())["message"]
+    rules = tmp_path / "rules.json"
+    rules.write_text("no rules")
+    assert do(tmp_path / "farm", "Scene_Close", None, "--faults", "keep", "--path-mapping", rules) == 0
+    clip = clip.with_name("Scene_Close_seed_4")
+    assert "rules.json" in json.loads((clip / "problem.json").read_text())["message"]
+
+
+@pytest.mark.parametrize(("faults", "code"), [("keep", 0), ("fail", 1)])
+def test_what_a_machine_lacks_for_a_shot_of_a_task_costs_no_other(blend, tmp_path, capsys, faults, code):
+    second = bpy.data.scenes.new("Second")
+    small_shot(second, frames=4)
+    second.peekaboo.seed_mode, second.peekaboo.seed = "FIXED", 4
+    picture = blend.parent / "first.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n and so on")
+    second.peekaboo.model = "wan2.1-i2v-14b-480p"
+    second.peekaboo.start_from, second.peekaboo.picture = "picture", "//first.png"
+    grid = add_mesh(bpy.context.scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Flag")
+    grid.modifiers.new("Cloth", "CLOTH").point_cache.use_disk_cache = True  # one task for all
+    bpy.context.view_layer.update()
+    own = [
+        Wanted(scene, shot, (4,)) for scene in (second, bpy.context.scene) for shot in shots.enabled(scene)
+    ]
+    plan = bundle.write(own, (), tmp_path / "farm").plan
+    picture.unlink()
+    capsys.readouterr()
+    assert do(tmp_path / "farm", plan.shots[0].task, None, "--faults", faults) == code
+    assert "first.png" in "".join(capsys.readouterr())
+    first, *others = names(plan)
+    out = tmp_path / "farm" / "clips"
+    assert (out / first / "problem.json").is_file() == (faults == "keep")
+    assert others and all((out / name / "job" / "job.json").is_file() for name in others)
 
 
 def test_of_plans_that_claim_a_folder_at_once_one_has_it(blend, tmp_path):
