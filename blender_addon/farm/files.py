@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,18 @@ MOST_NAMED = 8
 
 
 def stated_paths() -> Iterator[Stated]:
-    """The properties of the open .blend that have paths, its libraries' included; sequencers have others."""
+    """The properties of the open .blend that have paths, its libraries' included; sequencers have others.
+
+    No two say alike what they are of: inputs of one name, and a modifier with several caches, have a number.
+    """
+    seen: Counter[str] = Counter()
+    for stated in _stated_paths():
+        seen[stated.of] += 1
+        number = seen[stated.of]
+        yield replace(stated, of=f"{stated.of}, {number}") if stated.of and number > 1 else stated
+
+
+def _stated_paths() -> Iterator[Stated]:
     shaping = _shaping_pictures()
     for name in (*SHAPES, *LOOKS):
         for item in getattr(bpy.data, name):
@@ -249,7 +261,8 @@ def _disk_caches() -> Iterator[Linked]:
     for block, cache, kind in _point_caches():
         if cache.use_disk_cache and not cache.use_external and cache.is_baked:
             name = cache.name or "".join(f"{byte:02X}" for byte in block.name.encode())
-            source = block.library.filepath if block.library else bpy.data.filepath
+            own = block.library is None or not cache.use_library_path
+            source = bpy.data.filepath if own else block.library.filepath
             folder = cache_of(Path(os.path.normpath(bpy.path.abspath(source))))
             yield Linked(folder, True, prefix=f"{name}_", of=f'{kind} of "{block.name_full}"')
 

@@ -509,6 +509,22 @@ def test_the_files_that_masks_depend_on_are_known_with_what_uses_them(blend):
     assert modifier["Socket_0"] == obj.modifiers["Mesh Cache"].filepath == bake.directory == "/there/x"
 
 
+def test_inputs_of_one_name_keep_a_file_each(blend, tmp_path):
+    obj = add_mesh(bpy.context.scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Wedge")
+    modifier = nodes(obj, "")
+    tree = modifier.node_group
+    tree.interface.new_socket("File", in_out="INPUT", socket_type="NodeSocketString").subtype = "FILE_PATH"
+    for name, socket in (("one", "Socket_0"), ("two", "Socket_1")):
+        (blend.parent / f"{name}.obj").write_text("v 0 0 0\n")
+        modifier[socket] = f"//{name}.obj"
+    bpy.ops.wm.save_mainfile()
+    plan = export(tmp_path / "farm")
+    assert len({cache.of for cache in plan.caches}) == 2
+    assert do(tmp_path / "farm", "Scene_Wide") == 0
+    modifier = bpy.data.objects["Wedge"].modifiers[0]
+    assert (modifier["Socket_0"], modifier["Socket_1"]) == ("//../show/one.obj", "//../show/two.obj")
+
+
 def test_a_bake_of_nodes_that_was_there_has_to_be_on_the_farm(blend, tmp_path, capsys):
     obj = add_mesh(bpy.context.scene, [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)], "Wedge")
     modifier = nodes(obj, "")
