@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import bpy
 
-from .. import saving
+from .. import paths, saving
 from ..borders import places
 from ..errors import PeekabooError
 from ..masks.simulations import Turns
@@ -126,7 +126,7 @@ def write_in_turns(
 
 def _documents(plan: Plan, own: Sequence[Any], folder: Path, farm: Farm) -> dict[str, str]:
     """The files by name that a scheduler reads."""
-    title = bpy.path.clean_name(Path(bpy.data.filepath).stem)
+    title = paths.file_name(Path(bpy.data.filepath).stem)
     if farm == "flamenco":
         return flamenco.documents(plan, title, folder.absolute())
     return openjd.documents(plan, title, *_references(own, plan, folder))
@@ -171,7 +171,7 @@ def own_folder(folder: Path) -> Path:
             return folder
     except OSError:  # there is none, or it cannot be read, which writing it tells
         return folder
-    return folder / f"{bpy.path.clean_name(Path(bpy.data.filepath).stem)}_farm"
+    return folder / f"{paths.file_name(Path(bpy.data.filepath).stem)}_farm"
 
 
 def _is_same(path: Path, other: Path) -> bool:
@@ -211,11 +211,11 @@ def _references(own: Sequence[Any], plan: Plan, folder: Path) -> tuple[list[str]
     return _relative(found, folder), sorted({*folders, *_relative(caches, folder)})
 
 
-def _relative(paths: Iterable[Path], folder: Path) -> list[str]:
+def _relative(whole: Iterable[Path], folder: Path) -> list[str]:
     """Paths as they are from a folder; without those on another drive of Windows, which a farm's path mapping
     may know."""
     found = set()
-    for path in paths:
+    for path in whole:
         with suppress(ValueError):
             found.add(Path(os.path.relpath(path, folder)).as_posix())
     return sorted(found)

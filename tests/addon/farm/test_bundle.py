@@ -112,6 +112,15 @@ def test_names_of_all_languages_become_names_that_tasks_take(blend, tmp_path, ca
     assert do(tmp_path / "farm", planned.shots[1].name) == 0
 
 
+def test_a_job_is_called_as_the_file_in_any_language(blend, tmp_path):
+    saving.save_blend(tmp_path / "Käse {{場}}.blend")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "Käse {{場}}.blend"))
+    folder = bundle.own_folder(tmp_path)
+    assert folder.name == "Käse___場___farm"
+    export(folder)
+    assert 'name: "Käse___場__"' in (folder / "template.yaml").read_text("utf-8")
+
+
 def test_an_export_again_keeps_the_id_and_takes_no_other_folder(blend, tmp_path):
     first = export(tmp_path / "farm")
     assert export(tmp_path / "farm", 1, 2).id == first.id != export(tmp_path / "other").id
