@@ -181,8 +181,13 @@ class Folder:
             file = self._create(name)
         except FileExistsError:
             return False
-        with file:
-            file.write(data)
+        try:
+            with file:
+                file.write(data)
+        except BaseException:  # half of it would keep the place for nobody
+            with suppress(OSError):
+                os.unlink(self._at(name), dir_fd=self._descriptor)
+            raise
         return True
 
     def begin(self, name: str) -> BinaryIO:

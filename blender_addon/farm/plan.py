@@ -133,8 +133,12 @@ _NAME = re.compile(r"[\w-]{1,255}", re.ASCII)
 _NUMBERS = re.compile(r"\d{1,9}(\.\d{1,9})*", re.ASCII)
 
 
-def read(path: Path) -> Plan:
+def read(path: Path, remedy: str = "export it again") -> Plan:
     """Read a ``plan.json``, which may be anybody's.
+
+    Args:
+        path: of it.
+        remedy: what helps where it is damaged.
 
     Raises:
         PeekabooError: there is none, it is none, or a newer version of ours has made it.
@@ -147,7 +151,7 @@ def read(path: Path) -> Plan:
             _name(stated["id"]),
             _text(stated["blend"]),
             tuple(_shot(each) for each in stated["shots"]),
-            tuple(Cache(_text(each["of"]), _text(each["path"])) for each in stated.get("caches", ())),
+            tuple(Cache(_text(each["of"]), _beside(each["path"])) for each in stated.get("caches", ())),
             version,
             peekaboo,
         )
@@ -159,7 +163,7 @@ def read(path: Path) -> Plan:
         problem = f"it is damaged: {error}"
     else:
         return plan
-    raise PeekabooError(f'The farm job "{path}" cannot be read ({problem}): export it again.')
+    raise PeekabooError(f'The farm job "{path}" cannot be read ({problem}): {remedy}.')
 
 
 def _check_versions(version: int, made: str, path: Path) -> None:
@@ -208,12 +212,18 @@ def _shot(stated: dict) -> Shot:
 
 
 def _task(value: Any) -> str:
-    return value and _name(value)
+    return _name(value) if _text(value) else ""
 
 
 def _name(value: Any) -> str:
     if not _NAME.fullmatch(_text(value)):
         raise ValueError(f'"{value}" is no name of a task')
+    return value
+
+
+def _beside(value: Any) -> str:
+    if _text(value) and not value.startswith("//"):
+        raise ValueError(f'"{value}" is not relative to the .blend')
     return value
 
 

@@ -9,6 +9,7 @@ written here. What is wrong with a shot is written there as ``problem.json``, wh
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import bpy
 
 from .. import paths
 from ..borders import places
+from ..borders.documents import MAX_BYTES
 from ..engine import catalogue
 from ..errors import PeekabooError
 from ..shot import pictures, schedule, shots
@@ -107,7 +109,7 @@ def _place_caches(plan: Plan) -> None:
     """
     known = {cache.of: cache.path for cache in plan.caches}
     for stated in files.stated_paths():
-        if place := known.get(stated.of):
+        if not stated.is_restated and stated.block.library is None and (place := known.get(stated.of)):
             stated.state(place)
     missing = [
         file
@@ -152,7 +154,8 @@ def claim(plan: Plan, out: Path) -> None:
         with places.opened(out) as folder:
             if folder.claim(plans.FILE, text):
                 return
-            there = plans.read(out / plans.FILE)
+            _await_whole(out / plans.FILE)
+            there = plans.read(out / plans.FILE, "remove it if the folder has clips of this job")
             _require(there, plan, out)
             if there != plan:  # tasks that begin at once do not replace what each of them reads
                 folder.write(plans.FILE, lambda file: file.write(text))
@@ -161,6 +164,20 @@ def claim(plan: Plan, out: Path) -> None:
             f'The output folder "{out}" cannot be written ({error.strerror or error}): free some space, or '
             "choose another one."
         ) from None
+
+
+def _await_whole(path: Path) -> None:
+    """Wait a little for a machine that is writing its claim, on a disk without hard links."""
+    until = time.monotonic() + CLAIM_SECONDS
+    while time.monotonic() < until:
+        with suppress(OSError):
+            if places.read_file(path, MAX_BYTES, follow=True).endswith(b"\n"):
+                return
+        time.sleep(0.05)
+
+
+CLAIM_SECONDS = 2.0
+"""That writing a claim takes at most."""
 
 
 def _require(there: Plan, plan: Plan, out: Path) -> None:

@@ -99,8 +99,12 @@ class Plan(_Stated):
         )
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path, remedy: str = "export it again") -> Plan:
     """Read a plan, which may be anybody's.
+
+    Args:
+        path: of it.
+        remedy: what helps where it is damaged.
 
     Raises:
         EngineError: ``bad_plan``; ``newer_schema`` for one of a newer version.
@@ -122,7 +126,7 @@ def read_plan(path: Path) -> Plan:
         problem = first_fault(error)
     except ValueError as error:
         problem = one_line(error)
-    raise EngineError("bad_plan", f"The farm job {path} cannot be read ({problem}); export it again.")
+    raise EngineError("bad_plan", f"The farm job {path} cannot be read ({problem}); {remedy}.")
 
 
 def _numbers(version: str) -> list[int]:
@@ -137,7 +141,10 @@ def check_owner(plan: Plan, out: Path) -> None:
     Raises:
         EngineError: ``other_job``, ``bad_plan``.
     """
-    if (out / FILE).exists() and (there := read_plan(out / FILE)).id != plan.id:
+    if not (out / FILE).exists():
+        return
+    there = read_plan(out / FILE, "remove it if the folder has clips of this job")
+    if there.id != plan.id:
         raise EngineError(
             "other_job",
             f"{out} has the clips of another farm job, made of {there.blend}; choose another folder, or move "

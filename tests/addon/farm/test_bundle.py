@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A .blend's shots as a job for a farm, and the task that makes masks of it, which a farm calls."""
 
+import errno
 import json
 import re
 import threading
@@ -12,6 +13,7 @@ import pytest
 from scenes import add_camera, add_mesh, small_shot
 
 from blender_addon import saving
+from blender_addon.borders import places
 from blender_addon.command import cli
 from blender_addon.engine import job_schema
 from blender_addon.errors import PeekabooError
@@ -603,6 +605,18 @@ def test_a_copy_of_simulations_that_is_left_leaves_no_half_of_a_job(blend, tmp_p
     assert (farm / "template.yaml").exists() and len(list((farm / "blendcache_shot").iterdir())) == 4
 
 
+def no_link(*_, **__):
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+
+def test_a_claim_that_is_damaged_says_what_to_remove(blend, tmp_path, capsys):
+    export(tmp_path / "farm")
+    (tmp_path / "farm" / "clips").mkdir()
+    (tmp_path / "farm" / "clips" / "plan.json").write_text("\n")
+    assert do(tmp_path / "farm", "Scene_Wide") == 1
+    assert "is damaged: it is no JSON): remove it if the folder" in capsys.readouterr().err
+
+
 def test_a_machines_fault_can_be_kept_for_the_last_task(blend, tmp_path, capsys):
     library = linked(blend)
     export(tmp_path / "farm")
@@ -643,7 +657,10 @@ def test_what_a_machine_lacks_for_a_shot_of_a_task_costs_no_other(blend, tmp_pat
     assert others and all((out / name / "job" / "job.json").is_file() for name in others)
 
 
-def test_of_plans_that_claim_a_folder_at_once_one_has_it(blend, tmp_path):
+@pytest.mark.parametrize("links", [True, False])
+def test_of_plans_that_claim_a_folder_at_once_one_has_it(blend, tmp_path, monkeypatch, links):
+    if not links:  # as on exFAT and some network drives
+        monkeypatch.setattr(places.os, "link", no_link)
     rivals = [export(tmp_path / name) for name in ("one", "two", "three", "four")]
     for round in range(20):
         out, had, start = tmp_path / f"out{round}", [], threading.Barrier(len(rivals))
@@ -674,6 +691,7 @@ def test_of_plans_that_claim_a_folder_at_once_one_has_it(blend, tmp_path):
         ({"peekaboo": "new"}, "is no version"),
         ({"clips": ["a", "A"]}, "is there twice"),
         ({"clips": ["nul"]}, "name of a device"),
+        ({"caches": [{"of": "x", "path": "/home"}]}, "not relative to the .blend"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_is_a_sentence(blend, tmp_path, change, part):
