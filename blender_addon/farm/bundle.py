@@ -109,10 +109,10 @@ def write_in_turns(
         with places.opened(folder) as opened:
             with scenes.located(own, folder, prompt_of_all):
                 saving.save_blend(folder / source.name)
-            stated = f"{json.dumps(plan.stated(), indent=1)}\n"
-            opened.write(plans.FILE, lambda file: file.write(stated.encode()))
             for name in DOCUMENTS:  # of an earlier export: what is not whole is not submitted
                 (folder / name).unlink(missing_ok=True)
+            stated = f"{json.dumps(plan.stated(), indent=1)}\n"
+            opened.write(plans.FILE, lambda file: file.write(stated.encode()))
             yield from _copy_caches(source, folder)  # left or failed now, the folder can be exported to again
             for name, text in texts.items():
                 opened.write(name, lambda file, text=text: file.write(text.encode()))
@@ -146,7 +146,14 @@ def _check(wanted: Sequence[Wanted], models: Sequence[str]) -> tuple[str, ...]:
             each.scene.peekaboo.model = before
     choices = [getattr(each.scene.peekaboo, choice) for each in wanted for choice in pictures.CHOICES]
     rendered = "rendered" in choices
-    missing = [file for file in files.linked_files() if file.is_missing]
+    linked = files.linked_files()
+    beside = files.cache_of(Path(bpy.data.filepath))
+    if places.is_link(beside) and any(file.path == beside for file in linked):
+        raise PeekabooError(
+            f'"{beside}" is a link to another folder, and a farm job has a copy of what lies beside the '
+            ".blend: put the folder itself there."
+        )
+    missing = [file for file in linked if file.is_missing]
     needed = [file for file in missing if file.is_shape or rendered]
     if needed:
         raise PeekabooError(
@@ -203,7 +210,7 @@ def _references(own: Sequence[Any], plan: Plan, folder: Path) -> tuple[list[str]
     found = [path for file in linked for path in file.files()] + scenes.files_of_settings(own)
     models = {clip.model for shot in plan.shots for clip in shot.clips if clip.model.startswith("//")}
     folders = {model.removeprefix("//") for model in models}
-    cache = _cache_of(Path(bpy.data.filepath))
+    cache = files.own_cache(Path(bpy.data.filepath))
     caches = {file.path for file in linked if file.prefix is not None and file.is_there}
     if cache:
         folders.add(cache.name)  # of which the bundle has a copy
@@ -221,12 +228,6 @@ def _relative(whole: Iterable[Path], folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _cache_of(source: Path) -> Path | None:
-    """The simulations that Blender keeps beside a .blend; None without."""
-    cache = files.cache_of(source)
-    return cache if places.is_folder(cache) and not places.is_link(cache) else None
-
-
 def _copy_caches(source: Path, folder: Path) -> Turns[None]:
     """Copy the simulations beside a .blend, since Blender looks for them beside the copy.
 
@@ -238,27 +239,40 @@ def _copy_caches(source: Path, folder: Path) -> Turns[None]:
         copy.unlink()
     elif places.is_folder(copy):
         shutil.rmtree(copy)
-    cache = _cache_of(source)
+    cache = files.own_cache(source)
     if cache is None:
         return
-    own = [
-        Path(inside, name)
-        for inside, _, names in os.walk(cache)  # which follows no link
-        for name in names
-        if not places.is_link(Path(inside, name))
-    ]
-    total = sum(path.stat().st_size for path in own)
+    own = _states(cache)
+    total = sum(size for size, _ in own.values())
     done = 0
     copy.mkdir()
     try:
         for path in own:
             there = copy / path.relative_to(cache)
             there.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("rb") as read, there.open("xb") as written:
+            with places.open_file(path) as read, there.open("xb") as written:
                 while data := read.read(MIB):
                     written.write(data)
                     if done // A_TURN != (done := done + len(data)) // A_TURN:
                         yield "Copying simulations, MiB", done // MIB, max(1, total // MIB)
+        if _states(cache) != own:
+            raise FileNotFoundError
+    except FileNotFoundError:  # of two bakes, one would play the frames of both
+        shutil.rmtree(copy, ignore_errors=True)
+        raise PeekabooError(
+            f'The simulations in "{cache}" were changed while they were copied: export the job again.'
+        ) from None
     except BaseException:
         shutil.rmtree(copy, ignore_errors=True)
         raise
+
+
+def _states(cache: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of the files of simulations; links are not followed, nor copied."""
+    found = {}
+    for inside, _, names in os.walk(cache):
+        for path in (Path(inside, name) for name in names):
+            if not places.is_link(path):
+                state = path.stat()
+                found[path] = state.st_size, state.st_mtime_ns
+    return found

@@ -272,6 +272,12 @@ def cache_of(blend: Path) -> Path:
     return blend.with_name(f"{CACHE}{blend.stem}")
 
 
+def own_cache(blend: Path) -> Path | None:
+    """That folder, if it is there and no link."""
+    cache = cache_of(blend)
+    return cache if places.is_folder(cache) and not places.is_link(cache) else None
+
+
 def writes_caches() -> bool:
     """Whether simulations that are not baked keep their frames in files while the open file is played."""
     fluids = (

@@ -120,11 +120,12 @@ def caches_of(folder: Path) -> Iterator[plans.Cache]:
     Args:
         folder: of the plan, and of the copy of the .blend.
     """
-    beside = files.cache_of(Path(bpy.data.filepath))
+    beside = files.own_cache(Path(bpy.data.filepath))
     for each in files.stated_paths():
         if each.is_shape and each.of and (linked := each.linked()).is_there:
             moved = not each.is_restated and each.block.library is None and each.path.startswith("//")
-            copied = beside in linked.path.parents  # goes along with the .blend, and lies beside it again
+            # goes along with the .blend then, and lies beside it again
+            copied = beside in (linked.path, *linked.path.parents)
             yield plans.Cache(each.of, relative(linked.path, folder) if moved and not copied else "")
 
 

@@ -469,6 +469,10 @@ def test_simulations_in_folders_play_from_the_copy_and_missing_ones_are_told(ble
     assert do(farm, "Scene_Wide") == 1
     assert 'blendcache_shot" (cache of modifier "Cloth" of "Flag")' in capsys.readouterr().err
     (blend.parent / "blendcache_shot").rename(tmp_path / "gone too")
+    (blend.parent / "blendcache_shot").symlink_to(tmp_path / "gone too")
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    refused("is a link to another folder", wanted(), (), tmp_path / "another")
+    (blend.parent / "blendcache_shot").unlink()
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     refused('blendcache_shot" .*bake simulations again', wanted(), (), tmp_path / "another")
 
@@ -603,6 +607,26 @@ def test_a_copy_of_simulations_that_is_left_leaves_no_half_of_a_job(blend, tmp_p
     assert not (farm / "template.yaml").exists() and not (farm / "blendcache_shot").exists()
     export(farm)
     assert (farm / "template.yaml").exists() and len(list((farm / "blendcache_shot").iterdir())) == 4
+
+
+def test_simulations_that_change_while_they_are_copied_are_no_job(blend, tmp_path, monkeypatch):
+    cache = blend.parent / "blendcache_shot"
+    cache.mkdir()
+    for frame in range(4):
+        (cache / f"cloth_{frame:06}_00.bphys").write_bytes(b"frame" * 300)
+    monkeypatch.setattr(bundle, "A_TURN", 1024)
+    farm = tmp_path / "farm"
+
+    def changed_by(change):
+        work = bundle.write_in_turns(wanted(), (), farm)
+        next(work)
+        change()
+        with pytest.raises(PeekabooError, match="changed while they were copied: export the job again"):
+            list(work)
+        assert not (farm / "template.yaml").exists() and not (farm / "blendcache_shot").exists()
+
+    changed_by(lambda: (cache / "cloth_000000_00.bphys").write_bytes(b"baked" * 301))
+    changed_by(lambda: [path.unlink() for path in cache.iterdir()])
 
 
 def no_link(*_, **__):
