@@ -22,6 +22,7 @@ OF_THE_MACHINE = {
     "busy_folder",
     "cancelled",
     "cannot_write",
+    "device_lost",
     "engine_died",
     "half_downloaded",
     "model_not_loaded",

@@ -51,7 +51,7 @@ def write_sheets(
             except Exception as error:  # decoders raise what they like, and the night has other clips
                 problem = Problem(
                     "bad_clip",
-                    f"{result.file} cannot be shown ({one_line(error)}); make it again with --force.",
+                    f"{result.file} cannot be shown ({one_line(error)}); remove it, and run its task again.",
                 )
                 undecodable[result.clip.name] = problem
             problem_of = undecodable.get(result.clip.name)
