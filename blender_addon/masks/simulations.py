@@ -134,6 +134,8 @@ def _is_simulated_body(obj) -> bool:
     body = obj.rigid_body
     if body is None or body.type != "ACTIVE":
         return False
+    if not body.enabled and obj.animation_data is None and obj.parent is None and not obj.constraints:
+        return False  # stands where it is; from what moves it otherwise the simulation would keep it
     return not body.kinematic or any(
         curve.data_path == "rigid_body.kinematic" for curve in compat.fcurves(obj)
     )

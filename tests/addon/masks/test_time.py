@@ -219,6 +219,22 @@ def test_rigid_bodies_whose_place_is_known_are_accepted(stage, how):
     assert agree(found[11], rendered(stage, ball))
 
 
+def test_a_body_that_is_not_dynamic_is_accepted_where_it_stands_still(stage):
+    """Cycles shows it where it was as the simulation began, whatever its keyframes say."""
+    ball = subject(primitive("uv_sphere", "Ball", radius=0.6, location=(-2, 0, 2)))
+    bpy.ops.rigidbody.object_add()
+    ball.rigid_body.enabled = False
+    found = layout(stage)
+    for frame in range(1, 13):
+        stage.frame_set(frame)
+    assert agree(found[11], rendered(stage, ball))
+    ball.keyframe_insert("location", frame=1)
+    ball.location.x = 2
+    ball.keyframe_insert("location", frame=12)
+    with pytest.raises(PeekabooError, match='simulation of "Ball" has not been baked'):
+        layout(stage)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_baked_rigid_bodies_stay_the_users(stage, kind, tmp_path):
     """Blender 5.2 crashed over the bodies' physics when another file was opened."""
