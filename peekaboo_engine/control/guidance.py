@@ -95,7 +95,7 @@ def peekaboo(
             whole sampling. A subject none of whose words are read in a frame is not there in it.
         notice: told in a sentence what of the steering has no effect in this run.
         changes: fields of :class:`.Steering` that differ from ``steering``, such as ``masked_steps=4``; where
-            the masks of ``steering`` end at a noise level, that needs ``until=None`` beside it.
+            masks end at a noise level that is refused, so a ``steering`` of such needs ``until=None`` beside.
 
     Yields:
         The :class:`Guidance` in force.
@@ -108,11 +108,12 @@ def peekaboo(
         raise EngineError(
             "bad_option", f'phrases is "{phrases}"; give a list, with the words of each subject.'
         )
-    if "masked_steps" in changes and "until" not in changes and steering.until is not None:
+    steering = replace(steering, **changes)
+    if "masked_steps" in changes and steering.until is not None:
         raise EngineError(
             "bad_option",
             f"masked_steps would be passed over, as these masks end at the noise level {steering.until}; "
-            "give until=None too, or leave it out.",
+            "give until=None, or leave it out.",
         )
     family = family_of(*(each.__name__ for each in type(pipe).__mro__))
     denoisers = _denoisers(pipe, family)
@@ -122,7 +123,7 @@ def peekaboo(
             family,
             labels,
             phrases,
-            replace(steering, **changes),
+            steering,
             strengths=strengths,
             given=given,
             timed=dict(timed or {}),

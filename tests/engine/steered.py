@@ -9,7 +9,8 @@ PHRASES = ["a red ball", "a blue cube"]
 
 
 def run(pipe, labels, phrases=PHRASES, **options):
-    with peekaboo(pipe, labels, phrases, **{"masked_steps": 1, **options}):
+    steps = {} if {"until", "steering"} & options.keys() else {"masked_steps": 1}
+    with peekaboo(pipe, labels, phrases, **steps | options):
         return latents(pipe)
 
 

@@ -375,6 +375,7 @@ def test_what_does_not_fit_is_refused(pipe, two_boxes, change, code):
         {"masked_steps": -1},
         {"masked_steps": 1.5},
         {"masked_steps": 2, "steering": STRONG},  # whose masks end at a noise level
+        {"masked_steps": 2, "until": 0.5},
         {"kinds": ["spatial", "crossed"]},
         {"strengths": np.ones((1, FRAMES))},
         {"strengths": np.full((2, FRAMES), np.nan)},

@@ -83,7 +83,8 @@ def labels():
 
 def made(pipe, labels, **options):
     called = []
-    with peekaboo(pipe, labels, PHRASES[:1], masked_steps=2, **options):
+    steps = {} if "until" in options else {"masked_steps": 2}
+    with peekaboo(pipe, labels, PHRASES[:1], **steps, **options):
         handle = pipe.transformer.register_forward_pre_hook(lambda *_: called.append(1))
         try:
             return latents(pipe), len(called)

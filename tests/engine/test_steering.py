@@ -234,7 +234,7 @@ def test_phrases_are_cut_out_as_they_stand():
 def test_presets_run_in_half_precision(two_boxes):
     pipe = pipeline().to(dtype=torch.bfloat16)
     for steering in PRESETS.values():
-        assert torch.isfinite(run(pipe, two_boxes, steering=steering, until=steering.until)).all()
+        assert torch.isfinite(run(pipe, two_boxes, steering=steering)).all()
 
 
 def test_presets_run_without_guidance_and_on_other_sizes(pipe, two_boxes):
