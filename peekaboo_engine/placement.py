@@ -60,6 +60,14 @@ class Tiers(BaseModel):
         """
         return _BYTES.get(saving, each) * self.offload / 2
 
+    def denoiser(self, saving: Saving | None = None, each: int = 2) -> float:
+        """A denoiser by itself, which a text encoder may be larger than; of two that differ at most.
+
+        Args:
+            saving, each: as :meth:`on_device` has them.
+        """
+        return _BYTES.get(saving, each) * min(self.offload / 2, self.bf16 - self.fp8)
+
 
 @dataclass(frozen=True)
 class ClipSize:
@@ -338,7 +346,9 @@ def taken_gb(weights: Tiers, placement: Placement, each: int, clip: Needs | None
     if placement.by_groups:
         return max(denoising, decoding)
     if placement.offload:
-        return max(weights.offloaded(saving, each) + denoising, clip.decoder + decoding)
+        # A text encoder may be the largest, and is off the device again when denoising begins.
+        at_once = weights.denoiser(saving, each) + denoising, clip.decoder + decoding
+        return max(weights.offloaded(saving, each), *at_once)
     return weights.on_device(saving, each) + max(denoising, decoding)
 
 
