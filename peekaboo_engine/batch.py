@@ -9,11 +9,13 @@ that was killed goes on where it was, and one that had failures makes those agai
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -23,7 +25,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from .errors import EngineError, shown
+from .errors import EngineError, one_line, shown
 from .existing import existing_clip
 from .finishing import finish_take
 from .inbox import read_request
@@ -31,6 +33,8 @@ from .job import Finish, load_job
 from .models import ModelEntry
 from .placement import Placement
 from .weights import weights_of
+
+_log = logging.getLogger(__name__)
 
 Outcome = Literal["made", "kept", "failed", "left"]
 """Of a job: its clip was made now, or was there; it failed; or nobody came to it before the batch ended."""
@@ -184,10 +188,18 @@ def _finish(task: Task, finish: Finish, say: Callable[[str], None]) -> None:
         clip = finish_take(task.out, finish, folder=task.job)
     except EngineError as error:
         task.fail(error.code, error.message)
-        say(f"failed {task.job}: {task.message}")
+    except Exception as error:  # of ffmpeg, of imageio, of the disk: one bad job stops no other
+        _log.error(shown(traceback.format_exc(), lines=True).rstrip())
+        task.fail(
+            "unexpected",
+            f"The clip could not be finished ({type(error).__name__}: {one_line(error)}); please report it "
+            "with the log.",
+        )
+    else:
+        task.outcome, task.clip, task.seconds = "made", clip.name, round(time.monotonic() - started, 1)
+        say(f"finished {clip}")
         return
-    task.outcome, task.clip, task.seconds = "made", clip.name, round(time.monotonic() - started, 1)
-    say(f"finished {clip}")
+    say(f"failed {task.job}: {task.message}")
 
 
 class _Crew:

@@ -339,3 +339,23 @@ def test_a_clip_whose_finishing_failed_is_finished_and_not_made_again(jobs, fini
     (again,) = tasks_of([job], out)
     batch.run([again], ["no such device"], Placement(), False, lines.append)
     assert (again.outcome, again.clip) == ("kept", "enlarged.mp4")
+
+
+def test_a_finishing_that_fails_stops_no_other_job(jobs, finished, tmp_path, monkeypatch):
+    job, other = jobs(2)
+    out = tmp_path / "out"
+    shutil.copytree(finished(job), out / job.name)
+    change(job, finish={"smooth": True})
+    changed_record(
+        out / job.name, lambda record: record.update(job=json.loads((job / "job.json").read_text()))
+    )
+    (other / "masks.npz").unlink()
+
+    def failing(*_, **__):
+        raise RuntimeError("ffmpeg has made 3 pictures, and 9 are needed")
+
+    monkeypatch.setattr(batch, "finish_take", failing)
+    tasks, lines = tasks_of([job, other], out), []
+    batch.run(tasks, ["no such device"], Placement(), False, lines.append)
+    assert [task.code for task in tasks] == ["unexpected", "bad_masks"]
+    assert "ffmpeg has made 3 pictures" in tasks[0].message and (out / job.name / "clip.mp4").is_file()
