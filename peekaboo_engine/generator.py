@@ -32,6 +32,7 @@ from .loras import Lora, check_source
 from .models import ModelEntry
 from .names import Method
 from .pictures import shrink, write_png
+from .placement import check_tiles
 from .places import sha256_of
 from .previews import Previews
 from .sampling import Sampling, Shot, sample
@@ -243,7 +244,8 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
         uint8 (num_frames, height, width, 3), sRGB.
 
     Raises:
-        EngineError: ``cancelled``, and what :func:`.sample` and :func:`.control.peekaboo` raise.
+        EngineError: ``cancelled``, and what :func:`.check_tiles`, :func:`.sample` and
+            :func:`.control.peekaboo` raise.
     """
     job, events = generation.job, generation.events
     if generation.first_frame:
@@ -251,6 +253,7 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     if generation.source_clip:
         model = starting_from_clip(model)
     entry, pipe = model.entry, model.pipe
+    check_tiles(entry.title, pipe.vae, job.height, job.width)
     settings = settings_of(job, entry)
     steps = steps_of(job, entry)
     grid = entry.cells.grid(job.num_frames, job.height, job.width)

@@ -253,6 +253,34 @@ def shrink(pipe: Any, denoisers: Sequence[Any], placement: Placement, dtype: Any
             denoiser.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
 
 
+def check_tiles(title: str, vae: Any, height: int, width: int) -> None:
+    """Refuse a size of which the last tile would be a single row or column of latents.
+
+    An autoencoder that pads with what lies beside the edge, as LTX-2's, fails on it (``tiled_decode``).
+
+    Args:
+        title: of the model.
+        vae: its autoencoder.
+        height, width: of the clip, in pixels.
+
+    Raises:
+        EngineError: ``bad_option``, with sizes that can be made.
+    """
+    if not getattr(vae, "use_tiling", False) or vae.config.get("decoder_spatial_padding_mode") != "reflect":
+        return
+    if height <= vae.tile_sample_min_height and width <= vae.tile_sample_min_width:
+        return
+    ratio = vae.spatial_compression_ratio
+    sides = (height, vae.tile_sample_stride_height), (width, vae.tile_sample_stride_width)
+    for name, (size, stride) in zip(("height", "width"), sides, strict=True):
+        if (size // ratio - 1) % (stride // ratio) == 0:
+            raise EngineError(
+                "bad_option",
+                f"{title} cannot decode a {name} of {size} in tiles, of which the last would be too small; "
+                f"take {size - ratio} or {size + ratio}, or leave --memory tiles out.",
+            )
+
+
 def place(pipe: Any, denoisers: Sequence[Any], placement: Placement, device: Any) -> None:
     """Bring a pipeline to its device, and have its denoisers compiled if that is wanted.
 

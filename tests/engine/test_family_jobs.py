@@ -7,14 +7,16 @@ import json
 import imageio.v2 as imageio
 import numpy as np
 import pytest
+import torch
 from tiny.wan import picture_of
 
 from peekaboo_engine import previews
+from peekaboo_engine.errors import EngineError
 from peekaboo_engine.generator import Generation, generate
 from peekaboo_engine.job import load_job
 from peekaboo_engine.loading import load_model
 from peekaboo_engine.models import find_model
-from peekaboo_engine.placement import Placement
+from peekaboo_engine.placement import Placement, check_tiles
 from peekaboo_engine.worker import Worker
 
 STEPS = 3
@@ -138,6 +140,36 @@ def test_the_model_is_told_how_fast_its_frames_are_played(job, tiny, tmp_path, f
     generate(Generation(asked, labels, entry, Listener()), model)
     trained = {"ltx": 25, "ltx2": 24}[tiny.__name__.rpartition(".")[2]]
     assert {round(scale, 6) for scale in scales} == {told * trained if told in (0.5, 2.0) else told}
+
+
+@pytest.mark.parametrize("tiny", [("ltx2", "pipeline")], indirect=True, ids=" ".join)
+def test_a_size_that_leaves_a_tile_of_one_row_is_refused_before_the_work(job, tiny):
+    """832 x 480 is one; diffusers fails on it once all steps are done."""
+    entry = find_model(str(tiny.folder))
+    model = load_model(entry, Placement(device="cpu", savings=("tiles",)))
+    asked, labels = load_job(job)
+    asked, events = asked.model_copy(update={"width": 832, "height": 480}), Listener()
+    with pytest.raises(EngineError, match=r"a height of 480 in tiles.* take 448 or 512, or leave"):
+        generate(Generation(asked, labels, entry, events), model)
+    assert not events.told
+
+
+@pytest.mark.parametrize("tiny", [("ltx2", "pipeline")], indirect=True, ids=" ".join)
+@pytest.mark.parametrize(("rows", "columns"), [(4, 4), (5, 4), (6, 8), (3, 6)])
+def test_those_sizes_are_the_ones_that_the_decoder_cannot_make(tiny, rows, columns):
+    vae = tiny.pipeline().vae
+    vae.enable_tiling(128, 128, tile_sample_stride_height=64, tile_sample_stride_width=64)
+    refused = fails = False
+    try:
+        check_tiles("Tiny", vae, 32 * rows, 32 * columns)
+    except EngineError:
+        refused = True
+    try:
+        with torch.no_grad():
+            vae.decode(torch.zeros(1, vae.config.latent_channels, 2, rows, columns), None)
+    except RuntimeError:
+        fails = True
+    assert refused == fails == (max(rows, columns) > 4 and (rows % 2 == 1 or columns % 2 == 1))
 
 
 def test_a_cancel_between_two_steps_leaves_nothing(job, tiny, tmp_path):
