@@ -142,7 +142,9 @@ def _put(shot: Shot, words: Words) -> Shot:
     """Shift all of a subject's way so that it begins at another place."""
     names = _named(shot, words, whole=False)
     reading = Reading(actors=_actors(shot))
-    way = Ways(words, Nouns(words, reading)).read()
+    ways, begun = Ways(words, Nouns(words, reading)), words.at
+    way = ways.read()
+    ways.by_one(way, begun)
     if not words.at_stop() or not (way.at or way.end or way.direction or way.beside):
         words.refuse("say where it is put: left, right, top, bottom, middle, or by another subject")
     across, down = way.direction or (0.0, 0.0)

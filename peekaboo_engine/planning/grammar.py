@@ -236,6 +236,8 @@ class _Reader:
         if base == "pass" and way.beside:
             way.flags.add("across")  # it does not end behind what it passes behind
         act = _settled(act, particle, way)
+        if act not in {"follow", "meet", "swap"}:
+            self.ways.by_one(way, begun)
         if act == "follow":
             if len(way.beside) > 1:
                 said = words.slice(begun, words.at)
@@ -302,6 +304,7 @@ class _Reader:
             del self.reading.actors[count:]
             words.at = back
             return
+        self.ways.by_one(way, back)
         place = way.beside[0] if way.beside else way.at or way.end
         for name in who:
             self.reading.actor(name).place = place

@@ -71,6 +71,19 @@ class Ways:
         self.nouns = nouns
         self.background = ""
 
+    def by_one(self, way: Way, begun: int) -> None:
+        """Refuse to be by several others, of which one would decide alone: "above a ball below a cone".
+
+        Raises:
+            EngineError: ``not_understood``, with the words from ``begun`` on.
+        """
+        if len(way.beside) > 1:
+            self.words.refuse(
+                'say in parts of their own who is by whom, as in "a ball is below a cone, and a cube is '
+                'above the ball"',
+                self.words.slice(begun, self.words.at),
+            )
+
     def ahead(self) -> bool:
         """Whether a place or a relation comes next."""
         return self.words.low() in lexicon.WAY_WORDS or self.words.ahead(*lexicon.RELATIONS)

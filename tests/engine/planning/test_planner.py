@@ -49,6 +49,12 @@ def test_any_text_is_a_plan_or_one_sentence(text):
         assert "\n" not in error.message
 
 
+def test_who_is_put_by_two_others_is_refused():
+    before = plan_text("a red ball on the left, a blue cube in the middle, a green cone on the right")
+    with pytest.raises(EngineError, match="in front of the cube next to the cone"):
+        edit_plan(before, "put the ball in front of the cube next to the cone")
+
+
 WORDS = sorted({word for sentence in SENTENCES for word in sentence["text"].split()})
 
 
