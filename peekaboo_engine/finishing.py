@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
@@ -191,14 +192,29 @@ def finish_take(
         folder: of the job that made it; ``job`` in it when left out.
 
     Raises:
-        EngineError: ``bad_take``, ``bad_clip``, ``bad_picture``, and what :func:`.load_job` and
-            :func:`finish_clip` raise.
+        EngineError: ``bad_take``, ``bad_clip``, ``bad_picture``, ``busy_folder``, and what :func:`.load_job`
+            and :func:`finish_clip` raise.
     """
     job, _ = load_job(folder or take / "job")
+    recorded = _recorded(take)
     clip = take / clip_name(job.num_frames)
     if job.num_frames == 1:
         frames = np.asarray(read_picture(clip, job.width, job.height, lambda _: None).pixels)[None]
     else:
         given = read_source(clip, job.num_frames, job.width, job.height, stop_if_cancelled)
         frames = np.stack([np.asarray(frame) for frame in given.frames])
-    return finish_clip(take, frames, job.timing, finish, stop_if_cancelled)
+    path = finish_clip(take, frames, job.timing, finish, stop_if_cancelled)
+    if _recorded(take) != recorded:  # another engine has published there
+        path.unlink(missing_ok=True)
+        raise EngineError(
+            "busy_folder", f"The clip in {take} was made anew while it was finished; finish it again."
+        )
+    return path
+
+
+def _recorded(take: Path) -> Any:
+    """The hash of the clip that a take's record is about; None where there is none."""
+    try:
+        return read_json(take / "clip.json").get("clip_sha256")
+    except (OSError, ValueError, AttributeError):
+        return None

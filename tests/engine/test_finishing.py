@@ -207,6 +207,19 @@ def test_a_take_that_somebody_has_edited_is_refused_in_a_sentence(make_job, spoi
         finish_take(take, Finish(smooth=True))
 
 
+def test_a_clip_that_was_made_anew_meanwhile_is_not_finished_as_the_earlier_one(make_job):
+    take = make_job().parent
+    write_clip(take / "clip.mp4", moving_square(5), np.arange(5), Fraction(24))
+    (take / "clip.json").write_text('{"clip_sha256": "0"}')
+
+    def publish():  # as another engine does
+        (take / "clip.json").write_text('{"clip_sha256": "1"}')
+
+    with pytest.raises(EngineError, match="made anew while it was finished"):
+        finish_take(take, Finish(enlarge=True, width=400, height=400), publish)
+    assert not (take / "enlarged.mp4").exists()
+
+
 def test_what_cannot_be_asked_for_is_said():
     for arguments in ([], ["--enlarge", "wide"], ["--enlarge", "9000x9000"]):
         done = CliRunner().invoke(app, ["finish", "take", *arguments])
