@@ -31,15 +31,15 @@ bpy.ops.wm.save_as_mainfile(filepath={path!r})
 
 @pytest.fixture
 def farm(profile, tmp_path):
-    """A bundle of two shots, of which one has nothing in view, and two models, of which one is not here."""
-    shot = tmp_path / "shot.blend"
-    profile.python(SHOTS.format(path=str(shot)))
-    small = ["--seed", "4", "--steps", "1", "--size", "custom", "--width", "96", "--height", "64"]
+    """A bundle of two shots, of which one has nothing in view, two seeds, and two models, of which one is not
+    here."""
+    shots = ["--python-exit-code", 3, "--python-expr", SHOTS.format(path=str(tmp_path / "shot.blend"))]
+    small = ["--seeds", "4,5", "--steps", "1", "--size", "custom", "--width", "96", "--height", "64"]
     models = ["--model", "shapes", "--model", "zeroscope"]
     run = profile.blender(
-        shot, "--command", "peekaboo", "bundle", *small, *models, "--out", tmp_path / "farm"
+        "-b", *shots, "--command", "peekaboo", "bundle", *small, *models, "--out", tmp_path / "farm"
     )
-    assert "farm job of 4 clips" in run.stdout
+    assert "farm job of 8 clips" in run.stdout
     return tmp_path / "farm"
 
 
@@ -69,37 +69,31 @@ def test_a_bad_shot_stops_no_other_and_a_second_run_makes_what_is_missing(profil
     }
     given = [part for name, value in programs.items() for part in ("-p", f"{name}={value}")]
     code, said = openjd(profile, "run", template, *given, "-p", "MachineFaults=keep")
-    assert code != 0 and "openjd_fail: 3 of 4 clips are missing: Scene_Away_shapes_seed_4, " in said
+    assert code != 0 and "openjd_fail: 6 of 8 clips are missing: Scene_Away_shapes_seed_4, " in said
     assert "openjd_status: No masks, and so no clip" in said and "openjd_progress: 100.0" in said
     out = farm / "clips"
     report = json.loads((out / "report.json").read_text())
     assert [(job["outcome"], job["code"]) for job in report["jobs"]] == [
-        ("failed", "no_masks"),
-        ("failed", "no_masks"),
-        ("made", ""),
-        ("failed", "not_downloaded"),
+        *[("failed", "no_masks")] * 4,
+        *[("made", "")] * 2,
+        *[("failed", "not_downloaded")] * 2,
     ]
     assert "in view" in report["jobs"][0]["message"]
     edit = otio.adapters.read_from_file(str(out / "edit.otio"))
-    assert [(clip.name, clip.range_in_parent().start_time.value) for clip in edit.find_clips()] == [
-        ("Scene_Wide_shapes_seed_4", 8)
-    ]
+    assert [
+        (clip.name, clip.enabled, clip.range_in_parent().start_time.value) for clip in edit.find_clips()
+    ] == [("Scene_Wide_shapes_seed_4", True, 8), ("Scene_Wide_shapes_seed_5", False, 8)]
     with Image.open(out / "sheet.png") as sheet:
         assert sheet.width > 1000
 
-    clip = out / "Scene_Wide_shapes_seed_4" / "clip.json"
-    clip.unlink()
-    again = ("run", template, *given, "--step", "Generate shapes")
-    code, said = openjd(profile, *again)
-    assert code == 0 and "was there" not in said and clip.is_file()
-    before = clip.stat().st_mtime_ns
-    os.utime(clip.parent / "job" / "job.json", (2**31, 2**31))  # a clock that differs decides nothing
-    code, said = openjd(profile, *again)
-    assert (
-        code == 0
-        and "Scene_Wide_shapes_seed_4/clip.mp4 was there" in said
-        and clip.stat().st_mtime_ns == before
-    )
+    lost, kept = (out / f"Scene_Wide_shapes_seed_{seed}" for seed in (4, 5))
+    (lost / "clip.json").unlink()
     (out / "report.json").unlink()
+    before = (kept / "clip.json").stat().st_mtime_ns
+    os.utime(kept / "job" / "job.json", (2**31, 2**31))  # a clock that differs decides nothing
+    code, said = openjd(profile, "run", template, *given, "--step", "Generate shapes")
+    assert code == 0 and (lost / "clip.json").is_file()
+    assert f"{kept.name}/clip.mp4 was there" in said and f"{lost.name}/clip.mp4 was there" not in said
+    assert (kept / "clip.json").stat().st_mtime_ns == before
     code, said = openjd(profile, "run", template, *given, "--step", "Gather")  # by hand
-    assert code != 0 and "3 of 4 clips are missing" in said and (out / "report.json").is_file()
+    assert code != 0 and "6 of 8 clips are missing" in said and (out / "report.json").is_file()
