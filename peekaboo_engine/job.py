@@ -30,7 +30,7 @@ SCHEMA_VERSION = 2
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _without_nul(text: str) -> str:
@@ -190,7 +190,7 @@ class Job(_Strict):
     done to it, from its noise level down.
     """
 
-    schema_version: Literal[1, 2]
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)]
     prompt: Annotated[_Prose, Field(min_length=1)]
     negative_prompt: _Prose = ""
     subjects: Annotated[list[Subject], Field(min_length=1, max_length=limits.MAX_SUBJECTS, fail_fast=True)]

@@ -44,7 +44,7 @@ class Lora(BaseModel):
         distils: whether it is what makes few steps possible; a guided head (:mod:`.schedules`) leaves it off.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     source: Annotated[
         str,

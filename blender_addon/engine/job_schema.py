@@ -12,6 +12,7 @@ import math
 import re
 import zipfile
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -208,6 +209,8 @@ def _disproportion(job: dict[str, Any]) -> str | None:
     for name, values in lists.items():
         if values is not None and len(values) != frames:
             return f"{name} has {len(values)} entries, not {frames}"
+    if any(later < earlier for earlier, later in pairwise(timing["scene_frames"])):
+        return "timing.scene_frames goes back in time"
     for i, phrase in enumerate(job.get("timed_phrases", ())):
         if phrase["frame_end"] < phrase["frame_start"]:
             return f"timed_phrases.{i}.frame_end is {phrase['frame_end']}, before its start"
