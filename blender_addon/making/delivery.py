@@ -20,7 +20,6 @@ from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
 from ..shot import check, loras, pictures, schedule, seeds, shots
 from ..shot.job import make_job, picture_of, write_job
-from ..shot.layout import Layout
 from ..shot.model import model_of
 from ..shot.shots import Shot
 from ..takes import finishing, folders, reels, strips
@@ -57,8 +56,6 @@ def orders_of(
     folders.check_writable(scene)
     chosen = shots.enabled(scene) if chosen is None else chosen
     layouts = [check.read_shot(scene, shot) for shot in chosen]
-    for layout in layouts:
-        _check_length(layout)
     given = [pictures.of(scene, layout.timing.scene_frames, rendered) for layout in layouts]
     known = list(ordered) if count > 1 else []
     for shot, layout, shown in zip(chosen, layouts, given, strict=True):
@@ -70,21 +67,6 @@ def orders_of(
         )
         for job in islice(wanted, count):
             yield order(scene, job, layout.labels, given=shown, title=shot.title)
-
-
-def _check_length(layout: Layout) -> None:
-    """Make sure that a scene is long enough for a clip, if it is to be one; a shot of markers is looked at
-    before.
-
-    Raises:
-        PeekabooError: it has one frame.
-    """
-    timing = layout.timing
-    if timing.frame_count < shots.LEAST_FRAMES and len(layout.labels) > 1:
-        raise PeekabooError(
-            f"There is one frame to make a clip of, {timing.frame_start}, and a clip needs "
-            f"{shots.LEAST_FRAMES}: set the scene's frame range."
-        )
 
 
 def order_again(scene, strip, used: Iterable[int] = ()) -> Order:

@@ -31,7 +31,7 @@ from ..masks.cast import Cast
 from ..masks.geometry import Hulls
 from . import findings, prompt, stating, subjects
 from .dependencies import dependencies_of
-from .layout import Layout, Reading, check_in_view, put_together, read_layout, timing_of
+from .layout import Layout, Reading, check_in_view, clip_timing, put_together, read_layout, timing_of
 from .model import model_of
 from .shots import Shot
 from .size import frames_of, size_of
@@ -187,7 +187,8 @@ def _read(scene, shot: Shot | None) -> Layout:
     """Read a layout, which is a check too."""
     of = _of(scene, shot)
     with changes.updates_ignored():
-        layout = read_layout(scene, *size_of(scene, shot), shot=shot)
+        size = size_of(scene, shot)
+        layout = read_layout(scene, *size, timing=clip_timing(scene, size[2], shot), shot=shot)
         _keep(of, changes.count(), _report(scene, layout))
         _remember(of, dependencies_of(scene, shot), layout)
     return layout
@@ -349,7 +350,7 @@ def _read_some_frames(scene, check: _Check, seconds: float) -> Report | None:
     """Label some frames, for about that long; returns the report after the last one."""
     shot = check.of[1]
     width, height, num_frames = size_of(scene, shot)
-    timing = timing_of(scene, num_frames, shot)
+    timing = clip_timing(scene, num_frames, shot)
     roles = subjects.roles_of(scene, shot)
     made_by = stating.of_masks(scene.peekaboo)
     plan = (width, height, timing, [obj.session_uid for role in roles for obj in role.objects], made_by)

@@ -225,6 +225,21 @@ def put_together(scene, roles: Sequence[Role], timing: Timing, reading: Reading)
     )
 
 
+def clip_timing(scene, num_frames: int, shot: Shot | None = None) -> Timing:
+    """The timing of what is to be a clip, or a picture where a model makes one frame; see :func:`timing_of`.
+
+    Raises:
+        PeekabooError: as that, or a clip would have one frame; a shot between markers is looked at before.
+    """
+    timing = timing_of(scene, num_frames, shot)
+    if timing.frame_count < shots.LEAST_FRAMES and num_frames > 1:
+        raise PeekabooError(
+            f"There is one frame to make a clip of, {timing.frame_start}, and a clip needs "
+            f"{shots.LEAST_FRAMES}: set the scene's frame range."
+        )
+    return timing
+
+
 def check_in_view(scene, layout: Layout) -> None:
     """Make sure that each subject is seen in some frame of a scene's layout.
 
@@ -255,6 +270,7 @@ def read_shot(
         PeekabooError: what keeps the shot from being made.
     """
     prompt.check_prompt(scene, shot)
-    layout = read_layout(scene, *size_of(scene, shot), on_frame, on_play=on_play, shot=shot)
+    size = size_of(scene, shot)
+    layout = read_layout(scene, *size, on_frame, clip_timing(scene, size[2], shot), on_play, shot)
     check_in_view(scene, layout)
     return layout

@@ -38,6 +38,11 @@ def test_a_scene_of_one_frame_is_no_clip(scene, tmp_path):
     scene.frame_start = scene.frame_end = 5
     with pytest.raises(PeekabooError, match="one frame to make a clip of, 5, and a clip needs 2"):
         next(delivery.orders_of(scene))
+    with pytest.raises(PeekabooError, match="one frame to make a clip of"):  # so for the command line
+        read_shot(scene)
+    assert "one frame to make a clip of" in check.check_now(scene).problem
+    scene.peekaboo.model = "sd1.5"  # a picture has one
+    assert not check.check_now(scene).problem and read_shot(scene)
 
 
 def ranges(scene):
