@@ -87,6 +87,11 @@ def leads_away(source: str) -> bool:
     return _LEADS_AWAY.match(source) is not None
 
 
+def is_elsewhere(path: str) -> bool:
+    r"""Whether a path is on another machine, which Windows would log in to: ``\\server`` or ``//server``."""
+    return re.match(r"[\\/]{2}", path) is not None
+
+
 def check(data: Any) -> dict[str, Any]:
     """Hold data against the schema, and against what that cannot say; raises Damaged."""
     if problem := _problem(data, _schema(), "") or _disproportion(data):

@@ -20,7 +20,7 @@ from ..engine.orders import Order, Outcome, duration
 from ..errors import PeekabooError
 from ..shot import check, loras, pictures, schedule, seeds, shots
 from ..shot.job import make_job, picture_of, write_job
-from ..shot.model import model_of
+from ..shot.model import is_of_others, model_of
 from ..shot.shots import Shot
 from ..takes import finishing, folders, reels, strips
 
@@ -78,9 +78,14 @@ def order_again(scene, strip, used: Iterable[int] = ()) -> Order:
         used: seeds that other takes will have.
 
     Raises:
-        PeekabooError: the strip does not remember how it was made.
+        PeekabooError: the strip does not remember how it was made, or its model is on another machine.
     """
     job, labels = folders.read(strip)
+    if is_of_others(scene, job["model"]):
+        raise PeekabooError(
+            f'The model of "{strip.name}" is on another machine, "{job["model"]}": where you trust whoever '
+            "made the take, type that path in Model, and press Retake again."
+        )
     catalogue.check_downloaded(job["model"])
     made_from = strips.folder_of(strip) / "job"
     given = pictures.of_job(job, made_from)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from ..borders import places
 from ..engine import catalogue
 from ..errors import PeekabooError
 from . import loras, settings, shots, stating, subjects, timed_phrases
+from .model import is_of_others, model_of
 
 STRENGTH = "peekaboo.strength"
 """Data path of a subject's strength, from its object."""
@@ -54,7 +56,8 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     """
     stated = {subject["name"]: subject for subject in job["subjects"]}
     found = {name: obj for name in stated if (obj := scene.objects.get(name)) is not None}
-    changes = _of_shot(scene, job)
+    foreign = is_of_others(scene, job["model"])
+    changes = _of_shot(scene, job, foreign)
     untold = _untold(scene, job)
     for name, obj in found.items():
         changes += _changes(obj.peekaboo, stated[name], settings.SUBJECT)
@@ -67,6 +70,9 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     for obj in subjects.marked(scene):
         obj.peekaboo.enabled = obj.name in found
     left = _restore_pictures(scene, job, folder)
+    if foreign:
+        where = f'"{job["model"]}", on another machine'
+        left.append(f"the model is {where}: type that path yourself where you trust whoever made the take")
     if untold:
         left.append(f"the take does not tell {', '.join(untold)}, which are as in a new scene")
     left += [f'no object "{name}" is left' for name in stated if name not in found]
@@ -78,7 +84,7 @@ def restore(scene, job: Mapping, folder: Path | None = None) -> list[str]:
     return left
 
 
-def _of_shot(scene, job: Mapping) -> list[_Change]:
+def _of_shot(scene, job: Mapping, foreign: bool) -> list[_Change]:
     timing = job["timing"]
     times = timing["scene_frames"]
     first, last = timing["frame_start"], timing["frame_start"] + timing["frame_count"] - 1
@@ -87,7 +93,9 @@ def _of_shot(scene, job: Mapping) -> list[_Change]:
     changes += [_Change(scene.render, name, timing[name]) for name in ("fps", "fps_base")]
     if len(times) == 1:  # a picture of it
         changes.append(_Change(scene, "frame_current", round(times[0])))
-    changes += _of_size(scene, job)
+    if foreign:
+        changes = [change for change in changes if change.name != "model"]
+    changes += _of_size(scene, job, foreign)
     shot = shots.with_range(scene, first, last)
     if shot is not None:
         own = scene.timeline_markers[shot.marker].peekaboo
@@ -97,13 +105,12 @@ def _of_shot(scene, job: Mapping) -> list[_Change]:
     return [*changes, _Change(scene.peekaboo, "seed_mode", "FIXED"), *_of_range(scene, first, last)]
 
 
-def _of_size(scene, job: Mapping) -> list[_Change]:
-    """The size of a job's clip: the model's own where it is that."""
+def _of_size(scene, job: Mapping, foreign: bool) -> list[_Change]:
+    """The size of a job's clip: that of the model, which is the scene's where the job's is left alone."""
     width, height, num_frames = job["width"], job["height"], job["num_frames"]
-    try:
-        own = catalogue.model_size(job["model"])
-    except PeekabooError:
-        own = width, height, num_frames  # of a model that is gone
+    own = width, height, num_frames
+    with suppress(PeekabooError):  # of a model that is gone
+        own = catalogue.model_size(model_of(scene) if foreign else job["model"])
     settings, is_own = scene.peekaboo, own[:2] == (width, height)
     custom = [_Change(settings, "width", width), _Change(settings, "height", height)]
     return [

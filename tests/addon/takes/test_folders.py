@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from scenes import layout_of, small_shot
 
 from blender_addon import compat, paths
+from blender_addon.engine import catalogue
 from blender_addon.errors import PeekabooError, shown
 from blender_addon.interface import icons
 from blender_addon.making import delivery
 from blender_addon.masks import painting
-from blender_addon.shot import restoring, seeds, subjects
+from blender_addon.shot import model, restoring, seeds, subjects
 from blender_addon.shot.job import make_job
 from blender_addon.takes import folders, mask_strips, reels, strips
 
@@ -224,6 +225,22 @@ def test_a_picture_that_is_no_png_of_the_engines_is_refused():
     for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\x89PNG\r\n\x1a\n" + b"\0" * 40):
         with pytest.raises(ValueError):
             icons.read_png(data)
+
+
+@pytest.mark.parametrize("path", [r"\\server\share\wan", "//server/share/wan"])
+def test_a_model_on_another_machine_is_looked_at_only_where_the_user_names_it(scene, take, monkeypatch, path):
+    job = {**strips.job_of(take), "model": path}
+    take[strips.JOB_PROPERTY] = json.dumps(job)
+    (strips.folder_of(take) / "job" / "job.json").write_text(json.dumps(job))
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue, "_entry_of_folder", None)
+        with pytest.raises(PeekabooError, match=r"on another machine.* type that path in Model"):
+            delivery.order_again(scene, take)
+        (left,) = restoring.restore(scene, job)
+    assert "on another machine" in left and scene.peekaboo.model == catalogue.DEFAULT_MODEL
+    assert (scene.peekaboo.size, scene.peekaboo.width) == ("custom", job["width"])
+    monkeypatch.setattr(model, "model_of", lambda scene: path)  # as Windows has what is typed
+    assert delivery.order_again(scene, take).job["model"] == path
 
 
 def test_restoring_sets_the_preview_range_where_that_is_used(scene, take):
