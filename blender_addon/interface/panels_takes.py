@@ -10,6 +10,7 @@ from .. import compat, memory
 from ..errors import PeekabooError, shown
 from ..takes import mask_strips, reels, viewing
 from ..takes.strips import (
+    JOB_PROPERTY,
     MOST_STARS,
     NOTE_PROPERTY,
     RATING_PROPERTY,
@@ -209,7 +210,8 @@ def _thumbnail(strip) -> int:
         folder = folder_of(strip)
     except PeekabooError:  # relative to a .blend that was never saved
         return 0
-    return icons.icon_of(folder / "thumbnail.png")
+    version = hash(str(strip[JOB_PROPERTY]))  # a new take may have the folder of one that was deleted
+    return icons.icon_of(folder / "thumbnail.png", version)
 
 
 def _thumbnail_in_list(strip) -> int:

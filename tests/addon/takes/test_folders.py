@@ -18,7 +18,7 @@ from scenes import layout_of, small_shot
 from blender_addon import compat, paths
 from blender_addon.engine import catalogue
 from blender_addon.errors import PeekabooError, shown
-from blender_addon.interface import icons
+from blender_addon.interface import icons, panels_takes
 from blender_addon.making import delivery
 from blender_addon.masks import painting
 from blender_addon.shot import model, restoring, seeds, subjects
@@ -241,6 +241,18 @@ def test_a_model_on_another_machine_is_looked_at_only_where_the_user_names_it(sc
     assert (scene.peekaboo.size, scene.peekaboo.width) == ("custom", job["width"])
     monkeypatch.setattr(model, "model_of", lambda scene: path)  # as Windows has what is typed
     assert delivery.order_again(scene, take).job["model"] == path
+
+
+def test_a_new_take_in_the_folder_of_one_that_was_deleted_has_its_own_thumbnail(take):
+    def seen(value):
+        picture = strips.folder_of(take) / "thumbnail.png"
+        picture.write_bytes(painting.png(np.full((4, 4, 3), value, np.uint8)))
+        panels_takes._thumbnail(take)
+        return icons._icons[str(picture)].image_pixels_float[0]
+
+    assert seen(255) == 1 and seen(0) == 1  # which is asked at each drawing, and read once
+    take[strips.JOB_PROPERTY] = json.dumps({**strips.job_of(take), "seed": 8})
+    assert seen(0) == 0
 
 
 def test_restoring_sets_the_preview_range_where_that_is_used(scene, take):
