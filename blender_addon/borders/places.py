@@ -109,16 +109,22 @@ def check_writable(folder: Path) -> None:
     """Make sure that files can be made in a folder, by making one: no permissions tell that of every disk.
 
     Args:
-        folder: one that is not there is left so, and the nearest above it looked at.
+        folder: one that is not there is left so, and whether a folder can be made in the nearest above it is
+            looked at: at the top of a Windows disk, users may make those and no files.
 
     Raises:
         OSError: they cannot.
     """
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    probe = folder / f".peekaboo-{secrets.token_hex(8)}"
-    os.close(os.open(probe, _CREATE, 0o600))
-    probe.unlink()
+    above = folder
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    probe = above / f".peekaboo-{secrets.token_hex(8)}"
+    if above == folder:
+        os.close(os.open(probe, _CREATE, 0o600))
+        probe.unlink()
+    else:
+        probe.mkdir()
+        probe.rmdir()
 
 
 class Folder:
