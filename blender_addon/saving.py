@@ -17,13 +17,14 @@ ZSTD_MAGIC, GZIP_MAGIC = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
 
 
 def save_blend(path: Path) -> None:
-    """Save the open file: whole, or leaving an earlier one at ``path`` as it was.
+    """Save the open file: whole, or leaving an earlier one at ``path`` as it was; its folder is made.
 
     Raises:
         PeekabooError: the file cannot be written.
     """
     draft = path.with_name(f".{path.stem}-{os.getpid()}.blend")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         compressed = path.is_file() and _is_compressed(path)
         bpy.ops.wm.save_as_mainfile(filepath=str(draft.resolve()), copy=True, compress=compressed)
         if path.is_file():

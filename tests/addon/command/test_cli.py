@@ -289,6 +289,14 @@ def test_a_blend_whose_folder_cannot_be_written_is_told_before_any_work(
     assert not list(elsewhere.iterdir())
 
 
+def test_the_folder_of_a_blend_is_made_for_it(scene, tmp_path):
+    path = tmp_path / "new" / "one" / "shot.blend"
+    saving.check_savable(path)
+    assert not path.parent.exists()
+    saving.save_blend(path)
+    assert path.is_file() and len(list(path.parent.iterdir())) == 1
+
+
 def test_a_file_that_was_never_saved(scene, tmp_path, capsys):
     small_shot(scene)
     assert "never saved" in refused(capsys, "generate", "--save")[0]
