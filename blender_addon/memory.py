@@ -6,12 +6,16 @@ A disk may be slow, far away, or asleep, and a panel is drawn at every move of t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
+from . import faults
 from .errors import PeekabooError
+
+_log = logging.getLogger(__name__)
 
 MOST = 2000
 """Answers that are kept; the oldest go first."""
@@ -93,7 +97,16 @@ def look_again() -> bool:
     asked = list(_asked)
     _asked.clear()
     before = [_plain(_answers.get(key)) for key in asked]
-    return [_plain(_look(key)) for key in asked] != before
+    return [_plain(_look_anyhow(key)) for key in asked] != before
+
+
+def _look_anyhow(key: tuple) -> tuple[Any, PeekabooError | None]:
+    """Look, also where that fails as nobody has foreseen: the others that were asked have no part in it."""
+    try:
+        return _look(key)
+    except Exception as error:
+        known = _answers[key] = None, PeekabooError(faults.kept(_log, error))
+        return known
 
 
 def _plain(known: tuple[Any, PeekabooError | None] | None) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..borders.documents import read_json
-from ..borders.places import is_file
+from ..borders.places import is_file, is_folder
 from ..errors import PeekabooError
 from ..memory import remembered
 from . import job_schema
@@ -231,14 +231,16 @@ def _beside(entry: dict) -> list[tuple[str, str]]:
 
 def _state_of_files(repository: str, path: str) -> str:
     """Whether a single file of a repository is here; it takes its place only once it is whole."""
-    snapshots = _folder_of(repository) / "snapshots"
-    here = any((each / path).is_file() for each in snapshots.glob("*"))
-    return "downloaded" if here else "missing"
+    try:
+        snapshots = list((_folder_of(repository) / "snapshots").iterdir())
+    except OSError:  # there are none, or their name is longer than a disk has room for
+        return "missing"
+    return "downloaded" if any(is_file(each / path) for each in snapshots) else "missing"
 
 
 def _state_of_pipeline(entry: dict) -> str:
     folder = _folder_of(entry["source"])
-    if not folder.is_dir():
+    if not is_folder(folder):
         return "missing"
     try:
         record = _read(folder / RECORD)

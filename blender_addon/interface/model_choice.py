@@ -34,6 +34,8 @@ class PEEKABOO_MT_models(Drawn, bpy.types.Menu):
 
 def draw_model(layout, context) -> None:
     """Draw the choice of the model, and what there is to know of the one that is chosen."""
+    for known in catalogue.choosable():
+        catalogue.state(known)  # for the menu, which is drawn but once when it is opened
     row = layout.row(align=True)
     row.prop(context.scene.peekaboo, "model")
     row.menu("PEEKABOO_MT_models", text="", icon="DOWNARROW_HLT")

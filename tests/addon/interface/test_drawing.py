@@ -55,17 +55,20 @@ def disk(monkeypatch):
 class Layout:
     """Takes whatever is drawn, and remembers the operators: Blender asks each of them whether it can run."""
 
-    def __init__(self, operators):
-        self._operators = operators
+    def __init__(self, operators, opens_menus=True, told=None):
+        self._operators, self._opens_menus = operators, opens_menus
+        self._told = [] if told is None else told
 
     def __getattr__(self, name):
         def draw(*arguments, **options):
             if name in {"operator", "operator_menu_enum"}:
                 self._operators.add(arguments[0])
                 return SimpleNamespace()
-            if name == "menu":
+            if name == "menu" and self._opens_menus:
                 draw_class(getattr(bpy.types, arguments[0]), self._operators)
-            return Layout(self._operators)
+            if name == "label":
+                self._told.append(options.get("text", ""))
+            return Layout(self._operators, self._opens_menus, self._told)
 
         return draw
 
@@ -191,6 +194,40 @@ def test_what_is_drawn_changes_once_the_disk_does(tmp_path):
         assert has(tmp_path / "a") is True
     (tmp_path / "a").unlink()
     assert has(tmp_path / "a") is False  # whoever does not draw looks
+
+
+def test_what_fails_as_nobody_has_foreseen_keeps_nothing_else_from_being_looked_at(tmp_path):
+    @memory.remembered("unknown")
+    def wrong(path):
+        raise OSError(36, "File name too long")
+
+    @memory.remembered("unknown")
+    def has(path):
+        return path.exists()
+
+    memory.forget()
+    with memory.drawing():
+        assert wrong(tmp_path) == has(tmp_path) == "unknown"
+    assert memory.look_again()
+    with memory.drawing():
+        assert has(tmp_path) is True
+        with pytest.raises(PeekabooError, match="failed unexpectedly"):
+            wrong(tmp_path)
+    with pytest.raises(OSError, match="too long"):
+        wrong(tmp_path)
+    assert catalogue.lora_state(f"a/{'b' * 300}/c.safetensors") == "missing"
+
+
+def test_the_list_of_models_is_known_before_it_is_opened(scene, tmp_path, monkeypatch):
+    """It is drawn once, when it is opened, and not again once the disk was looked at."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    memory.forget()
+    for _ in range(2):
+        own = SimpleNamespace(layout=Layout(set(), opens_menus=False))
+        bpy.types.PEEKABOO_PT_shot.draw(own, context())
+        memory.look_again()
+    with memory.drawing():
+        assert {catalogue.state(name) for name in catalogue.choosable()} == {"downloaded", "missing"}
 
 
 def draw_scene(scene, tmp_path):
