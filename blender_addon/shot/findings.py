@@ -23,6 +23,8 @@ MOSTLY_HIDDEN = 0.25
 TEXTS = {
     "CAMERA": "The camera cuts at {frames}, but this clip is one take: turn on Shots by Markers",
     "UNSEEN": "is not seen at {frames}: it is out of view, hidden, or behind something",
+    "OUTSIDE": "is not seen at {frames}: it is out of view, hidden, behind something, or cut off by the "
+    "shape of the clip, for which you can change Framing or Size",
     "HIDDEN": "is mostly hidden behind something at {frames}",
     "CROPPED": "is cut off by the shape of the clip at {frames}, and the camera sees more of it: change "
     "Framing or Size",
@@ -94,7 +96,8 @@ def _kinds(
     whole_cells = np.pad(mask, ((0, 0), (0, -height % CELL), (0, -width % CELL))).astype(np.uint8)
     largest = projection.coverage(whole_cells, 1, CELL).max(axis=(1, 2, 3))
     small = seen & ~hidden & ((largest < FILLED) | (size < smallest * height * width))
-    return {"UNSEEN": ~seen, "HIDDEN": hidden, "CROPPED": off, "CUT": cut & ~off, "SMALL": small}
+    unseen = "OUTSIDE" if cropped else "UNSEEN"
+    return {unseen: ~seen, "HIDDEN": hidden, "CROPPED": off, "CUT": cut & ~off, "SMALL": small}
 
 
 def _scene_frames(timing: Timing, count: int) -> list[tuple[int, int]]:

@@ -252,9 +252,11 @@ def check_in_view(scene, layout: Layout) -> None:
         if not seen:
             hidden = ", turn off Occluded by Scene" if scene.peekaboo.occluded_by_scene else ""
             others = ", give the shot a prompt without it" if cameras.bound_markers(scene) else ""
+            more = ", of whose picture the clip's shape leaves out a part," if layout.cropped else ""
+            shape = ", change Framing or Size" if layout.cropped else ""
             raise PeekabooError(
-                f'The subject "{subject.name}" is never in view of the camera between frames {first} and '
-                f"{last}: move it into view, give it a size{hidden}{others}, or disable it."
+                f'The subject "{subject.name}" is never in view of the camera{more} between frames {first} '
+                f"and {last}: move it into view, give it a size{shape}{hidden}{others}, or disable it."
             )
 
 

@@ -50,7 +50,7 @@ def test_a_finding_goes_to_its_frame_and_leaves_no_step_of_undo(scene):
     for frame, side in ((1, -2), (8, -30)):
         ball.location.x = side
         ball.keyframe_insert("location", frame=frame)
-    (unseen,) = (one for one in findings.find(read_layout(scene, 96, 64, 8)) if one.kind == "UNSEEN")
+    (unseen,) = (one for one in findings.find(read_layout(scene, 96, 64, 8)) if one.kind == "OUTSIDE")
     assert bpy.ops.peekaboo.go_to_frame(frame=unseen.ranges[0][0]) == {"FINISHED"}
     assert scene.frame_current == unseen.ranges[0][0] > 1
     assert "UNDO" not in bpy.ops.peekaboo.go_to_frame.bl_options

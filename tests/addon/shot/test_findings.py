@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes import add_camera, small_shot
 
+from blender_addon.errors import PeekabooError
 from blender_addon.masks import cameras
 from blender_addon.shot import findings
-from blender_addon.shot.layout import Layout, Subject, Timing, read_layout
+from blender_addon.shot.layout import Layout, Subject, Timing, check_in_view, read_layout
 
 HEIGHT, WIDTH = 40, 56
 
@@ -121,6 +122,11 @@ def test_a_portrait_crop_that_cuts_a_subject_off_is_told_and_mended_by_framing(s
         return {finding.kind for finding in findings.find(read_layout(scene, 160, 288, 4))}
 
     assert told() == {"CROPPED"}
+    ball.location = (2.4, 0, 0)  # which the camera sees whole
+    assert told() == {"OUTSIDE"}
+    with pytest.raises(PeekabooError, match=r"never in view .* change Framing or Size"):
+        check_in_view(scene, read_layout(scene, 160, 288, 4))
+    ball.location = (1.1, 0, 0)
     scene.peekaboo.framing = 0.45
     assert not told()
     scene.peekaboo.framing, scene.render.resolution_x, scene.render.resolution_y = 0.0, 1080, 1920
