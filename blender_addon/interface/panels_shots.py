@@ -9,19 +9,26 @@ from .. import compat, memory
 from ..errors import PeekabooError
 from ..making import generation
 from ..masks.cameras import bound_markers
-from ..shot import shots
+from ..shot import shots, timed_phrases
 from ..shot.layout import mapping_in_words, timing_of
 from ..shot.prompt import prompt_problem
 from ..shot.shots import Shot
 from ..shot.size import frames_of
 from ..takes import reels
-from .sidebar import SidebarPanel, draw_sentence
+from .sidebar import SidebarPanel, draw_sentence, letters_in_line
+
+UNBOUND = (
+    "No marker has a camera that renders, so the scene is one clip: bind cameras to markers (Marker ▸ Bind "
+    "Camera to Markers) to cut it into shots."
+)
+NARROW = 36
+"""Letters of a line, below which a shot's state is its icon, and a number."""
 
 
 class PEEKABOO_UL_shots(bpy.types.UIList):
     """The markers that begin a shot, among a scene's."""
 
-    def draw_item(self, _context, layout, data, item, _icon, _active_data, _active_property, index=0):
+    def draw_item(self, context, layout, data, item, _icon, _active_data, _active_property, index=0):
         """Draw whether it is made with the others, its name, its frames, and how far it is."""
         row = layout.row(align=True)
         row.prop(item.peekaboo, "enabled", text="")
@@ -34,8 +41,11 @@ class PEEKABOO_UL_shots(bpy.types.UIList):
         frames.label(text=f"{shot.first}–{shot.last}" if shot.last >= shot.first else "no frames")
         with memory.drawing():
             text, icon = _status(data, shot)
+        is_narrow = letters_in_line(context) < NARROW
         state = row.row()
-        state.ui_units_x = 4.6
+        state.ui_units_x = 2.2 if is_narrow else 4.6
+        if is_narrow:
+            text = text.split()[0] if text[0].isdigit() else ""
         state.label(text=text, icon=icon)
 
     def filter_items(self, _context, data, property_name):
@@ -87,8 +97,11 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context):
-        """A marker cuts to a camera."""
-        return super().poll(context) and bool(bound_markers(context.scene))
+        """A marker cuts to a camera, or is likely to be meant to."""
+        return super().poll(context) and any(
+            not timed_phrases.names_words(marker) or marker.camera
+            for marker in context.scene.timeline_markers
+        )
 
     def draw_header(self, context):
         """Draw whether markers cut the scene into clips."""
@@ -98,6 +111,10 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
         """Draw the list, and the prompt, the seed and the frames of the shot at the current frame."""
         layout, scene = self.layout, context.scene
         layout.active = scene.peekaboo.use_markers
+        if not bound_markers(scene):
+            draw_sentence(layout, context, UNBOUND, "INFO")
+            layout.operator("peekaboo.add_shot", icon="ADD")
+            return
         try:
             shot = shots.shot_at(scene, scene.frame_current)
         except PeekabooError as error:

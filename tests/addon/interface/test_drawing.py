@@ -230,6 +230,38 @@ def test_the_list_of_models_is_known_before_it_is_opened(scene, tmp_path, monkey
         assert {catalogue.state(name) for name in catalogue.choosable()} == {"downloaded", "missing"}
 
 
+def labels_of(scene, width):
+    """What the rows of the list of shots say at their ends in a sidebar so many pixels wide."""
+    at, told = context(), []
+    at.region.width = width
+    for index, marker in enumerate(scene.timeline_markers):
+        layout = Layout(set(), told=told)
+        bpy.types.PEEKABOO_UL_shots.draw_item(None, at, layout, scene, marker, 0, None, "", index)
+    return told[1::2]
+
+
+def test_the_state_of_a_shot_is_a_number_where_there_is_no_room_for_words(scene, tmp_path):
+    draw_scene(scene, tmp_path)
+    scene.frame_end = 9  # of which the second shot has one, too few
+    assert labels_of(scene, 400) == ["2 takes", "too short"]
+    assert labels_of(scene, 250) == ["2", ""]
+
+
+def test_markers_without_cameras_are_told_to_cut_nothing(scene):
+    told = []
+    panel, own = bpy.types.PEEKABOO_PT_shots, SimpleNamespace(layout=Layout(set(), told=told))
+    scene.timeline_markers.new('"in rain"', frame=3)
+    assert not panel.poll(context())
+    marker = scene.timeline_markers.new("Close", frame=5)
+    assert panel.poll(context())
+    panel.draw(own, context())
+    assert " ".join(told).startswith("No marker has a camera that renders, so the scene is one clip")
+    marker.camera = add_camera(scene)
+    told.clear()
+    panel.draw(own, context())
+    assert not any("No marker" in text for text in told)
+
+
 def draw_scene(scene, tmp_path):
     scene.frame_start, scene.frame_end = 1, 16
     for frame in (1, 9):
