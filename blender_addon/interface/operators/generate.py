@@ -203,15 +203,20 @@ class PEEKABOO_OT_finish_take(MakesClips, OnActiveTake, bpy.types.Operator):
         return [delivery.order_finish(scene, strip, self._wanted(strip))]
 
     def _wanted(self, strip) -> dict[str, bool]:
-        now = strips.finish_of(strip)
-        return now | {self.kind: not now[self.kind]}
+        """How its clip is to be: as it is seen, with what was ordered since, but for what was pressed."""
+        now, folder = strips.finish_of(strip), strips.folder_of(strip)
+        to_be = now
+        for order in generation.unfinished():
+            if order.finish is not None and order.folder == folder:
+                to_be = {kind: order.finish[kind] for kind in now}
+        return to_be | {self.kind: not now[self.kind]}
 
     def _off(self, context) -> set | None:
         """Show the model's own clip where nothing else is wanted, which takes no engine."""
         strip = reels.active_take(reels.edited_scene(context))
-        if any(self._wanted(strip).values()):
-            return None
         try:
+            if any(self._wanted(strip).values()):
+                return None
             finishing.show_original(strip)
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))

@@ -12,7 +12,7 @@ from scenes import layout_of
 from blender_addon import compat
 from blender_addon.engine.messages import Result
 from blender_addon.errors import PeekabooError
-from blender_addon.making import delivery
+from blender_addon.making import batch, delivery, engine_choice, generation
 from blender_addon.masks import painting
 from blender_addon.shot.job import make_job
 from blender_addon.takes import finishing, folders, reels, removing, strips, viewing
@@ -96,6 +96,17 @@ def test_a_finished_take_is_imported_as_it_was_and_removed_with_all_its_files(sc
     assert strips.file_of(again).endswith("/smooth.mp4") and reels.active_take(scene) == again
     assert strips.finish_of(again) == {"smooth": True, "enlarge": False}
     assert removing.delete(again) == [] and not order.folder.exists()
+
+
+def test_what_is_pressed_while_the_other_kind_is_ordered_comes_beside_it(scene, take, monkeypatch):
+    made, ordered = [], delivery.order_finish(scene, take, {"smooth": True, "enlarge": False})
+    monkeypatch.setattr(batch, "make", lambda orders, _settings: made.extend(orders) or ())
+    monkeypatch.setattr(engine_choice, "engine_settings", lambda: None)
+    monkeypatch.setattr(generation, "unfinished", lambda: [ordered])
+    for kind in ("enlarge", "smooth"):
+        assert bpy.ops.peekaboo.finish_take(kind=kind) == {"FINISHED"}
+    assert [order.finish["smooth"] for order in made] == [True, True]
+    assert [order.finish["enlarge"] for order in made] == [True, False]
 
 
 def test_undo_shows_the_file_that_was_shown_before(scene, take):
