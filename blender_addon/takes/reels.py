@@ -141,7 +141,7 @@ def _let_hear(reel, scene) -> None:
         return
     if strip is not None and compat.strip_range(strip) == wanted:
         return
-    muted = strip is not None and strip.mute
+    muted, volume = (False, 1.0) if strip is None else (strip.mute, strip.volume)
     active = editor.active_strip if editor.active_strip != strip else None
     if strip is not None:
         strips.remove(strip)
@@ -151,7 +151,8 @@ def _let_hear(reel, scene) -> None:
         channel=strips.free_channel(editor, *wanted),
         frame_start=scene.frame_start,
     )
-    made.scene_input, made.blend_alpha, made.mute = "SEQUENCER", 0.0, muted
+    made.scene_input, made.blend_alpha = "SEQUENCER", 0.0
+    made.mute, made.volume = muted, volume
     made[SOUND_OF] = reel[SOUND_OF] = scene.name
     editor.active_strip = active
 

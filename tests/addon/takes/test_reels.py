@@ -214,10 +214,11 @@ def test_the_scenes_sound_is_heard_with_its_takes_and_nothing_else_of_it_seen(sc
     (sound,) = [strip for strip in compat.all_strips(reel.sequence_editor) if strip.type == "SCENE"]
     assert compat.strip_range(sound) == (1, 9) and sound.blend_alpha == 0
     assert loudest(reel, tmp_path / "heard.wav") > 5000
-    scene.frame_end, sound.mute = 12, True
+    scene.frame_end, sound.mute, sound.volume = 12, True, 0.25
     folders.import_take(scene, folder)
     (sound,) = [strip for strip in compat.all_strips(reel.sequence_editor) if strip.type == "SCENE"]
-    assert compat.strip_range(sound) == (1, 13) and sound.mute and len(strips.takes(reel)) == 2
+    assert compat.strip_range(sound) == (1, 13) and len(strips.takes(reel)) == 2
+    assert sound.mute and sound.volume == 0.25
     assert strips.active_take(reel) is not None
     strips.remove(sound)
     folders.import_take(scene, folder)
