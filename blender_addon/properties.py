@@ -20,7 +20,7 @@ from bpy.props import (
 
 from . import compat
 from .errors import PeekabooError
-from .shot import loras, settings, shots, subjects
+from .shot import loras, settings, shots, subjects, timed_phrases
 
 
 def _active_index(shot):
@@ -117,17 +117,27 @@ class PEEKABOO_PG_timed_phrase(bpy.types.PropertyGroup):
         name="Phrase", description="Words of the prompt, as they stand there", options=settings.AS_TYPED
     )
     frame_start: IntProperty(
-        name="From", description="First frame that shows them", default=1, options=settings.CONSTANT
+        name="From",
+        description="First frame that shows them",
+        default=1,
+        min=-timed_phrases.FURTHEST,
+        max=timed_phrases.FURTHEST,
+        options=settings.CONSTANT,
     )
     frame_end: IntProperty(
-        name="To", description="Last frame that shows them", default=250, options=settings.CONSTANT
+        name="To",
+        description="Last frame that shows them",
+        default=250,
+        min=-timed_phrases.FURTHEST,
+        max=timed_phrases.FURTHEST,
+        options=settings.CONSTANT,
     )
     fade: FloatProperty(
         name="Fade",
         description="Over how many frames before and after they come and go; 0 is at once",
         default=0.0,
         min=0.0,
-        max=10_000.0,
+        max=timed_phrases.LONGEST_FADE,
         soft_max=48.0,
         precision=1,
         options=settings.CONSTANT,

@@ -20,8 +20,8 @@ STATED = ("phrase", "frame_start", "frame_end", "fade")
 """What a job states of each, by the names of the properties of an entry."""
 FURTHEST = 1_048_574
 """Blender's last frame."""
-MOST = 64
-"""Of a job, as the engine has it."""
+MOST, LONGEST_FADE = 64, 10_000.0
+"""Of a job, and of one of them, as the engine has it."""
 _NOTATION = re.compile(
     r"(?P<phrase>.*\S)\s*:(?P<first>-?\d{1,7})-(?P<last>-?\d{1,7})(:(?P<fade>\d{1,5}(\.\d*)?))?"
 )
@@ -107,6 +107,11 @@ def _unread(scene) -> str | None:
     return None
 
 
+def names_words(marker) -> bool:
+    """Whether a marker says which words show from its frame on, also that none do."""
+    return _QUOTED.search(marker.name) is not None
+
+
 def of_markers(scene) -> list[dict[str, Any]]:
     """What the markers of a scene say: each shows the words in quotes in its name up to the next that has
     such, also none: ``""``. What one shows on is one entry.
@@ -114,11 +119,12 @@ def of_markers(scene) -> list[dict[str, Any]]:
     Raises:
         PeekabooError: no marker names words in quotes, or the scene's range is empty.
     """
-    named = sorted(
-        (marker.frame, [next(filter(None, found), "").strip() for found in _QUOTED.findall(marker.name)])
-        for marker in scene.timeline_markers
-        if _QUOTED.search(marker.name)
-    )
+    at: dict[int, list[str]] = {}
+    for marker in scene.timeline_markers:
+        if names_words(marker):
+            words = [next(filter(None, found), "").strip() for found in _QUOTED.findall(marker.name)]
+            at.setdefault(marker.frame, []).extend(words)
+    named = sorted(at.items())
     if not any(any(words) for _, words in named):
         raise PeekabooError(
             "No marker names words: add one where they begin (M in the timeline), and call it "
@@ -190,10 +196,14 @@ def set_text(settings, text: str) -> None:
 
 def text_problem(text: str) -> str | None:
     """Say in a sentence why a text is no list of phrases over time, or None where it is."""
-    wrong = (line for line in text.splitlines() if not _NOTATION.fullmatch(line))
-    if (line := next(wrong, None)) is None:
-        return None
-    return f'"{line}" is no phrase over time: write it as WORDS:FIRST-LAST, or WORDS:FIRST-LAST:FADE.'
+    for line in text.splitlines():
+        if (match := _NOTATION.fullmatch(line)) is None:
+            return f'"{line}" is no phrase over time: write it as WORDS:FIRST-LAST, or WORDS:FIRST-LAST:FADE.'
+        if max(abs(int(match["first"])), abs(int(match["last"]))) > FURTHEST:
+            return f'"{line}" has a frame beyond {FURTHEST}, the last that there can be: give another one.'
+        if float(match["fade"] or 0) > LONGEST_FADE:
+            return f'"{line}" comes and goes over more than {LONGEST_FADE:.0f} frames: give fewer.'
+    return None
 
 
 def _range(scene) -> tuple[int, int, list[Shot]]:

@@ -8,7 +8,7 @@ from scenes import add_camera, small_shot
 from blender_addon.command import options
 from blender_addon.engine import job_schema
 from blender_addon.errors import UsageError
-from blender_addon.shot import restoring, shots
+from blender_addon.shot import restoring, shots, timed_phrases
 from blender_addon.shot.job import make_job
 from blender_addon.shot.layout import read_shot
 from blender_addon.shot.prompt import prompt_problem
@@ -147,7 +147,31 @@ def test_a_command_line_has_phrases_of_its_own_for_a_run(shot):
         assert used == [("a blue cube", 3, 5, 2.5), ("on grass", -4, 9, 0)]
         assert [each["phrase"] for each in job_of(shot)["timed_phrases"]] == ["a blue cube", "on grass"]
     assert entries(shot) == [("grass", 9, 24, 0)] and shot.peekaboo.timed_phrases[0].enabled
-    for text in ("rain", "on grass:1-99999999999", "on grass:1-2:999999"):
-        wrong = parser.parse_args(["--phrase-over-time", text])
-        with pytest.raises(UsageError, match="write it as WORDS:FIRST"), options.overridden([shot], wrong):
-            pass
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("rain", "write it as WORDS:FIRST-LAST"),
+        ("grass:1-2:999999", "write it as WORDS:FIRST-LAST"),
+        (f"grass:1-{'9' * 5000}", "write it as WORDS:FIRST-LAST"),
+        ("grass:1-1048575", "has a frame beyond 1048574"),
+        ("grass:-1048575-3", "has a frame beyond 1048574"),
+        ("grass:1-3:10000.5", "over more than 10000 frames"),
+    ],
+)
+def test_what_no_list_can_have_is_refused_on_the_command_line(shot, typed, problem):
+    parser = options.Parser()
+    options.add_shot(parser)
+    wrong = parser.parse_args(["--phrase-over-time", typed])
+    with pytest.raises(UsageError, match=problem), options.overridden([shot], wrong):
+        pass
+
+
+def test_markers_of_one_frame_say_their_words_together(shot):
+    for frame, name in ((3, 'B "grass"'), (3, 'A "a blue cube"'), (9, '""')):
+        shot.timeline_markers.new(name, frame=frame)
+    assert {each["phrase"]: each["frame_end"] for each in timed_phrases.of_markers(shot)} == {
+        "grass": 8,
+        "a blue cube": 8,
+    }
