@@ -41,9 +41,17 @@ class Span:
         """The frames next to it that are of other shots."""
         return [self.first - 1] * self.before + [self.last + 1] * self.after
 
+    def follows(self, frame: float) -> bool:
+        """Whether a key lies before it; one that was scaled may be a hair off its frame."""
+        return frame < self.first - NEAR
+
+    def precedes(self, frame: float) -> bool:
+        """Whether a key lies after it."""
+        return frame > self.last + NEAR
+
     def holds(self, frame: float) -> bool:
-        """Whether a frame lies in it."""
-        return self.first <= frame <= self.last
+        """Whether a key lies in it."""
+        return not self.follows(frame) and not self.precedes(frame)
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ def of(curve, span: Span) -> list[Key]:
 
 
 def _before(curve, points: list[Key], span: Span) -> list[Key]:
-    kept = [key for key in points if key.frame < span.first]
+    kept = [key for key in points if span.follows(key.frame)]
     rest, edge = points[len(kept) :], span.first - 1
     if not kept and not span.before:
         return []
@@ -111,7 +119,7 @@ def _before(curve, points: list[Key], span: Span) -> list[Key]:
 
 
 def _after(curve, points: list[Key], span: Span) -> list[Key]:
-    kept = [key for key in points if key.frame > span.last]
+    kept = [key for key in points if span.precedes(key.frame)]
     rest, edge = points[: len(points) - len(kept)], span.last + 1
     if not kept and not span.after:
         return []
@@ -119,7 +127,7 @@ def _after(curve, points: list[Key], span: Span) -> list[Key]:
     if not kept:
         kept = [Key.flat(edge, curve.evaluate(edge), "LINEAR")]
     elif kept[0].frame < edge + NEAR:
-        pass
+        kept[0] = dataclasses.replace(kept[0], frame=min(kept[0].frame, edge))  # the shot ends before it
     elif last is None or last.interpolation in {"CONSTANT", "LINEAR"}:
         straight = curve.extrapolation if last is None else last.interpolation
         kept.insert(0, Key.flat(edge, curve.evaluate(edge), straight))

@@ -84,8 +84,8 @@ def _with_keys_beyond(obj, span: Span) -> Span:
     return Span(
         span.first,
         span.last,
-        before=span.before or any(frame < span.first for frame in frames),
-        after=span.after or any(frame > span.last for frame in frames),
+        before=span.before or any(map(span.follows, frames)),
+        after=span.after or any(map(span.precedes, frames)),
     )
 
 

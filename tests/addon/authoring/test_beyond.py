@@ -134,6 +134,24 @@ def test_keys_of_other_shots_keep_their_handles_and_few_are_added():
     assert points[24].interpolation == points[48].interpolation == "CONSTANT"
 
 
+@pytest.mark.parametrize("off", [2e-5, -2e-5, 0.004])
+def test_keys_that_were_scaled_a_hair_off_their_frames_are_those_of_their_shots(off):
+    scene, subject = build()
+    flat = [(f, float(f % 5), "LINEAR", "AUTO", "AUTO", 1, 0) for f in (1, 12, 24, 25, 48, 49, 60)]
+    draw_curve(subject, "location", 0, (flat, "CONSTANT", "NONE", False))
+    curve = curve_of(subject, "location", 0)
+    for point in curve.keyframe_points:
+        point.co.x += off
+    curve.update()
+    before = values(scene, subject, 1)
+    scene.frame_set(30)
+    bpy.ops.peekaboo.animate_subject(motion="LEFT_TO_RIGHT")
+    np.testing.assert_allclose(values(scene, subject, 1), before, atol=0.05)
+    assert [round(point.co.x) for point in curve_of(subject, "location", 0).keyframe_points] == [
+        *(1, 12, 24, 25, 48, 49, 60)
+    ]
+
+
 def test_frames_beyond_the_preview_range_are_kept_too():
     scene, subject = build()
     scene.peekaboo.use_markers = False
