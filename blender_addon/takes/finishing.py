@@ -12,7 +12,10 @@ from . import folders, strips, viewing
 
 
 def show(strip, clip: Path) -> None:
-    """Let a take show another file of its folder, as large as the one before, also in the camera's view."""
+    """Let a take show another file of its folder, as large as the one before, also in the camera's view.
+
+    Where that is gone, it is as large as goes into the scene's picture, as a clip that has just come.
+    """
     path, images = strips.path_in_file(clip), viewing.images_of(strip)
     before, after = _size(strip, strips.file_of(strip)), _size(strip, path)
     if strip.type == "MOVIE":
@@ -22,6 +25,10 @@ def show(strip, clip: Path) -> None:
     if all(before) and all(after):  # Blender scales a strip's own pictures, however many pixels these have
         strip.transform.scale_x *= before[0] / after[0]
         strip.transform.scale_y *= before[1] / after[1]
+    elif all(after):
+        render = strip.id_data.render
+        fitting = min(render.resolution_x / after[0], render.resolution_y / after[1])
+        strip.transform.scale_x = strip.transform.scale_y = fitting
     for image in images:
         image.filepath = path
 

@@ -58,6 +58,18 @@ def test_an_enlarged_picture_is_seen_as_large_as_it_was_and_so_is_the_models_own
     assert len(strips.takes(take.id_data)) == count == len(compat.strips(take.id_data.sequence_editor))
 
 
+def test_the_models_own_picture_fills_the_scenes_where_the_enlarged_one_is_gone(take):
+    job, folder = strips.job_of(take), strips.folder_of(take)
+    for name, side in (("clip.png", 16), ("enlarged.png", 48)):
+        (folder / name).write_bytes(painting.png(np.zeros((side, 2 * side, 3), np.uint8)))
+    picture = strips.add_clip(take.id_data, folder / "clip.png", job)
+    fitting = picture.transform.scale_x
+    finishing.show(picture, folder / "enlarged.png")
+    (folder / "enlarged.png").unlink()
+    finishing.show_original(picture)
+    assert (picture.transform.scale_x, picture.transform.scale_y) == pytest.approx((fitting, fitting))
+
+
 def test_what_is_ordered_is_as_large_as_the_scenes_picture(scene, take):
     scene.render.resolution_x, scene.render.resolution_y = 1080, 1920
     scene.render.resolution_percentage = 50
