@@ -3,7 +3,7 @@
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,11 +281,26 @@ def _variant(entry: ModelEntry, folder: Path) -> str | None:
     return entry.variant if there else None
 
 
+_SHOWN = 300
+"""Characters of what a library says, which may list all that it knows."""
+
+
 def _not_loaded(entry: ModelEntry, error: Exception) -> EngineError:
+    reason, remedy = one_line(error), "check files and network"
+    if any("Weights only load failed" in str(each) for each in _causes(error)):  # torch says how to run it
+        reason, remedy = "its weights hold code, which is not run", "get it as .safetensors from its maker"
+    if len(reason) > _SHOWN:
+        reason = f"{reason[:_SHOWN]} …"
     return EngineError(
-        "model_not_loaded",
-        f"The model {entry.source} could not be loaded ({one_line(error)}); check files and network.",
+        "model_not_loaded", f"The model {entry.source} could not be loaded ({reason}); {remedy}."
     )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def out_of_memory(entry: ModelEntry, device: str, placement: Placement) -> EngineError:

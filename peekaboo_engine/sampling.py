@@ -126,10 +126,10 @@ def sample(
         pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
     frames = _frames_of(made)
     if not np.isfinite(frames).all():
+        other = "get the model anew" if model.dtype == "float32" else "take --dtype float32"
         raise EngineError(
             "not_finite",
-            f"{entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or take "
-            "--dtype float32.",
+            f"{entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or {other}.",
         )
     return (frames * 255).round().astype(np.uint8)
 

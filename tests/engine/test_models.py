@@ -188,7 +188,17 @@ def test_a_malicious_bin_file_is_refused(tmp_path, model_folder):
     with pytest.raises(EngineError) as caught:
         load_model(find_model(str(folder)), Placement(device="cpu"))
     assert caught.value.code == "model_not_loaded"
+    assert "hold code" in caught.value.message and "weights_only" not in caught.value.message
     assert not (tmp_path / "witness").exists()
+
+
+def test_what_a_library_lists_does_not_fill_the_sentence(tmp_path, model_folder):
+    folder = shutil.copytree(model_folder, tmp_path / "odd")
+    index = json.loads((folder / "model_index.json").read_text()) | {"unet": ["os", "system"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(EngineError, match=r"could not be loaded .*; check files") as caught:
+        load_model(find_model(str(folder)), Placement(device="cpu"))
+    assert len(caught.value.message) < 400 + len(str(folder))
 
 
 def test_a_repository_is_loaded_from_the_local_cache_with_its_commit(
