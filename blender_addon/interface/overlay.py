@@ -7,6 +7,7 @@ the viewport anyway. They are made again only when the scene or the frame has ch
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from bpy_extras.view3d_utils import location_3d_to_region_2d
 from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
-from .. import changes
+from .. import changes, windows
 from ..errors import PeekabooError
 from ..masks import cameras, projection
 from ..masks.cast import Cast, Role
@@ -31,6 +32,8 @@ RIM_COLOR = (0.0, 0.0, 0.0, 0.5)
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
 OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
 """Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
+SLOW_SECONDS = 0.1
+"""Outlines that take longer are made while no animation plays, which would stop at each frame."""
 CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 """Of the picture, in clip space."""
 
@@ -49,8 +52,8 @@ class Outlines:
     lines: list[tuple[tuple[float, float, float], np.ndarray]]
 
 
-_cache: dict[int, tuple[tuple, Outlines | None]] = {}
-"""By the ``session_uid`` of the scene: what its outlines depend on, and those."""
+_cache: dict[int, tuple[tuple, Outlines | None, float]] = {}
+"""By the ``session_uid`` of the scene: what its outlines depend on, those, and the seconds that they took."""
 _hulls = Hulls()
 _handle: Any = None
 
@@ -114,7 +117,11 @@ def picture_corners(camera: projection.Camera) -> np.ndarray:
     return points[:, :3] / points[:, 3:]
 
 
-def _current_outlines(context) -> Outlines | None:
+def current_outlines(context) -> Outlines | None:
+    """The outlines of a context's scene as it is shown.
+
+    None where they cannot be seen, and while an animation plays that they would hold up.
+    """
     scene = context.scene
     try:
         width, height = picture_of(scene)
@@ -124,11 +131,16 @@ def _current_outlines(context) -> Outlines | None:
     depsgraph = context.evaluated_depsgraph_get()
     key = (changes.count_of_views(), scene.frame_current_final, width, height, context.view_layer.name, shot)
     key += (scene.peekaboo.framing,)
-    if scene.session_uid not in _cache or _cache[scene.session_uid][0] != key:
-        _cache.clear()
-        made = outlines(scene, context.view_layer, depsgraph, (width, height), shot)
-        _cache[scene.session_uid] = key, made
-    return _cache[scene.session_uid][1]
+    known, made, seconds = _cache.get(scene.session_uid, ((), None, 0.0))
+    if known == key:
+        return made
+    if seconds > SLOW_SECONDS and windows.is_playing():
+        return None
+    _cache.clear()
+    begun = time.monotonic()
+    made = outlines(scene, context.view_layer, depsgraph, (width, height), shot)
+    _cache[scene.session_uid] = key, made, time.monotonic() - begun
+    return made
 
 
 def _on_screen(context, points: np.ndarray) -> np.ndarray | None:
@@ -168,7 +180,7 @@ def _draw() -> None:
     context: Any = bpy.context
     if not (looks_through_camera(context) and context.scene.peekaboo.show_outlines):
         return
-    seen = _current_outlines(context)
+    seen = current_outlines(context)
     corners = _on_screen(context, seen.corners) if seen is not None else None
     if corners is None:
         return

@@ -88,3 +88,17 @@ def test_a_preview_is_of_the_middle_of_where_its_clip_goes(tmp_path):
     moved = Order(1, "a", job, tmp_path, 101)
     assert preview_overlay.previewed(preview_overlay.frames_of(moved)) == 111
     assert preview_overlay.previewed(range(7, 8)) == 7
+
+
+def test_outlines_that_take_long_do_not_hold_up_an_animation(scene, monkeypatch):
+    small_shot(scene)
+    bpy.context.view_layer.update()
+    assert overlay.current_outlines(bpy.context) is not None
+    monkeypatch.setattr(overlay.windows, "is_playing", lambda: True)
+    scene.frame_set(2)
+    assert overlay.current_outlines(bpy.context) is not None
+    monkeypatch.setattr(overlay, "SLOW_SECONDS", 0.0)
+    scene.frame_set(3)
+    assert overlay.current_outlines(bpy.context) is None
+    monkeypatch.undo()
+    assert overlay.current_outlines(bpy.context) is not None
