@@ -21,7 +21,8 @@ from ..limits import MAX_LINE_BYTES, MAX_NAME, MAX_PATH
 from ..places import replacing
 from .checks import check
 from .edits import edit_plan
-from .endpoint import Endpoint, plan_with_model
+from .endpoint import Endpoint
+from .language_model import plan_with_model
 from .plan import Plan, rounded
 from .planner import plan_text
 

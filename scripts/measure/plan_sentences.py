@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from peekaboo_engine.errors import EngineError
-from peekaboo_engine.planning.endpoint import Endpoint, plan_with_model
+from peekaboo_engine.planning.endpoint import Endpoint
+from peekaboo_engine.planning.language_model import plan_with_model
 from peekaboo_engine.planning.planner import plan_text
 
 SENTENCES = Path(__file__).parents[2] / "tests" / "engine" / "planning" / "sentences.json"

@@ -10,7 +10,8 @@ from planning import language_server as lm
 from peekaboo_engine.errors import EngineError
 from peekaboo_engine.planning.answers import answer_schema
 from peekaboo_engine.planning.checks import check
-from peekaboo_engine.planning.endpoint import Endpoint, plan_with_model
+from peekaboo_engine.planning.endpoint import Endpoint
+from peekaboo_engine.planning.language_model import plan_with_model
 from peekaboo_engine.planning.plan import rounded
 from peekaboo_engine.planning.planner import plan_text
 
