@@ -197,21 +197,8 @@ class _Reader:
             speed = self.ways.speed() or speed
         if auxiliary and words.low().endswith("ed") and words.low(-1) in lexicon.PASSIVE:
             words.refuse('say who does it, as in "a cat chases a dog"')
-        act: Act
-        base = ""
         begins = auxiliary and words.low(-1) in lexicon.TAKES_TO
-        if words.take("not move", "doesn't move", "don't move"):
-            act = "stay"
-        elif words.low() in lexicon.ACTS:
-            act, base = lexicon.ACTS[words.low()]
-            words.at += 1
-        elif words.low() in _BECOMES:
-            act = _BECOMES[words.low()]
-            words.at += 1
-        elif auxiliary or existential or words.at_stop() or self.ways.ahead() or words.ahead(*_STARTS):
-            act = idle
-        else:
-            words.refuse(_VERB)
+        act, base = self._verb(idle, auxiliary or existential)
         particle = words.take(*_PARTICLES) if not self._is_preposition() else ""
         if base == "cross" and len(who) > 1 and words.take("paths"):
             act = "swap"
@@ -244,6 +231,22 @@ class _Reader:
                 words.refuse("say the way of who is followed in a part of its own", said)
             self._lead(way)
         self.reading.actions.append(Action(who, act, self.beat, way, words.slice(begun, words.at)))
+
+    def _verb(self, idle: Act, optional: bool) -> tuple[Act, str]:
+        """Take a verb, as its act and its base form; the idle act where there is none and none is needed."""
+        words = self.words
+        if words.take("not move", "doesn't move", "don't move"):
+            return "stay", ""
+        if words.low() in lexicon.ACTS:
+            act, base = lexicon.ACTS[words.low()]
+            words.at += 1
+            return act, base
+        if words.low() in _BECOMES:
+            words.at += 1
+            return _BECOMES[words.low(-1)], ""
+        if not (optional or words.at_stop() or self.ways.ahead() or words.ahead(*_STARTS)):
+            words.refuse(_VERB)
+        return idle, ""
 
     def _auxiliary(self) -> bool:
         """Take a verb that only helps another: "is", "begins to"."""
