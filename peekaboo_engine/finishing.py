@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,20 +88,9 @@ def smooth_frames(
     wanted = steps + np.round(places * steps).astype(int)
     with tempfile.TemporaryDirectory() as own:
         path = Path(own) / "frames.mkv"
-        with imageio.get_writer(
-            path,
-            format="FFMPEG",
-            fps=_RATE,
-            codec="libx264rgb",
-            pixelformat="rgb24",
-            macro_block_size=1,
-            quality=None,
-            output_params=["-qp", "0", "-preset", "ultrafast"],
-            ffmpeg_log_level="fatal",
-        ) as writer:
-            for index in [0, *range(len(frames)), len(frames) - 1]:
-                stop_if_cancelled()
-                writer.append_data(np.asarray(frames[index]))
+        _write_lossless(
+            path, (frames[index] for index in [0, *range(len(frames)), len(frames) - 1]), stop_if_cancelled
+        )
         filters = f"minterpolate=fps={_RATE * steps}:{_BETWEEN}"
         with imageio.get_reader(
             path, format="FFMPEG", output_params=["-vf", filters, "-fps_mode", "passthrough"]
@@ -117,6 +106,23 @@ def smooth_frames(
                 if at == len(wanted):
                     return
     raise RuntimeError(f"ffmpeg has made {index + 1} pictures, and {wanted[-1] + 1} are needed")
+
+
+def _write_lossless(path: Path, frames: Iterable[np.ndarray], stop_if_cancelled: Callable[[], None]) -> None:
+    with imageio.get_writer(
+        path,
+        format="FFMPEG",
+        fps=_RATE,
+        codec="libx264rgb",
+        pixelformat="rgb24",
+        macro_block_size=1,
+        quality=None,
+        output_params=["-qp", "0", "-preset", "ultrafast"],
+        ffmpeg_log_level="fatal",
+    ) as writer:
+        for frame in frames:
+            stop_if_cancelled()
+            writer.append_data(np.asarray(frame))
 
 
 def finish_clip(

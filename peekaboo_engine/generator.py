@@ -271,13 +271,7 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
         else:
             previews.offer()
 
-    steering = steering_of(job, entry)
-    pictures = (generation.first_frame, generation.last_frame)
-    first, last = (picture.pixels if picture else None for picture in pictures)
-    shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt, first, last)
-    shot = replace(shot, rate=job.num_frames / job.timing.frame_count * float(job.timing.rate))
-    if generation.source_clip:
-        shot = replace(shot, source=generation.source_clip.frames, source_strength=job.source_strength)
+    steering, shot = steering_of(job, entry), _shot_of(generation)
     schedule = find_schedule(settings.schedule, entry.family)
     how = Sampling(settings.num_inference_steps, settings.guidance_scale, schedule)
     if strange := entry.strange_words(job.phrases):
@@ -302,6 +296,16 @@ def generate(generation: Generation, model: LoadedModel) -> np.ndarray:
     generation.clock.seconds["denoise"] = round(last_step - started, 3)
     generation.clock.seconds["decode"] = round(time.perf_counter() - last_step, 3)
     return frames
+
+
+def _shot_of(generation: Generation) -> Shot:
+    job, source = generation.job, generation.source_clip
+    first, last = (
+        picture.pixels if picture else None for picture in (generation.first_frame, generation.last_frame)
+    )
+    shot = Shot(job.prompt, job.num_frames, job.height, job.width, job.seed, job.negative_prompt, first, last)
+    shot = replace(shot, rate=job.num_frames / job.timing.frame_count * float(job.timing.rate))
+    return replace(shot, source=source.frames, source_strength=job.source_strength) if source else shot
 
 
 COMPRESSED = 4

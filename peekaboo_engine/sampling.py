@@ -91,6 +91,28 @@ def sample(
     assert follows(model.pipe, sampling.schedule)
     pipe, entry = model.pipe, model.entry
     entry.check_pictures(shot.first_frame is not None, shot.last_frame is not None)
+    call = _call_of(model, shot, sampling)
+    told = StepsTold(pipe.scheduler, after_step)
+    try:
+        with wrapped_method(pipe.scheduler, "step", told.telling):
+            made = pipe(**call)
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(entry, model.device, model.placement) from error
+    finally:
+        pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
+    frames = _frames_of(made)
+    if not np.isfinite(frames).all():
+        other = "get the model anew" if model.dtype == "float32" else "take --dtype float32"
+        raise EngineError(
+            "not_finite",
+            f"{entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or {other}.",
+        )
+    return (frames * 255).round().astype(np.uint8)
+
+
+def _call_of(model: LoadedModel, shot: Shot, sampling: Sampling) -> dict[str, Any]:
+    """What a pipeline is called with, by name."""
+    pipe, entry = model.pipe, model.entry
     length = entry.max_sequence_length
     own: dict[str, Any] = {} if length is None else {"max_sequence_length": length}
     if shot.first_frame is not None:
@@ -116,22 +138,7 @@ def sample(
         call["sigmas"] = list(sampling.schedule.sigmas)  # for copies of its scheduler, such as that of sound
     if rate := _rate_of(shot, model):
         call["frame_rate"] = rate
-    told = StepsTold(pipe.scheduler, after_step)
-    try:
-        with wrapped_method(pipe.scheduler, "step", told.telling):
-            made = pipe(**call)
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(entry, model.device, model.placement) from error
-    finally:
-        pipe.maybe_free_model_hooks()  # an exception leaves an offloaded component on the GPU
-    frames = _frames_of(made)
-    if not np.isfinite(frames).all():
-        other = "get the model anew" if model.dtype == "float32" else "take --dtype float32"
-        raise EngineError(
-            "not_finite",
-            f"{entry.title} gave invalid pixels in {model.dtype}; lower the guidance scale, or {other}.",
-        )
-    return (frames * 255).round().astype(np.uint8)
+    return call
 
 
 _RATES = 0.5, 2.0

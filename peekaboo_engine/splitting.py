@@ -93,22 +93,7 @@ def split(title: str, denoisers: Sequence[Any], placement: Placement) -> None:
     from torch.distributed.device_mesh import init_device_mesh
 
     for denoiser in denoisers:
-        plan = getattr(denoiser, "_cp_plan", None) or {}
-        # LTX's text is to be shared, too, and diffusers holds the mask of its padding against too few heads.
-        if not plan or "encoder_hidden_states" in plan.get("", {}):
-            raise EngineError(
-                "not_split",
-                f"{title} cannot be split over several devices; give one of them (--device cuda:0), or "
-                "several jobs to share (--devices cuda:0,cuda:1).",
-            )
-        heads = denoiser.config.num_attention_heads
-        if heads % processes:
-            fitting = next(count for count in range(processes - 1, 0, -1) if heads % count == 0)
-            raise EngineError(
-                "not_split",
-                f"{title} has {heads} heads of attention, which {processes} devices cannot share equally; "
-                f"give {fitting}.",
-            )
+        _check_shares(title, denoiser, processes)
     for denoiser in denoisers:
         share = ContextParallelConfig(ulysses_degree=processes)
         mesh = init_device_mesh(denoiser.device.type, share.mesh_shape, mesh_dim_names=share.mesh_dim_names)
@@ -120,6 +105,29 @@ def split(title: str, denoisers: Sequence[Any], placement: Placement) -> None:
         apply_context_parallel(denoiser, share, denoiser._cp_plan)
 
 
+def _check_shares(title: str, denoiser: Any, processes: int) -> None:
+    plan = getattr(denoiser, "_cp_plan", None) or {}
+    # LTX's text is to be shared, too, and diffusers holds the mask of its padding against too few heads.
+    if not plan or "encoder_hidden_states" in plan.get("", {}):
+        raise EngineError(
+            "not_split",
+            f"{title} cannot be split over several devices; give one of them (--device cuda:0), or "
+            "several jobs to share (--devices cuda:0,cuda:1).",
+        )
+    heads = denoiser.config.num_attention_heads
+    if heads % processes:
+        raise EngineError(
+            "not_split",
+            f"{title} has {heads} heads of attention, which {processes} devices cannot share equally; "
+            f"give {_fitting(heads, processes)}.",
+        )
+
+
+def _fitting(parts: int, processes: int) -> int:
+    """How many processes, fewer than so many, can share the parts equally."""
+    return next(count for count in range(processes - 1, 0, -1) if parts % count == 0)
+
+
 def check_tokens(tokens: int, processes: int) -> None:
     """Refuse a clip whose tokens cannot be shared equally.
 
@@ -127,11 +135,10 @@ def check_tokens(tokens: int, processes: int) -> None:
         EngineError: ``not_split``.
     """
     if tokens % processes:
-        fitting = next(count for count in range(processes - 1, 0, -1) if tokens % count == 0)
         raise EngineError(
             "not_split",
             f"A clip of this size has {tokens} tokens, which {processes} devices cannot share equally; give "
-            f"{fitting}, or another size.",
+            f"{_fitting(tokens, processes)}, or another size.",
         )
 
 

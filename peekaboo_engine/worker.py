@@ -132,12 +132,37 @@ class Worker:
 
     def _run(self, folder: Path, out: Path, events: Events, cancelled: Callable[[], bool]) -> None:
         from .finishing import finish_clip
-        from .generator import Clock, Generation, check_request, needed_bytes, peak_memory_mb, stop_if
-        from .given_clips import read_source
-        from .given_pictures import read_picture
+        from .generator import needed_bytes, peak_memory_mb, stop_if
 
         started = time.perf_counter()
         stop_if(cancelled)
+        asked = self._asked(folder, events, cancelled)
+        job = asked.job
+        clip = out.resolve() / clip_name(job.num_frames)
+        with drafting(out) as draft:
+            check_place(draft, needed_bytes(job))
+            if self._previews:
+                asked = replace(asked, preview=draft.path.resolve() / "preview.png")
+            if self._companions:
+                frames = self._make_together(self._companions, folder, asked, draft)
+            else:
+                frames = self._make(asked, draft)
+            if job.finish.wanted:
+                events.phase("finish")
+                clip = finish_clip(out.resolve(), frames, job.timing, job.finish, asked.stop_if_cancelled)
+        events.result(
+            clip=clip,
+            info=out.resolve() / "clip.json",
+            seconds=round(time.perf_counter() - started, 1),
+            peak_memory_mb=peak_memory_mb(),
+        )
+
+    def _asked(self, folder: Path, events: Events, cancelled: Callable[[], bool]) -> "Generation":
+        """What a job folder asks for, with the files that it names read; refused where it cannot work."""
+        from .generator import Generation, check_request, stop_if
+        from .given_clips import read_source
+        from .given_pictures import read_picture
+
         job, labels = load_job(folder)
         entry = find_model(job.model)
         check_fits(job.num_frames, job.height, job.width)
@@ -156,34 +181,16 @@ class Worker:
             if job.source_clip
             else None
         )
-        clip = out.resolve() / clip_name(job.num_frames)
-        with drafting(out) as draft:
-            check_place(draft, needed_bytes(job))
-            preview = draft.path.resolve() / "preview.png" if self._previews else None
-            asked = Generation(
-                job,
-                labels,
-                entry,
-                events,
-                cancelled,
-                Clock(),
-                preview,
-                **pictures,
-                source_clip=source,
-                loras=loras,
-            )
-            if self._companions:
-                frames = self._make_together(self._companions, folder, asked, draft)
-            else:
-                frames = self._make(asked, draft)
-            if job.finish.wanted:
-                events.phase("finish")
-                clip = finish_clip(out.resolve(), frames, job.timing, job.finish, asked.stop_if_cancelled)
-        events.result(
-            clip=clip,
-            info=out.resolve() / "clip.json",
-            seconds=round(time.perf_counter() - started, 1),
-            peak_memory_mb=peak_memory_mb(),
+        return Generation(
+            job,
+            labels,
+            entry,
+            events,
+            cancelled,
+            first_frame=pictures.get("first_frame"),
+            last_frame=pictures.get("last_frame"),
+            source_clip=source,
+            loras=loras,
         )
 
     def finish(self, request: FinishTake, events: Events, cancelled: Callable[[], bool]) -> None:
