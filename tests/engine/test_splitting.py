@@ -42,23 +42,28 @@ def labels():
     return labels
 
 
-def latents_of(number: int, meeting: Path):
-    """What each model makes free, then masked in each way: with one process, and with two, this being one."""
+def runs(make, ways, prepare=lambda pipe: None):
+    """What a model makes free, then masked in each way."""
+    pipe = make()
+    prepare(pipe)
+    made = [wan.latents(pipe)]
+    for way in ways:
+        with peekaboo(pipe, labels(), PHRASES, masked_steps=2, **way):
+            made.append(wan.latents(pipe))
+    return made
+
+
+def runs_by_two(number: int, meeting: Path):
+    """What each model makes with two processes, this being one."""
     torch.set_num_threads(1)
     placement = Placement(device=TWO, number=number)
     splitting.join(placement, meeting)
-    made = []
-    for make, ways in MODELS:
-        alone, together = make(), make()
-        denoisers = [together.transformer, together.transformer_2]
+
+    def split(pipe):
+        denoisers = [pipe.transformer, pipe.transformer_2]
         splitting.split("Tiny", [each for each in denoisers if each is not None], placement)
-        runs = [[wan.latents(pipe)] for pipe in (alone, together)]
-        for way in ways:
-            for pipe, own in zip((alone, together), runs, strict=True):
-                with peekaboo(pipe, labels(), PHRASES, masked_steps=2, **way):
-                    own.append(wan.latents(pipe))
-        made.append(runs)
-    torch.save(made, meeting.with_suffix(f".{number}"))
+
+    torch.save([runs(*model, split) for model in MODELS], meeting.with_suffix(f".{number}"))
     splitting.leave()
 
 
@@ -80,16 +85,17 @@ def test_two_processes_make_what_one_makes(tmp_path, alone_after):
     command = [sys.executable, __file__, "1", str(tmp_path / "meeting")]
     with subprocess.Popen(command, env=ENVIRONMENT) as other:
         try:
-            latents_of(0, tmp_path / "meeting")
+            torch.set_num_threads(1)
+            alone = [runs(*model) for model in MODELS]  # while the other starts
+            runs_by_two(0, tmp_path / "meeting")
             assert other.wait(120) == 0
         finally:
             other.kill()
     for number in range(2):
-        for alone, together in torch.load(tmp_path / f"meeting.{number}", weights_only=True):
-            for one, other in zip(alone, together, strict=True):
-                torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
-            free, *masked = alone
-            assert all((each - free).abs().max() > 0.01 for each in masked)  # masks do something
+        together = torch.load(tmp_path / f"meeting.{number}", weights_only=True)
+        torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    for free, *masked in alone:
+        assert all((each - free).abs().max() > 0.01 for each in masked)  # masks do something
 
 
 @pytest.fixture
@@ -117,21 +123,24 @@ def engine(*arguments, **options):
 @pytest.mark.slow
 def test_the_engine_starts_the_others_and_outlives_them(job, tmp_path):
     """Two jobs: the second after a companion was killed in the middle of nothing, which costs one job."""
-    assert Worker(Placement(device="cpu")).run(job, tmp_path / "alone", Terminal(), lambda: False)
     serving = engine("serve", "--device", TWO, stdin=subprocess.PIPE)
     told = []
 
-    def ask(name):
+    def ask(name, meanwhile=lambda: None):
         request = {"request": "generate", "id": name, "job": str(job), "out": str(tmp_path / name)}
         serving.stdin.write(json.dumps(request) + "\n")
         serving.stdin.flush()
+        meanwhile()
         for line in serving.stdout:
             told.append(json.loads(line))
             if told[-1]["event"] in ("result", "error") and told[-1].get("id") == name:
                 return told[-1]
         raise AssertionError(told)
 
-    assert ask("together")["event"] == "result", told
+    def alone():
+        assert Worker(Placement(device="cpu")).run(job, tmp_path / "alone", Terminal(), lambda: False)
+
+    assert ask("together", alone)["event"] == "result", told
     records = [json.loads((tmp_path / name / "clip.json").read_text()) for name in ("alone", "together")]
     assert records[0]["clip_sha256"] == records[1]["clip_sha256"]
     assert [record["device"] for record in records] == ["cpu", TWO]
@@ -200,4 +209,4 @@ def test_models_and_sizes_that_cannot_be_shared_are_refused(monkeypatch):
 
 
 if __name__ == "__main__":
-    latents_of(int(sys.argv[1]), Path(sys.argv[2]))
+    runs_by_two(int(sys.argv[1]), Path(sys.argv[2]))
