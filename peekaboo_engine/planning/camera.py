@@ -8,12 +8,11 @@ from .plan import MOVES, Camera
 from .words import Words
 
 _WAYS = {
-    "to the left": "left", "to the right": "right", "left": "left", "right": "right", "inwards": "in",
-    "in": "in",
-    "forwards": "in", "forward": "in", "closer": "in", "outwards": "out", "out": "out", "backwards": "out",
-    "back": "out", "away": "out", "upwards": "up", "up": "up", "downwards": "down", "down": "down",
-    "still": "",
-    "static": "", "fixed": "", "steady": "",
+    "to the left": "left", "to the right": "right", "left": "left", "right": "right",
+    "inwards": "in", "in": "in", "forwards": "in", "forward": "in", "closer": "in",
+    "outwards": "out", "out": "out", "backwards": "out", "back": "out", "away": "out",
+    "upwards": "up", "up": "up", "downwards": "down", "down": "down",
+    "still": "", "static": "", "fixed": "", "steady": "",
 }  # fmt: skip
 _OWN_WAY = {"push": "in", "pull": "out", "rise": "up", "sink": "down"}
 _AMOUNTS = {"slow": 0.15, "": 0.3, "fast": 0.5}

@@ -122,10 +122,10 @@ def _retimed(subject: Subject, factor: float) -> Subject:
     goal = min(1.0, begin + factor * (last - begin))
     scale = (goal - begin) / (last - begin) if last > begin else 1.0
     keys = {
-        round(begin + (key.time - begin) * scale if key.time > begin else key.time,
-        4): key for key in subject.keys
+        round(begin + (key.time - begin) * scale if key.time > begin else key.time, 4): key
+        for key in subject.keys
         if key.time <= last
-    }  # fmt: skip
+    }
     keys.setdefault(1.0, subject.keys[-1])
     return subject.model_copy(update={"keys": _timed(keys)})
 

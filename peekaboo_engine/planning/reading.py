@@ -11,8 +11,7 @@ from .plan import Camera
 
 Relation = Literal[
     "behind", "in front of", "past", "over", "under", "around", "to", "away from", "next to", "above",
-    "below",
-    "left of", "right of", "between", "on top of", "each other",
+    "below", "left of", "right of", "between", "on top of", "each other",
 ]  # fmt: skip
 
 

@@ -30,31 +30,36 @@ _SURROUND = (
 _FLAGS = {
     "entering": [
         "from off screen", "from offscreen", "from outside",
-        *(f"{way} {which}" for way in ("into", "onto") for which in ("the frame", "the picture",
-        "the scene", "the shot",
-          "the screen", "the image", "view", "the view", "frame")),
+        *(f"{way} {which}" for way in ("into", "onto") for which in (
+            "the frame", "the picture", "the scene", "the shot", "the screen", "the image", "view",
+            "the view", "frame",
+        )),
     ],
     "leaving": [
         "off screen", "offscreen", "off-screen",
-        *(f"{way} {which}" for way in ("out of", "off") for which in ("the frame", "the picture", "the "
-        "scene", "the shot",
-          "the screen", "the image", "view", "the view", "sight", "frame")),
+        *(f"{way} {which}" for way in ("out of", "off") for which in (
+            "the frame", "the picture", "the scene", "the shot", "the screen", "the image", "view",
+            "the view", "sight", "frame",
+        )),
     ],
     "swinging": ["from side to side", "back and forth", "left and right", "to and fro"],
     "rocking": ["up and down"],
     "circling": ["in a circle", "in circles"],
     "apart": ["away from each other", "apart"],
-    "": ["diagonally", "in a straight line", "in a row", "in a line", "side by side", "upside down",
-    "together",
-         "in place", "on the spot", "in slow motion", "to the ground", "to the floor"],
+    "": [
+        "diagonally", "in a straight line", "in a row", "in a line", "side by side", "upside down",
+        "together", "in place", "on the spot", "in slow motion", "to the ground", "to the floor",
+    ],
 }  # fmt: skip
 _NEARER = {
-    1: ["towards the camera", "toward the camera", "to the camera", "towards the viewer", "toward the "
-    "viewer", "forward",
-        "forwards", "to the front", "into the foreground", "towards us", "to the foreground"],
-    -1: ["away from the camera", "into the distance", "into the background", "away from the viewer",
-    "to the back",
-         "to the background", "away from us"],
+    1: [
+        "towards the camera", "toward the camera", "to the camera", "towards the viewer", "toward the viewer",
+        "forward", "forwards", "to the front", "into the foreground", "towards us", "to the foreground",
+    ],
+    -1: [
+        "away from the camera", "into the distance", "into the background", "away from the viewer",
+        "to the back", "to the background", "away from us",
+    ],
 }  # fmt: skip
 _SPANS_BY_LENGTH = sorted(lexicon.SPANS, key=lambda text: -len(text.split()))
 
