@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile import Answer
 from tiny.unet3d import HEIGHT, WIDTH
 
+from peekaboo_engine.placement import Placement
 from peekaboo_engine.video import read_clip
+from peekaboo_engine.worker import Worker
 
 ROOT = Path(__file__).parents[2]
 ROOTS = [str(ROOT)]
@@ -68,12 +71,13 @@ def test_a_job_becomes_a_clip(make_job):
 
 @pytest.mark.slow
 def test_the_same_job_gives_the_same_frames(make_job, tmp_path):
-    job = make_job()
-    clips = []
-    for name in ("one", "two"):
-        assert run(job, "--out", str(tmp_path / name))[0] == 0
-        clips.append(read_clip(tmp_path / name / "clip.mp4"))
-    np.testing.assert_array_equal(*clips)
+    job, folders = make_job(), [tmp_path / "one", tmp_path / "two"]
+    processes = [start(job, "--events", "--out", str(folder)) for folder in folders]
+    for process in processes:
+        with process:
+            process.stdout.read()  # stdin stays open meanwhile
+        assert process.returncode == 0
+    np.testing.assert_array_equal(*(read_clip(folder / "clip.mp4") for folder in folders))
 
 
 @pytest.mark.slow
@@ -86,10 +90,19 @@ def test_a_person_sees_the_result(make_job):
 
 
 @pytest.mark.slow
+def test_a_job_that_cannot_work_ends_the_engine_with_one_sentence(make_job):
+    job = make_job(subjects=[{"name": "Ball", "phrase": "a green ball"}])
+    exit_code, events, log = run(job)
+    assert exit_code == 1
+    assert events[-1]["event"] == "error"
+    assert events[-1]["code"] == "phrase_not_in_prompt"
+    assert "Traceback" not in log
+    assert [path.name for path in job.parent.iterdir()] == ["job"]
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"subjects": [{"name": "Ball", "phrase": "a green ball"}]}, "phrase_not_in_prompt"),
         (
             {"subjects": [{"name": "A", "phrase": "a red ball"}, {"name": "B", "phrase": "red ball"}]},
             "phrases_overlap",
@@ -99,13 +112,11 @@ def test_a_person_sees_the_result(make_job):
         ({"labels": np.zeros((5, 64, 96), np.uint8)}, "subject_never_visible"),
     ],
 )
-def test_a_job_that_cannot_work_is_one_sentence(make_job, changes, code):
-    job = make_job(**changes)
-    exit_code, events, log = run(job)
-    assert exit_code == 1
-    assert events[-1]["event"] == "error"
-    assert events[-1]["code"] == code
-    assert "Traceback" not in log
+def test_a_job_that_cannot_work_is_one_sentence(make_job, changes, code, caplog):
+    job, answer = make_job(**changes), Answer()
+    assert not Worker(Placement(device="cpu")).run(job, job.parent, answer, lambda: False)
+    assert answer.code == code
+    assert "Traceback" not in caplog.text
     assert [path.name for path in job.parent.iterdir()] == ["job"]
 
 
@@ -139,8 +150,9 @@ def small_files_only():
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a process's files")
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_clip(make_job):
     job = make_job()
-    assert run(job)[0] == 0
-    earlier = {path: path.read_bytes() for path in job.parent.iterdir() if path.is_file()}
+    earlier = {job.parent / name: name.encode() for name in ("clip.mp4", "clip.json", "thumbnail.png")}
+    for path, content in earlier.items():
+        path.write_bytes(content)
     code, events, log = run(job, limits=small_files_only)
     assert (code, events[-1]["code"]) == (1, "not_written")
     assert "Traceback" not in log
