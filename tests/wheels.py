@@ -99,7 +99,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), lambda *about: _Handler(*about, directory=str(folder)))
         self.folder, self.stuck_at, self.hangs_up = folder, stuck_at, False
         self.stuck, self.released, self.sent = threading.Event(), threading.Event(), []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def index(self) -> str:

@@ -115,7 +115,7 @@ class _Index(http.server.BaseHTTPRequestHandler):
 
 def test_the_index_is_asked_and_where_it_is_out_of_reach_what_is_known_stays(capsys):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Index)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}/whl/"
     assert lock.refresh({}, "cpu", "torch", VERSIONS, address) == {WHEEL: "c" * 64}
     server.shutdown()
