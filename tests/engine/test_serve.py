@@ -61,6 +61,14 @@ def server():
         server.close()
 
 
+@pytest.fixture(scope="module")
+def warm():
+    """One engine for several tests, each of which leaves it up and idle."""
+    server = Server()
+    yield server
+    assert server.close() == 0
+
+
 def find_in(job):
     return json.loads((Path(job) / "job.json").read_text())["model"]
 
@@ -93,32 +101,32 @@ def test_a_second_job_finds_the_model_loaded_until_it_is_freed(server, make_job,
     assert len(clips) == 1
 
 
-def test_a_cancelled_job_ends_and_the_next_one_runs(server, make_job, tmp_path):
+def test_a_cancelled_job_ends_and_the_next_one_runs(warm, make_job, tmp_path):
     job = make_job(num_inference_steps=300)
-    server.ask(request="generate", id="long", job=str(job), out=str(tmp_path / "long"))
-    server.ask(request="generate", id="waiting", job=str(job), out=str(tmp_path / "waiting"))
-    server.until("progress")
+    warm.ask(request="generate", id="long", job=str(job), out=str(tmp_path / "long"))
+    warm.ask(request="generate", id="waiting", job=str(job), out=str(tmp_path / "waiting"))
+    warm.until("progress")
     short = json.loads((job / "job.json").read_text()) | {"num_inference_steps": 2}
-    server.ask(request="cancel", id="waiting")
-    server.ask(request="cancel", id="long")
-    ended = [server.until("error", "result")[-1], server.until("error", "result")[-1]]
+    warm.ask(request="cancel", id="waiting")
+    warm.ask(request="cancel", id="long")
+    ended = [warm.until("error", "result")[-1], warm.until("error", "result")[-1]]
     assert [(event["id"], event["code"]) for event in ended] == [
         ("long", "cancelled"),
         ("waiting", "cancelled"),
     ]
     (job / "job.json").write_text(json.dumps(short))
-    server.ask(request="generate", id="short", job=str(job), out=str(tmp_path / "short"))
-    assert server.until("error", "result")[-1]["event"] == "result"
+    warm.ask(request="generate", id="short", job=str(job), out=str(tmp_path / "short"))
+    assert warm.until("error", "result")[-1]["event"] == "result"
     assert not list((tmp_path / "long").iterdir())
 
 
-def test_cancelling_all_spares_what_comes_later(server, make_job, tmp_path):
+def test_cancelling_all_spares_what_comes_later(warm, make_job, tmp_path):
     job = make_job(num_inference_steps=300)
     for name in ("a", "b"):
-        server.ask(request="generate", id=name, job=str(job), out=str(tmp_path / name))
-    server.until("progress")
-    server.ask(request="cancel")
-    ended = [server.until("error", "result"), server.until("error", "result")]
+        warm.ask(request="generate", id=name, job=str(job), out=str(tmp_path / name))
+    warm.until("progress")
+    warm.ask(request="cancel")
+    ended = [warm.until("error", "result"), warm.until("error", "result")]
     assert [(events[-1]["id"], events[-1]["code"]) for events in ended] == [
         ("a", "cancelled"),
         ("b", "cancelled"),
@@ -126,8 +134,8 @@ def test_cancelling_all_spares_what_comes_later(server, make_job, tmp_path):
     assert [event["event"] for event in ended[1]] == ["error"]  # b never began
     short = json.loads((job / "job.json").read_text()) | {"num_inference_steps": 2}
     (job / "job.json").write_text(json.dumps(short))
-    server.ask(request="generate", id="a", job=str(job), out=str(tmp_path / "a"))
-    assert server.until("error", "result")[-1]["event"] == "result"
+    warm.ask(request="generate", id="a", job=str(job), out=str(tmp_path / "a"))
+    assert warm.until("error", "result")[-1]["event"] == "result"
 
 
 def test_closing_the_input_ends_a_waiting_job_before_it_begins(server, make_job, tmp_path):
@@ -142,11 +150,11 @@ def test_closing_the_input_ends_a_waiting_job_before_it_begins(server, make_job,
     assert [event["event"] for event in events if event.get("id") == "b"] == ["error"]
 
 
-def test_a_failed_job_leaves_the_engine_up(server, make_job, tmp_path):
-    server.ask(request="generate", id="bad", job=str(tmp_path / "nothing"), out=str(tmp_path))
-    assert server.until("error")[-1]["code"] == "bad_job"
-    server.ask(request="generate", id="good", job=str(make_job()), out=str(tmp_path / "out"))
-    assert server.until("error", "result")[-1]["event"] == "result"
+def test_a_failed_job_leaves_the_engine_up(warm, make_job, tmp_path):
+    warm.ask(request="generate", id="bad", job=str(tmp_path / "nothing"), out=str(tmp_path))
+    assert warm.until("error")[-1]["code"] == "bad_job"
+    warm.ask(request="generate", id="good", job=str(make_job()), out=str(tmp_path / "out"))
+    assert warm.until("error", "result")[-1]["event"] == "result"
 
 
 def test_a_request_that_makes_no_sense_is_ignored_and_logged(server):
