@@ -252,3 +252,10 @@ def is_packed_bake(modifier, bake) -> bool:
     """Whether a bake of a Geometry Nodes modifier lies in the .blend, as they can since 4.3."""
     target = getattr(bake, "bake_target", "DISK")
     return (modifier.bake_target if target == "INHERIT" else target) == "PACKED"
+
+
+def is_packed_library(library) -> bool:
+    """Whether all that is linked from a library lies in the .blend, as data-blocks can since 5.0."""
+    if getattr(library, "is_archive", False):
+        return True
+    return bool(getattr(library, "archive_libraries", ())) and not library.users_id

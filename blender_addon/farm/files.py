@@ -165,6 +165,8 @@ def _stated_paths() -> Iterator[Stated]:
         for item in getattr(bpy.data, name):
             if not item.filepath or item.filepath == "<builtin>" or getattr(item, "packed_file", None):
                 continue
+            if name == "libraries" and compat.is_packed_library(item):
+                continue
             if getattr(item, "source", "FILE") in {"GENERATED", "VIEWER"}:
                 continue
             sequence = getattr(item, "is_sequence", False) or getattr(item, "source", "") == "SEQUENCE"

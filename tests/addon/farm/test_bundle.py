@@ -181,6 +181,22 @@ def test_linked_files_are_found_from_the_copy_and_missing_ones_listed(blend, tmp
     assert do(tmp_path / "farm" / "one", "Scene_Wide") == 1
 
 
+@pytest.mark.skipif(bpy.app.version < (5, 0), reason="data-blocks of libraries are packed since 5.0")
+def test_a_library_whose_data_are_packed_need_not_be_there(blend, tmp_path):
+    library = linked(blend)
+    bpy.data.images.remove(bpy.data.images["Sky"])
+    bpy.data.objects.remove(bpy.data.objects["Wedge"])
+    with bpy.data.libraries.load(str(library), link=True, relative=True, pack=True) as (_, into):
+        into.objects = ["Wedge"]
+    bpy.context.scene.collection.objects.link(into.objects[0])
+    bpy.ops.wm.save_mainfile()
+    library.unlink()
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    assert bpy.data.objects["Wedge"].data.vertices
+    export(tmp_path / "farm")
+    assert do(tmp_path / "farm", "Scene_Wide") == 0
+
+
 def test_a_file_of_another_system_is_found_by_the_farms_rules(blend, tmp_path, capsys):
     library = linked(blend)
     bpy.data.images.remove(bpy.data.images["Sky"])
