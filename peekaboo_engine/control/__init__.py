@@ -4,7 +4,8 @@
 ``labels`` (what each pixel belongs to) and ``spans`` (what each word belongs to) say who may see whom;
 ``sites`` finds the attention layers of a denoiser, ``attention`` computes them under that rule, and
 ``interception`` puts the rule onto them. ``rules`` makes it for each moment of the sampling out of
-``settings``, ``words``, ``windows`` and noise ``levels``; ``guidance`` does it for a pipeline.
+``settings``, ``words``, ``windows`` and noise ``levels``; ``guidance`` does it for a pipeline, and
+``prompts`` for each prompt of that.
 """
 
 from .guidance import peekaboo

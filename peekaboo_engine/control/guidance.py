@@ -18,12 +18,13 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from ..errors import EngineError
-from ..families import Family, Grid, Layout, family_of
-from ..names import Kind, SpecialTokens
+from ..families import Family, Grid, family_of
+from ..names import Kind
 from .bypasses import check_denoiser, share_of, uncompiled
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
 from .labels import check_label_map, small_subjects, widen
 from .outlines import shaped
+from .prompts import Prompts
 from .rules import Rules, Subjects
 from .runs import Reading, Run
 from .settings import (
@@ -35,11 +36,9 @@ from .settings import (
     check_times_phrases,
 )
 from .sites import Site, attention_sites
-from .spans import PADDING, cut_off, label_tokens
 from .steps import Turns
-from .timing import Timed, check_timed, numbers, pooled
+from .timing import Timed
 from .windows import Window
-from .words import encode_contexts, without_phrases
 
 _log = logging.getLogger(__name__)
 
@@ -47,9 +46,6 @@ DENSE_TO = 2**26
 """From this many pairs of a clip's tokens on, the mask that a model makes of all pairs of a joint layer is
 not made in steps without masks either: the same is read, equal but for rounding. Its layers get their mask
 without its content ("meta"), so that what they make of it takes no memory; the rule says what it would."""
-
-SHOWN = 40
-"""Characters that are shown of a prompt that is cut, before its end."""
 
 
 @contextlib.contextmanager
@@ -108,13 +104,7 @@ def peekaboo(
         raise EngineError(
             "bad_option", f'phrases is "{phrases}"; give a list, with the words of each subject.'
         )
-    steering = replace(steering, **changes)
-    if "masked_steps" in changes and steering.until is not None:
-        raise EngineError(
-            "bad_option",
-            f"masked_steps would be passed over, as these masks end at the noise level {steering.until}; "
-            "give until=None, or leave it out.",
-        )
+    steering = _changed(steering, changes)
     family = family_of(*(each.__name__ for each in type(pipe).__mro__))
     denoisers = _denoisers(pipe, family)
     with contextlib.ExitStack() as stack:
@@ -133,23 +123,40 @@ def peekaboo(
         sites = {denoiser: guidance.sites(denoiser) for denoiser in denoisers}
         stack.enter_context(only_once(denoisers))
         for denoiser, own in sites.items():
-            hook = partial(guidance.before_denoiser, inspect.signature(type(denoiser).forward))
-            stack.callback(denoiser.register_forward_pre_hook(hook, with_kwargs=True).remove)
-            if guidance.steering.outline:
-                after = partial(guidance.after_denoiser, inspect.signature(type(denoiser).forward))
-                stack.callback(denoiser.register_forward_hook(after, with_kwargs=True).remove)
-            for level in {site.level for site in own if site.level}:
-                handle = level.register_forward_pre_hook(guidance.before_level, with_kwargs=True)
-                stack.callback(handle.remove)
-            stack.enter_context(
-                wrapped_forwards(
-                    {site.attention: uncompiled(denoiser, partial(guidance.wrap, site)) for site in own}
-                )
-            )
+            _put_on(denoiser, own, guidance, stack)
         stack.enter_context(wrapped_method(pipe, "encode_prompt", guidance.wrap_encoding))
         stack.enter_context(stand_in_for_attention())
         guidance.follow_scheduler()
         yield guidance
+
+
+def _changed(steering: Steering, changes: dict[str, Any]) -> Steering:
+    steering = replace(steering, **changes)
+    if "masked_steps" in changes and steering.until is not None:
+        raise EngineError(
+            "bad_option",
+            f"masked_steps would be passed over, as these masks end at the noise level {steering.until}; "
+            "give until=None, or leave it out.",
+        )
+    return steering
+
+
+def _put_on(denoiser: nn.Module, sites: list[Site], guidance: Guidance, stack: contextlib.ExitStack) -> None:
+    """Have a denoiser, its levels and its attention layers call the guidance, until the stack is left."""
+    signature = inspect.signature(type(denoiser).forward)
+    before = partial(guidance.before_denoiser, signature)
+    stack.callback(denoiser.register_forward_pre_hook(before, with_kwargs=True).remove)
+    if guidance.steering.outline:
+        after = partial(guidance.after_denoiser, signature)
+        stack.callback(denoiser.register_forward_hook(after, with_kwargs=True).remove)
+    for level in {site.level for site in sites if site.level}:
+        handle = level.register_forward_pre_hook(guidance.before_level, with_kwargs=True)
+        stack.callback(handle.remove)
+    stack.enter_context(
+        wrapped_forwards(
+            {site.attention: uncompiled(denoiser, partial(guidance.wrap, site)) for site in sites}
+        )
+    )
 
 
 def _denoisers(pipe: DiffusionPipeline, family: Family) -> list[nn.Module]:
@@ -159,28 +166,6 @@ def _denoisers(pipe: DiffusionPipeline, family: Family) -> list[nn.Module]:
     for denoiser in denoisers:
         check_denoiser(denoiser)
     return denoisers
-
-
-def _one(prompt: str | list[str] | None) -> str:
-    prompts = prompt if isinstance(prompt, list) else [prompt]
-    if len(prompts) != 1 or prompts[0] is None:
-        raise EngineError(
-            "one_prompt",
-            "Masked generation needs the text of exactly one prompt to find the phrases in; "
-            "call the pipeline with one prompt, without prompt_embeds and FreeNoise.",
-        )
-    return prompts[0]
-
-
-def _refuse_other_texts(call: inspect.BoundArguments, names: tuple[str, ...]) -> None:
-    """Refuse texts that are joined with the prompt but say something else: whose words are where?"""
-    prompt = call.arguments["prompt"]
-    for name in names:
-        if call.arguments.get(name) not in (None, prompt):
-            raise EngineError(
-                "one_prompt",
-                f"Masked generation needs one prompt for all encoders; call the pipeline without {name}.",
-            )
 
 
 def _check_strengths(strengths: np.ndarray | None, subjects: int, frames: int) -> np.ndarray:
@@ -231,7 +216,6 @@ class Guidance:
         self.steering = steering
         self._pipe, self._family, self._notice, self._stack = pipe, family, notice, stack
         self._phrases = list(phrases)
-        self._timed = timed
         if timed:
             check_times_phrases(steering, family)
         for phrase in (phrase for phrase, weights in timed.items() if not np.any(weights)):
@@ -244,7 +228,10 @@ class Guidance:
         classes = {each.__name__ for each in type(pipe).__mro__}
         always = (0,) if classes & family.given_picture else ()
         given = _check_given(always if given is None else given, self._frames)
-        self._subjects = Subjects(labels, strengths, self._cells.frames, given, small, steering.cell_share)
+        subjects = Subjects(labels, strengths, self._cells.frames, given, small, steering.cell_share)
+        self._prompts = Prompts(
+            pipe, family.text, self._cells, steering, subjects, self._phrases, timed, self._frames, notice
+        )
         self._reading: Reading | None = None  # until a prompt is encoded
         self._run: Run | None = None  # until the denoiser is called
         self._turns = Turns()
@@ -300,7 +287,7 @@ class Guidance:
                 encoded = encode_prompt(*args, **kwargs)
                 self._reading = replace(waiting, negative=text.halves(encoded)[0])
                 return encoded
-            rules, contexts = self._read(encode_prompt, call)
+            rules, contexts = self._prompts.read(encode_prompt, call)
             encoded = encode_prompt(*args, **kwargs)
             self._reading = Reading(rules, contexts, *text.halves(encoded))
             self._run = None
@@ -309,60 +296,6 @@ class Guidance:
             return encoded
 
         return reporting
-
-    def _read(self, encode_prompt: Callable, call: inspect.BoundArguments):
-        """The rules for the prompt that the pipeline is about to encode, and the contexts of contrast."""
-        pipe, phrases, text = self._pipe, self._phrases, self._family.text
-        prompt, special_tokens = _one(call.arguments["prompt"]), self.steering.special_tokens
-        _refuse_other_texts(call, text.alike)
-        length = text.length(pipe, call.arguments)
-        layout = text.layout(pipe)
-        label = partial(self._label_tokens, length=length, layout=layout)
-        cleaned = [text.clean(pipe, phrase) for phrase in phrases]
-        tokens = label(text.clean(pipe, prompt), cleaned, special_tokens)
-        times = partial(numbers, self._timed, partial(text.clean, pipe), label)
-        self._tell_what_is_cut_off(text.clean(pipe, prompt), length, layout)
-        rules = partial(Rules, self.steering, self._subjects, tokens, free_negative=layout.pads != "read")
-        if self._timed:
-            check_timed(prompt, phrases, self._timed, self._frames)
-            rules = partial(rules, weights=pooled(self._timed, self._cells.frames))
-        if not (self.steering.contrast or self.steering.push) or not phrases:
-            return rules([], times=times([(prompt, ...)])), None
-        words = [label(phrase, [phrase], "background") == 1 for phrase in cleaned]
-        ground = without_phrases(prompt, phrases)
-        read = label(text.clean(pipe, ground), [], "background") != PADDING
-        contexts = encode_contexts(encode_prompt, call, [ground, *phrases], [read, *words])
-        texts = [(prompt, ...), (ground, read), *zip(phrases, words, strict=True)]
-        return rules(words, ground=int(read.sum()), times=times(texts)), contexts
-
-    def _label_tokens(
-        self, text: str, phrases: list[str], special_tokens: SpecialTokens, length: int, layout: Layout
-    ) -> np.ndarray:
-        """:func:`.label_tokens` by each of the pipeline's tokenizers, which have to agree."""
-        held = [getattr(self._pipe, name, None) for name in self._family.text.tokenizers]
-        first, *others = (
-            label_tokens(tokenizer, text, phrases, special_tokens, length, layout)
-            for tokenizer in held
-            if tokenizer
-        )
-        if not all(np.array_equal(first, other) for other in others):
-            raise EngineError(
-                "tokenizers_differ",
-                "The tokenizers of this model split the prompt at different places, so its words cannot be "
-                "told apart; take a model whose tokenizers have one vocabulary.",
-            )
-        return first
-
-    def _tell_what_is_cut_off(self, text: str, length: int, layout: Layout) -> None:
-        tokenizer = next(
-            held for name in self._family.text.tokenizers if (held := getattr(self._pipe, name, None))
-        )
-        if (cut := cut_off(tokenizer, text, length, layout)) is not None:
-            count, end = cut
-            self._notice(
-                f"The prompt is cut: of its {count} tokens the text encoder reads {length}, up to "
-                f'"…{text[max(0, end - SHOWN) : end].lstrip()}"; shorten it.'
-            )
 
     def before_denoiser(self, signature: inspect.Signature, denoiser, args, kwargs):
         """Find out where the sampling is, from the denoiser's own call.
