@@ -163,6 +163,8 @@ def _check(wanted: Sequence[Wanted], models: Sequence[str]) -> tuple[str, ...]:
     notes = []
     if missing:
         notes.append(f"Not there, but not needed for the masks: {files.in_words(missing)}.")
+    if links := _links_in(beside):
+        notes.append(f"Links are not followed, so these simulations are not in the job: {', '.join(links)}.")
     if files.writes_caches():
         notes.append(
             "Simulations that are not baked keep their frames in files, so that one task makes the masks of "
@@ -265,6 +267,17 @@ def _copy_caches(source: Path, folder: Path) -> Turns[None]:
     except BaseException:
         shutil.rmtree(copy, ignore_errors=True)
         raise
+
+
+def _links_in(cache: Path) -> list[str]:
+    """Names of what is linked in a folder of simulations; the first of many."""
+    found = [
+        name
+        for inside, folders, names in os.walk(cache)
+        for name in (*folders, *names)
+        if places.is_link(Path(inside, name))
+    ]
+    return found if len(found) <= files.MOST_NAMED else [*found[: files.MOST_NAMED], "…"]
 
 
 def _states(cache: Path) -> dict[Path, tuple[int, int]]:

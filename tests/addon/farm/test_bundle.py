@@ -290,7 +290,8 @@ def test_simulations_that_lie_beside_the_file_go_with_it(blend, tmp_path):
     (cache / "elsewhere").symlink_to(tmp_path / "show" / "shot.blend")
     copy = tmp_path / "farm" / "blendcache_shot"
     for _ in range(2):
-        export(tmp_path / "farm")
+        (note,) = bundle.write(wanted(), (), tmp_path / "farm").notes
+        assert note.startswith("Links are not followed") and note.endswith(": elsewhere.")
     assert (copy / "cloth_000001_00.bphys").read_bytes() == b"frame"
     assert not (copy / "elsewhere").exists()
     assert '- "blendcache_shot"' in (tmp_path / "farm" / "asset_references.yaml").read_text()
