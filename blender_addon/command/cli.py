@@ -12,7 +12,7 @@ import bpy
 
 from .. import paths, saving
 from ..borders import places
-from ..engine import catalogue, environment, process, torch_builds
+from ..engine import catalogue, environment, process, torch_builds, whereabouts
 from ..engine.orders import Order
 from ..errors import PeekabooError
 from ..making import batch, delivery, downloading, engine_choice
@@ -116,7 +116,7 @@ def _read(scene, shot: Shot, console: Console) -> Layout:
 
 
 def _engine_python(asked: argparse.Namespace) -> Path:
-    return process.find_python(asked.python) if asked.python else engine_choice.engine_python()
+    return whereabouts.find_python(asked.python) if asked.python else engine_choice.engine_python()
 
 
 def _device(asked: argparse.Namespace) -> str:

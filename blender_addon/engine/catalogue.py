@@ -13,7 +13,7 @@ from ..borders.places import is_file, is_folder
 from ..errors import PeekabooError
 from ..memory import remembered
 from . import job_schema
-from .process import engine_folder
+from .whereabouts import engine_folder
 
 DEFAULT_MODEL = "shapes"
 

@@ -27,11 +27,10 @@ from pathlib import Path
 from .. import faults
 from ..errors import PeekabooError
 from . import isolation, systems, torch_builds
-from .process import COMPLETE
+from .whereabouts import COMPLETE, PACKAGE_FOLDER
 
 _log = logging.getLogger(__name__)
 
-PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 CHECK_SECONDS = 120
 OLDEST_PYTHON = (3, 11)
 BUILD_RECORD = "peekaboo-torch.txt"

@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 
 from ..borders.documents import parse_json, read_json
 from ..borders.places import NotPlain, open_file
-from .process import engine_folder
+from .whereabouts import engine_folder
 
 KINDS = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)}
 """The types of JSON; a number is either of Python's two."""

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from ..borders.documents import read_json
 from ..borders.places import DEVICES
-from ..engine import catalogue, process
+from ..engine import catalogue, whereabouts
 from ..errors import PeekabooError
 
 VERSION = 2
@@ -116,7 +116,7 @@ class Plan:
     shots: tuple[Shot, ...]
     caches: tuple[Cache, ...] = ()
     version: int = VERSION
-    peekaboo: str = field(default_factory=process.engine_version)
+    peekaboo: str = field(default_factory=whereabouts.engine_version)
 
     def stated(self) -> dict[str, Any]:
         """The plan as ``plan.json`` states it."""
@@ -168,7 +168,7 @@ def read(path: Path, remedy: str = "export it again") -> Plan:
 
 def _check_versions(version: int, made: str, path: Path) -> None:
     """Refuse a plan of another version: of a newer Peekaboo, settings in its .blend may be unknown here."""
-    own = process.engine_version()
+    own = whereabouts.engine_version()
     if version > VERSION or _numbers(made) > _numbers(own):
         raise PeekabooError(
             f'A newer Peekaboo has made the farm job "{path}" ({made}, and this is {own}): install that one '

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bpy
 
-from ..engine import process, torch_builds
+from ..engine import process, torch_builds, whereabouts
 from ..errors import PeekabooError
 from ..memory import remembered
 
@@ -43,10 +43,10 @@ def own_environment() -> Path:
         raise PeekabooError(
             "The add-on runs from a checkout: run scripts/demo there to make the environment."
         )
-    return folder / process.OWN_ENVIRONMENT
+    return folder / whereabouts.OWN_ENVIRONMENT
 
 
-_find_python = remembered(Path("python"))(process.find_python)
+_find_python = remembered(Path("python"))(whereabouts.find_python)
 
 
 def engine_python() -> Path:
@@ -63,7 +63,7 @@ def engine_python() -> Path:
         )
     try:
         return _find_python(explicit, user_folder())
-    except process.NotSetUp as error:
+    except whereabouts.NotSetUp as error:
         if not bpy.app.background:
             raise
         raise PeekabooError(

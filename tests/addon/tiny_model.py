@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from blender_addon.engine import process
+from blender_addon.engine import whereabouts
 
 SIZE = {"width": 96, "height": 64, "num_frames": 4, "num_inference_steps": 3}
 ENGINE_TESTS = Path(__file__).resolve().parent.parent / "engine"
@@ -22,7 +22,7 @@ def save(folder: Path, tiny: str = "unet3d", **stated) -> Path:
     """
     subprocess.run(
         [
-            process.find_python(),
+            whereabouts.find_python(),
             "-c",
             "import sys; from importlib import import_module as module\n"
             "module(f'tiny.{sys.argv[2]}').pipeline().save_pretrained(sys.argv[1])",

@@ -17,7 +17,7 @@ from scenes import small_shot, write_shot
 
 from blender_addon import compat, saving
 from blender_addon.command import program
-from blender_addon.engine import process
+from blender_addon.engine import process, whereabouts
 from blender_addon.takes import strips
 
 SCRIPTS = Path(program.__file__).resolve().parents[2] / "scripts"
@@ -130,7 +130,7 @@ def test_the_real_engine_killed_in_mid_run_leaves_no_clip(blend, model, tmp_path
     scene.peekaboo.model = str(model)
     scene.peekaboo.num_inference_steps = 50
     write_shot(scene, tmp_path / "out" / "job")
-    engine = Engine(tmp_path / "out" / "job", tmp_path / "out", process.find_python())
+    engine = Engine(tmp_path / "out" / "job", tmp_path / "out", whereabouts.find_python())
 
     def kill(event):
         if isinstance(event, process.Progress):

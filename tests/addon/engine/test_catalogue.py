@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blender_addon.engine import catalogue
-from blender_addon.engine.process import find_python
+from blender_addon.engine.whereabouts import find_python
 from blender_addon.errors import PeekabooError
 
 ROOT = Path(__file__).resolve().parents[3]

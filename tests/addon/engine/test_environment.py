@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blender_addon.engine import environment, process, systems
+from blender_addon.engine import environment, systems, whereabouts
 from blender_addon.errors import PeekabooError
 
 
@@ -31,7 +31,7 @@ def packages(tmp_path):
 
 @pytest.mark.slow
 def test_the_engines_python_is_ready():
-    assert environment.check(process.find_python()).startswith("Ready: torch 2.")
+    assert environment.check(whereabouts.find_python()).startswith("Ready: torch 2.")
 
 
 def test_a_python_without_the_packages_is_told_by_what_it_lacks():
@@ -54,9 +54,9 @@ def test_an_environment_is_made_apart_from_this_python(tmp_path, packages, monke
     # The environment is there, and lacks what the list did not name.
     assert messages[-1].failed and "lacks torch" in messages[-1].text
     monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)
-    monkeypatch.setattr(process, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
+    monkeypatch.setattr(whereabouts, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
     with pytest.raises(PeekabooError, match="set-up is not complete"):
-        process.find_python(extension_folder=home.parent)
+        whereabouts.find_python(extension_folder=home.parent)
 
 
 def test_a_cancelled_setup_ends_its_processes(tmp_path):

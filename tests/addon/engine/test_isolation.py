@@ -11,7 +11,7 @@ import pytest
 from house import inside_blender
 from strangers import Traps
 
-from blender_addon.engine import environment, process
+from blender_addon.engine import environment, process, whereabouts
 from blender_addon.errors import PeekabooError
 from blender_addon.making import engine_choice
 from blender_addon.shot.model import model_of
@@ -36,12 +36,12 @@ def test_the_traps_catch_a_python_that_is_not_isolated(scene, traps):
 
 @pytest.mark.slow
 def test_a_check_runs_none(scene, traps):
-    assert environment.check(process.find_python()).startswith("Ready: torch")
+    assert environment.check(whereabouts.find_python()).startswith("Ready: torch")
     assert traps.sprung() == []
 
 
 def test_the_engine_runs_none(scene, traps, tmp_path):
-    settings = process.EngineSettings(process.find_python(), False, 60.0)
+    settings = process.EngineSettings(whereabouts.find_python(), False, 60.0)
     engine = process.WarmEngine(settings, tmp_path / "engine.log")
     hello = next(event for event in engine.events() if not isinstance(event, process.Start))
     engine.cancel()

@@ -11,8 +11,9 @@ import pytest
 import stand_in
 from one_job import Engine
 
-from blender_addon.engine import process, systems
-from blender_addon.engine.process import Failure, Hello, Phase, Progress, Result, find_python
+from blender_addon.engine import process, systems, whereabouts
+from blender_addon.engine.process import Failure, Hello, Phase, Progress, Result
+from blender_addon.engine.whereabouts import find_python
 from blender_addon.errors import PeekabooError
 
 DEADLY = [
@@ -325,7 +326,7 @@ def test_the_engines_python_may_be_named_by_its_environment(tmp_path):
 
 def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)
-    monkeypatch.setattr(process, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
+    monkeypatch.setattr(whereabouts, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
     with pytest.raises(PeekabooError, match="environment is not there"):
         find_python(extension_folder=tmp_path)
     python = tmp_path / "engine" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -333,7 +334,7 @@ def test_the_engines_python_is_found_in_the_extensions_folder(tmp_path, monkeypa
     python.touch()
     with pytest.raises(PeekabooError, match="set-up is not complete: press Set Up Engine to go on"):
         find_python(extension_folder=tmp_path)
-    (tmp_path / "engine" / process.COMPLETE).touch()
+    (tmp_path / "engine" / whereabouts.COMPLETE).touch()
     assert find_python(extension_folder=tmp_path) == python
 
 

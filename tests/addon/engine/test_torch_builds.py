@@ -10,7 +10,7 @@ import pytest
 import wheels
 from test_environment import finish
 
-from blender_addon.engine import environment, process, systems, torch_builds
+from blender_addon.engine import environment, systems, torch_builds, whereabouts
 from blender_addon.errors import PeekabooError
 
 LOCKS = environment.locks()
@@ -63,10 +63,10 @@ def test_a_set_up_whose_download_is_killed_goes_on_at_the_next_press(tmp_path, p
     ended = finish(task)[-1]
     assert ended.failed and ended.text.startswith("torch's build for CPU cannot be fetched")
     assert modules(tmp_path, "torch") == ""
-    assert not (tmp_path / "engine" / process.COMPLETE).exists()
+    assert not (tmp_path / "engine" / whereabouts.COMPLETE).exists()
     messages = set_up(tmp_path, packages, "cpu")
     assert messages[-1] == environment.Ended("Ready: torch 2.13.0+cpu on the CPU.", failed=False)
-    assert (tmp_path / "engine" / process.COMPLETE).is_file()
+    assert (tmp_path / "engine" / whereabouts.COMPLETE).is_file()
     assert environment.Step("Making the environment") not in messages  # the one that is there was kept
 
 
@@ -197,7 +197,7 @@ def test_a_file_that_is_not_what_the_lock_names_is_not_installed(tmp_path, packa
     assert "\n" not in ended.text and ended.text.endswith(".")
     assert modules(tmp_path, "typer") == "" and not marker.exists()
     assert not installed(tmp_path) & {"numpy", "typer"}, "half of a lock was installed"
-    assert not (tmp_path / "engine" / process.COMPLETE).exists()
+    assert not (tmp_path / "engine" / whereabouts.COMPLETE).exists()
     bad.write_bytes(good)
     assert set_up(tmp_path, packages, "cpu")[-1].text == "Ready: torch 2.13.0+cpu on the CPU."
 

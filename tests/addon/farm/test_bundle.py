@@ -406,7 +406,7 @@ def test_what_is_wrong_with_the_machine_fails_the_task(blend, tmp_path, capsys):
 def test_machines_of_a_newer_version_leave_the_job_to_those_of_its_own(blend, tmp_path, monkeypatch):
     export(tmp_path / "farm")
     with monkeypatch.context() as newer:
-        newer.setattr(plans.process, "engine_version", lambda: "99.1")
+        newer.setattr(plans.whereabouts, "engine_version", lambda: "99.1")
         assert do(tmp_path / "farm", "Scene_Wide") == 0
     assert do(tmp_path / "farm", "Scene_Close") == 0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scenes import small_shot
 
-from blender_addon.engine import process
+from blender_addon.engine import whereabouts
 from blender_addon.errors import PeekabooError
 from blender_addon.interface import icons
 from blender_addon.making import engine_choice, set_up
@@ -27,11 +27,11 @@ def test_an_engine_that_is_missing_is_told_a_script_with_the_command_and_an_arti
     tmp_path, monkeypatch
 ):
     monkeypatch.delenv("PEEKABOO_PYTHON", raising=False)
-    monkeypatch.setattr(process, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
+    monkeypatch.setattr(whereabouts, "PACKAGE_FOLDER", tmp_path / "checkout" / "blender_addon")
     with pytest.raises(PeekabooError, match="--command peekaboo setup"):
         engine_choice.engine_python()
     with pytest.raises(PeekabooError, match="press Set Up Engine") as told:
-        process.find_python()
+        whereabouts.find_python()
     assert "--" not in str(told.value) and "PEEKABOO" not in str(told.value)
 
 
