@@ -5,6 +5,7 @@ untouched."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -74,18 +75,7 @@ def present(scene) -> Present:
     if not frames:
         raise PeekabooError("There is no subject to change: make a draft first, or add a subject.")
     view = look(scene, first, last, {frame for own in frames.values() for frame in own})
-
-    times = sorted({frame for own in frames.values() for frame in own})
-
-    def read(sampler: sampling.Sampler) -> dict:
-        return {
-            (obj, frame): sampler.matrix(obj, frame)
-            for frame in times
-            for obj in frames
-            if frame in frames[obj]
-        }
-
-    matrices = sampling.sample(scene, [Role((obj,)) for obj in frames], times, read)
+    matrices = _matrices(scene, frames)
     to_camera = np.linalg.inv(view.matrix)
     away = {place: -(to_camera @ matrix[:, 3])[2] for place, matrix in matrices.items()}
     before = [distance for distance in away.values() if distance > 1e-3] or [view.near]
@@ -110,6 +100,21 @@ def present(scene) -> Present:
     width, height = picture_of(scene)
     moves = {name: moves_of(obj) for name, obj in objects.items()}
     return Present(Plan(width / height, (shot,)), objects, view, sizes, moves)
+
+
+def _matrices(scene, frames: Mapping[Any, Sequence[int]]) -> dict[tuple[Any, int], np.ndarray]:
+    """World matrices of objects at frames of their own, by both."""
+    times = sorted({frame for own in frames.values() for frame in own})
+
+    def read(sampler: sampling.Sampler) -> dict:
+        return {
+            (obj, frame): sampler.matrix(obj, frame)
+            for frame in times
+            for obj in frames
+            if frame in frames[obj]
+        }
+
+    return sampling.sample(scene, [Role((obj,)) for obj in frames], times, read)
 
 
 def _points(obj) -> np.ndarray | None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,15 +74,8 @@ def plan_of(
     own = paths.file_names(
         [f"{names[number]}{_plain(_suffix(model)) * several}_seed_{seed}" for number, model, seed in clips]
     )
-    tasks: dict[str, str] = {}
-    for model in stated:
-        of_model = [
-            (name, wanted[number].seconds.get(model))
-            for name, (number, other, _) in zip(own, asked, strict=True)
-            if other == model
-        ]
-        size = clips_a_task or plans.clips_a_task([seconds for _, seconds in of_model if seconds])
-        tasks |= _in_tasks([name for name, _ in of_model], size)
+    known = [wanted[number].seconds.get(model) for number, model, _ in asked]
+    tasks = _tasks_of_clips(zip(own, (model for _, model, _ in asked), known, strict=True), clips_a_task)
     made: dict[int, list[plans.Clip]] = {number: [] for number in range(len(names))}
     for name, (number, model, seed) in zip(own, clips, strict=True):
         made[number].append(plans.Clip(name, model, seed, tasks[name]))
@@ -102,6 +95,23 @@ def plan_of(
         for number, (name, each) in enumerate(zip(names, wanted, strict=True))
     ]
     return Plan(id, Path(bpy.data.filepath).name, tuple(shots), tuple(caches_of(folder)))
+
+
+def _tasks_of_clips(clips: Iterable[tuple[str, str, float | None]], size: int | None) -> dict[str, str]:
+    """Names of the tasks that make clips, as :func:`_in_tasks`; those of a task have one model.
+
+    Args:
+        clips: the name of each, its model, and the seconds that it takes, where these are known.
+        size: how many a task makes; by their seconds when left out.
+    """
+    by_model: dict[str, dict[str, float | None]] = {}
+    for name, model, seconds in clips:
+        by_model.setdefault(model, {})[name] = seconds
+    found: dict[str, str] = {}
+    for own in by_model.values():
+        usual = plans.clips_a_task([seconds for seconds in own.values() if seconds])
+        found |= _in_tasks(list(own), size or usual)
+    return found
 
 
 def _in_tasks(names: Sequence[str], size: int) -> dict[str, str]:
