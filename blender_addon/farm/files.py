@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,11 @@ CACHE = "blendcache_"
 FILE_SOCKET = "NodeSocketStringFilePath"
 
 
-@dataclass(frozen=True)
-class Linked:
-    """A file that a .blend links, or many that are linked by one name.
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What a .blend has of a file, of many under one name, or of a folder.
 
     Attributes:
-        path: of it, on this machine.
         is_shape: whether the masks depend on it.
         is_sequence: whether it is a frame of many, whose names differ by its number.
         prefix: what the names of its files begin with, if it is a folder; None for a file.
@@ -46,12 +45,22 @@ class Linked:
         of: what uses it, in words; empty where the path says enough.
     """
 
-    path: Path
     is_shape: bool
     is_sequence: bool = False
     prefix: str | None = None
     is_needed: bool = True
     of: str = ""
+
+
+@dataclass(frozen=True)
+class Linked(Use):
+    """What a .blend links.
+
+    Attributes:
+        path: of it, on this machine.
+    """
+
+    path: Path
 
     @property
     def is_there(self) -> bool:
@@ -83,27 +92,20 @@ class Linked:
 
 
 @dataclass(frozen=True)
-class Stated:
-    """A property that has the path of a file or a folder.
+class Stated(Use):
+    """A property that has the path of a file or a folder; ``of`` is of it alone if it is not restated.
 
     Attributes:
         owner: that has it.
         name: of the property.
         block: the data-block of the owner.
-        is_shape, is_sequence, prefix, is_needed: see :class:`Linked`.
-        of: what uses it, in words; of this property alone where Blender does not restate it.
         is_restated: whether Blender restates it in a copy that it saves elsewhere.
     """
 
     owner: Any
     name: str
     block: Any
-    is_shape: bool
-    is_sequence: bool = False
-    prefix: str | None = None
-    is_needed: bool = True
-    of: str = ""
-    is_restated: bool = True
+    is_restated: bool = field(default=True, kw_only=True)
 
     @property
     def path(self) -> str:
@@ -119,7 +121,7 @@ class Stated:
         library = None if isinstance(self.block, bpy.types.Library) else self.block.library
         where = paths.absolute(bpy.path.abspath(self.path, library=library))
         whole = Path(os.path.normpath(where))
-        return Linked(whole, self.is_shape, self.is_sequence, self.prefix, self.is_needed, self.of)
+        return Linked(whole, **{each.name: getattr(self, each.name) for each in fields(Use)})
 
 
 def linked_files() -> list[Linked]:
@@ -170,11 +172,20 @@ def _stated_paths() -> Iterator[Stated]:
             if getattr(item, "source", "FILE") in {"GENERATED", "VIEWER"}:
                 continue
             sequence = getattr(item, "is_sequence", False) or getattr(item, "source", "") == "SEQUENCE"
-            yield Stated(item, "filepath", item, name in SHAPES or item in shaping, sequence)
+            is_shape = name in SHAPES or item in shaping
+            yield Stated(item, "filepath", item, is_shape=is_shape, is_sequence=sequence)
     for file in bpy.data.cache_files:
         for number, layer in enumerate(file.layers):
             of = f'layer {number} of the cache file "{file.name_full}"'
-            yield Stated(layer, "filepath", file, True, file.is_sequence, of=of, is_restated=False)
+            yield Stated(
+                layer,
+                "filepath",
+                file,
+                is_shape=True,
+                is_sequence=file.is_sequence,
+                of=of,
+                is_restated=False,
+            )
     for obj in bpy.data.objects:
         for modifier in obj.modifiers:
             yield from _of_modifier(obj, modifier)
@@ -184,20 +195,21 @@ def _stated_paths() -> Iterator[Stated]:
     for block, cache, kind in _point_caches():
         if cache.use_external and cache.filepath:
             of = f'{kind} of "{block.name_full}"'
-            yield Stated(cache, "filepath", block, True, False, f"{cache.name}_", of=of, is_restated=False)
+            prefix = f"{cache.name}_"
+            yield Stated(cache, "filepath", block, is_shape=True, prefix=prefix, of=of, is_restated=False)
 
 
 def _of_modifier(obj, modifier) -> Iterator[Stated]:
     of = f'modifier "{modifier.name}" of "{obj.name_full}"'
     match modifier.type:
         case "MESH_CACHE" if modifier.filepath:
-            yield Stated(modifier, "filepath", obj, True, of=of)
+            yield Stated(modifier, "filepath", obj, is_shape=True, of=of)
         case "OCEAN" if modifier.is_cached:
-            yield Stated(modifier, "filepath", obj, True, prefix="", of=of)
+            yield Stated(modifier, "filepath", obj, is_shape=True, prefix="", of=of)
         case "FLUID" if modifier.fluid_type == "DOMAIN":
             domain = modifier.domain_settings
             baked = domain.has_cache_baked_any
-            yield Stated(domain, "cache_directory", obj, True, prefix="", is_needed=baked, of=of)
+            yield Stated(domain, "cache_directory", obj, is_shape=True, prefix="", is_needed=baked, of=of)
         case "NODES" if modifier.node_group:
             yield from _of_bakes(obj, modifier, of)
             for item in modifier.node_group.interface.items_tree:
@@ -205,20 +217,19 @@ def _of_modifier(obj, modifier) -> Iterator[Stated]:
                     value = compat.NodesInput(modifier, item.identifier)
                     if value.value:
                         name = f'input "{item.name}" of {of}'
-                        yield Stated(value, "value", obj, True, of=name, is_restated=False)
+                        yield Stated(value, "value", obj, is_shape=True, of=name, is_restated=False)
 
 
 def _of_bakes(obj, modifier, of: str) -> Iterator[Stated]:
     """The folders of bakes, which Blender does without where there are none: it computes what they keep."""
     own = [bake for bake in modifier.bakes if not compat.is_packed_bake(modifier, bake)]
+    as_bake: dict[str, Any] = {"is_shape": True, "prefix": "", "is_needed": False, "is_restated": False}
     if modifier.bake_directory and any(not bake.use_custom_path for bake in own):
-        yield Stated(
-            modifier, "bake_directory", obj, True, False, "", False, f"bakes of {of}", is_restated=False
-        )
+        yield Stated(modifier, "bake_directory", obj, of=f"bakes of {of}", **as_bake)
     for bake in own:
         if bake.use_custom_path and bake.directory:
             name = f"bake {bake.bake_id} of {of}"
-            yield Stated(bake, "directory", obj, True, False, "", False, name, is_restated=False)
+            yield Stated(bake, "directory", obj, of=name, **as_bake)
 
 
 def _of_nodes(tree) -> Iterator[Stated]:
@@ -227,7 +238,7 @@ def _of_nodes(tree) -> Iterator[Stated]:
         for socket in node.inputs:
             if socket.bl_idname == FILE_SOCKET and not socket.is_linked and socket.default_value:
                 of = f'input "{socket.name}" of node "{node.name}" of "{tree.name_full}"'
-                yield Stated(socket, "default_value", tree, True, of=of, is_restated=False)
+                yield Stated(socket, "default_value", tree, is_shape=True, of=of, is_restated=False)
 
 
 def _point_caches() -> Iterator[tuple[Any, bpy.types.PointCache, str]]:
@@ -266,7 +277,7 @@ def _disk_caches() -> Iterator[Linked]:
             own = block.library is None or not cache.use_library_path
             source = bpy.data.filepath if own else block.library.filepath
             folder = cache_of(Path(os.path.normpath(bpy.path.abspath(source))))
-            yield Linked(folder, True, prefix=f"{name}_", of=f'{kind} of "{block.name_full}"')
+            yield Linked(folder, is_shape=True, prefix=f"{name}_", of=f'{kind} of "{block.name_full}"')
 
 
 def cache_of(blend: Path) -> Path:
