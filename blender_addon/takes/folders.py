@@ -130,10 +130,7 @@ def import_take(scene, folder: Path):
         first, count = job["timing"]["frame_start"], job["timing"]["frame_count"]
         title = shots.title_at(scene, first, first + count - 1)
         with reels.prepared(scene) as holder:
-            strip = strips.add_clip(holder, clip, job, shot=title)
-        if clip.stem == strips.FINISHED_BEFORE:
-            strip[strips.FINISH_PROPERTY] = _finished_before(folder)
-        return strip
+            return strips.add_clip(holder, clip, job, shot=title)
     raise PeekabooError(f'The take in "{folder}" cannot be used ({problem}): choose another folder.')
 
 
@@ -145,18 +142,11 @@ def _finished(folder: Path, clip: Path) -> Path:
     """
     stated = _record(folder).get("finished")
     names = [str(name) for name in stated] if isinstance(stated, dict) else []
-    known = [f"{name}{clip.suffix}" for name in (*strips.FINISHED, strips.FINISHED_BEFORE)]
-    for name in [*reversed([name for name in names if name in known]), known[-1]]:
+    known = {f"{name}{clip.suffix}" for name in strips.FINISHED}
+    for name in reversed([name for name in names if name in known]):
         with suppress(FileNotFoundError), places.open_file(folder / name):
             return folder / name
     return clip
-
-
-def _finished_before(folder: Path) -> str:
-    """What was done to a clip whose name does not say it, in words, by its record."""
-    stated = _record(folder).get("finish")
-    done = stated if isinstance(stated, dict) else {}
-    return " ".join(kind for kind in strips.FINISHES if done.get(kind) is True)
 
 
 def _record(folder: Path) -> dict:

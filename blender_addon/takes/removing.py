@@ -16,7 +16,7 @@ OWN_FILES = {
     "job": re.compile(
         r"job\.json|masks\.npz|source\.mp4|(first|last)_frame_[0-9a-f]{12}\.(png|jpg)|peekaboo-engine-\d+\.log"
     ),
-    ".": re.compile(r"clip\.(mp4|png|json)|(finished|(smooth_)?enlarged|smooth)\.(mp4|png)|thumbnail\.png"),
+    ".": re.compile(r"clip\.(mp4|png|json)|((smooth_)?enlarged|smooth)\.(mp4|png)|thumbnail\.png"),
 }
 """By the folder in a take's: names of files that we have put there."""
 

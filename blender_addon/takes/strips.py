@@ -24,8 +24,6 @@ FINISHES = ("smooth", "enlarge")
 """What can be done to a clip, as a job names it."""
 FINISHED = {"smooth": ("smooth",), "enlarged": ("enlarge",), "smooth_enlarged": FINISHES}
 """What the engine calls a clip that it has finished, beside the model's own: what was done to it."""
-FINISHED_BEFORE, FINISH_PROPERTY = "finished", "peekaboo_finish"
-"""What it called all of them once, and a custom property of strips that show one: what was done to it."""
 JOB_PROPERTY = "peekaboo_job"
 """Custom property of a strip: the job that made it, as JSON."""
 FOLDER_PROPERTY = "peekaboo_folder"
@@ -114,7 +112,7 @@ def move(strip, scene):
     for part, names in _OF_PLACE.items():
         for name in names:
             setattr(getattr(new, part), name, getattr(getattr(strip, part), name))
-    for name in (FOLDER_PROPERTY, FINISH_PROPERTY, RATING_PROPERTY, NOTE_PROPERTY):
+    for name in (FOLDER_PROPERTY, RATING_PROPERTY, NOTE_PROPERTY):
         if name in strip:
             new[name] = strip[name]
     remove(strip)
@@ -187,10 +185,7 @@ def file_of(strip) -> str:
 def finish_of(strip) -> dict[str, bool]:
     """How the clip was finished that a take shows, as a job states it."""
     name = bpy.path.basename(file_of(strip)).rpartition(".")[0]
-    done = FINISHED.get(name, ())
-    if name == FINISHED_BEFORE and isinstance(stated := strip.get(FINISH_PROPERTY), str):
-        done = tuple(stated.split())
-    return {kind: kind in done for kind in FINISHES}
+    return {kind: kind in FINISHED.get(name, ()) for kind in FINISHES}
 
 
 def job_of(strip) -> dict:

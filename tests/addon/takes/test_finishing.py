@@ -135,22 +135,3 @@ def test_undo_shows_the_file_that_was_shown_before(scene, take):
         shown.append((strips.file_of(take).rpartition("/")[2], *strips.finish_of(take).values()))
     assert shown == [("smooth.mp4", True, False), ("clip.mp4", False, False), ("smooth.mp4", True, False)]
     assert all((folder / file).is_file() for file, *_ in shown)
-
-
-def test_a_take_that_was_finished_before_its_kinds_had_names_is_read_as_it_was(scene, take):
-    folder = strips.folder_of(take)
-    strips.remove(take)
-    (folder / "finished.mp4").touch()
-    (folder / "clip.json").write_text(json.dumps({"finish": {"smooth": True, "enlarge": 1}}))
-    again = folders.import_take(scene, folder)
-    assert strips.file_of(again).endswith("finished.mp4")
-    assert strips.finish_of(again) == {"smooth": True, "enlarge": False}
-    assert removing.delete(again) == [] and not folder.exists()
-
-
-@pytest.mark.parametrize("edited", [7, "smooth smooth nonsense", ""])
-def test_what_somebody_has_written_about_a_strip_is_read_as_far_as_it_means_something(scene, take, edited):
-    (strips.folder_of(take) / "finished.mp4").touch()
-    finishing.show(take, strips.folder_of(take) / "finished.mp4")
-    take[strips.FINISH_PROPERTY] = edited
-    assert strips.finish_of(take) == {"smooth": "smooth" in str(edited), "enlarge": False}

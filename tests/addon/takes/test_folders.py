@@ -322,10 +322,11 @@ def test_a_folder_that_is_no_take_is_refused_in_a_sentence(scene, take, spoil, p
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-@pytest.mark.parametrize("name", ["job", "job/job.json", "clip.mp4", "finished.mp4"])
+@pytest.mark.parametrize("name", ["job", "job/job.json", "clip.mp4", "smooth.mp4"])
 def test_a_take_with_links_in_it_is_refused(scene, take, tmp_path, name):
     folder = strips.folder_of(take)
-    (folder / "finished.mp4").touch()
+    (folder / "smooth.mp4").touch()
+    (folder / "clip.json").write_text(json.dumps({"finished": {"smooth.mp4": {}}}))
     compat.strips(scene.sequence_editor).remove(take)
     (folder / name).rename(tmp_path / "elsewhere")
     (folder / name).symlink_to(tmp_path / "elsewhere")
