@@ -2,7 +2,8 @@
 """What the engine will see, drawn over the camera view: each subject's outline, and the edge of the clip.
 
 Outlines follow the pixels of the label map at the model's own size, made from what Blender has evaluated for
-the viewport anyway. They are made again only when the scene or the frame has changed.
+the viewport anyway. They are made again only when the scene or the frame has changed. What something hides
+of a subject, and so is not the subject's, is dashed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import blf
 import bpy
 import gpu
 import numpy as np
@@ -19,7 +21,7 @@ from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
 from .. import changes, windows
-from ..errors import PeekabooError
+from ..errors import PeekabooError, shown
 from ..masks import cameras, projection
 from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
@@ -29,6 +31,14 @@ from ..shot.size import picture_of
 
 LINE_WIDTH = 2.0
 RIM_COLOR = (0.0, 0.0, 0.0, 0.5)
+FILL = 0.1
+"""Opacity of the colour over a subject."""
+HIDDEN = 0.6
+"""Opacity of the colour where a subject is hidden."""
+DASHES = 40
+"""How many dashes, or gaps, are as long as the picture is high."""
+LETTERS, MOST_LETTERS = 12.0, 40
+"""Height of what is written, in pixels of an interface that is not scaled, and its length."""
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
 OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
 """Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
@@ -39,17 +49,35 @@ CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What is drawn of a subject; places are in 0..1 of the picture with the origin at the bottom left.
+
+    Attributes:
+        phrase: that names it.
+        color: display RGB.
+        lines: ends of the segments around its mask, (n, 2, 2).
+        hidden: likewise around what something hides of it, in dashes.
+        fill: lower left and upper right corners of rectangles that are its mask, (n, 2, 2).
+    """
+
+    phrase: str
+    color: tuple[float, float, float]
+    lines: np.ndarray
+    hidden: np.ndarray
+    fill: np.ndarray
+
+
+@dataclass(frozen=True)
 class Outlines:
     """The outlines of one moment.
 
     Attributes:
         corners: of the clip's picture in world space, (4, 3): bottom left, bottom right, top right, top left.
-        lines: for each subject its colour and the ends of its line segments, (n, 2, 2), in 0..1 of the
-            picture with the origin at the bottom left.
+        subjects: in the order of their labels.
     """
 
     corners: np.ndarray
-    lines: list[tuple[tuple[float, float, float], np.ndarray]]
+    subjects: list[Outline]
 
 
 _cache: dict[int, tuple[tuple, Outlines | None, float]] = {}
@@ -82,12 +110,19 @@ def outlines(
         )
         shapes = shapes_at(cast, depsgraph, _hulls)
         hiders = occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
-        labels = projection.label_map(camera, shapes, *size, hiders)
+        found = projection.labelled(camera, shapes, *size, hiders)
     except PeekabooError:  # the sentence comes when the user generates
         return None
     colors = subjects.apart([tuple(role.objects[0].peekaboo.color) for role in roles])
-    lines = [(color, border_lines(labels == label)) for label, color in enumerate(colors, start=1)]
-    return Outlines(picture_corners(camera), lines)
+    made = []
+    for label, (role, color, extent) in enumerate(zip(roles, colors, found.extents, strict=True), start=1):
+        mask = found.labels == label
+        whole = mask
+        if extent > np.count_nonzero(mask):  # looked at once more without what hides it
+            whole = projection.label_map(camera, [shapes[label - 1]], *size) == 1
+        hidden = hidden_lines(whole, mask)
+        made.append(Outline(role.objects[0].peekaboo.phrase, color, border_lines(mask), hidden, runs(mask)))
+    return Outlines(picture_corners(camera), made)
 
 
 def border_lines(mask: np.ndarray) -> np.ndarray:
@@ -99,15 +134,59 @@ def border_lines(mask: np.ndarray) -> np.ndarray:
     Returns:
         float64 (n, 2, 2): both ends of each edge, x and y in 0..1 from the bottom left.
     """
-    height, width = mask.shape
+    return _lines(*_edges(mask))
+
+
+def hidden_lines(whole: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Dashes along the edges of a subject that are not those of what is seen of it.
+
+    Args:
+        whole: bool (height, width), the pixels that it would have if nothing hid it.
+        mask: likewise, those that it has.
+
+    Returns:
+        As :func:`border_lines`.
+    """
+    height, width = whole.shape
+    (across, down), seen = _edges(whole), _edges(mask)
+    dash = max(2, height // DASHES)
+    columns, rows = np.arange(width) // dash % 2 == 0, np.arange(height) // dash % 2 == 0
+    return _lines(across & ~seen[0] & columns, down & ~seen[1] & rows[:, None])
+
+
+def _edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a mask ends: above each row, (height + 1, width), and left of columns, (height, width + 1)."""
     padded = np.pad(mask, 1)
-    row, column = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])  # edges above row `row`
-    across = np.stack([np.c_[column, row], np.c_[column + 1, row]], axis=1)
-    row, column = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])  # edges left of column `column`
-    down = np.stack([np.c_[column, row], np.c_[column, row + 1]], axis=1)
-    edges = np.concatenate([across, down]) / (width, height)
+    return padded[1:, 1:-1] != padded[:-1, 1:-1], padded[1:-1, 1:] != padded[1:-1, :-1]
+
+
+def _lines(across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """The ends of edges that :func:`_edges` found, as :func:`border_lines` has them."""
+    height, width = len(down), across.shape[1]
+    row, column = np.nonzero(across)
+    level = np.stack([np.c_[column, row], np.c_[column + 1, row]], axis=1)
+    row, column = np.nonzero(down)
+    upright = np.stack([np.c_[column, row], np.c_[column, row + 1]], axis=1)
+    edges = np.concatenate([level, upright]) / (width, height)
     edges[..., 1] = 1 - edges[..., 1]
     return edges
+
+
+def runs(mask: np.ndarray) -> np.ndarray:
+    """The pixels of a mask, those beside one another in a row as one rectangle.
+
+    Args:
+        mask: bool (height, width), row 0 at the top.
+
+    Returns:
+        float64 (n, 2, 2): lower left and upper right corners, x and y in 0..1 from the bottom left.
+    """
+    height, width = mask.shape
+    _, down = _edges(mask)
+    row, column = np.nonzero(down)  # by rows, so that they begin and end in turn
+    starts, ends = column[::2], column[1::2]
+    low = np.c_[starts, height - 1 - row[::2]]
+    return np.stack([low, np.c_[ends, low[:, 1] + 1]], axis=1) / (width, height)
 
 
 def picture_corners(camera: projection.Camera) -> np.ndarray:
@@ -130,7 +209,7 @@ def current_outlines(context) -> Outlines | None:
         return None
     depsgraph = context.evaluated_depsgraph_get()
     key = (changes.count_of_views(), scene.frame_current_final, width, height, context.view_layer.name, shot)
-    key += (scene.peekaboo.framing,)
+    key += (scene.peekaboo.framing, scene.peekaboo.occluded_by_scene)
     known, made, seconds = _cache.get(scene.session_uid, ((), None, 0.0))
     if known == key:
         return made
@@ -186,13 +265,51 @@ def _draw() -> None:
         return
     origin, axes = corners[0], corners[[1, 3]] - corners[0]
     gpu.state.blend_set("ALPHA")
-    _draw_bars(bars_around(corners[[0, 2]], _camera_frame(context)))
+    _draw_boxes(bars_around(corners[[0, 2]], _camera_frame(context)), OUTSIDE_COLOR)
     draw_lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), EDGE_COLOR, 1.0)
-    for color, edges in seen.lines:
-        outline = origin + edges @ axes
-        draw_lines(outline, RIM_COLOR, LINE_WIDTH + 2)  # so that it is seen on any ground
-        draw_lines(outline, (*color, 1.0), LINE_WIDTH)
+    for subject in seen.subjects:
+        _draw_boxes(origin + subject.fill @ axes, (*subject.color, FILL))
+    for subject in seen.subjects:
+        for lines, opacity in ((subject.hidden, HIDDEN), (subject.lines, 1.0)):
+            on_screen = origin + lines @ axes
+            draw_lines(on_screen, RIM_COLOR, LINE_WIDTH + 2)  # so that they are seen on any ground
+            draw_lines(on_screen, (*subject.color, opacity), LINE_WIDTH)
+    _write_phrases(context, seen.subjects, corners)
     gpu.state.blend_set("NONE")
+
+
+def _write_phrases(context, outlined: list[Outline], corners: np.ndarray) -> None:
+    """Write above each outline the words that name the subject, none over another's."""
+    size = LETTERS * context.preferences.system.ui_scale
+    origin, axes = corners[0], corners[[1, 3]] - corners[0]
+    taken: list[tuple[np.ndarray, np.ndarray]] = []
+    for subject in outlined:
+        lines = subject.lines if len(subject.lines) else subject.hidden
+        if not subject.phrase or not len(lines):
+            continue
+        text = shown(subject.phrase)
+        text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
+        blf.size(0, size)
+        room = np.array([blf.dimensions(0, text)[0], 1.3 * size])
+        ends = (origin + lines @ axes).reshape(-1, 2)
+        place = np.array([ends[:, 0].min(), ends[:, 1].max() + size / 2])
+        place = np.maximum(np.minimum(place, corners[2] - room), origin)
+        for low, high in sorted(taken, key=lambda box: -box[1][1]):
+            if (place < high).all() and (place + room > low).all():
+                place[1] = low[1] - room[1]
+        taken.append((place, place + room))
+        write(context, text, place, (*subject.color, 1.0 if len(subject.lines) else HIDDEN))
+
+
+def write(context, text: str, place: np.ndarray, color: tuple[float, ...]) -> None:
+    """Write a line whose lower left corner is at a pixel of the region, readable on any ground."""
+    blf.size(0, LETTERS * context.preferences.system.ui_scale)
+    blf.position(0, float(place[0]), float(place[1]), 0)
+    blf.color(0, *color)
+    blf.enable(0, blf.SHADOW)
+    blf.shadow(0, 3, 0.0, 0.0, 0.0, 1.0)
+    blf.draw(0, text)
+    blf.disable(0, blf.SHADOW)
 
 
 def bars_around(picture: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -226,14 +343,16 @@ def _camera_frame(context) -> np.ndarray:
     return np.array([np.min(corners, axis=0), np.max(corners, axis=0)])
 
 
-def _draw_bars(bars: np.ndarray) -> None:
-    """Darken rectangles (n, 2, 2) of the region, given by two corners each."""
-    low, high = bars[:, 0], bars[:, 1]
+def _draw_boxes(boxes: np.ndarray, color: tuple[float, ...]) -> None:
+    """Fill rectangles (n, 2, 2) of the region, given by two corners each."""
+    if not len(boxes):
+        return
+    low, high = boxes[:, 0], boxes[:, 1]
     right, left = np.c_[high[:, 0], low[:, 1]], np.c_[low[:, 0], high[:, 1]]
     points: Any = np.stack([low, right, high, low, high, left], axis=1).reshape(-1, 2).astype(np.float32)
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.bind()
-    shader.uniform_float("color", OUTSIDE_COLOR)
+    shader.uniform_float("color", color)
     batch_for_shader(shader, "TRIS", {"pos": points}).draw(shader)
 
 

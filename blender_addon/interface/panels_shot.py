@@ -162,7 +162,6 @@ class PEEKABOO_PT_masks(_Settings, bpy.types.Panel):
 
     bl_label = "Masks"
     settings = (
-        "occluded_by_scene",
         "motion_blur",
         "method",
         "blocks",

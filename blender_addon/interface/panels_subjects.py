@@ -117,6 +117,8 @@ class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
         buttons.prop(scene.peekaboo, "show_outlines", text="", icon="OVERLAY")
         if bpy.ops.peekaboo.make_subjects.poll():
             layout.operator("peekaboo.make_subjects")
+        if subjects.marked(scene):
+            layout.prop(scene.peekaboo, "occluded_by_scene")
         obj = context.object
         if obj is not None and obj.peekaboo.is_subject:
             row = layout.row(align=True)

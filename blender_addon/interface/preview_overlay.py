@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import blf
 import bpy
 import gpu
 import numpy as np
@@ -19,11 +18,9 @@ from ..borders.places import read_file
 from ..engine.orders import Order
 from ..making import generation
 from .icons import MAX_BYTES, read_png
-from .overlay import picture_on_screen
+from .overlay import LETTERS, picture_on_screen, write
 
 OPACITY = 0.85
-LETTERS = 12.0
-"""Height of what is written, in pixels of an interface that is not scaled."""
 
 _texture: tuple[tuple[Path, int], Any] | None = None
 """Which preview is on the graphics card, and it; None in its place where it could not be read."""
@@ -63,18 +60,6 @@ def previewed(frames: range) -> int:
     return frames[len(frames) // 2]
 
 
-def _write(context, text: str, corner: np.ndarray) -> None:
-    """Write into the upper left corner of a picture."""
-    size = LETTERS * context.preferences.system.ui_scale
-    blf.size(0, size)
-    blf.position(0, corner[0] + size / 2, corner[1] - 1.5 * size, 0)
-    blf.color(0, 1.0, 1.0, 1.0, 1.0)
-    blf.enable(0, blf.SHADOW)
-    blf.shadow(0, 3, 0.0, 0.0, 0.0, 1.0)
-    blf.draw(0, text)
-    blf.disable(0, blf.SHADOW)
-
-
 def _draw() -> None:
     """Draw over a viewport that looks through the camera of the scene whose clip is made."""
     context: Any = bpy.context
@@ -100,7 +85,9 @@ def _draw() -> None:
     batch.draw(shader)
     gpu.state.blend_set("NONE")
     if (shown := previewed(frames)) != context.scene.frame_current:
-        _write(context, f"Preview of frame {shown}", origin + up)
+        size = LETTERS * context.preferences.system.ui_scale
+        corner = origin + up + (size / 2, -1.5 * size)
+        write(context, f"Preview of frame {shown}", corner, (1.0, 1.0, 1.0, 1.0))
 
 
 def register():

@@ -33,7 +33,7 @@ PREVIEW_SECONDS = 5.0
 OURS = {
     "making.generation": ("add", "_tick"),
     "shot.check": ("advance",),
-    "interface.overlay": ("_current_outlines", "_draw_bars", "draw_lines"),
+    "interface.overlay": ("current_outlines", "_draw_boxes", "draw_lines", "_write_phrases"),
 }
 """Functions of the add-on's that the main thread runs; its panels' ``draw`` come on top."""
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from mathutils import Vector
-from scenes import add_camera, add_empty, small_shot
+from scenes import add_camera, add_empty, add_mesh, small_shot
 
 from blender_addon.engine.orders import Order
 from blender_addon.interface import overlay, preview_overlay
@@ -47,19 +47,51 @@ def test_corners_are_those_of_the_camera_where_aspects_agree(scene, lens):
 def test_each_enabled_subject_is_outlined_in_its_colour_where_it_is(scene):
     ball, cube = small_shot(scene)
     ball.peekaboo.color = (1, 0, 0)
-    (red, left), (_, right) = sorted(seen(scene).lines, key=lambda line: line[1][..., 0].mean())
-    assert red == (1, 0, 0)
-    assert left[..., 0].max() < 0.5 < right[..., 0].min()
+    left, right = sorted(seen(scene).subjects, key=lambda subject: subject.lines[..., 0].mean())
+    assert left.color == (1, 0, 0) and left.phrase == ball.peekaboo.phrase
+    assert left.lines[..., 0].max() < 0.5 < right.lines[..., 0].min()
     cube.peekaboo.enabled = False
-    assert len(seen(scene).lines) == 1
+    assert len(seen(scene).subjects) == 1
 
 
-def test_what_hides_a_subject_takes_its_outline(scene):
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_a_fill_covers_the_pixels_of_a_mask_and_no_others(mask):
+    height, width = mask.shape
+    boxes = np.rint(overlay.runs(mask) * (width, height)).astype(int)
+    filled = np.zeros((height, width), int)
+    for (left, bottom), (right, top) in boxes:
+        filled[height - top : height - bottom, left:right] += 1
+    assert (filled == mask).all()
+
+
+def edges(lines):
+    return {tuple(line.ravel()) for line in np.rint(lines * SIZE).astype(int)}
+
+
+def test_what_hides_a_subject_takes_its_outline_and_leaves_dashes(scene):
     add_camera(scene)
-    add_empty(scene, size=3, location=(0, -2, 0)).name = "A"
-    add_empty(scene, size=1, location=(0, 3, 0)).name = "B"
-    (_, near), (_, far) = seen(scene).lines
-    assert len(near) and not len(far)
+    near = add_empty(scene, size=3, location=(0, -2, 0))
+    far = add_empty(scene, "a blue ball", size=1, location=(0, 3, 0))
+    near.name, far.name = "A", "B"
+    before, behind = seen(scene).subjects
+    assert len(before.lines) and len(before.fill) and not len(before.hidden)
+    assert not len(behind.lines) and not len(behind.fill)
+    near.peekaboo.enabled = False
+    (alone,) = seen(scene).subjects
+    assert not len(alone.hidden) and edges(behind.hidden) < edges(alone.lines)
+    assert 0.3 < len(behind.hidden) / len(alone.lines) < 0.7
+
+
+def test_a_wall_leaves_dashes_where_objects_of_the_scene_hide(scene):
+    add_camera(scene)
+    add_empty(scene, size=1)
+    add_mesh(scene, [(0, -2, -5), (5, -2, -5), (5, -2, 5), (0, -2, 5)], [(0, 1, 2, 3)])
+    (through,) = seen(scene).subjects
+    scene.peekaboo.occluded_by_scene = True
+    (cut,) = seen(scene).subjects
+    assert not len(through.hidden) and len(cut.hidden)
+    assert through.lines[..., 0].max() > 0.5 and np.isclose(cut.lines[..., 0].max(), 0.5)
+    assert cut.hidden[..., 0].min() >= 0.5 and edges(cut.hidden) < edges(through.lines)
 
 
 def test_a_camera_that_cannot_be_followed_draws_nothing(scene):
