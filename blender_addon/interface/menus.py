@@ -4,6 +4,7 @@
 import bpy
 
 from ..authoring import placing
+from ..masks.cameras import bound_markers
 from ..takes import reels
 from .operators.subjects import SHAPES
 
@@ -79,15 +80,35 @@ def _draw_object(self, _context):
 
 def _draw_object_context(self, context):
     """Draw what can be made of the object that was clicked on."""
-    obj = context.object
-    if obj is None or not (obj.peekaboo.is_subject or obj.type in placing.CAN_HAVE_EXTENT):
+    layout, obj = self.layout, context.object
+    if obj is None:
         return
-    self.layout.separator()
     if obj.peekaboo.is_subject:
-        self.layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate Subject")
-        self.layout.operator("peekaboo.remove_subject", text="Make No Peekaboo Subject")
-    else:
-        self.layout.operator("peekaboo.make_subjects", text="Make Peekaboo Subjects")
+        layout.separator()
+        layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate Peekaboo Subject")
+        layout.operator("peekaboo.remove_subject", text="Remove from Peekaboo Subjects")
+    elif obj.type in placing.CAN_HAVE_EXTENT:
+        layout.separator()
+        layout.operator("peekaboo.make_subjects", text="Make Peekaboo Subjects")
+        if len(context.selected_objects) > 1:
+            layout.operator("peekaboo.make_subjects", text="Make One Peekaboo Subject").together = True
+    elif obj.type == "CAMERA":
+        layout.separator()
+        layout.operator("peekaboo.add_shot", text="Add Peekaboo Shot Here")
+
+
+def _draw_timeline_context(self, context):
+    """Draw what can be made of the current frame, in the timeline and in its other views."""
+    scene, layout = context.scene, self.layout
+    if reels.is_reel(scene):
+        return
+    layout.separator()
+    layout.operator_context = "INVOKE_DEFAULT"
+    layout.operator("peekaboo.add_shot", text="Add Peekaboo Shot")
+    if bound_markers(scene):
+        layout.operator("peekaboo.remove_shot", text="Remove Peekaboo Shot")
+        layout.operator("peekaboo.generate", text="Generate Peekaboo Shot").shots = "CURRENT"
+    layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate Peekaboo Subject")
 
 
 def _draw_strip_context(self, context):
@@ -129,6 +150,7 @@ _DRAWN = (
     ("TOPBAR_MT_render", _draw_render),
     ("SEQUENCER_MT_strip", _draw_strip),
     ("VIEW3D_MT_object_context_menu", _draw_object_context),
+    ("DOPESHEET_MT_context_menu", _draw_timeline_context),
     ("SEQUENCER_MT_context_menu", _draw_strip_context),
 )
 

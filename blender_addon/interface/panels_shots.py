@@ -26,13 +26,16 @@ NARROW = 36
 
 
 class PEEKABOO_UL_shots(bpy.types.UIList):
-    """The markers that begin a shot, among a scene's."""
+    """The markers that begin a shot, among a scene's; those with a prompt of their own have a sign."""
 
     def draw_item(self, context, layout, data, item, _icon, _active_data, _active_property, index=0):
         """Draw whether it is made with the others, its name, its frames, and how far it is."""
         row = layout.row(align=True)
         row.prop(item.peekaboo, "enabled", text="")
         row.prop(item, "name", text="", emboss=False, placeholder=item.camera.name)
+        is_narrow = letters_in_line(context) < NARROW
+        if item.peekaboo.prompt.strip() and not is_narrow:
+            row.label(icon="TEXT")
         shot = next((shot for shot in shots.shots_of(data) if shot.marker == index), None)
         if shot is None:
             return
@@ -41,7 +44,6 @@ class PEEKABOO_UL_shots(bpy.types.UIList):
         frames.label(text=f"{shot.first}–{shot.last}" if shot.last >= shot.first else "no frames")
         with memory.drawing():
             text, icon = _status(data, shot)
-        is_narrow = letters_in_line(context) < NARROW
         state = row.row()
         state.ui_units_x = 2.2 if is_narrow else 4.6
         if is_narrow:
@@ -108,7 +110,7 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
         self.layout.prop(context.scene.peekaboo, "use_markers", text="")
 
     def draw(self, context):
-        """Draw the list, and the prompt, the seed and the frames of the shot at the current frame."""
+        """Draw the list, and camera, prompt, seed and frames of the shot at the current frame."""
         layout, scene = self.layout, context.scene
         layout.active = scene.peekaboo.use_markers
         if not bound_markers(scene):
@@ -129,9 +131,12 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
         )
         beside = row.column(align=True)
         beside.operator("peekaboo.add_shot", text="", icon="ADD")
+        beside.operator("peekaboo.remove_shot", text="", icon="REMOVE")
         beside.separator()
         beside.operator("peekaboo.export_farm_job", text="", icon="NETWORK_DRIVE")
-        own = scene.timeline_markers[shot.marker].peekaboo
+        marker = scene.timeline_markers[shot.marker]
+        own = marker.peekaboo
+        layout.prop(marker, "camera", text="", icon="CAMERA_DATA")
         layout.prop(own, "prompt", text="", placeholder=scene.peekaboo.prompt or "the scene's prompt")
         row = layout.row()
         row.prop(own, "seed", text="Seed")

@@ -10,7 +10,6 @@ from ... import memory
 from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
-from ...masks.cameras import bound_markers
 from ...shot import check, pictures, prompt, schedule, shots
 from ...takes import finishing, folders, reels, strips
 from . import turns
@@ -225,38 +224,6 @@ class PEEKABOO_OT_finish_take(MakesClips, OnActiveTake, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class PEEKABOO_OT_add_shot(bpy.types.Operator):
-    """Begin a shot at the current frame: add a marker that cuts to the selected camera, or the scene's"""
-
-    bl_idname = "peekaboo.add_shot"
-    bl_label = "Add Shot"
-    bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        """There is a camera, and no shot begins here yet."""
-        scene = context.scene
-        if _camera_for_shot(context) is None:
-            cls.poll_message_set("Add a camera to the scene first")
-        elif any(marker.frame == scene.frame_current for marker in bound_markers(scene)):
-            cls.poll_message_set("A shot begins at this frame already: go to another one")
-        else:
-            return True
-        return False
-
-    def execute(self, context):
-        """Add the marker."""
-        scene, camera = context.scene, _camera_for_shot(context)
-        scene.timeline_markers.new(camera.name, frame=scene.frame_current).camera = camera
-        return {"FINISHED"}
-
-
-def _camera_for_shot(context):
-    active = context.object
-    chosen = active is not None and active.type == "CAMERA" and active.select_get()
-    return active if chosen else context.scene.camera
-
-
 class PEEKABOO_OT_cancel(bpy.types.Operator):
     """Stop generating; nothing is kept of the clip, and the next one in the queue begins"""
 
@@ -302,7 +269,6 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_OT_generate,
         PEEKABOO_OT_retake,
         PEEKABOO_OT_finish_take,
-        PEEKABOO_OT_add_shot,
         PEEKABOO_OT_cancel,
         PEEKABOO_OT_cancel_all,
     )

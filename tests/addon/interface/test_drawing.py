@@ -17,6 +17,7 @@ from scenes import add_camera, add_empty, layout_of
 from blender_addon import interface, memory
 from blender_addon.engine import catalogue, job_schema
 from blender_addon.errors import PeekabooError
+from blender_addon.interface import menus
 from blender_addon.shot.job import make_job, write_job
 from blender_addon.takes import folders, reels, strips
 
@@ -276,3 +277,25 @@ def draw_scene(scene, tmp_path):
         write_job(job, labels, folder / "job")
         (folder / "clip.mp4").touch()
         strips.add_clip(reels.prepare(scene), folder / "clip.mp4", job)
+
+
+def entries(draw, active=None, selected=()):
+    """The operators that a menu of Blender's gets for what is active and selected."""
+    at, operators = context(), set()
+    at.object, at.selected_objects = active, list(selected)
+    draw(SimpleNamespace(layout=Layout(operators)), at)
+    return {name.removeprefix("peekaboo.") for name in operators}
+
+
+def test_right_click_menus_have_what_can_be_made_of_what_is_there(scene):
+    at_object, in_time = menus._draw_object_context, menus._draw_timeline_context
+    camera, ball = add_camera(scene), add_empty(scene)
+    other = add_empty(scene)
+    other.peekaboo.is_subject = False
+    assert entries(at_object) == set()
+    assert entries(at_object, camera) == {"add_shot"}
+    assert entries(at_object, ball) == {"animate_subject", "remove_subject"}
+    assert entries(at_object, other, [other]) == {"make_subjects"}
+    assert entries(in_time) == {"add_shot", "animate_subject"}
+    scene.timeline_markers.new("Wide", frame=1).camera = camera
+    assert entries(in_time) == {"add_shot", "remove_shot", "generate", "animate_subject"}

@@ -209,3 +209,18 @@ def test_a_shot_is_added_at_the_playhead(scene):
     scene.frame_current = 9
     bpy.ops.peekaboo.add_shot()
     assert ranges(scene) == [("Camera", 1, 8), ("Camera", 9, 12)]
+
+
+def test_a_removed_shot_leaves_its_frames_and_the_view_to_the_one_before(cuts):
+    wide, close, _ = cuts.timeline_markers
+    camera = wide.camera
+    cuts.frame_set(8)
+    assert cuts.camera == close.camera and bpy.ops.peekaboo.remove_shot() == {"FINISHED"}
+    assert ranges(cuts) == [("Wide", 1, 10), ("High", 11, 12)] and cuts.camera == camera
+    cuts.frame_set(11)
+    high = cuts.timeline_markers["High"]
+    high.name = '"in rain"'  # says which words show from there on, and stays
+    bpy.ops.peekaboo.remove_shot()
+    assert ranges(cuts) == [("Wide", 1, 12)] and high.camera is None and cuts.camera == camera
+    bpy.ops.peekaboo.remove_shot()
+    assert not bpy.ops.peekaboo.remove_shot.poll() and cuts.camera == camera
