@@ -218,12 +218,13 @@ def has_strokes(grease_pencil) -> bool:
 
 
 def set_movie_output(render):
-    """Let a render go to an H.264 movie; movies became a media type of their own in 5.0."""
+    """Let a render go to an H.264 movie with sound; movies became a media type of their own in 5.0."""
     if hasattr(render.image_settings, "media_type"):
         render.image_settings.media_type = "VIDEO"
     render.image_settings.file_format = "FFMPEG"
     render.ffmpeg.format, render.ffmpeg.codec = "MPEG4", "H264"
     render.ffmpeg.constant_rate_factor = "HIGH"
+    render.ffmpeg.audio_codec = "AAC"
 
 
 class NodesInput:

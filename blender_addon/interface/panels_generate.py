@@ -56,8 +56,9 @@ def _draw_button(layout, context, queues: bool) -> None:
     row.scale_y = 1.5
     count = context.window_manager.peekaboo_takes
     verb = "Add to Queue" if queues else "Generate"
-    made = len(_shots(reels.edited_scene(context)))
-    what = [f"{made} Shots"] * (made > 1) + [f"{count} Takes"] * (count > 1)
+    made = _shots(reels.edited_scene(context))
+    names = f"{len(made)} Shots" if len(made) > 1 else made[0].title if made else ""
+    what = [names] * bool(names) + [f"{count} Takes"] * (count > 1)
     text = f"{verb}: {' × '.join(what)}" if what else verb
     row.operator("peekaboo.generate", text=text, icon="RENDER_ANIMATION").count = count
     number = row.row(align=True)
@@ -83,7 +84,7 @@ def _draw_estimate(layout, scene, count: int) -> None:
 def _draw_queue(layout, context, orders: list[Order]) -> None:
     running = generation.current()
     if running is not None:
-        if len(orders) > 1:
+        if len(orders) > 1 or running.shot:
             layout.label(text=running.title)
         layout.progress(factor=running.factor, text=running.text)
         starts = running.phase in STARTING and running.finish is None

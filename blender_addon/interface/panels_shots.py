@@ -45,6 +45,7 @@ class PEEKABOO_UL_shots(bpy.types.UIList):
         with memory.drawing():
             text, icon = _status(data, shot)
         state = row.row()
+        state.alignment = "LEFT"  # of its width, which the name would shrink otherwise
         state.ui_units_x = 2.2 if is_narrow else 4.6
         if is_narrow:
             text = text.split()[0] if text[0].isdigit() else ""

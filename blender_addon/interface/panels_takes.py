@@ -49,10 +49,10 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
         beside.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
 
     def filter_items(self, _context, data, property_name):
-        """Show takes only, the highest channel first, as they lie."""
+        """Show takes only, as they lie: the highest channel first, and in it the earliest."""
         strips = list(getattr(data, property_name))
         flags = [self.bitflag_filter_item if is_take(strip) else 0 for strip in strips]
-        order = sorted(range(len(strips)), key=lambda i: (-strips[i].channel, strips[i].name))
+        order = sorted(range(len(strips)), key=lambda i: (-strips[i].channel, compat.strip_range(strips[i])))
         places = [0] * len(strips)
         for place, index in enumerate(order):
             places[index] = place

@@ -195,10 +195,15 @@ def _owner(obj, marked: set):
         if one in marked:
             return one
         seen.add(one)
-        above = [modifier.object for modifier in one.modifiers if modifier.type == "ARMATURE"]
-        above = [one.peekaboo.part_of, *above, one.parent]
+        above = [one.peekaboo.part_of, *armatures_of(one), one.parent]
         waiting += [other for other in above if other is not None and other not in seen]
     return None
+
+
+def armatures_of(obj) -> list:
+    """The armatures that deform an object."""
+    rigs = (modifier.object for modifier in obj.modifiers if modifier.type == "ARMATURE")
+    return [rig for rig in rigs if rig is not None]
 
 
 def _is_ball(obj) -> bool:

@@ -115,6 +115,11 @@ def _new_reel(scene):
     with suppress(TypeError):  # which the OpenColorIO configuration of a studio may not have
         reel.view_settings.view_transform = VIEW
     reel.sync_mode = scene.sync_mode
+    with suppress(TypeError):  # which a Blender that was built without ffmpeg does not have
+        compat.set_movie_output(reel.render)
+    folder = scene.peekaboo.output_folder
+    slash = "" if folder.endswith(("/", "\\")) else "/"
+    reel.render.filepath = f"{folder}{slash}{bpy.path.clean_name(reel.name)}_"
     if not (scene.sequence_editor and len(compat.strips(scene.sequence_editor))):
         compat.show_in_sequencers(reel, instead_of=scene)
     return reel

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from ... import memory
+from ... import memory, windows
 from ...engine.orders import Order
 from ...errors import PeekabooError
 from ...making import batch, delivery, engine_choice, generation
@@ -40,11 +40,13 @@ class MakesClips:
 
     def invoke(self, context, _event):
         """Queue the clips, and listen for ESC while the engine works."""
+        before = generation.unfinished()
         try:
             generation.add(self.orders(context))
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        windows.say(_begun(before, generation.unfinished()))  # the progress may be scrolled out of sight
         return self.listen(context)
 
     def listen(self, context):
@@ -66,6 +68,15 @@ class MakesClips:
             generation.cancel()
             return {"RUNNING_MODAL"}
         return {"PASS_THROUGH"}
+
+
+def _begun(before: list[Order], orders: list[Order]) -> str:
+    """What has come of pressing a button, for the status bar: Blender shows no report of one that stays."""
+    known = {order.id for order in before}
+    added = [order.title for order in orders if order.id not in known]
+    what = added[0] if len(added) == 1 else f"{len(added)} clips"
+    waits = f"in the queue, behind {len(before)}" if before else "being made    ESC: Cancel"
+    return f"Peekaboo: {what} {'is' if len(added) == 1 else 'are'} {waits}"
 
 
 class PEEKABOO_OT_generate(MakesClips, bpy.types.Operator):

@@ -7,8 +7,9 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ...authoring import placing
-from ...errors import PeekabooError
+from ...errors import PeekabooError, shown
 from ...making import generation
+from ...masks import cast
 from ...shot import check, prompt, shots, subjects
 from . import turns
 
@@ -113,7 +114,22 @@ class PEEKABOO_OT_make_subjects(bpy.types.Operator):
         else:
             for obj in objects:
                 subjects.mark(context.scene, obj)
+        for obj in objects:
+            if (rig := _rig_of_more(context.scene, obj)) is not None:
+                one, all_of = shown(obj.name), shown(rig.name)
+                text = f'"{one}" alone is the subject: make "{all_of}" one, for all that it moves'
+                self.report({"WARNING"}, text)
         return {"FINISHED"}
+
+
+def _rig_of_more(scene, obj):
+    """The armature that deforms an object, and others that are of no subject yet; None without."""
+    rigs = cast.armatures_of(obj)
+    known = cast.Cast(scene, subjects.used(scene)).owners if rigs else {}
+    for rig in rigs:
+        if any(rig in cast.armatures_of(other) and other not in known for other in scene.objects):
+            return rig
+    return None
 
 
 def _future_subjects(context) -> list:

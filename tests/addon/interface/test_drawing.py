@@ -64,6 +64,7 @@ class Layout:
         def draw(*arguments, **options):
             if name in {"operator", "operator_menu_enum"}:
                 self._operators.add(arguments[0])
+                self._told.append(options.get("text", ""))
                 return SimpleNamespace()
             if name == "menu" and self._opens_menus:
                 draw_class(getattr(bpy.types, arguments[0]), self._operators)
@@ -246,6 +247,19 @@ def test_the_state_of_a_shot_is_a_number_where_there_is_no_room_for_words(scene,
     scene.frame_end = 9  # of which the second shot has one, too few
     assert labels_of(scene, 400) == ["2 takes", "too short"]
     assert labels_of(scene, 250) == ["2", ""]
+
+
+def test_the_button_names_the_one_shot_that_is_ticked(scene, tmp_path):
+    draw_scene(scene, tmp_path)
+    told = []
+    own = SimpleNamespace(layout=Layout(set(), told=told))
+    bpy.types.PEEKABOO_PT_generate.draw(own, context())
+    scene.timeline_markers[0].peekaboo.enabled = False
+    bpy.types.PEEKABOO_PT_generate.draw(own, context())
+    scene.timeline_markers.clear()
+    bpy.types.PEEKABOO_PT_generate.draw(own, context())
+    pressed = [text for text in told if text.startswith("Generate")]
+    assert pressed == ["Generate: 2 Shots", "Generate: Shot 9", "Generate"]
 
 
 def test_markers_without_cameras_are_told_to_cut_nothing(scene):

@@ -4,14 +4,14 @@
 import bpy
 import numpy as np
 import pytest
-from scenes import small_shot
+from scenes import add_mesh, small_shot
 
 from blender_addon.engine import whereabouts
 from blender_addon.errors import PeekabooError
 from blender_addon.interface import icons
 from blender_addon.making import engine_choice, set_up
 from blender_addon.masks import painting
-from blender_addon.shot import findings
+from blender_addon.shot import findings, subjects
 from blender_addon.shot.layout import read_layout
 
 
@@ -54,3 +54,20 @@ def test_a_finding_goes_to_its_frame_and_leaves_no_step_of_undo(scene):
     assert bpy.ops.peekaboo.go_to_frame(frame=unseen.ranges[0][0]) == {"FINISHED"}
     assert scene.frame_current == unseen.ranges[0][0] > 1
     assert "UNDO" not in bpy.ops.peekaboo.go_to_frame.bl_options
+
+
+def test_a_part_of_a_character_that_is_made_a_subject_alone_is_told(scene, capfd):
+    rig = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    scene.collection.objects.link(rig)
+    parts = [
+        add_mesh(scene, [(0, 0, 0), (1, 0, 0), (0, 1, 0)], [(0, 1, 2)], name) for name in ("Head", "Coat")
+    ]
+    for part in parts:
+        part.modifiers.new("Armature", "ARMATURE").object = rig
+    subjects.select_only(bpy.context.view_layer, parts[0])
+    bpy.ops.peekaboo.make_subjects()
+    assert '"Head" alone is the subject: make "Rig" one, for all that it moves' in capfd.readouterr().out
+    subjects.unmark(parts[0])
+    parts[1].select_set(True)
+    bpy.ops.peekaboo.make_subjects(together=True)
+    assert "alone" not in capfd.readouterr().out

@@ -223,3 +223,13 @@ def test_the_scenes_sound_is_heard_with_its_takes_and_nothing_else_of_it_seen(sc
     strips.remove(sound)
     folders.import_take(scene, folder)
     assert len(compat.all_strips(reel.sequence_editor)) == len(strips.takes(reel)) == 3  # it stays away
+
+
+def test_takes_are_rendered_as_a_film_with_their_sound(scene, folder, tmp_path):
+    add_sound(scene, tmp_path / "tone.wav")
+    scene.render.resolution_x, scene.render.resolution_y = 64, 48
+    scene.frame_end = 4
+    reel = folders.import_take(scene, folder).id_data
+    bpy.ops.render.render(animation=True, scene=reel.name)
+    (film,) = tmp_path.glob("Scene_Takes_*.mp4")
+    assert b"avc1" in film.read_bytes() and b"mp4a" in film.read_bytes()
