@@ -2,6 +2,7 @@
 """Takes in a scene's Video Sequencer: put one there, find them, and what they remember."""
 
 import json
+import re
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -71,7 +72,7 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     opened = editor.meta_stack[-1] if editor.meta_stack else editor  # where the user looks
     add = compat.strips(opened).new_image if clip.suffix == PICTURE else compat.strips(opened).new_movie
     strip = add(
-        name=f"{shot or 'Peekaboo'} {job['seed']}",
+        name=name_of(clip.parent.name, job["seed"], shot),
         filepath=path_in_file(clip),
         channel=free_channel(opened, start, start + count),
         frame_start=start,
@@ -87,6 +88,20 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     editor.active_strip = strip  # so that the list of takes has it
     compat.show_in_sequencers(scene)
     return strip
+
+
+def name_of(folder: str, seed: int, shot: str = "") -> str:
+    """What the strip of a take is called: by its shot or scene, the number of its folder, and its seed.
+
+    Args:
+        folder: name of the take's folder, as *Generate* or the command line makes one, or anybody.
+        seed: that made it.
+        shot: its title; what the folder says by default.
+    """
+    match = re.fullmatch(r"(.*?)(?:_seed_\d+)?(?:_(\d{3,}))?", shown(folder))
+    assert match is not None  # as all of it may be the first group's
+    title = " ".join(part for part in (shot or match[1], match[2]) if part)
+    return f"{title} · seed {seed}"
 
 
 def move(strip, scene):

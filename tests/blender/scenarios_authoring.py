@@ -6,7 +6,7 @@ from hands import Hands
 
 
 def scenario_outlines(hands: Hands):
-    """Look through the camera at two subjects; switch the outlines off and on."""
+    """Look through the camera at three subjects; switch the outlines off and on; put a wall before one."""
     scene = bpy.context.scene
     with hands.context():
         bpy.ops.object.select_all(action="SELECT")
@@ -29,4 +29,12 @@ def scenario_outlines(hands: Hands):
         yield from hands.picture(name)
         seen.append([hands.count(name, color) for color in colors])
         yield from hands.press("show_outlines")
-    return {"on": seen[0], "off": seen[1]}
+    with hands.context():
+        bpy.ops.mesh.primitive_cube_add(size=1, location=(-1.4, -0.8, 0.5))
+        bpy.context.object.select_set(False)
+    for name in ("through-wall", "behind-wall"):
+        yield 0.5
+        yield from hands.picture(name)
+        seen.append([hands.count(name, color) for color in colors])
+        yield from hands.press("occluded_by_scene")
+    return dict(zip(("on", "off", "through_wall", "behind_wall"), seen, strict=True))

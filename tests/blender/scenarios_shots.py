@@ -34,16 +34,22 @@ def three_shots(hands: Hands):
 
 
 def scenario_shots(hands: Hands):
-    """Generate the shot at the playhead, and all three, while the marker of one is removed."""
+    """Add a shot and remove it; generate one, and all three, while the marker of one is removed."""
     generation = addon("making.generation")
     yield from hands.open_tab()
     scene = yield from three_shots(hands)
     yield from hands.look_through_camera()
+    scene.frame_set(21)
+    facts: dict = {"cut": []}
+    for operator in ("peekaboo.add_shot", "peekaboo.remove_shot"):
+        yield from hands.press(operator)
+        facts["cut"].append([len(scene.timeline_markers), scene.camera.name])
+    scene.frame_set(12)
     yield from hands.picture("1-shots")
     yield from hands.press("peekaboo.generate")
     yield from until(generation.unfinished)
     yield from generate(hands)
-    facts: dict = {"queued": [order.title for order in generation.unfinished()]}
+    facts["queued"] = [order.title for order in generation.unfinished()]
     # an engine that has nobody beside it may be done by now
     yield from until(
         lambda: not generation.unfinished() or (generation.current() and generation.current().previews)

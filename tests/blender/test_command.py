@@ -49,7 +49,7 @@ def test_clips_are_made_beside_the_file_and_saved_in_it(profile, shot, model):
     assert [(clip["seed"], clip["clip"]) for clip in clips] == [(4, str(takes[0])), (6, str(takes[1]))]
     assert saved["file"] == str(shot) and all(take.is_file() for take in takes)
     names = "[s.name for s in getattr(E, 'strips' if hasattr(E, 'strips') else 'sequences')]"
-    wanted = ["Peekaboo 4", "Peekaboo 6"]
+    wanted = ["Scene 001 · seed 4", "Scene 002 · seed 6"]
     found_in = "bpy.data.scenes['Scene Takes'].sequence_editor"
     profile.python(f"import bpy; E = {found_in}; assert {names} == {wanted}", shot)
 

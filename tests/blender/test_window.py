@@ -17,6 +17,8 @@ pytestmark = [
     pytest.mark.skipif(window.missing() is not None, reason=str(window.missing())),
 ]
 
+FIRST = "Scene 001 · seed 0"
+"""The strip of a scene's first clip."""
 ENGINE_SECONDS = 5
 """How long an engine may outlive its Blender."""
 
@@ -70,10 +72,10 @@ def test_author_generate_cancel_generate_undo(play):
     assert outcome.startswith(
         'The clip is in channel 1 of the sequencer of "Scene Takes", frames 1 to 24, after'
     )
-    assert strips == ["Peekaboo 0"]
+    assert strips == [FIRST]
     assert {"Scene_001/clip.mp4", "Scene_001/thumbnail.png"} < set(takes)
     assert facts["after_undo"] == [[], 1, True], "the clip is an undo step of its own"
-    assert facts["after_redo"] == [["Peekaboo 0"], 2, True]
+    assert facts["after_redo"] == [[FIRST], 2, True]
     assert facts["pids"][0] == facts["pids"][1], "the engine was not kept"
     assert_engines_end(facts["pids"])
 
@@ -81,9 +83,9 @@ def test_author_generate_cancel_generate_undo(play):
 def test_takes_are_queued_made_again_shown_with_masks_and_restored(play):
     facts = play("takes", steps=60).facts(seconds=400)
     assert facts["queued"] == [0, 1, 2, 0]
-    assert facts["after_queue"] == ["Peekaboo 0", "Peekaboo 0.001", "Peekaboo 2"]
+    assert facts["after_queue"] == [FIRST, "Scene 003 · seed 2", "Scene 004 · seed 0"]
     assert facts["retaken"] == [3]
-    assert facts["after_retake"] == [*facts["after_queue"], "Peekaboo 3"]
+    assert facts["after_retake"] == [*facts["after_queue"], "Scene 005 · seed 3"]
     assert facts["with_masks"] == 5
     assert facts["restored"] == ["a red ball on grass", "a red ball"] and facts["spaces"] == ["sRGB"] * 4
 
@@ -102,8 +104,8 @@ def test_two_seeds_of_two_scenes_are_queued_and_each_scene_gets_its_own(play, tm
         for channel in (1, 2)
     ]
     assert facts["strips"] == {
-        "Scene": ["Peekaboo 0", "Peekaboo 1"],
-        "Second": ["Peekaboo 7", "Peekaboo 8"],
+        "Scene": [FIRST, "Scene 002 · seed 1"],
+        "Second": ["Second 001 · seed 7", "Second 002 · seed 8"],
     }
     assert facts["means"] == ["Second", "Second", "Scene"]
     folders = ["Scene_001", "Scene_002", "Second_001", "Second_002"]
@@ -113,8 +115,11 @@ def test_two_seeds_of_two_scenes_are_queued_and_each_scene_gets_its_own(play, tm
 
 def test_shots_by_markers_are_made_with_one_press_and_lie_in_their_places(play):
     facts = play("shots", steps=6).facts(seconds=400)
+    assert facts["cut"] == [[4, "High"], [3, "High"]]
     assert facts["queued"] == [f"{title}, seed 0" for title in ("Close", "Wide", "Close", "High")]
-    assert facts["strips"] == ["Close 0", "Close 0.001", "High 0", "Wide 0"]
+    assert facts["strips"] == [
+        f"{take} · seed 0" for take in ("Close 001", "Close 002", "High 001", "Wide 001")
+    ]
     assert facts["outcomes"] == [False] * 4 and facts["workspace"] == "Video Editing"
     assert facts["shown"] == "Scene"
     assert facts["hidden"] == [False, True, False], "what Show Clip has changed of a take is a step of undo"
@@ -123,6 +128,8 @@ def test_shots_by_markers_are_made_with_one_press_and_lie_in_their_places(play):
 def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(play):
     facts = play("outlines").facts(seconds=200)
     assert min(facts["on"]) > 20 and max(facts["off"]) == 0, facts
+    through, behind = facts["through_wall"], facts["behind_wall"]
+    assert any(0 < b < 0.9 * t for b, t in zip(behind, through, strict=True)), facts
 
 
 def test_opening_a_file_keeps_the_clip_and_disabling_the_addon_cancels_cleanly(play):
@@ -143,7 +150,7 @@ def test_an_engine_that_is_killed_is_told_in_each_phase_and_the_next_clip_has_a_
         assert left == [], phase
     assert max(facts["seconds"].values()) < 2, facts["seconds"]
     outcome, strips = facts["clip"]
-    assert outcome.startswith("The clip is in channel 1") and strips == ["Peekaboo 0"]
+    assert outcome.startswith("The clip is in channel 1") and strips == [FIRST]
     assert len(set(facts["pids"])) == 6 and facts["settings_kept"]
     assert_engines_end(facts["pids"])
 
@@ -157,7 +164,7 @@ def test_render_save_and_undo_in_mid_generation_a_full_disk_and_a_lost_environme
     text, failed = facts["check"]
     assert text.startswith("Ready: torch") and not failed
     assert facts["rendered"] == [True, True]
-    assert facts["outcome"].startswith("The clip is in channel 1") and facts["strips"] == ["Peekaboo 0"]
+    assert facts["outcome"].startswith("The clip is in channel 1") and facts["strips"] == [FIRST]
     sentence, nothing_left = facts["full_disk"]
     assert "was not written" in sentence and "free some space" in sentence and nothing_left
     sentence, nothing_left = facts["no_environment"]
@@ -225,14 +232,17 @@ def test_clips_of_other_families_are_previewed_cancelled_and_made_from_a_rendere
     facts = play("family", steps=2, TEST_MODEL=str(models / "ltx"), **options).facts(seconds=400)
     assert facts["after_cancel"] == ["The generation was cancelled; nothing was kept of it.", [], []]
     outcome, strips = facts["after_clip"]
-    assert outcome.startswith("The clip is in channel 1") and strips == ["Peekaboo 0"]
+    assert outcome.startswith("The clip is in channel 1") and strips == [FIRST]
     take = tmp_path / "family" / "peekaboo" / "Scene_001"
     record = json.loads((take / "clip.json").read_text())
     assert record["job"]["start_from"] == "rendered" and record["model"]["folder"] == "ltx"
     assert [(each["file"], each["weight"]) for each in record["loras"]] == [(lora.name, 0.5)]
     assert iio.imread(take / "clip.mp4").shape == (8, 128, 192, 3)
     outcome, strips = facts["after_other_clip"]
-    assert outcome.startswith("The clip is in channel 2") and strips == ["Peekaboo 0", "Peekaboo 0.001"]
+    assert outcome.startswith("The clip is in channel 2") and strips == [
+        FIRST,
+        "Scene 002 · seed 0",
+    ]
     record = json.loads((take.with_name("Scene_002") / "clip.json").read_text())
     assert record["job"]["start_from"] == "rendered" and record["model"]["folder"] == "hunyuan_started"
     assert iio.imread(take.with_name("Scene_002") / "clip.mp4").shape == (8, 64, 96, 3)

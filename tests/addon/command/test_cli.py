@@ -84,7 +84,7 @@ def test_a_clip_for_each_seed(blend, model, tmp_path, capfd):
     ]
     assert saved == {"result": "file", "file": str(blend)}
     bpy.ops.wm.open_mainfile(filepath=str(blend))
-    assert strips() == {"Second Takes": ["Peekaboo 3", "Peekaboo 5"]}
+    assert strips() == {"Second Takes": ["Second · seed 3", "Second · seed 5"]}
     assert bpy.data.scenes["Second"].peekaboo.model == "shapes"  # the command's model was for this once
     assert all(json.loads((folder / "clip.json").read_text()) for folder in folders)
 
@@ -134,7 +134,7 @@ for line in sys.stdin:
     clip, saved, error = lines(capfd.readouterr().out)
     assert (clip["scene"], saved["result"]) == ("Scene", "file") and "killed by SIGKILL" in error["error"]
     bpy.ops.wm.open_mainfile(filepath=str(blend))
-    assert strips() == {"Scene Takes": ["Peekaboo 1"]}
+    assert strips() == {"Scene Takes": ["Scene 001 · seed 1"]}
 
 
 def test_masks_need_no_engine_and_warn(blend, tmp_path, capsys, monkeypatch):

@@ -43,6 +43,22 @@ def test_a_clip_starts_and_ends_with_the_shot_and_remembers_its_job(scene, clip)
     assert strip.channel == 1
 
 
+@pytest.mark.parametrize(
+    "folder, shot, name",
+    [
+        ("Street_004", "", "Street 004 · seed 7"),
+        ("Street_Close_up_012", "Close up", "Close up 012 · seed 7"),
+        ("Street_seed_7", "", "Street · seed 7"),
+        ("Street_seed_7_002", "", "Street 002 · seed 7"),
+        ("from\nanybody", "", "from\\nanybody · seed 7"),
+        ("_004", "", "004 · seed 7"),
+        ("Area_51", "", "Area_51 · seed 7"),
+    ],
+)
+def test_a_strip_is_named_by_its_folder_or_shot_and_its_seed(folder, shot, name):
+    assert strips.name_of(folder, 7, shot) == name
+
+
 def test_a_clip_lies_above_what_is_there_and_disturbs_nothing(scene, clip):
     first = strips.add_clip(scene, clip, job())
     first.channel = 4
