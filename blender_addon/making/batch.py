@@ -26,7 +26,7 @@ def make(
     Args:
         orders: what is wanted, looked at one by one.
         settings: of the engine.
-        say: gets a line about each step on the way.
+        say: gets a line about each clip and each step on the way.
 
     Raises:
         PeekabooError: a clip cannot be made; those before it are there.
@@ -36,6 +36,7 @@ def make(
     try:
         for order in orders:
             logs = logs or order.folder / "job"
+            say(order.title)
             queue.add(order)
             while not queue.arrived:
                 for event in queue.advance(lambda: settings, logs):

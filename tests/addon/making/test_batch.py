@@ -70,9 +70,11 @@ def test_a_folder_that_the_user_has_chosen_stays_when_the_engine_dies(tmp_path, 
     order = Order(1, "Scene, seed 0", {"seed": 0}, tmp_path / "out", keeps_folder=keeps)
     (order.folder / "job").mkdir(parents=True)
     (order.folder / "notes.txt").touch()
+    lines = []
     with pytest.raises(PeekabooError, match="killed by SIGKILL"):
-        list(batch.make([order], EngineSettings(python, False, 60)))
+        list(batch.make([order], EngineSettings(python, False, 60), lines.append))
     assert (order.folder / "notes.txt").exists() == keeps
+    assert lines[0] == "Scene, seed 0", "which of several clips the steps are of"
 
 
 def test_a_clip_whose_scene_was_deleted_meanwhile_stays_and_is_told_of(shot, tmp_path):
