@@ -212,8 +212,7 @@ def check(asked: argparse.Namespace) -> None:
 
 def _warnings(scene, layout: Layout, console: Console) -> list[str]:
     smallest = catalogue.smallest_subject(model_of(scene))
-    found = [*findings.absent(scene), *findings.find(layout, smallest)]
-    texts = [finding.text for finding in found]
+    texts = [finding.text for finding in findings.of_shot(scene, layout, smallest)]
     for text in texts:
         console.say(f"warning: {text}")
     return texts

@@ -16,6 +16,8 @@ from ..shot.prompt import faulty_subjects, prompt_problem
 from .sidebar import SidebarPanel, draw_sentence, letters_in_line
 
 FRAMES_IN_ROW, MOST_FRAMES = 4, 12
+MILD = {"CUT", "PART"}
+"""Findings that are no faults: what one may have meant."""
 """Buttons beside one another that go to frames of a finding, and how many it has at most."""
 
 _faulty: set[str] = set()
@@ -178,7 +180,7 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
             return
         report = check.report_of(context.scene, shot)
         if report is not None:
-            serious = [finding for finding in report.findings if finding.kind != "CUT"]
+            serious = [finding for finding in report.findings if finding.kind not in MILD]
             icon: Any = "ERROR" if report.problem or serious else "INFO" if report.findings else "CHECKMARK"
             count = len(report.findings) + bool(report.problem)
             self.layout.active = not check.is_pending(context.scene, shot)  # else of what was there before
@@ -205,7 +207,7 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
         if report.problem:
             draw_sentence(column, context, report.problem, "ERROR")
         for finding in report.findings:
-            draw_sentence(column, context, finding.text, "INFO" if finding.kind == "CUT" else "ERROR")
+            draw_sentence(column, context, finding.text, "INFO" if finding.kind in MILD else "ERROR")
             _draw_frames(column, finding.ranges)
         if not report.problem and not report.findings:
             column.label(text="All subjects are in view", icon="CHECKMARK")

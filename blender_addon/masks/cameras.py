@@ -136,6 +136,12 @@ def window(render, aspect: float, framing: float | None = None) -> tuple[float, 
     return center_x, center_y, half_x, half_y
 
 
+def seen_share(render, aspect: float) -> float:
+    """How much of a camera's picture the wanted picture of an aspect shows, 0..1."""
+    seen = picture_size(render)[2]
+    return min(aspect / seen, seen / aspect)
+
+
 def cropped_sides(render, aspect: float) -> frozenset[str]:
     """The sides at which a camera sees more than the wanted picture shows: of left, right, bottom and top."""
     width, height = render_size(render)

@@ -219,8 +219,8 @@ def is_pending(scene, shot: Shot | None = None) -> bool:
 
 
 def _report(scene, layout: Layout) -> Report:
-    found = findings.find(layout, catalogue.smallest_subject(model_of(scene)))
-    return Report(findings=(*findings.absent(scene), *found))
+    smallest = catalogue.smallest_subject(model_of(scene))
+    return Report(findings=tuple(findings.of_shot(scene, layout, smallest)))
 
 
 def span_to_play(scene, chosen: Sequence[Shot]) -> tuple[int, float] | None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..errors import shown
-from ..masks import missing, projection
+from ..masks import cameras, missing, projection
 from .layout import Layout, Timing
 
 CELL = 8
@@ -17,11 +17,15 @@ CELL = 8
 FILLED = 0.5
 """How much of a cell a subject has to fill to be sure of it: the engine gives a cell to who fills most."""
 
+PART = 0.5
+"""A clip that shows less than this of the camera's picture is hardly what was framed."""
+
 MOSTLY_HIDDEN = 0.25
 """A subject of which less than this is seen is mostly hidden."""
 
 TEXTS = {
     "CAMERA": "The camera cuts at {frames}, but this clip is one take: turn on Shots by Markers",
+    "PART": "The clip shows less than half of the camera's picture: Size ▸ Scene's Aspect has all of it",
     "UNSEEN": "is not seen at {frames}: it is out of view, hidden, or behind something",
     "OUTSIDE": "is not seen at {frames}: it is out of view, hidden, behind something, or cut off by the "
     "shape of the clip, for which you can change Framing or Size",
@@ -79,6 +83,13 @@ def find(layout: Layout, smallest: float = 0.0) -> list[Finding]:
 def absent(scene) -> list[Finding]:
     """What a scene links and has not got, as far as its masks do not depend on it."""
     return [Finding(name, "MISSING", ()) for name in missing.unseen(scene)]
+
+
+def of_shot(scene, layout: Layout, smallest: float = 0.0) -> list[Finding]:
+    """All that there is to say of a shot of a scene; see :func:`find`."""
+    _, height, width = layout.labels.shape
+    part = [Finding("", "PART", ())] if cameras.seen_share(scene.render, width / height) < PART else []
+    return [*absent(scene), *part, *find(layout, smallest)]
 
 
 def _kinds(

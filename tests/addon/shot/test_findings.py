@@ -134,6 +134,14 @@ def test_a_portrait_crop_that_cuts_a_subject_off_is_told_and_mended_by_framing(s
     assert told() <= {"CUT", "UNSEEN"}  # the camera does not see more
 
 
+@pytest.mark.parametrize("size, told", [((160, 288), True), ((288, 160), False), ((256, 256), False)])
+def test_a_clip_that_shows_a_small_part_of_the_cameras_picture_is_told(scene, size, told):
+    small_shot(scene)
+    scene.render.resolution_x, scene.render.resolution_y = 1920, 1080
+    found = findings.of_shot(scene, read_layout(scene, *size, 4))
+    assert ("PART" in {finding.kind for finding in found}) == told
+
+
 @given(
     st.tuples(st.integers(100, 4000), st.integers(100, 4000)),
     st.floats(0.2, 5),
