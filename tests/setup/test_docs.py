@@ -77,6 +77,12 @@ def test_files_that_prose_names_are_there(page):
             assert (ROOT / path).exists(), f"{name(page)} names {path}"
 
 
+@each_page
+def test_tests_that_prose_names_are_there(page):
+    for path, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8")):
+        assert f"\ndef {test}(" in (ROOT / path).read_text("utf-8"), f"{name(page)} names {path}::{test}"
+
+
 def test_every_page_is_reached_from_the_readme():
     reached, todo = set(), [ROOT / "README.md"]
     while todo:
