@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 import pytest
 from bl_ui.utils import PresetPanel
-from scenes import add_camera, add_empty, layout_of
+from scenes import add_camera, add_empty, add_mesh, layout_of
 
 from blender_addon import interface, memory
 from blender_addon.engine import catalogue, job_schema
@@ -56,9 +56,10 @@ def disk(monkeypatch):
 class Layout:
     """Takes whatever is drawn, and remembers the operators: Blender asks each of them whether it can run."""
 
-    def __init__(self, operators, opens_menus=True, told=None):
+    def __init__(self, operators, opens_menus=True, told=None, properties=None):
         self._operators, self._opens_menus = operators, opens_menus
         self._told = [] if told is None else told
+        self._properties = set() if properties is None else properties
 
     def __getattr__(self, name):
         def draw(*arguments, **options):
@@ -70,7 +71,9 @@ class Layout:
                 draw_class(getattr(bpy.types, arguments[0]), self._operators)
             if name == "label":
                 self._told.append(options.get("text", ""))
-            return Layout(self._operators, self._opens_menus, self._told)
+            if name == "prop":
+                self._properties.add(arguments[1])
+            return Layout(self._operators, self._opens_menus, self._told, self._properties)
 
         return draw
 
@@ -275,6 +278,28 @@ def test_markers_without_cameras_are_told_to_cut_nothing(scene):
     told.clear()
     panel.draw(own, context())
     assert not any("No marker" in text for text in told)
+
+
+def properties_of(obj):
+    """What the panel of an active subject lets one set."""
+    bpy.context.view_layer.objects.active, shown = obj, set()
+    own = SimpleNamespace(layout=Layout(set(), properties=shown))
+    bpy.types.PEEKABOO_PT_subject.draw(own, context())
+    return shown
+
+
+def test_a_subject_shows_what_changes_its_outline_and_nothing_else(scene):
+    shape = {"empty_display_type", "empty_display_size"}
+    empty, instance, parent = (add_empty(scene) for _ in range(3))
+    mesh = add_mesh(scene, [(0, 0, 0), (1, 0, 0), (0, 1, 0)], [(0, 1, 2)])
+    part = add_mesh(scene, [(0, 0, 0), (1, 0, 0), (0, 1, 0)], [(0, 1, 2)])
+    part.parent = parent
+    car = bpy.data.collections.new("Car")
+    car.objects.link(mesh)
+    instance.instance_type, instance.instance_collection = "COLLECTION", car
+    assert shape < properties_of(empty) and "outline" not in properties_of(empty)
+    for obj in (mesh, instance, parent):
+        assert "outline" in properties_of(obj) and not shape & properties_of(obj)
 
 
 def draw_scene(scene, tmp_path):

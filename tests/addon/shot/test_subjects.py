@@ -83,6 +83,8 @@ def test_what_a_file_would_not_keep_is_not_marked(linked, kind):
     assert not bpy.ops.peekaboo.make_subjects.poll()
     with pytest.raises(RuntimeError, match="make a library override that is editable"):
         bpy.ops.peekaboo.make_subjects()
+    bpy.context.object.peekaboo.is_subject = True  # as its own file may have it
+    assert not bpy.ops.peekaboo.remove_subject.poll()
 
 
 def test_a_copy_keeps_its_colour_until_it_has_a_phrase_of_its_own(scene):
