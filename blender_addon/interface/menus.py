@@ -32,7 +32,7 @@ class PEEKABOO_MT_subjects(bpy.types.Menu):
         layout = self.layout
         layout.menu("PEEKABOO_MT_add_subject", icon="ADD")
         layout.operator("peekaboo.make_subjects", icon="EMPTY_AXIS")
-        layout.operator("peekaboo.make_subjects", text="Make Selected One Subject").together = True
+        layout.operator("peekaboo.make_subjects", text="Use Selected as One Subject").together = True
         layout.operator_menu_enum("peekaboo.animate_subject", "motion", icon="ANIM")
         layout.operator("peekaboo.draft", icon="TEXT")
         layout.separator()
@@ -73,7 +73,7 @@ def _draw_add(self, _context):
 
 def _draw_object(self, _context):
     self.layout.separator()
-    self.layout.operator("peekaboo.make_subjects", text="Make Peekaboo Subjects")
+    self.layout.operator("peekaboo.make_subjects", text="Use as Peekaboo Subjects")
     self.layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate Peekaboo Subject")
     self.layout.operator("peekaboo.check_shot", text="Check Peekaboo Shot")
 
@@ -89,9 +89,9 @@ def _draw_object_context(self, context):
         layout.operator("peekaboo.remove_subject", text="Remove from Peekaboo Subjects")
     elif obj.type in placing.CAN_HAVE_EXTENT:
         layout.separator()
-        layout.operator("peekaboo.make_subjects", text="Make Peekaboo Subjects")
+        layout.operator("peekaboo.make_subjects", text="Use as Peekaboo Subjects")
         if len(context.selected_objects) > 1:
-            layout.operator("peekaboo.make_subjects", text="Make One Peekaboo Subject").together = True
+            layout.operator("peekaboo.make_subjects", text="Use as One Peekaboo Subject").together = True
     elif obj.type == "CAMERA":
         layout.separator()
         layout.operator("peekaboo.add_shot", text="Add Peekaboo Shot Here")

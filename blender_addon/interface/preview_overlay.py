@@ -84,10 +84,14 @@ def _draw() -> None:
     shader.uniform_float("color", (1.0, 1.0, 1.0, OPACITY))
     batch.draw(shader)
     gpu.state.blend_set("NONE")
-    if (shown := previewed(frames)) != context.scene.frame_current:
+    now = context.scene.frame_current
+    if (shown := previewed(frames)) != now:
+        text = f"Preview of frame {shown}"
+        if context.scene.peekaboo.show_outlines:
+            text += f", outlines of frame {now}"
         size = LETTERS * context.preferences.system.ui_scale
         corner = origin + up + (size / 2, -1.5 * size)
-        write(context, f"Preview of frame {shown}", corner, (1.0, 1.0, 1.0, 1.0))
+        write(context, text, corner, (1.0, 1.0, 1.0, 1.0))
 
 
 def register():

@@ -82,7 +82,7 @@ class PEEKABOO_OT_make_subjects(bpy.types.Operator):
     """Let the selected objects mark where something is in the clip"""
 
     bl_idname = "peekaboo.make_subjects"
-    bl_label = "Make Selected Subjects"
+    bl_label = "Use Selected as Subjects"
     bl_options = {"REGISTER", "UNDO"}
 
     together: BoolProperty(
