@@ -160,6 +160,12 @@ def mark_as_one(scene, objects: Iterable, leader) -> None:
             obj.peekaboo.part_of = leader
 
 
+def is_marked(obj) -> bool:
+    """Whether an object is a subject, or was made a part of one that still is."""
+    whole = obj.peekaboo.part_of
+    return obj.peekaboo.is_subject or (whole is not None and whole.peekaboo.is_subject)
+
+
 def is_kept(obj) -> bool:
     """Whether a file keeps what is set on an object: not on linked ones, and overrides that are locked."""
     override = obj.override_library

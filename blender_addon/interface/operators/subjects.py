@@ -136,7 +136,7 @@ def _future_subjects(context) -> list:
     return [
         obj
         for obj in context.selected_objects
-        if obj.type in placing.CAN_HAVE_EXTENT and not obj.peekaboo.is_subject and subjects.is_kept(obj)
+        if obj.type in placing.CAN_HAVE_EXTENT and not subjects.is_marked(obj) and subjects.is_kept(obj)
     ]
 
 

@@ -70,6 +70,18 @@ def test_selected_objects_become_subjects_and_stay_when_removed(scene, camera):
     assert mesh.peekaboo.phrase == "a red ball"
 
 
+def test_parts_of_a_subject_are_not_offered_to_be_one_until_it_is_removed(scene, camera):
+    whole, part = (add_mesh(scene, [(0, 0, 0), (1, 0, 0), (0, 1, 0)], [(0, 1, 2)]) for _ in range(2))
+    for obj in (whole, part):
+        obj.select_set(True)
+    bpy.context.view_layer.objects.active = whole
+    bpy.ops.peekaboo.make_subjects(together=True)
+    assert subjects.marked(scene) == [whole] and not bpy.ops.peekaboo.make_subjects.poll()
+    bpy.ops.peekaboo.remove_subject()
+    bpy.ops.peekaboo.make_subjects()
+    assert subjects.marked(scene) == [whole, part]
+
+
 def test_choosing_in_the_list_selects_in_the_scene(scene):
     first, second = add_empty(scene), add_empty(scene)
     for obj in (first, second):
