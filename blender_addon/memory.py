@@ -2,6 +2,9 @@
 """What panels show of the disk: they draw from memory, and a timer looks afterwards; imports no bpy.
 
 A disk may be slow, far away, or asleep, and a panel is drawn at every move of the mouse.
+
+Other machines are not looked at for what a file names, in a window, until the user says so: a file may be
+anybody's, and Windows tells a machine that it asks who the user is.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from . import faults
+from .borders.places import machine_of
 from .errors import PeekabooError
 
 _log = logging.getLogger(__name__)
@@ -26,6 +31,10 @@ _answers: dict[tuple, tuple[Any, PeekabooError | None]] = {}
 """By the function and its arguments: what it returned, or raised."""
 _asked: dict[tuple, None] = {}
 """What was asked while something was drawn, to be looked at afterwards."""
+_visited: set[str] = set()
+"""Machines that the user has said may be looked at."""
+_home: Callable[[], str] | None = None
+"""Tells the path of the open file, whose machine may be looked at; None where all machines may."""
 
 
 @contextmanager
@@ -37,6 +46,30 @@ def drawing(drawn: bool = True) -> Iterator[None]:
         yield
     finally:
         _drawing -= drawn
+
+
+def stay_home(home: Callable[[], str] | None) -> None:
+    """Look at no other machine but those that are visited, or at all where there is no user to ask.
+
+    Args:
+        home: tells the path of the open file, which is looked at anyway; None where there is no user.
+    """
+    global _home
+    _home = home
+
+
+def visit(machine: str) -> None:
+    """Let a machine be looked at, since the user has said so."""
+    _visited.add(machine)
+
+
+def far_machine(*paths: object) -> str:
+    """The machine that one of some paths is on and that may not be looked at; empty where all may be."""
+    if _home is None:
+        return ""
+    machines = (machine_of(str(path)) for path in paths if isinstance(path, (str, PurePath)))
+    near = {"", machine_of(_home()), *_visited}
+    return next((machine for machine in machines if machine not in near), "")
 
 
 def remembered(unknown: Any, once: bool = False) -> Callable[[Function], Function]:
@@ -52,7 +85,9 @@ def remembered(unknown: Any, once: bool = False) -> Callable[[Function], Functio
         def ask(*arguments):
             key = (function, *arguments)
             known = _answers.get(key)
-            if not _drawing:
+            if machine := far_machine(*arguments):
+                known = (None, _far(machine)) if isinstance(unknown, PeekabooError) else (unknown, None)
+            elif not _drawing:
                 known = _look(key)
             elif known is None or not once:
                 _asked[key] = None
@@ -66,6 +101,13 @@ def remembered(unknown: Any, once: bool = False) -> Callable[[Function], Functio
         return ask  # type: ignore[return-value]
 
     return decorate
+
+
+def _far(machine: str) -> PeekabooError:
+    return PeekabooError(
+        f'The machine "{machine}", which this file names, is not looked at unless you say so: press Look '
+        "There below the model, or choose another one."
+    )
 
 
 def _look(key: tuple) -> tuple[Any, PeekabooError | None]:

@@ -28,6 +28,16 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN | _NO_LINK
 _HAS_OPENED_FOLDERS = {os.open, os.rename, os.unlink} <= os.supports_dir_fd
 
 
+def machine_of(path: str) -> str:
+    r"""The other machine that a path is on, which Windows would log in to: of ``\\server`` or ``//server``.
+
+    Returns:
+        Its name in lower case; empty for a path on this one.
+    """
+    found = re.match(r"[\\/]{2}([^\\/]*)", path)
+    return (found[1].lower() or "?") if found else ""
+
+
 class NotPlain(OSError):
     """A link, a pipe, a device or a folder where a file should be; ``strerror`` says which."""
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..borders.documents import parse_json, read_json
-from ..borders.places import NotPlain, open_file
+from ..borders.places import NotPlain, machine_of, open_file
 from .whereabouts import engine_folder
 
 KINDS = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)}
@@ -89,7 +89,7 @@ def leads_away(source: str) -> bool:
 
 def is_elsewhere(path: str) -> bool:
     r"""Whether a path is on another machine, which Windows would log in to: ``\\server`` or ``//server``."""
-    return re.match(r"[\\/]{2}", path) is not None
+    return machine_of(path) != ""
 
 
 def check(data: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from .. import memory
 from ..engine import catalogue
 from ..errors import PeekabooError, shown
 from ..making import downloading
@@ -41,12 +42,20 @@ def draw_model(layout, context) -> None:
     row.menu("PEEKABOO_MT_models", text="", icon="DOWNARROW_HLT")
     try:
         name = model_of(context.scene)
+        draw_visit(layout, name)
         facts = " · ".join(catalogue.describe(name))
     except PeekabooError:  # whoever draws the frames says so
         return
     draw_sentence(layout, context, facts, "INFO")
     if name in catalogue.catalogue():
         _draw_download(layout, context, name)
+
+
+def draw_visit(layout, path: object) -> None:
+    """Offer to look at another machine, which a file names."""
+    if machine := memory.far_machine(path):
+        text = f"Look There: {shown(machine)}"
+        layout.operator("peekaboo.look_there", text=text, icon="NETWORK_DRIVE").machine = machine
 
 
 def draw_lora_download(layout, context, source: str) -> None:
@@ -82,4 +91,16 @@ def _draw_download(layout, context, name: str) -> None:
         draw_sentence(layout, context, ended.text, "ERROR" if ended.failed else "INFO")
 
 
-register, unregister = bpy.utils.register_classes_factory((PEEKABOO_MT_models,))
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory((PEEKABOO_MT_models,))
+
+
+def register():
+    """Add the menu; from now on no machine is looked at that a file names, where there is somebody to ask."""
+    _register_classes()
+    memory.stay_home(None if bpy.app.background else lambda: bpy.data.filepath)
+
+
+def unregister():
+    """Take it away."""
+    memory.stay_home(None)
+    _unregister_classes()

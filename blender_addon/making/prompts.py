@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import changes
+from .. import changes, memory
 from ..engine import catalogue
 from ..engine.messages import Event, Failure, PromptRead, Result
 from ..engine.process import WarmEngine
@@ -45,6 +45,8 @@ def cut_of(scene, prompt: str) -> str | None:
     try:
         asked = model_of(scene), prompt
     except PeekabooError:
+        return None
+    if memory.far_machine(asked[0]):  # at which the engine would look
         return None
     if asked not in _known:
         _wanted = asked

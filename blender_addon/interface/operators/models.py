@@ -4,6 +4,7 @@
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from ... import memory, windows
 from ...engine import catalogue
 from ...errors import PeekabooError, shown
 from ...making import downloading, engine_choice
@@ -24,6 +25,22 @@ class PEEKABOO_OT_choose_model(bpy.types.Operator):
     def execute(self, context):
         """Set it."""
         context.scene.peekaboo.model = self.model
+        return {"FINISHED"}
+
+
+class PEEKABOO_OT_look_there(bpy.types.Operator):
+    """Look for what this file names on that machine, until Blender is closed; Windows logs in to it"""
+
+    bl_idname = "peekaboo.look_there"
+    bl_label = "Look There"
+    bl_options = {"INTERNAL"}
+
+    machine: StringProperty(name="Machine", description="Its name", options={"SKIP_SAVE"})
+
+    def execute(self, _context):
+        """Let it be looked at."""
+        memory.visit(self.machine)
+        windows.redraw()
         return {"FINISHED"}
 
 
@@ -181,6 +198,7 @@ class PEEKABOO_OT_cancel_download(bpy.types.Operator):
 register, unregister = bpy.utils.register_classes_factory(
     (
         PEEKABOO_OT_choose_model,
+        PEEKABOO_OT_look_there,
         PEEKABOO_OT_choose_schedule,
         PEEKABOO_OT_download_model,
         PEEKABOO_OT_download_lora,

@@ -173,6 +173,34 @@ def test_panels_read_nothing_of_the_disk_while_they_draw(scene, tmp_path, monkey
     assert memory.is_asked() == (False, False)
 
 
+def test_another_machine_that_a_file_names_is_not_looked_at_until_the_user_says_so(monkeypatch):
+    looked, home = [], [""]
+
+    @memory.remembered(PeekabooError("Looking..."))
+    def size_of(path):
+        looked.append(path)
+        return len(path)
+
+    paths = (r"\\Server\models\a", "//server/models/a")
+    monkeypatch.setattr(memory, "_visited", set())
+    memory.stay_home(lambda: home[0])
+    try:
+        for path in paths:
+            for drawn in (True, False):  # the Shot Check and other timers ask without drawing
+                with memory.drawing(drawn), pytest.raises(PeekabooError, match='"server"'):
+                    size_of(path)
+        assert not memory.look_again() and not looked
+        assert size_of("/server/models/a") == 16
+        home[0] = r"\\SERVER\shots\shot.blend"  # where the user has opened a file
+        assert size_of(paths[0]) == len(paths[0])
+        home[0] = ""
+        assert bpy.ops.peekaboo.look_there(machine=memory.far_machine(paths[1])) == {"FINISHED"}
+        assert size_of(paths[1]) == len(paths[1])
+    finally:
+        memory.stay_home(None)
+    assert memory.far_machine(r"\\other\share") == ""  # a command was typed
+
+
 def test_what_is_drawn_changes_once_the_disk_does(tmp_path):
     looked = []
 
