@@ -113,6 +113,12 @@ class PEEKABOO_PG_timed_phrase(bpy.types.PropertyGroup):
         default=True,
         options=settings.CONSTANT,
     )
+    from_markers: BoolProperty(
+        name="From Markers",
+        description="The markers say this: From Markers takes it again, as they are then",
+        default=False,
+        options=settings.CONSTANT,
+    )
     phrase: StringProperty(
         name="Phrase", description="Words of the prompt, as they stand there", options=settings.AS_TYPED
     )

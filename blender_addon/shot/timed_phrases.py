@@ -119,12 +119,7 @@ def of_markers(scene) -> list[dict[str, Any]]:
     Raises:
         PeekabooError: no marker names words in quotes, or the scene's range is empty.
     """
-    at: dict[int, list[str]] = {}
-    for marker in scene.timeline_markers:
-        if names_words(marker):
-            words = [next(filter(None, found), "").strip() for found in _QUOTED.findall(marker.name)]
-            at.setdefault(marker.frame, []).extend(words)
-    named = sorted(at.items())
+    named = _named(scene)
     if not any(any(words) for _, words in named):
         raise PeekabooError(
             "No marker names words: add one where they begin (M in the timeline), and call it "
@@ -143,22 +138,53 @@ def of_markers(scene) -> list[dict[str, Any]]:
     return stated
 
 
+def _named(scene) -> list[tuple[int, list[str]]]:
+    """The frames at which markers name words, in order, and these; an empty one says that none show."""
+    at: dict[int, list[str]] = {}
+    for marker in scene.timeline_markers:
+        if names_words(marker):
+            words = [next(filter(None, found), "").strip() for found in _QUOTED.findall(marker.name)]
+            at.setdefault(marker.frame, []).extend(words)
+    return sorted(at.items())
+
+
 def take_from_markers(scene) -> int:
-    """Have what the markers say in the place of what the list has of the same words, but for how they come
-    and go; returns how many entries that are. Raises as :func:`of_markers`."""
-    stated, listed = of_markers(scene), scene.peekaboo.timed_phrases
-    fades = {entry.phrase: entry.fade for entry in listed}
+    """Have what the markers say in the list, instead of what it has from them; what was made by hand stays.
+
+    What comes and goes over some frames does so still, also where a marker has other words by now.
+
+    Returns:
+        How many entries that are: none where markers name no words any more.
+
+    Raises:
+        PeekabooError: as :func:`of_markers`, while the list has nothing from markers.
+    """
+    listed = scene.peekaboo.timed_phrases
+    earlier = [entry for entry in listed if entry.from_markers]
+    emptied = earlier and not any(any(words) for _, words in _named(scene))
+    stated = [] if emptied else of_markers(scene)
+    by_start = {entry.frame_start: entry.fade for entry in earlier}
+    by_words = {entry.phrase: entry.fade for entry in listed}
     for index in reversed(range(len(listed))):
-        if any(listed[index].phrase == each["phrase"] for each in stated):
+        if listed[index].from_markers or _frames(listed[index]) in map(_frames_stated, stated):
             listed.remove(index)
     for each in stated:
-        _add(listed, each | {"fade": fades.get(each["phrase"], 0.0)})
+        fade = by_words.get(each["phrase"], by_start.get(each["frame_start"], 0.0))
+        _add(listed, each | {"fade": fade, "from_markers": True})
     return len(stated)
+
+
+def _frames(entry) -> tuple:
+    return entry.phrase, entry.frame_start, entry.frame_end
+
+
+def _frames_stated(each: Mapping[str, Any]) -> tuple:
+    return each["phrase"], each["frame_start"], each["frame_end"]
 
 
 def listed(settings) -> list[dict[str, Any]]:
     """The whole list of a scene's settings, also what is off, for :func:`put_back`."""
-    names = ("enabled", *STATED)
+    names = ("enabled", "from_markers", *STATED)
     return [{name: getattr(entry, name) for name in names} for entry in settings.timed_phrases]
 
 

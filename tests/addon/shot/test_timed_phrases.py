@@ -124,10 +124,32 @@ def test_markers_are_keyframes_of_the_words_in_their_names(shot):
     for frame, name in names:
         shot.timeline_markers.new(name, frame=frame)
     assert bpy.ops.peekaboo.take_timed_phrases() == {"FINISHED"}
-    expected = [("a blue cube", 1, 14, 0), ("grass", 7, 14, 2), ("grass", 20, 24, 2)]
+    own = ("grass", 9, 24, 2)  # made by hand, which stays
+    expected = [own, ("a blue cube", 1, 14, 0), ("grass", 7, 14, 2), ("grass", 20, 24, 2)]
     assert entries(shot) == expected and prompt_problem(shot) is None
     assert bpy.ops.peekaboo.take_timed_phrases() == {"FINISHED"} and entries(shot) == expected
     job_schema.check(job_of(shot))
+
+
+def test_markers_that_are_renamed_moved_or_gone_take_their_phrases_along(shot):
+    by_hand = ("grass", 9, 24, 0)
+    marker = shot.timeline_markers.new('"a blue cube"', frame=3)
+    bpy.ops.peekaboo.take_timed_phrases()
+    shot.peekaboo.timed_phrases[1].fade = 4
+    marker.name = '"a red ball"'
+    bpy.ops.peekaboo.take_timed_phrases()
+    assert entries(shot) == [by_hand, ("a red ball", 3, 24, 4)]
+    marker.frame = 5
+    bpy.ops.peekaboo.take_timed_phrases()
+    assert entries(shot) == [by_hand, ("a red ball", 5, 24, 4)]
+    marker.name = '"grass"'
+    marker.frame = 9
+    bpy.ops.peekaboo.take_timed_phrases()
+    assert entries(shot) == [by_hand]  # the markers say the same, and it is theirs now
+    shot.timeline_markers.remove(marker)
+    assert bpy.ops.peekaboo.take_timed_phrases() == {"FINISHED"} and entries(shot) == []
+    with pytest.raises(RuntimeError, match="No marker names words"):
+        bpy.ops.peekaboo.take_timed_phrases()
 
 
 def test_markers_without_words_are_told_of_and_the_list_stays(shot):
