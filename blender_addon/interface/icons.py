@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,19 @@ from ..memory import remembered
 
 MAX_SIDE, MAX_BYTES = 2048, 16 * 2**20
 """Pixels of a picture's side, and bytes of its file."""
+BLOCKS, DIM = 5, np.float32(0.4)
+"""Of what surrounds a picture in its square: the colours in a row of it, and how bright they are."""
+CHIP_SIDE, CHIP_HALF, CHIP_CORNER = 32, 11.0, 4.0
+"""Of the icon that shows a colour, in its pixels: the side, half of what is filled, and its rounding."""
+MOST_CHIPS = 256
+"""Colours that are kept: one that is dragged through others leaves each of them."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _icons: Any = None
 _versions: dict[str, int] = {}
 """Of each picture, the one that was read last."""
+_chips: dict[tuple[int, ...], str] = {}
+"""Of each colour, in 0..255, the name of its icon."""
 
 
 def read_png(data: bytes) -> np.ndarray:
@@ -60,22 +69,20 @@ def read_png(data: bytes) -> np.ndarray:
     return rows[:, 1:].reshape(height, width, 3)
 
 
-def icon_of(path: Path, version: int = 0, at_top: bool = False) -> int:
+def icon_of(path: Path, version: int = 0) -> int:
     """The icon of a picture; 0 where it could never be read.
 
     Args:
         path: of the file.
         version: of what is in it: with another one than the last time it is read again.
-        at_top: of the square that Blender gives an icon, whose middle a wide picture else takes; always the
-            same for one path.
     """
     key = str(path)
-    _read(path, version, at_top)
+    _read(path, version)
     return _icons[key].icon_id if key in _icons else 0
 
 
 @remembered(False, once=True)
-def _read(path: Path, version: int, at_top: bool) -> bool:
+def _read(path: Path, version: int) -> bool:
     """Make an icon of a picture, in the place of an earlier one; that stays where the file is no picture.
 
     Returns:
@@ -92,13 +99,64 @@ def _read(path: Path, version: int, at_top: bool) -> bool:
     if key in _icons:
         del _icons[key]
     preview = _icons.new(key)
-    height, width = pixels.shape[:2]
-    rgba = np.zeros((max(width, height) if at_top else height, width, 4), np.float32)
-    rgba[-height:, :, :3] = pixels[::-1] / np.float32(255)  # Blender's rows begin at the bottom
-    rgba[-height:, :, 3] = 1.0
-    preview.image_size = width, len(rgba)
+    rgba = squared(pixels)
+    preview.image_size = rgba.shape[1], rgba.shape[0]
     preview.image_pixels_float.foreach_set(rgba.ravel())
     return True
+
+
+def squared(pixels: np.ndarray) -> np.ndarray:
+    """Make a picture square, as Blender draws all icons: around it are its colours, blurred and dim.
+
+    Args:
+        pixels: uint8 (height, width, 3), row 0 at the top.
+
+    Returns:
+        float32 RGBA (side, side, 4) in 0..1, row 0 at the bottom, as Blender has it.
+    """
+    picture = pixels[::-1] / np.float32(255)
+    height, width = picture.shape[:2]
+    side, inner = max(height, width), min(height, width)
+    rgba = np.ones((side, side, 4), np.float32)
+    middle = picture[(height - inner) // 2 :][:inner, (width - inner) // 2 :][:, :inner]
+    blur = _blurring(inner, side)
+    rgba[..., :3] = DIM * np.einsum("yi,xj,ijc->yxc", blur, blur, middle, optimize=True)
+    bottom, left = (side - height) // 2, (side - width) // 2
+    rgba[bottom : bottom + height, left : left + width, :3] = picture
+    return rgba
+
+
+def _blurring(inner: int, side: int) -> np.ndarray:
+    """How a row of blurred pixels (side,) comes of pixels (inner,): weights (side, inner)."""
+    count = min(BLOCKS, inner)
+    block = np.arange(inner) * count // inner  # that each pixel is in
+    means = (block == np.arange(count)[:, None]).astype(np.float32)
+    means /= means.sum(axis=1, keepdims=True)
+    at = (np.arange(side) + 0.5) * count / side - 0.5
+    near = np.maximum(0, 1 - np.abs(np.clip(at, 0, count - 1)[:, None] - np.arange(count)))
+    return (near @ means).astype(np.float32)
+
+
+def chip_of(color: Sequence[float]) -> int:
+    """The icon of a display colour: a square with round corners, made once."""
+    levels = tuple(round(255 * min(max(level, 0.0), 1.0)) for level in color)
+    if levels not in _chips:
+        while len(_chips) >= MOST_CHIPS:
+            del _icons[_chips.pop(next(iter(_chips)))]
+        _chips[levels] = "chip #{:02x}{:02x}{:02x}".format(*levels)
+        preview = _icons.new(_chips[levels])
+        preview.icon_size = CHIP_SIDE, CHIP_SIDE
+        preview.icon_pixels_float.foreach_set(_chip(levels).ravel())
+    return _icons[_chips[levels]].icon_id
+
+
+def _chip(levels: Sequence[int]) -> np.ndarray:
+    """Pixels of a chip, float32 RGBA (side, side, 4)."""
+    away = np.abs(np.arange(CHIP_SIDE) - (CHIP_SIDE - 1) / 2) - (CHIP_HALF - CHIP_CORNER)
+    outside = np.hypot(*np.meshgrid(np.maximum(away, 0), np.maximum(away, 0))) - CHIP_CORNER
+    rgba = np.ones((CHIP_SIDE, CHIP_SIDE, 4), np.float32)
+    rgba[..., :3] = np.asarray(levels, np.float32) / np.float32(255)
+    return rgba * np.clip(0.5 - outside, 0, 1)[..., None].astype(np.float32)  # premultiplied, as it is drawn
 
 
 def register():
@@ -113,4 +171,5 @@ def unregister():
     bpy.utils.previews.remove(_icons)
     _icons = None
     _versions.clear()
+    _chips.clear()
     memory.forget()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import bpy
 from bpy.props import BoolProperty, IntProperty
 
@@ -21,10 +23,12 @@ from ..takes.strips import (
     job_of,
 )
 from . import icons
-from .sidebar import Drawn, SidebarPanel, draw_sentence, width_in_lines
+from .model_choice import draw_visit
+from .sidebar import Drawn, SidebarPanel, draw_colored, draw_sentence, width_in_lines
+from .typesetting import LINE_HEIGHT
 
-THUMBNAIL_SCALE, PICTURE_SCALE, GRID_SCALE = 1.0, 7.0, 4.8
-"""Heights of a take in the list, whose rows are a line each, of the active one, and among pictures."""
+IN_LIST, IN_GRID, ON_CARD = 2.0, 4.6, 5.0
+"""Sides of a take's picture in heights of a line: in the list, among pictures, and of the active one."""
 MOST_PICTURES = 24
 """Of takes beside one another: each takes its time at each drawing."""
 
@@ -33,20 +37,22 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
     """The strips that the engine has made, among a sequencer's."""
 
     def draw_item(self, _context, layout, _data, item, _icon, _active_data, _active_property):
-        """Draw a small picture, the name, and whether it is seen."""
+        """Draw a small picture, the name, how good it is, and whether it is seen."""
         row = layout.row(align=True)
         thumbnail = row.row()
-        thumbnail.ui_units_x = 2.2
+        thumbnail.ui_units_x = IN_LIST
         if _damage(item):
             thumbnail.label(icon="ERROR")
         elif icon := _thumbnail_in_list(item):
-            thumbnail.template_icon(icon, scale=THUMBNAIL_SCALE)
+            thumbnail.template_icon(icon, scale=IN_LIST)
         else:
             thumbnail.label(icon="FILE_MOVIE" if item.type == "MOVIE" else "FILE_IMAGE")
-        beside = row.row(align=True)
-        beside.prop(item, "name", text="", emboss=False)
-        beside.label(text=f"{'★' * _stars(item)} ch {item.channel}".strip())
-        beside.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
+        beside = row.column(align=True)
+        first, second = beside.row(align=True), beside.row(align=True)
+        first.prop(item, "name", text="", emboss=False)
+        first.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
+        second.active = False
+        second.label(text=f"{'★' * _stars(item)}  channel {item.channel}".strip())
 
     def filter_items(self, _context, data, property_name):
         """Show takes only, as they lie: the highest channel first, and in it the earliest."""
@@ -85,12 +91,15 @@ class _TakesPanel(Drawn):
         else:
             strips = compat.all_strips_name(editor)
             layout.template_list(
-                "PEEKABOO_UL_takes", "", editor, strips, manager, "peekaboo_active_take", rows=4
+                "PEEKABOO_UL_takes", "", editor, strips, manager, "peekaboo_active_take", rows=3
             )
         strip = reels.active_take(scene)
         if strip is None:
             layout.label(text="Choose a take in the list", icon="INFO")
             return
+        with suppress(PeekabooError):  # relative to a .blend that was never saved
+            draw_visit(layout, folder_of(strip))
+        _draw_card(layout, context, strip)
         _draw_views(layout, scene, strip)
         row = layout.row(align=True)
         row.operator("peekaboo.retake", icon="FILE_REFRESH")
@@ -100,9 +109,6 @@ class _TakesPanel(Drawn):
         row.operator("peekaboo.open_take", text="", icon="FILE_FOLDER")
         row.operator("peekaboo.delete_take", text="", icon="TRASH")
         _draw_finish(layout, strip)
-        if icon := _thumbnail(strip):
-            layout.template_icon(icon, scale=PICTURE_SCALE)
-        _draw_facts(layout, context, strip)
 
 
 class PEEKABOO_PT_takes(_TakesPanel, SidebarPanel, bpy.types.Panel):
@@ -131,20 +137,47 @@ def _draw_place(layout, context, scene, holder) -> None:
 
 def _draw_pictures(layout, context, found: list) -> None:
     """Draw a picture of each take, the active one pressed, as many in a row as there is room."""
-    columns = max(1, int(width_in_lines(context) // GRID_SCALE))
+    columns = max(1, int(width_in_lines(context) // IN_GRID))
     grid = layout.grid_flow(row_major=True, columns=columns, even_columns=True, align=True)
     active = reels.active_take(reels.edited_scene(context))
-    shown_first = sorted(found, key=lambda strip: (compat.strip_range(strip)[0], -strip.channel))
-    for strip in shown_first[:MOST_PICTURES]:
+    ordered = sorted(found, key=lambda strip: (compat.strip_range(strip)[0], -strip.channel))
+    for strip in ordered[:MOST_PICTURES]:
         cell = grid.column(align=True)
         if icon := _thumbnail(strip):
-            cell.template_icon(icon, scale=GRID_SCALE)
+            cell.template_icon(icon, scale=width_in_lines(context) / columns)
         else:
             cell.label(icon="FILE_MOVIE")
         text = f"{strip.name} {'★' * _stars(strip)}".strip()
         cell.operator("peekaboo.choose_take", text=text, depress=strip == active).name = strip.name
     if len(found) > MOST_PICTURES:
         layout.label(text=f"and {len(found) - MOST_PICTURES} more: see the list", icon="INFO")
+
+
+def _draw_card(layout, context, strip) -> None:
+    """Draw the active take's picture, beside it stars, note and facts, and its prompt."""
+    if damage := _damage(strip):
+        draw_sentence(layout, context, damage, "ERROR")
+        return
+    job, row = job_of(strip), layout.row()
+    if icon := _thumbnail(strip):
+        picture = row.column()
+        picture.ui_units_x = ON_CARD
+        picture.template_icon(icon, scale=ON_CARD)
+    column = row.column(align=True)
+    if RATING_PROPERTY in strip:  # older takes have none
+        stars = column.row(align=True)
+        stars.alignment = "LEFT"
+        for number in range(1, MOST_STARS + 1):
+            icon = "SOLO_ON" if number <= _stars(strip) else "SOLO_OFF"
+            stars.operator("peekaboo.rate_take", text="", icon=icon, emboss=False).stars = number
+    if NOTE_PROPERTY in strip:
+        column.prop(strip, f'["{NOTE_PROPERTY}"]', text="", placeholder="note")
+    facts = column.column(align=True)
+    facts.scale_y = LINE_HEIGHT
+    facts.label(text=shown(strip.name))
+    facts.label(text=f"Seed {job['seed']}")
+    facts.label(text=shown(job["model"]))
+    draw_colored(layout, context, shown(job["prompt"]), ())
 
 
 def _draw_views(layout, scene, strip) -> None:
@@ -176,19 +209,6 @@ def _is_in_camera(scene, strip) -> bool:
         return viewing.in_camera(scene, strip) is not None
     except PeekabooError:  # no camera
         return False
-
-
-def _draw_facts(layout, context, strip) -> None:
-    if damage := _damage(strip):
-        draw_sentence(layout, context, damage, "ERROR")
-        return
-    job = job_of(strip)
-    draw_sentence(layout, context, job["prompt"], "OUTLINER_OB_FONT")
-    layout.label(text=f"Seed {job['seed']} · {shown(job['model'])}", icon="BLANK1")
-    row = layout.row()
-    for name, text in ((RATING_PROPERTY, "Stars"), (NOTE_PROPERTY, "")):
-        if name in strip:  # older takes have none
-            row.prop(strip, f'["{name}"]', text=text)
 
 
 def _damage(strip) -> str | None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from functools import wraps
 
 import bpy
@@ -12,15 +11,29 @@ from .. import memory, windows
 from ..errors import shown
 from ..making import set_up
 from ..takes import reels
+from .typesetting import (
+    ICON_WIDTH,
+    LABEL_PADDING,
+    LABELS,
+    LINE_HEIGHT,
+    Face,
+    draw_lines,
+    lines_of,
+    text_width,
+)
 
 LETTER_WIDTH = 6.4
 """Width of an average letter of the interface's font at scale 1, in pixels."""
-PANEL_MARGIN = 64
-"""Pixels of a sidebar's width that its icon, frame and scroll bar take at scale 1."""
+PANEL_MARGIN = 50
+"""Pixels of a sidebar's width that its frame, tabs and scroll bar take at scale 1."""
 
 
-LINE, PICTURE_MARGIN, MOST_LINES = 20, 44, 20.0
-"""Pixels of a line and beside a picture, at scale 1; and the lines that a picture takes at most."""
+LINE, MOST_LINES = 20, 24.0
+"""Pixels of a line, at scale 1; and how wide a picture is at most, in heights of one."""
+
+
+ICON, NARROWEST = 20, 120
+"""Pixels of an icon before a text, and what a line has at least, at scale 1."""
 
 
 LOOK_SECONDS, SOON = 1.0, 0.05
@@ -88,21 +101,24 @@ def draw_set_up(layout, context) -> None:
 
 def width_in_lines(context) -> float:
     """The room that a picture has in the region's width, in heights of a line."""
-    return min(
-        MOST_LINES, (context.region.width / context.preferences.system.ui_scale - PICTURE_MARGIN) / LINE
-    )
+    return min(MOST_LINES, line_width(context) / LINE)
 
 
-def letters_in_line(context, width: float | None = None) -> int:
-    """How many letters a line has room for, beside an icon.
+def letters_in_line(context) -> int:
+    """How many letters a line has room for, beside an icon."""
+    return int((line_width(context) - ICON) / LETTER_WIDTH)
+
+
+def line_width(context, width: float | None = None) -> float:
+    """The room that a line has, in pixels at scale 1.
 
     Args:
         context: of the region.
-        width: in pixels at scale 1, of a dialog; the region's without it.
+        width: of a dialog; the region's without it.
     """
     if width is None:
         width = context.region.width / context.preferences.system.ui_scale
-    return max(16, int((width - PANEL_MARGIN) / LETTER_WIDTH))
+    return max(NARROWEST, width - PANEL_MARGIN)
 
 
 def draw_sentence(layout, context, text: str, icon: str, width: float | None = None) -> None:
@@ -113,9 +129,23 @@ def draw_sentence(layout, context, text: str, icon: str, width: float | None = N
         context: of the region.
         text: what to say.
         icon: before the first line.
-        width: see :func:`letters_in_line`.
+        width: see :func:`line_width`.
     """
     column = layout.column(align=True)
-    column.scale_y = 0.75
-    for number, line in enumerate(textwrap.wrap(shown(text), letters_in_line(context, width))):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
+    column.scale_y = LINE_HEIGHT
+    face = Face(text_width, LABEL_PADDING + ICON_WIDTH)
+    for number, (line,) in enumerate(lines_of(shown(text), (), line_width(context, width), face)):
+        column.label(text=line.text, icon=icon if number == 0 else "BLANK1")
+
+
+def draw_colored(layout, context, text: str, places, width: float | None = None) -> None:
+    """Draw a text in as many lines as the width asks for, with a chip before what has a colour.
+
+    Args:
+        layout: to draw in.
+        context: of the region.
+        text: what to say.
+        places: see :func:`.typesetting.lines_of`.
+        width: see :func:`line_width`.
+    """
+    draw_lines(layout, lines_of(text, places, line_width(context, width), LABELS))

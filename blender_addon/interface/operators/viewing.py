@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import IntProperty, StringProperty
 
 from ... import compat, windows
 from ...errors import PeekabooError
@@ -136,6 +136,21 @@ class PEEKABOO_OT_choose_take(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class PEEKABOO_OT_rate_take(OnActiveTake, bpy.types.Operator):
+    """Say how good the active take is: so many stars, or none where it has so many already"""
+
+    bl_idname = "peekaboo.rate_take"
+    bl_label = "Rate Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    stars: IntProperty(name="Stars", description="How good it is", min=0, max=strips.MOST_STARS, default=0)
+
+    def act(self, _scene, strip):
+        """Keep them with the strip."""
+        rated = strip.get(strips.RATING_PROPERTY)
+        strip[strips.RATING_PROPERTY] = 0 if rated == self.stars else self.stars
+
+
 class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
     """Remove the active take from the sequencer, and its clip and masks from the disk"""
 
@@ -180,6 +195,7 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_OT_show_alone,
         PEEKABOO_OT_next_take,
         PEEKABOO_OT_choose_take,
+        PEEKABOO_OT_rate_take,
         PEEKABOO_OT_delete_take,
         PEEKABOO_OT_match_colors,
     )

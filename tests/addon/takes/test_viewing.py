@@ -161,7 +161,10 @@ def test_a_clip_that_is_gone_is_not_shown_in_the_camera(scene, take):
 
 
 def test_what_one_thinks_of_a_take_is_kept(scene, take, tmp_path):
-    take[strips.RATING_PROPERTY], take[strips.NOTE_PROPERTY] = 4, "the ball is late"
+    for stars, kept in ((2, 2), (2, 0), (4, 4)):  # the same again takes them away
+        bpy.ops.peekaboo.rate_take(stars=stars)
+        assert take[strips.RATING_PROPERTY] == kept
+    take[strips.NOTE_PROPERTY] = "the ball is late"
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     (kept,) = strips.takes(bpy.context.scene)
