@@ -47,7 +47,9 @@ class Download:
             self.factor, self.text = 0.0, self._doing
         elif isinstance(event, Progress):
             self.factor = event.step / event.total if event.total else 0.0
-            self.text = f"{self._doing}: {event.step / 1000:.1f} of {event.total / 1000:.1f} GB"
+            large = event.total >= 1000
+            done, whole = (f"{size / 1000:.1f}" if large else f"{size}" for size in (event.step, event.total))
+            self.text = f"{self._doing}: {done} of {whole} {'GB' if large else 'MB'}"
 
 
 @dataclass(frozen=True)

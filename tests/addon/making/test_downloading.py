@@ -82,7 +82,7 @@ def test_a_cancelled_download_is_taken_up(hub):
     hub.before = wait
     downloading.begin(NAME)
     until(stuck.is_set)
-    until(lambda: "of 0.0 GB" in downloading.current().text)
+    until(lambda: downloading.current().text.endswith("of 10 MB"))
     bpy.ops.peekaboo.cancel_download()
     assert downloading.current() is None and downloading.outcome(NAME).text == downloading.CANCELLED
     go_on.set()
