@@ -20,6 +20,7 @@ def _modules() -> list:
         panels_takes,
         preferences,
         preview_overlay,
+        prompt_overlay,
     )
     from .making import downloading, drafting, generation, set_up
     from .masks import guards, stage
@@ -49,6 +50,7 @@ def _modules() -> list:
         panels_takes,
         preview_overlay,
         overlay,
+        prompt_overlay,
         cli,
     ]
 

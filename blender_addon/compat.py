@@ -149,6 +149,14 @@ def _fcurve_collections(datablock) -> list:
     ]
 
 
+def draw_text(layout, data, name: str, lines: int, placeholder: str = ""):
+    """Draw a text of a property in a box of some lines; before 5.2 in the only one that there can be."""
+    if hasattr(layout, "textbox"):
+        layout.textbox(data, name, initial_visible_lines=lines, placeholder=placeholder)
+    else:
+        layout.prop(data, name, text="", placeholder=placeholder)
+
+
 def folder_options() -> set[Any]:
     """Options of a property for a folder that may be relative to the .blend, which 4.5 and later ask for."""
     return {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()

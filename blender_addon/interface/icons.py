@@ -21,7 +21,7 @@ from ..memory import remembered
 
 MAX_SIDE, MAX_BYTES = 2048, 16 * 2**20
 """Pixels of a picture's side, and bytes of its file."""
-BLOCKS, DIM = 5, np.float32(0.4)
+BLOCKS, DIM = 5, np.float32(0.5)
 """Of what surrounds a picture in its square: the colours in a row of it, and how bright they are."""
 CHIP_SIDE, CHIP_HALF, CHIP_CORNER = 32, 11.0, 4.0
 """Of the icon that shows a colour, in its pixels: the side, half of what is filled, and its rounding."""

@@ -118,6 +118,19 @@ def _draw_strip_context(self, context):
         self.layout.menu("PEEKABOO_MT_take", icon="SEQUENCE")
 
 
+def _draw_overlays(self, context):
+    """Draw what lies over the camera view, beside Blender's own overlays."""
+    settings, layout = context.scene.peekaboo, self.layout
+    layout.separator()
+    layout.label(text="Peekaboo")
+    row = layout.row()
+    row.active = context.space_data.overlay.show_overlays
+    row.prop(settings, "show_outlines", text="Outlines")
+    beside = row.row()
+    beside.active = settings.show_outlines
+    beside.prop(settings, "show_prompt", text="Prompt")
+
+
 def _draw_import(self, _context):
     self.layout.operator_context = "INVOKE_REGION_WIN"
     self.layout.operator("peekaboo.import_layout", text="Peekaboo Layout (.json)")
@@ -143,6 +156,7 @@ def _draw_strip(self, _context):
 
 
 _DRAWN = (
+    ("VIEW3D_PT_overlay", _draw_overlays),
     ("VIEW3D_MT_add", _draw_add),
     ("VIEW3D_MT_object", _draw_object),
     ("TOPBAR_MT_file_import", _draw_import),

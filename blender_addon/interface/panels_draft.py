@@ -22,7 +22,7 @@ class PEEKABOO_PT_draft(SidebarPanel, bpy.types.Panel):
 
     bl_label = "Draft from Text"
     bl_options = {"DEFAULT_CLOSED"}
-    bl_order = 5
+    bl_order = 6
 
     def draw_header_preset(self, context):
         """Draw what can be done with a draft, also while the panel is closed."""

@@ -12,8 +12,8 @@ from ..errors import PeekabooError
 from ..making import generation
 from ..masks.cast import SURFACED
 from ..shot import check, shots, subjects
-from ..shot.prompt import faulty_subjects, prompt_problem
-from .sidebar import SidebarPanel, draw_sentence, letters_in_line
+from ..shot.prompt import colored, faulty_subjects, prompt_problem
+from .sidebar import SidebarPanel, draw_colored, draw_sentence, letters_in_line
 
 FRAMES_IN_ROW, MOST_FRAMES = 4, 12
 MILD = {"CUT", "PART"}
@@ -65,8 +65,9 @@ class PEEKABOO_PT_prompt(SidebarPanel, bpy.types.Panel):
         """Draw the prompt, whole where its line is too short, and what is wrong with it and the phrases."""
         layout, shot = self.layout, context.scene.peekaboo
         layout.prop(shot, "prompt", text="", placeholder="a red ball on grass")
-        if len(shot.prompt) > letters_in_line(context):
-            draw_sentence(layout, context, shot.prompt, "BLANK1")
+        places = colored(context.scene)
+        if places or len(shot.prompt) > letters_in_line(context):
+            draw_colored(layout, context, shot.prompt, places)
         if cut := generation.cut_of(context.scene, shot.prompt):
             draw_sentence(layout, context, cut, "ERROR")
         if problem := prompt_problem(context.scene):
@@ -89,6 +90,8 @@ class PEEKABOO_PT_timed_phrases(SidebarPanel, bpy.types.Panel):
             row = column.row(align=True)
             row.prop(entry, "enabled", text="")
             row.prop(entry, "phrase", text="", placeholder="words of the prompt")
+            if entry.from_markers:
+                row.label(icon="MARKER")
             row.operator("peekaboo.remove_timed_phrase", text="", icon="X").index = index
             row = column.row(align=True)
             row.active = entry.enabled
@@ -125,6 +128,7 @@ class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
         if obj is not None and obj.peekaboo.is_subject:
             row = layout.row(align=True)
             row.prop(obj.peekaboo, "phrase", text="", placeholder=f"phrase of {obj.name}")
+            row.operator("peekaboo.pick_phrase", text="", icon="EYEDROPPER")
             row.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate", icon="ANIM")
 
 

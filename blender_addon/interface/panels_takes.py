@@ -175,8 +175,9 @@ def _draw_card(layout, context, strip) -> None:
     facts = column.column(align=True)
     facts.scale_y = LINE_HEIGHT
     facts.label(text=shown(strip.name))
-    facts.label(text=f"Seed {job['seed']}")
-    facts.label(text=shown(job["model"]))
+    facts.label(text=f"Seed {job['seed']}, {shown(job['model'])}")
+    start, end = compat.strip_range(strip)
+    facts.label(text=f"Frames {start}–{end - 1}")
     draw_colored(layout, context, shown(job["prompt"]), ())
 
 

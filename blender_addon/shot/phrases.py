@@ -72,6 +72,42 @@ def _problems(prompt: str, subjects: Sequence[tuple[str, str]]) -> Iterator[tupl
     yield from _overlaps(sorted(claims), subjects)
 
 
+def claims(prompt: str, texts: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Where phrases stand in a prompt, as :func:`phrase_problem` gives it to subjects, one after another.
+
+    Args:
+        prompt: the text that describes the clip.
+        texts: the phrases.
+
+    Returns:
+        Start, end and index of the phrase of each place, characters [start, end); of places that share some,
+        the first.
+    """
+    words = [_key(text) for text in texts]
+    found: list[tuple[int, int, int]] = []
+    for index, phrase in enumerate(words):
+        places = _places(prompt, texts[index]) if phrase else []
+        if words.count(phrase) > 1:
+            turn = words[:index].count(phrase)
+            places = places[turn : turn + 1]
+        found += [(start, end, index) for start, end in places]
+    apart: list[tuple[int, int, int]] = []
+    for start, end, index in sorted(found):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end, index))
+    return apart
+
+
+def words_of(prompt: str) -> list[tuple[int, int]]:
+    """Where the words of a prompt stand, which a phrase can begin or end with: characters [start, end).
+
+    In scripts without spaces between words each letter is one.
+    """
+    spaced = rf"(?![{UNSPACED}])"
+    word = rf"[{UNSPACED}]|{spaced}\w(?:(?:{spaced}\S)*{spaced}\w)?"
+    return [match.span() for match in re.finditer(word, prompt)]
+
+
 def occurs(prompt: str, phrase: str) -> bool:
     """Whether a prompt has a phrase."""
     return bool(_key(phrase)) and bool(_places(prompt, phrase))

@@ -30,6 +30,23 @@ def prompt_problem(scene, update: bool = False, shot: Shot | None = None) -> str
     return phrases.phrase_problem(prompt, named) or timed_phrases.problem(scene, prompt)
 
 
+def colored(scene, shot: Shot | None = None) -> list[tuple[int, int, subjects.Color]]:
+    """Where the phrases of subjects stand in a prompt, and in which colours these are outlined.
+
+    Args:
+        scene: with a prompt and subjects.
+        shot: of the scene, whose prompt is meant; the scene's own by default.
+
+    Returns:
+        Start and end of each place, characters [start, end), one after another, and its display RGB.
+    """
+    prompt = scene.peekaboo.prompt if shot is None else shot.prompt
+    leaders = [role.objects[0].peekaboo for role in subjects.used(scene, False, shot)]
+    colors = subjects.apart([tuple(leader.color) for leader in leaders])
+    places = phrases.claims(prompt, [leader.phrase for leader in leaders])
+    return [(start, end, colors[index]) for start, end, index in places]
+
+
 def problem_of_shots(scene) -> str | None:
     """Say why one of a scene's enabled shots cannot be made; None while there is nothing to say."""
     try:

@@ -97,6 +97,15 @@ SHOT: Mapping[str, Setting] = {
             options=CONSTANT,
         )
     ),
+    "show_prompt": Setting(
+        BoolProperty(
+            name="Show Prompt",
+            description="With the outlines, write the prompt of the shot below the camera's frame, each "
+            "phrase in its subject's color",
+            default=True,
+            options=CONSTANT,
+        )
+    ),
     "use_markers": Setting(
         BoolProperty(
             name="Shots by Markers",

@@ -8,13 +8,9 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from ...authoring import placing
 from ...errors import PeekabooError, shown
-from ...making import generation
 from ...masks import cast
-from ...shot import check, prompt, shots, subjects
+from ...shot import check, shots, subjects
 from . import turns
-
-DIALOG_WIDTH = 800
-"""Pixels at scale 1: about a hundred letters."""
 
 SHAPES: Any = [
     ("SPHERE", "Sphere", "A ball, or scaled an ellipsoid", "SPHERE", 0),
@@ -164,38 +160,6 @@ class PEEKABOO_OT_remove_subject(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class PEEKABOO_OT_edit_prompt(bpy.types.Operator):
-    """Write the prompt, and what is not wanted, in lines that are wide enough to read them"""
-
-    bl_idname = "peekaboo.edit_prompt"
-    bl_label = "Edit Prompt"
-    bl_options = {"INTERNAL"}
-
-    def invoke(self, context, _event):
-        """Open the dialog."""
-        return context.window_manager.invoke_props_dialog(self, width=DIALOG_WIDTH)
-
-    def draw(self, context):
-        """Draw the texts of the scene and of its shots; they take effect as they are typed."""
-        layout, scene = self.layout, context.scene
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.prop(scene.peekaboo, "prompt")
-        if cut := generation.cut_of(scene, scene.peekaboo.prompt):
-            layout.label(text=cut, icon="ERROR")
-        layout.prop(scene.peekaboo, "negative_prompt", text="Not Wanted")
-        for shot in shots.shots_of(scene):
-            if shot.marker is not None:
-                own = scene.timeline_markers[shot.marker].peekaboo
-                layout.prop(own, "prompt", text=shot.title, placeholder="as the scene")
-        if problem := prompt.problem_of_shots(scene):
-            layout.label(text=problem, icon="ERROR")
-
-    def execute(self, _context):
-        """Close it."""
-        return {"FINISHED"}
-
-
 class PEEKABOO_OT_check_shot(bpy.types.Operator):
     """See which subjects are out of view or too small at which frames of the shot at the current frame"""
 
@@ -254,7 +218,6 @@ register, unregister = bpy.utils.register_classes_factory(
         PEEKABOO_OT_add_subject,
         PEEKABOO_OT_make_subjects,
         PEEKABOO_OT_remove_subject,
-        PEEKABOO_OT_edit_prompt,
         PEEKABOO_OT_check_shot,
         PEEKABOO_OT_go_to_frame,
     )

@@ -4,7 +4,7 @@
 import bpy
 import numpy as np
 import pytest
-from scenes import add_mesh, small_shot
+from scenes import add_empty, add_mesh, small_shot
 
 from blender_addon.engine import whereabouts
 from blender_addon.errors import PeekabooError
@@ -13,6 +13,7 @@ from blender_addon.making import engine_choice, set_up
 from blender_addon.masks import painting
 from blender_addon.shot import findings, subjects
 from blender_addon.shot.layout import read_layout
+from blender_addon.shot.prompt import prompt_problem
 
 
 def test_the_set_up_can_be_pressed_offline_and_says_what_it_needs():
@@ -35,14 +36,32 @@ def test_an_engine_that_is_missing_is_told_a_script_with_the_command_and_an_arti
     assert "--" not in str(told.value) and "PEEKABOO" not in str(told.value)
 
 
-def test_a_wide_preview_lies_at_the_top_of_its_square(tmp_path):
+@pytest.mark.parametrize(("height", "width"), [(9, 16), (16, 9), (8, 8), (1, 3)])
+def test_a_picture_is_seen_whole_in_a_square_that_has_no_empty_bands(tmp_path, height, width):
+    picture = (np.arange(height * width * 3) % 200).reshape(height, width, 3).astype(np.uint8) + 50
+    square, side = icons.squared(picture)[::-1], max(height, width)
+    assert square.shape == (side, side, 4)
+    top, left = side - height - (side - height) // 2, (side - width) // 2
+    inside = square[top : top + height, left : left + width, :3]
+    assert np.array_equal(np.rint(255 * inside), picture)
+    assert (square[..., 3] == 1).all() and square[..., :3].min() > 0.05 and square.max() <= 1
     path = tmp_path / "preview.png"
-    path.write_bytes(painting.png(np.full((4, 8, 3), 255, np.uint8)))
-    icons.icon_of(path, 1, at_top=True)
-    shown = icons._icons[str(path)]
-    assert tuple(shown.image_size) == (8, 8)
-    seen = np.array(shown.image_pixels_float[:]).reshape(8, 8, 4)[..., 3] > 0  # from the bottom up
-    assert seen[4:].all() and not seen[:4].any()
+    path.write_bytes(painting.png(picture))
+    icons.icon_of(path, 1)
+    assert tuple(icons._icons[str(path)].image_size) == (side, side)
+    path.unlink()
+    icons.icon_of(path, 2)
+    assert str(path) in icons._icons  # what was there stays
+
+
+def test_words_of_the_prompt_become_the_phrase_and_more_with_shift(scene):
+    scene.peekaboo.prompt = "a red ball on grass"
+    obj = add_empty(scene, "")
+    bpy.context.view_layer.objects.active = obj
+    assert bpy.ops.peekaboo.set_phrase(words="red", together="red ball") == {"FINISHED"}
+    assert obj.peekaboo.phrase == "red" and prompt_problem(scene) is None
+    obj.peekaboo.is_subject = False
+    assert not bpy.ops.peekaboo.set_phrase.poll() and not bpy.ops.peekaboo.pick_phrase.poll()
 
 
 def test_a_finding_goes_to_its_frame_and_leaves_no_step_of_undo(scene):
