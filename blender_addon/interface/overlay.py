@@ -22,10 +22,10 @@ from mathutils import Matrix
 
 from .. import changes, windows
 from ..errors import PeekabooError, shown
-from ..masks import cameras, projection
+from ..masks import cameras, hiders, projection
 from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
-from ..masks.outlines import occluders, shapes_at
+from ..masks.outlines import shapes_at
 from ..shot import shots, subjects
 from ..shot.size import picture_of
 
@@ -109,8 +109,9 @@ def outlines(
             scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, size[0] / size[1]
         )
         shapes = shapes_at(cast, depsgraph, _hulls)
-        hiders = occluders(depsgraph, cast) if scene.peekaboo.occluded_by_scene else ()
-        found = projection.labelled(camera, shapes, *size, hiders)
+        found = projection.labelled(camera, shapes, *size)
+        if scene.peekaboo.occluded_by_scene:
+            hiders.hide(found, camera, depsgraph, cast)
     except PeekabooError:  # the sentence comes when the user generates
         return None
     colors = subjects.apart([tuple(role.objects[0].peekaboo.color) for role in roles])

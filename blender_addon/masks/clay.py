@@ -27,8 +27,6 @@ DARKEST, BRIGHTEST = 0.05, 0.8
 """Linear grey of clay that is seen edge on, and of clay that faces the camera."""
 SAMPLES = 16
 """Of a pixel; there is no noise in them, they smooth edges."""
-LOOK = 8, 8
-"""Width and height of a picture that nobody gets."""
 SUBDIVISIONS = 5
 """Of a ball that stands for a sphere empty."""
 RIM = 128
@@ -51,12 +49,14 @@ class WhiteModel:
         *_, aspect = cameras.picture_size(scene.render)
 
         def look(sampler: sampling.Sampler) -> None:
-            """See whether all can be seen: Cycles leaves out what cannot, and is silent."""
-            for frame in frames:
-                sampler.label_map(frame, *LOOK, aspect)
+            """See whether all can be seen: Cycles leaves out what cannot, and is silent.
 
-        sampling.sample(scene, self._roles, frames, look)
-        sampling.sample(scene, self._roles, frames, lambda _: None, hides=True)  # is all known?
+            Clay has no displacement, so that nothing else may have any.
+            """
+            for frame in frames:
+                sampler.check_clay(frame, aspect)
+
+        sampling.sample(scene, self._roles, frames, look, hides=True)
         shown, held_out = render_parts(scene)
         files = {frame: self._folder / f"{self._title}.{frame:04}.png" for frame in frames}
         cast = Cast(scene, self._roles)

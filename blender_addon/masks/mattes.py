@@ -56,7 +56,7 @@ class Masks:
 
         def write(sampler: Sampler) -> None:
             for frame in frames:
-                picture = sampler.picture(frame, width, height, aspect, self._smooth)
+                picture = sampler.picture(frame, width, height, aspect, self._smooth, deep=False)
                 for label, name in enumerate(self._names, start=1):
                     path = self._folder / name / f"{name}.{frame:04}.png"
                     path.parent.mkdir(exist_ok=True)

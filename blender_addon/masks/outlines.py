@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import PeekabooError
-from . import solids, unfollowed
-from .cast import ON_ELEMENTS, SHOWN, SURFACED, Cast, Role
-from .geometry import Hulls, Triangles, triangles_of
+from . import solids
+from .cast import SURFACED, Cast, Role
+from .geometry import Hulls, Triangles
 from .projection import Shape
+from .surfaces import Surfaces, in_world, seen, transformed
 
 SHAFT = 0.035
 """Half the thickness of a drawn arrow head, over the display size."""
@@ -64,8 +65,8 @@ def _shapes(obj, parts: list[Triangles], cast: Cast, depsgraph, hulls: Hulls) ->
         matrix = _solid_matrix(evaluated)
         matrix = np.eye(4) if matrix is None else matrix
         to_local = np.linalg.inv(matrix)
-        hull = hulls.hull(obj.name, np.vstack([_transform(part.vertices, to_local) for part in parts]))
-        yield solids.TriangleMesh(*_in_world(hull, matrix))
+        hull = hulls.hull(obj.name, np.vstack([transformed(part.vertices, to_local) for part in parts]))
+        yield solids.TriangleMesh(*in_world(hull, matrix))
     elif obj.type not in SURFACED and obj not in cast.owners.values() and not evaluated.hide_render:
         kind = obj.bl_rna.properties["type"].enum_items[obj.type].name.lower()
         raise PeekabooError(
@@ -93,58 +94,19 @@ def outer_points(obj, depsgraph) -> np.ndarray:
     return np.vstack(points)
 
 
-def occluders(depsgraph, cast: Cast) -> Iterator[Shape]:
-    """The surfaces of all rendered objects that are no subject's.
-
-    Args:
-        depsgraph: of a scene that holds what may hide subjects.
-        cast: of subjects, which are left out with what they instance.
-    """
-    for owner, part in _surfaces(depsgraph, cast, subjects=False):
-        assert owner is None
-        yield solids.TriangleMesh(*part)
-
-
-def _surfaces(depsgraph, cast: Cast, subjects: bool = True) -> Iterator[tuple[Any, Triangles]]:
-    """Surfaces in world space, of subjects with the marked object that each is seen for, or of all others."""
-    known: dict[tuple, Triangles | None] = {}  # by owner and mesh, of which many instances may have one
-    for instance in depsgraph.object_instances:
-        obj = instance.object
-        if obj.type not in SHOWN or not _is_seen(instance, depsgraph.mode == "RENDER"):
+def _surfaces(depsgraph, cast: Cast) -> Iterator[tuple[Any, Triangles]]:
+    """Surfaces of subjects in world space, with the marked object that each is seen for."""
+    read = Surfaces(depsgraph, cast)
+    for _, instance, owner in seen(depsgraph, cast):
+        if owner is None:
             continue
-        owner = cast.owner_of(instance)
-        if (owner is not None) != subjects:
-            continue
-        if instance.is_instance and obj.hide_render and instance.parent.instance_type in ON_ELEMENTS:
-            raise PeekabooError(
-                f'"{obj.name}" is hidden from render by a keyframe or a driver, and its parent '
-                f'"{instance.parent.name}" instances it: Blender shows it nevertheless, where it was at some '
-                "other frame; animate its scale instead."
-            )
-        is_shared = instance.is_instance and obj.type == "MESH"
-        key = (owner, obj.data.as_pointer()) if is_shared else None
-        if key in known:
-            surface = known[key]
-        else:
-            unfollowed.check(instance, owner, cast.scene)
-            surface = triangles_of(obj, depsgraph) if unfollowed.has_surface(obj) else None
-        if key is not None:
-            known[key] = surface
-        if surface is None or not len(surface.triangles if owner is None else surface.vertices):
+        surface = read.of(instance, owner)
+        if surface is None or not len(surface.vertices):
             continue
         matrix = np.array(instance.matrix_world, float)
-        if owner is not None and not np.isfinite(matrix).all():
-            raise _not_a_number(obj)
-        yield owner, _in_world(surface, matrix)
-
-
-def _is_seen(instance, renders: bool) -> bool:
-    """Whether a camera sees what a depsgraph lists: one for a viewport also lists what a render hides."""
-    obj, whole = instance.object, instance.parent if instance.is_instance else instance.object
-    if not (instance.is_instance or instance.show_self):
-        return False
-    hidden = not renders and (obj.hide_render or whole.hide_render)
-    return not hidden and obj.visible_camera and whole.visible_camera
+        if not np.isfinite(matrix).all():
+            raise _not_a_number(instance.object)
+        yield owner, in_world(surface, matrix)
 
 
 def _not_a_number(obj) -> PeekabooError:
@@ -167,14 +129,6 @@ def _solid_matrix(obj) -> np.ndarray | None:
     if stretch[2] < THINNEST * stretch[0]:
         matrix[:3, :3] = left * np.maximum(stretch, THINNEST * stretch[0]) @ right
     return matrix
-
-
-def _transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return points @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _in_world(surface: Triangles, matrix: np.ndarray) -> Triangles:
-    return Triangles(_transform(surface.vertices, matrix), surface.triangles)
 
 
 def empty_shape(obj, matrix: np.ndarray, size: float) -> solids.Solid | solids.Plate:

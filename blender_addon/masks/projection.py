@@ -20,10 +20,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
+
+MARGIN = 2
+"""Pixels around what a body can reach: a picture may be moved by one, and rounded."""
+CLOSE = 1e-6
+"""Relative difference of depth keys below which neither is nearer for sure."""
 
 
 @dataclass(frozen=True)
@@ -170,23 +174,102 @@ def labelled(
     nearest = np.full((height, width), np.inf)
     extents = np.zeros(len(subjects) + 1, int)
     parts = {label: np.zeros_like(labels, bool) for label, s in enumerate(subjects, 1) if len(s) > 1}
-    layers = [(label, shape) for label, shapes in enumerate(subjects, start=1) for shape in shapes]
-    for label, shape in chain(layers, ((0, shape) for shape in occluders)):
+    for label, shape in ((label, shape) for label, shapes in enumerate(subjects, 1) for shape in shapes):
         surface = shape.nearest_surface(camera, width, height)
         if surface is None:
             continue
         window, depth = surface
-        region = nearest[window.rows, window.columns]
-        closer = depth < region
-        region[closer] = depth[closer]
-        labels[window.rows, window.columns][closer] = label
+        _draw(label, surface, labels, nearest)
         if label in parts:
             parts[label][window.rows, window.columns] |= np.isfinite(depth)
-        elif label:
+        else:
             extents[label] = np.count_nonzero(np.isfinite(depth))
     for label, part in parts.items():
         extents[label] = np.count_nonzero(part)
-    return Labelled(labels, extents[1:], nearest)
+    found = Labelled(labels, extents[1:], nearest)
+    hide(found, camera, occluders)
+    return found
+
+
+def hide(found: Labelled, camera: Camera, occluders: Iterable[Shape]) -> None:
+    """Hide what a camera has found behind other shapes, which are background themselves; in place."""
+    height, width = found.labels.shape
+    for shape in occluders:
+        surface = shape.nearest_surface(camera, width, height)
+        if surface is not None:
+            _draw(0, surface, found.labels, found.nearest)
+
+
+def _draw(label: int, surface: Surface, labels: np.ndarray, nearest: np.ndarray) -> None:
+    """Give pixels the label of a surface where it is nearer than what is there."""
+    window, depth = surface
+    region = nearest[window.rows, window.columns]
+    closer = depth < region
+    region[closer] = depth[closer]
+    labels[window.rows, window.columns][closer] = label
+
+
+class Exposed:
+    """What a camera has found so far, for telling which other bodies need to be looked at.
+
+    Only what is nearer than a subject where that is seen can hide it. A picture of all depths exposes every
+    pixel to everything.
+    """
+
+    def __init__(self, camera: Camera, width: int, height: int, everywhere: bool = False):
+        """Begin with a picture of nothing, or with one in which whatever is seen counts."""
+        self._camera = camera
+        self._deepest = np.full((height, width), np.inf if everywhere else -np.inf)
+
+    def add(self, found: Labelled) -> None:
+        """Count what was found, through this camera or one that was moved by up to a pixel."""
+        seen = np.where(found.labels > 0, found.nearest, -np.inf)
+        np.maximum(self._deepest, seen, out=self._deepest)
+
+    def may_be_hidden_by(self, boxes: np.ndarray) -> np.ndarray:
+        """Tell which bodies may hide something.
+
+        Args:
+            boxes: (n, 8, 4), homogeneous world points whose convex hulls hold the bodies.
+
+        Returns:
+            bool (n,); true for more than do, and for all that do.
+        """
+        found = np.zeros(len(boxes), bool)
+        rows, columns = (np.flatnonzero((self._deepest > -np.inf).any(axis=axis)) for axis in (1, 0))
+        if not (len(rows) and len(boxes)):
+            return found
+        points = boxes @ self._camera.world_to_clip.T
+        whole = self._is_within(points, slice(rows[0], rows[-1]), slice(columns[0], columns[-1]))
+        lows, highs, keys = self._reached(points)
+        for k in np.flatnonzero(whole & (keys < self._deepest.max())):
+            (row, column), (below, right) = lows[k], highs[k]
+            found[k] = (self._deepest[row:below, column:right] > keys[k]).any()
+        return found
+
+    def _is_within(self, points: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        """Whether bodies, by their points in clip space, may be seen in a part of the picture: bool (n,)."""
+        (height, width), camera = self._deepest.shape, self._camera
+        left, right = (2 * (columns.start - MARGIN) / width - 1, 2 * (columns.stop + 1 + MARGIN) / width - 1)
+        top, bottom = (1 - 2 * (rows.start - MARGIN) / height, 1 - 2 * (rows.stop + 1 + MARGIN) / height)
+        x, y, z, w = np.moveaxis(points, -1, 0)
+        # Behind the camera, too, these are the two sides of a plane through it
+        sides = (x < left * w, x > right * w, y < bottom * w, y > top * w, z < camera.near * w)
+        return ~np.any([side.all(axis=1) for side in (*sides, z > camera.far * w)], axis=0)
+
+    def _reached(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First row and column that bodies can reach, int (n, 2), past the last, and nearest depth keys."""
+        size = np.array(self._deepest.shape)
+        x, y, z, w = np.moveaxis(points, -1, 0)
+        is_cut = (z < self._camera.near * w).any(axis=1)  # what is behind the near plane projects anywhere
+        with np.errstate(divide="ignore", invalid="ignore"):
+            places = np.stack([(1 - y / w) / 2, (1 + x / w) / 2], axis=-1)
+            keys = np.where(is_cut, -np.inf, (z / w).min(axis=1))
+        places[is_cut] = ((0, 0), *[(1, 1)] * 7)
+        pixels = np.nan_to_num(size * places)
+        lows = np.clip(np.floor(pixels.min(axis=1)) - MARGIN, 0, size).astype(int)
+        highs = np.clip(np.floor(pixels.max(axis=1)) + 1 + MARGIN, 0, size).astype(int)
+        return lows, highs, keys - CLOSE * np.abs(keys)
 
 
 def label_map(

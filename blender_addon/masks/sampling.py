@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 
 from ..errors import PeekabooError
-from . import cameras, drivers, missing, outlines, projection, simulations, unfollowed
+from . import cameras, drivers, hiders, missing, outlines, projection, simulations, unfollowed
 from .cast import Cast, Role, background_sets, may_show, rendered_collections, rendered_objects
 from .geometry import Hulls
 from .stage import Stage, on_stage
@@ -25,6 +25,8 @@ SHUTTER_SAMPLES = 8
 EDGE_SAMPLES = 4
 """How many places of a pixel are looked at for smooth edges, along its width and its height."""
 STRIDE = 7
+LOOK = 64
+"""Width and height of a picture that nobody gets."""
 FAR = 1e10
 """Depth of a pixel in which nothing is seen, as Blender has it."""
 
@@ -179,7 +181,7 @@ class Sampler:
 
         With motion blur, a pixel that any subject passes while the shutter is open has the label of the one
         that is seen there the longest; a subject's extent is then that of its largest moment, and
-        what is nearest at any moment counts as such.
+        what is nearest at any moment counts as such. Of all else only what hides subjects is looked for.
 
         Args:
             time: in scene frames.
@@ -205,7 +207,9 @@ class Sampler:
         labels = np.where(seen[1:].any(axis=0), longest, 0).astype(np.uint8)
         return projection.Labelled(labels, extents, nearest)
 
-    def picture(self, time: float, width: int, height: int, aspect: float, smooth: bool) -> Picture:
+    def picture(
+        self, time: float, width: int, height: int, aspect: float, smooth: bool, deep: bool = True
+    ) -> Picture:
         """See a frame as a renderer does, which looks at several moments of an open shutter.
 
         Args:
@@ -214,24 +218,39 @@ class Sampler:
             height: in pixels.
             aspect: of the picture.
             smooth: look at places all over each pixel, not at its centre alone.
+            deep: find the depths of what is no subject's, too.
 
         Raises:
             PeekabooError: as :meth:`labelled`.
         """
         camera, size = cameras.camera_at(self._scene, time), (width, height)
-        centre = self._label_moment(time, camera, size, aspect)
+        centre = self._label_moment(time, camera, size, aspect, deep)
         depths = depths_of(centre.nearest, self._view(time, camera, aspect))
         looks = self._looks(time, smooth)
         if not looks:
             return Picture(centre.labels[None], depths)
         samples = []
         for moment, places in groupby(looks, key=itemgetter(0)):
-            view, shapes, hiders = self._look(moment, camera, aspect)
-            hiders = list(hiders)
-            for _, x, y in places:
-                moved = view.moved(2 * x / width, 2 * y / height)
-                samples.append(projection.label_map(moved, shapes, *size, hiders))
+            view, shapes = self._look(moment, camera, aspect)
+            views = [view.moved(2 * x / width, 2 * y / height) for _, x, y in places]
+            shared = self._shared_hiders(view, views, shapes, size)
+            samples += [projection.label_map(moved, shapes, *size, shared) for moved in views]
         return Picture(np.stack(samples), depths)
+
+    def _shared_hiders(
+        self,
+        view: projection.Camera,
+        views: Sequence[projection.Camera],
+        shapes: Sequence[Sequence[projection.Shape]],
+        size: tuple[int, int],
+    ) -> list[projection.Shape]:
+        """What hides subjects from any of some views, each moved from one by less than a pixel."""
+        if not self._hides:
+            return []
+        exposed = projection.Exposed(view, *size)
+        for moved in views:
+            exposed.add(projection.labelled(moved, shapes, *size))
+        return list(hiders.occluders(self._stage.depsgraph, self._cast, exposed))
 
     def _looks(self, time: float, smooth: bool) -> list[tuple[float, float, float]]:
         """Moments, and how far the picture is moved to the right and up for them, in pixels.
@@ -260,6 +279,16 @@ class Sampler:
             for role in self._cast.roles
         ]
 
+    def check_clay(self, time: float, aspect: float) -> None:
+        """Make sure that all which is in the picture at a time looks the same without its materials.
+
+        Raises:
+            PeekabooError: as :meth:`labelled`, or a material displaces something.
+        """
+        view, _ = self._look(time, cameras.camera_at(self._scene, time), aspect)
+        exposed = projection.Exposed(view, LOOK, LOOK, everywhere=True)
+        hiders.check_displacement(self._stage.depsgraph, self._cast, exposed)
+
     def view(self, time: float, aspect: float) -> projection.Camera:
         """What the scene's camera sees at a time; see :func:`cameras.view`."""
         return self._view(time, cameras.camera_at(self._scene, time), aspect)
@@ -276,19 +305,20 @@ class Sampler:
         return time + opening + (np.arange(count) + 0.5) / count * length
 
     def _label_moment(
-        self, time: float, camera, size: tuple[int, int], aspect: float | None
+        self, time: float, camera, size: tuple[int, int], aspect: float | None, deep: bool = False
     ) -> projection.Labelled:
-        view, shapes, hiders = self._look(time, camera, aspect or size[0] / size[1])
-        return projection.labelled(view, shapes, *size, hiders)
+        view, shapes = self._look(time, camera, aspect or size[0] / size[1])
+        found = projection.labelled(view, shapes, *size)
+        if self._hides:
+            hiders.hide(found, view, self._stage.depsgraph, self._cast, deep)
+        return found
 
     def _look(
         self, time: float, camera, aspect: float
-    ) -> tuple[projection.Camera, list[list[projection.Shape]], Iterable[projection.Shape]]:
-        """What looks at a time, the shapes of each subject, and what hides them."""
+    ) -> tuple[projection.Camera, list[list[projection.Shape]]]:
+        """What looks at a time, and the shapes of each subject."""
         view = self._view(time, camera, aspect)
-        depsgraph = self._stage.depsgraph
-        shapes = outlines.shapes_at(self._cast, depsgraph, self._hulls)
-        return view, shapes, outlines.occluders(depsgraph, self._cast) if self._hides else ()
+        return view, outlines.shapes_at(self._cast, self._stage.depsgraph, self._hulls)
 
     def _view(self, time: float, camera, aspect: float) -> projection.Camera:
         """Evaluate the stage at a time, seen through one of the cameras."""

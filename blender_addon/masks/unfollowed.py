@@ -20,6 +20,8 @@ KINDS = {
 """Types of objects that a render shows and that have no surface."""
 CLEAR = {"VOLUME"}
 """Those of :data:`KINDS` that hide nothing behind them for sure."""
+BOUNDLESS = {"GREASEPENCIL", "GPENCIL"}
+"""Those whose bounding boxes leave out how thick they are drawn, which may be any distance."""
 OTHERWISE = "make a mesh of that, or hide it from render"
 DISPLACING = {"DISPLACEMENT", "BOTH"}
 OUTPUTS = {"CYCLES": "CYCLES", "BLENDER_EEVEE": "EEVEE", "BLENDER_EEVEE_NEXT": "EEVEE"}
@@ -65,6 +67,7 @@ def check(instance, owner, scene) -> None:
         PeekabooError: they cannot.
     """
     obj, shown = instance.object, instance.parent if instance.is_instance else instance.object
+    is_shown = instance.is_instance or instance.show_self
     # Depths have all that a render shows, also where it does not hide subjects
     less = ", or turn off Occluded by Scene" if owner is None and scene.peekaboo.occluded_by_scene else ""
     if not has_surface(obj):
@@ -72,18 +75,30 @@ def check(instance, owner, scene) -> None:
         if not (owner is None and kind in CLEAR) and not _is_bare(obj):
             raise _error(shown, f"shows {KINDS[kind]}", OTHERWISE + less)
         return
-    if (material := _displacing(obj, scene.render.engine)) is not None:
-        what = f'is displaced by its material "{material.name}"'
-        raise _error(shown, what, f"set Displacement in that material's settings to Bump Only{less}")
-    if owner is not None and owner.peekaboo.outline != "SURFACE":
+    check_displacement(instance, scene, less)
+    if owner is not None and is_shown and owner.peekaboo.outline != "SURFACE":
         return
-    if any(_is_strands(modifier) for modifier in obj.modifiers):
-        hull = ", or set Outline to Convex Hull" if owner is not None else ""
+    if is_hairy(obj):
+        hull = ", or set Outline to Convex Hull" if owner is not None and is_shown else ""
         how = f"turn its particle system off for renders{hull}{less}"
         raise _error(shown, "has hair that a render shows as strands", how)
     if scene.render.engine == "CYCLES" and _is_subdivided_adaptively(obj.original, scene):
         how = f"turn that off in its Subdivision modifier, and set its levels for renders{less}"
         raise _error(shown, "is subdivided adaptively", how)
+
+
+def check_displacement(instance, scene, less: str = "") -> None:
+    """Make sure that no material displaces an instance; ``less`` says what else can be done about one.
+
+    Raises:
+        PeekabooError: one does.
+    """
+    if not (instance.is_instance or instance.show_self):
+        return
+    if (material := _displacing(instance.object, scene.render.engine)) is not None:
+        what = f'is displaced by its material "{material.name}"'
+        how = f"set Displacement in that material's settings to Bump Only{less}"
+        raise _error(instance.parent if instance.is_instance else instance.object, what, how)
 
 
 def _error(obj, what: str, how: str) -> PeekabooError:
@@ -127,6 +142,29 @@ def _has_faces_of(obj, index: int, count: int) -> bool:
     indices = np.empty(len(obj.data.polygons), np.int32)
     obj.data.polygons.foreach_get("material_index", indices)
     return bool((np.clip(indices, 0, count - 1) == index).any())
+
+
+def is_hairy(obj) -> bool:
+    """Whether a render shows strands of an object, also where it does not show the object itself."""
+    return any(_is_strands(modifier) for modifier in obj.modifiers)
+
+
+def reach_of_hair(obj) -> float:
+    """How far an evaluated object's strands may reach, in its own space: further than they are found to."""
+    systems = [modifier.particle_system for modifier in obj.modifiers if _is_strands(modifier)]
+    return max([0.0, *map(_reach_of_strands, systems)])
+
+
+def _reach_of_strands(system) -> float:
+    """Twice the length of the longest, and what children may be bent by."""
+    longest, settings = system.settings.hair_length, system.settings
+    for particle in system.particles:
+        keys = np.empty(3 * len(particle.hair_keys), np.float32)
+        particle.hair_keys.foreach_get("co", keys)
+        steps = np.diff(keys.reshape(-1, 3), axis=0)
+        longest = max(longest, float(np.linalg.norm(steps, axis=1).sum()))
+    bent = (settings.kink_amplitude, settings.roughness_1, settings.roughness_2, settings.roughness_endpoint)
+    return 2 * (longest + sum(map(abs, bent)) + settings.child_radius)
 
 
 def _is_strands(modifier) -> bool:

@@ -4,8 +4,9 @@
     python tests/addon/agreement.py --cases 1000 --out docs/reference/mask_agreement.json
     blender -b -P tests/addon/agreement.py -- --cases 1000 --out docs/reference/mask_agreement.json
 
-runs many scenes and writes what came out; the tests run a few. A run that was broken off goes on: until all
-is done, what is known lies in OUT with ``.part`` behind it.
+runs many scenes and writes what came out; the tests run a few. ``--first`` has other scenes than those from 0
+on, and ``--hidden`` puts objects of all sorts into each, that may hide its subjects. A run that was broken
+off goes on: until all is done, what is known lies in OUT with ``.part`` behind it.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import dataclasses
 import itertools
 import json
 import math
+import random
 import sys
 from pathlib import Path
 
@@ -28,7 +30,7 @@ import rendered_scenes
 from house import inside_blender
 from truth import render_labels
 
-from blender_addon.masks import cameras, outlines, projection, sampling
+from blender_addon.masks import cameras, hiders, outlines, projection, sampling
 from blender_addon.masks.cast import Cast, Role
 from blender_addon.masks.stage import on_stage
 
@@ -66,14 +68,14 @@ class Agreement:
     far: int
 
 
-def compare(seed: int, family: str) -> Agreement:
-    """Project and render one random scene."""
-    return _compare_rendered(seed) if family == "rendered" else _compare_twins(seed, family)
+def compare(seed: int, family: str, hidden: bool = False) -> Agreement:
+    """Project and render one random scene, with objects that may hide its subjects or without."""
+    return _compare_rendered(seed, hidden) if family == "rendered" else _compare_twins(seed, family, hidden)
 
 
-def _compare_rendered(seed: int) -> Agreement:
+def _compare_rendered(seed: int, hidden: bool) -> Agreement:
     """Against a render of the subjects themselves."""
-    scene, roles, time, shown = rendered_scenes.build(seed)
+    scene, roles, time, shown = rendered_scenes.build(seed, hidden)
     width, height = bordered_size(scene.render)
     aspect = frame_aspect(scene.render)
     cast, camera = Cast(scene, roles), cameras.camera_at(scene, time)
@@ -83,10 +85,13 @@ def _compare_rendered(seed: int) -> Agreement:
         depsgraph = stage.depsgraph
         view = cameras.view(camera.evaluated_get(depsgraph), depsgraph, scene.render, aspect)
         shapes = outlines.shapes_at(cast, depsgraph)
-        hides = scene.peekaboo.occluded_by_scene
-        hiders = list(outlines.occluders(depsgraph, cast)) if hides else []
-        labels = projection.label_map(view, shapes, width, height, hiders)
-        return labels, near_outline(view, shapes, labels, hiders)
+        found = projection.labelled(view, shapes, width, height)
+        if not scene.peekaboo.occluded_by_scene:
+            return found.labels, near_outline(view, shapes, found.labels)
+        hiders.hide(found, view, depsgraph, cast)
+        return found.labels, near_outline(
+            view, shapes, found.labels, in_picture(depsgraph, cast, view, found)
+        )
 
     labels, on_outline = on_stage(scene, sampling.staged_objects(scene, cast, [camera]), camera, look)
     for frame in range(scene.frame_start, math.floor(time) + 1):
@@ -95,9 +100,18 @@ def _compare_rendered(seed: int) -> Agreement:
     return _agreement(labels, render_labels(scene, shown), on_outline)
 
 
-def _compare_twins(seed: int, family: str) -> Agreement:
+def in_picture(depsgraph, cast: Cast, view, found: projection.Labelled) -> list:
+    """All that is seen and no subject's, whether it hides one or not."""
+    height, width = found.labels.shape
+    exposed = projection.Exposed(view, width, height, everywhere=True)
+    return list(hiders.occluders(depsgraph, cast, exposed))
+
+
+def _compare_twins(seed: int, family: str, hidden: bool) -> Agreement:
     """Against a render of meshes that are where the subjects' outlines should be."""
     scene, objects, time = random_scenes.build(seed, FAMILIES[family])
+    walls = random_scenes.add_hiders(scene, random.Random(f"hidden {seed}")) if hidden else []
+    scene.peekaboo.occluded_by_scene = hidden
     scene.frame_set(math.floor(time), subframe=time % 1)
     width, height = bordered_size(scene.render)
     roles = [Role((obj,)) for obj in objects]
@@ -111,11 +125,16 @@ def _compare_twins(seed: int, family: str) -> Agreement:
     view = cameras.view(
         scene.camera.evaluated_get(depsgraph), depsgraph, scene.render, frame_aspect(scene.render)
     )
-    shapes = outlines.shapes_at(Cast(scene, roles), depsgraph)
-    on_outline = near_outline(view, shapes, labels)
+    cast = Cast(scene, roles)
+    shapes = outlines.shapes_at(cast, depsgraph)
+    found = projection.labelled(view, shapes, width, height)
+    on_outline = near_outline(
+        view, shapes, labels, in_picture(depsgraph, cast, view, found) if hidden else ()
+    )
     twins = {random_scenes.add_twin(scene, depsgraph, obj): k + 1 for k, obj in enumerate(objects)}
-    for obj in scene.objects:
-        obj.hide_render = obj not in twins and obj.type != "CAMERA"
+    for obj in objects:
+        obj.hide_render = True
+    twins |= dict.fromkeys(walls, 0)
     return _agreement(labels, render_labels(scene, twins), on_outline)
 
 
@@ -168,22 +187,28 @@ def main(arguments: list[str]) -> None:
     """Compare many scenes and write the sums."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first scene")
+    parser.add_argument("--hidden", action="store_true", help="with objects that may hide subjects in each")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
-    report = {"blender": bpy.app.version_string, "cases": options.cases, "families": {}}
+    report = {"blender": bpy.app.version_string, "cases": options.cases}
+    if options.first or options.hidden:
+        report |= {"first": options.first, "hidden": options.hidden}
+    report["families"] = {}
     results: dict[str, list] = {family: [] for family in FAMILIES}
     part = options.out.with_name(f"{options.out.name}.part")
     known = part.read_text().splitlines() if part.is_file() else []
     with part.open("a") as lines:
-        for seed, family in zip(range(options.cases), itertools.cycle(FAMILIES), strict=False):
-            if seed < len(known):
-                case = Agreement(**json.loads(known[seed]))
+        for done, family in zip(range(options.cases), itertools.cycle(FAMILIES), strict=False):
+            seed = options.first + done
+            if done < len(known):
+                case = Agreement(**json.loads(known[done]))
             else:
-                case = compare(seed, family)
+                case = compare(seed, family, options.hidden)
                 print(json.dumps(dataclasses.asdict(case)), file=lines, flush=True)
             results[family].append((seed, case))
-            if seed % 50 == 49:
-                print(f"{seed + 1}/{options.cases}", flush=True)
+            if done % 50 == 49:
+                print(f"{done + 1}/{options.cases}", flush=True)
     for family, cases in results.items():
         sums = {key: sum(getattr(case, key) for _, case in cases) for key in Agreement.__dataclass_fields__}
         worst = min(1 - case.wrong / case.pixels for _, case in cases)

@@ -195,6 +195,104 @@ def animate(scene, choose, subject):
         subject.driver_add("location", 2).driver.expression = "frame / 20 - 0.5"
 
 
+def add_hiders(scene, choose) -> list:
+    """Add objects of all sorts before and behind subjects and the camera; returns those with surfaces."""
+    made: list = []
+    for _ in range(choose.randint(3, 8)):
+        kind = choose.choice(list(HIDERS))
+        placed, shown = HIDERS[kind](scene, choose)
+        scatter(choose, placed)
+        placed.location.y += choose.choice([-12, -3, 0, 0, 4])
+        placed.scale = [0.6 * abs(axis) for axis in placed.scale]
+        if choose.random() < 0.3:
+            for frame in (1, 20):
+                placed.keyframe_insert("location", frame=frame)
+                placed.location.x += choose.uniform(-4, 4)
+        made += shown
+    return made
+
+
+def _one(obj):
+    return obj, [obj]
+
+
+def _hiding_box(scene, choose, modifier=None):
+    obj = add_mesh(scene, BOX_CORNERS, BOX_FACES, "Hider")
+    if modifier == "DISPLACE":
+        move = obj.modifiers.new("Displace", "DISPLACE")
+        move.direction, move.strength = "X", choose.uniform(-9, 9)
+    elif modifier == "ARRAY":
+        obj.modifiers.new("Array", "ARRAY").count = 4
+    elif modifier == "KEYS":
+        obj.shape_key_add(name="Basis")
+        key = obj.shape_key_add(name="Key")
+        key.data[0].co = [choose.uniform(-6, 6) for _ in range(3)]
+        for frame, value in ((1, 0), (20, 1)):
+            key.value = value
+            key.keyframe_insert("value", frame=frame)
+    return _one(obj)
+
+
+def _hiding_curve(scene, choose):
+    bpy.ops.curve.primitive_bezier_circle_add()
+    obj = bpy.context.object
+    obj.data.bevel_depth = choose.uniform(0.1, 0.5)
+    if choose.random() < 0.5:
+        obj.modifiers.new("Array", "ARRAY").count = 3
+    return _one(obj)
+
+
+def _hiding_text(scene, choose):
+    bpy.ops.object.text_add()
+    obj = bpy.context.object
+    obj.data.body, obj.data.extrude = "Wall", choose.uniform(0.1, 0.6)
+    return _one(obj)
+
+
+def _hiding_surface(scene, choose):
+    bpy.ops.surface.primitive_nurbs_surface_sphere_add()
+    return _one(bpy.context.object)
+
+
+def _hiding_balls(scene, choose):
+    name = f"Balls {len(scene.objects)} of"
+    balls = [bpy.data.objects.new(name, bpy.data.metaballs.new(name)) for _ in range(2)]
+    for ball in balls:
+        ball.data.resolution = ball.data.render_resolution = 0.4
+        ball.data.elements.new().radius = 0.8
+        scene.collection.objects.link(ball)
+    balls[1].parent = balls[0]
+    balls[1].location.x = choose.uniform(-1, 1)
+    return balls[0], balls
+
+
+def _hiding_instances(scene, choose):
+    empty = add_instances(scene)
+    return empty, list(empty.instance_collection.objects)
+
+
+def _hiding_children(scene, choose):
+    frame, (child, _) = _hiding_box(scene, choose)[0], _hiding_box(scene, choose)
+    child.parent, child.scale = frame, [0.4] * 3
+    frame.instance_type = choose.choice(["VERTS", "FACES"])
+    return frame, [frame, child]
+
+
+HIDERS = {
+    "BOX": _hiding_box,
+    "DISPLACED": lambda scene, choose: _hiding_box(scene, choose, "DISPLACE"),
+    "ARRAY": lambda scene, choose: _hiding_box(scene, choose, "ARRAY"),
+    "KEYS": lambda scene, choose: _hiding_box(scene, choose, "KEYS"),
+    "CURVE": _hiding_curve,
+    "TEXT": _hiding_text,
+    "SURFACE": _hiding_surface,
+    "BALLS": _hiding_balls,
+    "INSTANCES": _hiding_instances,
+    "CHILDREN": _hiding_children,
+}
+"""Makes what may hide subjects: what is to be placed, and the objects that have its surfaces."""
+
+
 def add_twin(scene, depsgraph, subject):
     """A mesh where the subject's outline is at the depsgraph's time.
 

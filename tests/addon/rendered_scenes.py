@@ -18,6 +18,7 @@ from random_scenes import (
     BOX_CORNERS,
     BOX_FACES,
     add_bent_mesh,
+    add_hiders,
     add_pivot,
     add_random_camera,
     animate,
@@ -57,8 +58,8 @@ class Rendered(NamedTuple):
     labels: dict
 
 
-def build(seed: int, width: int = 96, height: int = 64) -> Rendered:
-    """Make a scene from a seed, with its simulations baked."""
+def build(seed: int, hidden: bool = False, width: int = 96, height: int = 64) -> Rendered:
+    """Make a scene from a seed, with its simulations baked; with objects of all sorts before it, or not."""
     choose = random.Random(seed)
     scene = new_scene(width, height)
     scene.frame_start, scene.frame_end = 1, choose.choice([1, 5, 20])
@@ -81,6 +82,9 @@ def build(seed: int, width: int = 96, height: int = 64) -> Rendered:
     wall = add_wall(scene, choose, choose.choice(WALLS))
     wall.visible_camera = scene.peekaboo.occluded_by_scene
     labels[wall] = 0
+    if hidden:
+        scene.peekaboo.occluded_by_scene = wall.visible_camera = True
+        labels |= dict.fromkeys(add_hiders(scene, choose), 0)
     times = [1, 3.25, scene.frame_end, *timing_of(scene, 16).scene_frames]
     made = Rendered(scene, roles, choose.choice(times), labels)
     if any(obj.override_library for obj in labels):

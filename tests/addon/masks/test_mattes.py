@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from held import compositor
 from scenes import add_empty, add_mesh, small_shot
+from test_unfollowed import displaced
 
 from blender_addon import changes, compat
 from blender_addon.borders import drafts
@@ -207,6 +208,17 @@ def test_a_white_model_has_no_box_around_smoke(moving, tmp_path):
     bpy.context.object.modifiers.new("Fluid", "FLUID").fluid_type = "DOMAIN"
     (folder,) = write_mattes(moving, "white", tmp_path)
     assert not pixels(folder / f"{folder.name}.0001.png").any()
+
+
+def test_a_white_model_shows_nothing_undisplaced_without_a_word(moving, tmp_path):
+    moving.frame_end = 1
+    bpy.ops.mesh.primitive_cube_add(location=(0, 5, 0))
+    displaced(bpy.context.object)
+    sentence = r'"Cube" is displaced by its material "Rock", .* to Bump Only\.$'
+    with pytest.raises(PeekabooError, match=sentence):
+        write_mattes(moving, "white", tmp_path)
+    bpy.context.object.location.y = -50
+    assert write_mattes(moving, "white", tmp_path)
 
 
 def test_our_own_handlers_are_told_nothing_of_what_is_sampled(moving, tmp_path):

@@ -4,11 +4,13 @@
 import bpy
 import numpy as np
 import pytest
-from held import agree, mask, primitive, rendered, subject, zones
+from held import HEIGHT, WIDTH, agree, mask, primitive, rendered, subject, zones
+from test_projection import LENS
 
 from blender_addon.errors import PeekabooError
 from blender_addon.masks.cast import Cast, Role
-from blender_addon.masks.outlines import occluders
+from blender_addon.masks.hiders import occluders
+from blender_addon.masks.projection import Exposed
 
 
 def ball():
@@ -122,6 +124,31 @@ def test_a_volume_hides_nothing(stage, build):
     assert np.array_equal(mask(stage), alone) and cube
 
 
+@pytest.mark.parametrize("outline", ["SURFACE", "HULL"])
+def test_hair_is_refused_where_a_render_shows_nothing_else(stage, outline):
+    subject(hair(ball()), outline).show_instancer_for_render = False
+    with pytest.raises(PeekabooError, match=r"has hair .*: turn its particle system off for renders\.$"):
+        mask(stage)
+
+
+def test_so_is_such_hair_that_hides_subjects(stage):
+    subject(primitive("cube", "Cube", location=(0, 3, 0)))
+    hair(displaced(ball())).show_instancer_for_render = False
+    stage.peekaboo.occluded_by_scene = True
+    with pytest.raises(PeekabooError, match="has hair"):
+        mask(stage)
+
+
+def test_an_emitter_that_a_render_does_not_show_hides_nothing(stage):
+    subject(primitive("cube", "Cube", location=(0, 3, 0)))
+    alone = mask(stage)
+    one = displaced(hair(ball()))
+    one.show_instancer_for_render = False
+    one.particle_systems[0].settings.render_type = "NONE"
+    stage.peekaboo.occluded_by_scene = True
+    assert np.array_equal(mask(stage), alone)
+
+
 def test_the_hull_of_a_hairy_subject_is_that_of_its_mesh(stage):
     bald = mask(stage, 1) if subject(ball(), "HULL") else None
     hair(bpy.data.objects["Ball"])
@@ -187,8 +214,8 @@ def test_the_camera_view_draws_no_domain_of_smoke_as_a_wall(stage):
     smoke(ball()).location.y = -2
     stage.peekaboo.occluded_by_scene = True
     depsgraph = bpy.context.evaluated_depsgraph_get()
-    found = list(occluders(depsgraph, Cast(stage, [Role((cube,))])))
-    assert not found
+    exposed = Exposed(LENS, WIDTH, HEIGHT, everywhere=True)
+    assert not list(occluders(depsgraph, Cast(stage, [Role((cube,))]), exposed))
 
 
 def test_what_is_off_for_renders_is_in_nobodys_way(stage):

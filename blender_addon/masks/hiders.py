@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hides subjects: of all that a render shows, the little that is before them in the picture.
+
+A scene may have thousands of objects, and to read a surface takes a thousand times as long as to look at its
+bounding box. So that is looked at first, and what cannot hide anything is neither read nor drawn, nor has to
+be something that masks can follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import bpy
+import numpy as np
+
+from . import projection, solids, unfollowed
+from .cast import Cast
+from .projection import Camera, Exposed, Labelled, Shape
+from .surfaces import Surfaces, in_world, seen
+
+
+def hide(found: Labelled, view: Camera, depsgraph, cast: Cast, everywhere: bool = False) -> None:
+    """Hide subjects that were found behind all else; in place.
+
+    Args:
+        found: subjects alone.
+        view: that has found them.
+        depsgraph: see :func:`occluders`, which raises the same.
+        cast: see there.
+        everywhere: find out, too, how near all else is where there is no subject.
+    """
+    height, width = found.labels.shape
+    exposed = Exposed(view, width, height, everywhere)
+    exposed.add(found)
+    projection.hide(found, view, occluders(depsgraph, cast, exposed))
+
+
+def occluders(depsgraph, cast: Cast, exposed: Exposed) -> Iterator[Shape]:
+    """The surfaces of what is no subject's and may hide what is exposed.
+
+    Args:
+        depsgraph: of a scene that holds what may hide subjects.
+        cast: of subjects, which are left out with what they instance.
+        exposed: what of the picture can be hidden.
+
+    Raises:
+        PeekabooError: masks cannot follow what may hide something.
+    """
+    shown, around = _Bounds(depsgraph, cast).before(exposed)
+    if not around:
+        return
+    read = Surfaces(depsgraph, cast)
+    for index, instance in enumerate(depsgraph.object_instances):
+        if index not in around:
+            continue
+        if index not in shown:
+            read.check(instance, None)
+            continue
+        surface = read.of(instance, None)
+        if surface is not None and len(surface.triangles):
+            yield solids.TriangleMesh(*in_world(surface, np.array(instance.matrix_world, float)))
+
+
+def check_displacement(depsgraph, cast: Cast, exposed: Exposed) -> None:
+    """Make sure that nothing which is exposed, and no subject, is displaced by a material.
+
+    Raises:
+        PeekabooError: something is.
+    """
+    _, around = _Bounds(depsgraph, cast).before(exposed)
+    for index, instance, owner in seen(depsgraph, cast):
+        if owner is not None or index in around:
+            unfollowed.check_displacement(instance, cast.scene)
+
+
+class _Bounds:
+    """Where all is that is seen and no subject's, by bounding boxes.
+
+    Blender has one of a mesh that is evaluated, of points and of hair. Those of curves, texts, surfaces and
+    metaballs are not to be relied on, but what they look like is among the instances once more, as a mesh.
+    """
+
+    def __init__(self, depsgraph, cast: Cast):
+        """Read them: that of some data once, however many objects have it."""
+        self._indices: list[int] = []
+        self._boxes: list[tuple[float, ...]] = []
+        self._matrices: list[float] = []
+        self._hair: list[float] = []
+        self._unbounded: dict[int, Any] = {}
+        self._meshes: set = set()
+        known: dict[int, tuple[float, ...]] = {}
+        may_be_hairy = len(bpy.data.particles) > 0
+        for index, instance, owner in seen(depsgraph, cast):
+            obj, kind = instance.object, instance.object.type
+            if owner is not None or kind in unfollowed.CLEAR:
+                continue
+            if kind in unfollowed.BOUNDLESS or (kind != "MESH" and unfollowed.has_surface(obj)):
+                self._unbounded[index] = obj.original
+                continue
+            if instance.is_instance:
+                self._meshes.add((obj.original, instance.parent.original))
+            data = obj.data.as_pointer()
+            if data not in known:
+                corners = obj.bound_box
+                known[data] = (*corners[0], *corners[6])
+            self._indices.append(index)
+            self._boxes.append(known[data])
+            self._matrices += [value for row in instance.matrix_world for value in row]
+            self._hair.append(unfollowed.reach_of_hair(obj) if may_be_hairy else 0.0)
+
+    def before(self, exposed: Exposed) -> tuple[set[int], set[int]]:
+        """What may hide what is exposed, by places among instances: those with a surface that may, and all.
+
+        What a renderer alone knows the outline of may be anywhere around its box, up to the size of that.
+        """
+        indices = np.array(self._indices, int)
+        matrices = np.array(self._matrices).reshape(-1, 4, 4).swapaxes(1, 2)
+        low, high = np.array(self._boxes).reshape(-1, 2, 1, 3).swapaxes(0, 1)
+        unbounded = {index for index, obj in self._unbounded.items() if (obj, obj) not in self._meshes}
+
+        def those_within(room: np.ndarray) -> set[int]:
+            corners = np.ones((len(indices), 8, 4))
+            corners[..., :3] = np.where(solids.CORNERS, high + room, low - room)
+            return unbounded.union(indices[exposed.may_be_hidden_by(corners @ matrices)].tolist())
+
+        room = np.linalg.norm(high - low, axis=2, keepdims=True) + np.reshape(self._hair, (-1, 1, 1))
+        return those_within(np.zeros_like(room)), those_within(room)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What cannot hide a subject is neither drawn nor refused, and nothing else is left out."""
+
+import random
+
+import bpy
+import numpy as np
+import pytest
+from held import HEIGHT, WIDTH, layout, mask, primitive, subject
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_scenes import add_hiders, add_random_camera, new_scene, scatter
+from test_projection import LENS, ROWS, placements
+from test_unfollowed import adaptive, displaced, grease_pencil, hair, hair_curves, points
+
+from blender_addon.errors import PeekabooError
+from blender_addon.masks import cameras, hiders, outlines, projection, sampling, solids
+from blender_addon.masks.cast import Cast, Role
+from blender_addon.masks.stage import on_stage
+
+FLAT = projection.orthographic_camera(np.eye(4), ROWS / 8, 0.5, 9)
+"""Looks along -Z too, and sees 8 wide and high."""
+
+
+class Everything:
+    """Exposed to whatever there is, seen or not."""
+
+    def may_be_hidden_by(self, boxes):
+        return np.ones(len(boxes), bool)
+
+
+@given(
+    st.sampled_from([LENS, FLAT]),
+    st.lists(placements(), min_size=1, max_size=3),
+    st.lists(placements(), min_size=1, max_size=6),
+)
+def test_what_is_told_to_hide_nothing_hides_nothing(lens, subjects, others):
+    shapes = [[solids.ellipsoid(matrix)] for matrix in subjects]
+    bodies = [solids.box(matrix) for matrix in others]
+    for everywhere in (False, True):
+        found, exposed = (
+            projection.labelled(lens, shapes, 48, 32),
+            projection.Exposed(lens, 48, 32, everywhere),
+        )
+        exposed.add(found)
+        may_hide = exposed.may_be_hidden_by(np.stack([body.bounds for body in bodies]))
+        projection.hide(found, lens, [body for body, may in zip(bodies, may_hide, strict=True) if may])
+        whole = projection.labelled(lens, shapes, 48, 32, bodies)
+        assert np.array_equal(found.labels, whole.labels)
+        assert np.array_equal(found.nearest, whole.nearest) or not everywhere
+
+
+def test_what_is_beside_behind_or_out_of_view_is_told_to_hide_nothing():
+    exposed = projection.Exposed(LENS, 48, 32)
+    exposed.add(projection.labelled(LENS, [[solids.box(placed(0, 0, -10))]], 48, 32))
+    places = {(0, 0, -5): True, (3.5, 0, -10): False, (0, 0, -14): False, (0, 0, 5): False, (0, 0, 0): True}
+    boxes = np.stack([solids.box(placed(*place)).bounds for place in places])
+    assert exposed.may_be_hidden_by(boxes).tolist() == list(places.values())
+    assert not projection.Exposed(LENS, 48, 32).may_be_hidden_by(boxes).any()
+    assert projection.Exposed(LENS, 48, 32, True).may_be_hidden_by(boxes).tolist() == [1, 1, 1, 0, 1]
+
+
+def placed(*place):
+    matrix = np.eye(4)
+    matrix[:3, 3] = place
+    return matrix
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10**6))
+def test_no_hider_is_missed(seed):
+    choose, scene = random.Random(seed), new_scene(WIDTH, HEIGHT)
+    scene.frame_end = 20
+    camera = add_random_camera(scene, choose)
+    scene.timeline_markers.clear()
+    balls = [primitive("uv_sphere", f"Ball {k}") for k in range(2)]
+    for ball in balls:
+        scatter(choose, ball)
+    add_hiders(scene, choose)
+    cast = Cast(scene, [Role((ball,)) for ball in balls])
+    aspect = WIDTH / HEIGHT
+
+    def compare(depsgraph):
+        view = cameras.view(camera.evaluated_get(depsgraph), depsgraph, scene.render, aspect)
+        shapes = outlines.shapes_at(cast, depsgraph)
+        whole = projection.labelled(view, shapes, WIDTH, HEIGHT)
+        projection.hide(whole, view, hiders.occluders(depsgraph, cast, Everything()))
+        for everywhere in (False, True):
+            found = projection.labelled(view, shapes, WIDTH, HEIGHT)
+            hiders.hide(found, view, depsgraph, cast, everywhere)
+            assert np.array_equal(found.labels, whole.labels)
+            assert np.array_equal(found.nearest, whole.nearest) or not everywhere
+
+    def at_times(stage):
+        for time in (1, 7.25, 20):
+            stage.go_to(time)
+            compare(stage.depsgraph)
+
+    on_stage(scene, [*scene.objects], camera, at_times)
+    scene.frame_set(20)
+    compare(bpy.context.evaluated_depsgraph_get())
+
+
+KINDS = [hair_curves, points, hair, displaced, adaptive]
+
+
+@pytest.fixture
+def cube(stage):
+    stage.peekaboo.occluded_by_scene = True
+    return subject(primitive("cube", "Cube"))
+
+
+@pytest.mark.parametrize("build", KINDS)
+@pytest.mark.parametrize("place", [(0, 60, 0), (40, 0, 0), (0, -40, 0)], ids=["behind", "beside", "back"])
+def test_what_masks_cannot_follow_is_not_refused_where_it_hides_nothing(stage, cube, build, place):
+    alone = mask(stage)
+    one = build(primitive("uv_sphere", "Ball"))
+    bpy.data.objects["Ball"].location = one.location = place
+    assert np.array_equal(mask(stage), alone) and alone.any()
+
+
+@pytest.mark.parametrize("build", KINDS)
+def test_it_is_refused_at_the_frames_at_which_it_may(stage, cube, build):
+    one = build(primitive("uv_sphere", "Ball"))
+    for obj in {one, bpy.data.objects["Ball"]}:
+        for frame, depth in ((1, 60), (12, -3)):
+            obj.location.y = depth
+            obj.keyframe_insert("location", frame=frame)
+    assert mask(stage, 1).any()
+    with pytest.raises(PeekabooError, match="which masks cannot follow"):
+        layout(stage)
+
+
+def test_hair_is_looked_for_as_far_as_it_may_reach(stage, cube):
+    one = hair(primitive("uv_sphere", "Ball", location=(6, -2, 0), radius=0.5))
+    one.particle_systems[0].settings.hair_length = 0.2
+    assert mask(stage).any()
+    one.particle_systems[0].settings.hair_length = 5
+    with pytest.raises(PeekabooError, match="has hair"):
+        mask(stage)
+
+
+def test_strokes_are_refused_wherever_they_are(stage, cube):
+    grease_pencil(None).location.y = 60
+    with pytest.raises(PeekabooError, match="strokes"):
+        mask(stage)
+
+
+def test_a_picture_with_smooth_edges_is_hidden_by_what_only_a_moved_view_shows_before_it(stage, cube):
+    cube.scale = (0.004, 0.004, 1)  # thinner than a pixel, between the centres of two
+    cube.location.x = 0.028
+    primitive("cube", "Wall", location=(0, -3, 0), scale=(1, 0.1, 0.5))
+
+    def smooth(sampler):
+        return sampler.picture(1, WIDTH, HEIGHT, WIDTH / HEIGHT, smooth=True, deep=False).samples
+
+    samples = sampling.sample(stage, [Role((cube,))], [1], smooth)
+    rows = np.flatnonzero(samples.any(axis=(0, 2)))
+    assert len(rows) and not set(rows) & set(range(HEIGHT // 2 - 3, HEIGHT // 2 + 3))
