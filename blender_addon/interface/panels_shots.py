@@ -11,11 +11,11 @@ from ..making import generation
 from ..masks.cameras import bound_markers
 from ..shot import shots, timed_phrases
 from ..shot.layout import mapping_in_words, timing_of
-from ..shot.prompt import prompt_problem
+from ..shot.prompt import colored, prompt_problem
 from ..shot.shots import Shot
 from ..shot.size import frames_of
 from ..takes import reels
-from .sidebar import SidebarPanel, draw_sentence, letters_in_line
+from .sidebar import SidebarPanel, draw_colored, draw_sentence, letters_in_line
 
 UNBOUND = (
     "No marker has a camera that renders, so the scene is one clip: bind cameras to markers (Marker ▸ Bind "
@@ -139,6 +139,8 @@ class PEEKABOO_PT_shots(SidebarPanel, bpy.types.Panel):
         own = marker.peekaboo
         layout.prop(marker, "camera", text="", icon="CAMERA_DATA")
         layout.prop(own, "prompt", text="", placeholder=scene.peekaboo.prompt or "the scene's prompt")
+        if shot.is_own_prompt:
+            draw_colored(layout, context, shot.prompt, colored(scene, shot))
         row = layout.row()
         row.prop(own, "seed", text="Seed")
         row.operator("peekaboo.generate", text="This Shot", icon="RENDER_ANIMATION").shots = "CURRENT"

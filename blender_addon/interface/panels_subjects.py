@@ -113,7 +113,7 @@ class PEEKABOO_PT_subjects(SidebarPanel, bpy.types.Panel):
         layout, scene = self.layout, context.scene
         row = layout.row()
         row.template_list(
-            "PEEKABOO_UL_subjects", "", scene, "objects", scene.peekaboo, "active_subject", rows=4
+            "PEEKABOO_UL_subjects", "", scene, "objects", scene.peekaboo, "active_subject", rows=3
         )
         buttons = row.column(align=True)
         buttons.operator("peekaboo.add_subject", text="", icon="ADD")

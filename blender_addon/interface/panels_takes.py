@@ -91,7 +91,7 @@ class _TakesPanel(Drawn):
         else:
             strips = compat.all_strips_name(editor)
             layout.template_list(
-                "PEEKABOO_UL_takes", "", editor, strips, manager, "peekaboo_active_take", rows=3
+                "PEEKABOO_UL_takes", "", editor, strips, manager, "peekaboo_active_take", rows=3, maxrows=3
             )
         strip = reels.active_take(scene)
         if strip is None:

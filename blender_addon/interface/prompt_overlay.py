@@ -8,6 +8,7 @@ from typing import Any
 import blf
 import bpy
 
+from .. import changes
 from ..errors import PeekabooError
 from ..shot import shots
 from ..shot.prompt import colored
@@ -25,6 +26,8 @@ FONT, RIM = 0, 3
 """The interface's font, and how wide the dark rim of letters is."""
 
 _handle: Any = None
+_cache: tuple[tuple, list[list[Run]]] | None = None
+"""What the lines that were made last depend on, and those: viewports are drawn at each move of a view."""
 
 
 def lines_for(context, width: float, size: float) -> list[list[Run]]:
@@ -38,14 +41,19 @@ def lines_for(context, width: float, size: float) -> list[list[Run]]:
     Raises:
         PeekabooError: there are no shots, such as where the scene has no frames.
     """
+    global _cache
     scene = context.scene
     shot = shots.shot_at(scene, scene.frame_current)
     blf.size(FONT, size)
+    key = (changes.count_of_views(), scene.session_uid, shot, width, size)
+    if _cache is not None and _cache[0] == key:
+        return _cache[1]
     face = Face(lambda text: blf.dimensions(FONT, text)[0], blf.dimensions(FONT, "a b")[0] / 3)
     lines = lines_of(shot.prompt, colored(scene, shot), width, face)
     if len(lines) > MOST_LINES:
         lines = lines[:MOST_LINES]
         lines[-1] = [*lines[-1], Run("…")]
+    _cache = key, lines
     return lines
 
 
@@ -89,6 +97,6 @@ def register():
 
 def unregister():
     """Draw no more."""
-    global _handle
+    global _handle, _cache
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
-    _handle = None
+    _handle = _cache = None

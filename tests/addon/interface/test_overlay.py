@@ -10,7 +10,7 @@ from mathutils import Vector
 from scenes import add_camera, add_empty, add_mesh, small_shot
 
 from blender_addon.engine.orders import Order
-from blender_addon.interface import overlay, preview_overlay
+from blender_addon.interface import overlay, preview_overlay, prompt_overlay
 
 SIZE = (288, 160)
 
@@ -134,3 +134,18 @@ def test_outlines_that_take_long_do_not_hold_up_an_animation(scene, monkeypatch)
     assert overlay.current_outlines(bpy.context) is None
     monkeypatch.undo()
     assert overlay.current_outlines(bpy.context) is not None
+
+
+def test_below_the_frame_is_the_prompt_of_the_shot_at_the_playhead_with_few_lines(scene):
+    scene.frame_start, scene.frame_end = 1, 20
+    scene.peekaboo.prompt = "a red ball on grass"
+    color = tuple(add_empty(scene, "a red ball").peekaboo.color)
+    for frame, own in ((1, ""), (10, "sand " * 99 + "and a red ball")):
+        marker = scene.timeline_markers.new("Cut", frame=frame)
+        marker.camera, marker.peekaboo.prompt = add_camera(scene), own
+    scene.frame_set(3)
+    [line] = prompt_overlay.lines_for(bpy.context, 1000, 12)
+    assert [(run.text, run.color) for run in line] == [("a red ball", color), ("on grass", None)]
+    scene.frame_set(12)
+    lines = prompt_overlay.lines_for(bpy.context, 300, 12)
+    assert len(lines) == prompt_overlay.MOST_LINES and lines[-1][-1].text == "…"
