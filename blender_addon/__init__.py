@@ -25,6 +25,7 @@ def _modules() -> list:
     from .making import downloading, drafting, generation, set_up
     from .masks import guards, stage
     from .shot import check
+    from .takes import viewing
 
     return [
         faults,
@@ -35,6 +36,7 @@ def _modules() -> list:
         check,
         drafting,
         generation,
+        viewing,
         set_up,
         downloading,
         preferences,

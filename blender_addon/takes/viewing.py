@@ -6,8 +6,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 import bpy
+from bpy.app.handlers import persistent
 
-from .. import compat, paths
+from .. import changes, compat, paths, windows
 from ..borders import places
 from ..errors import PeekabooError
 from ..masks import cameras
@@ -15,6 +16,8 @@ from . import strips
 
 IN_CAMERA = "peekaboo_in_camera"
 """Custom property of an image that a camera shows behind its view because it is a take's."""
+OUTSIDE = "peekaboo_outside"
+"""Custom property of such an image while the scene is at none of its frames."""
 OPACITY = 0.6
 
 
@@ -57,7 +60,7 @@ def in_camera(scene, strip):
 def show_in_camera(scene, strip):
     """Let the camera of a scene's take play it in its view, at its frames; returns the background image.
 
-    The camera keeps other pictures of its own; one of another take gives way.
+    The camera keeps other pictures of its own, and takes of other frames; one of the same frames gives way.
 
     Raises:
         PeekabooError: there is no camera to show it, or the clip is gone.
@@ -71,8 +74,9 @@ def show_in_camera(scene, strip):
     if not places.is_file(clip):
         raise PeekabooError(f'There is no clip at "{clip}": generate it again.')
     lens = camera.data
+    start, end = compat.strip_range(strip)
     for one in list(lens.background_images):
-        if _is_of_take(one):
+        if _is_of_take(one) and start < _past(one.image_user) and one.image_user.frame_start < end:
             remove_from_camera(lens, one)
     image = bpy.data.images.load(strips.path_in_file(clip), check_existing=False)
     image[IN_CAMERA] = True
@@ -81,13 +85,49 @@ def show_in_camera(scene, strip):
     shown.alpha, shown.display_depth, shown.frame_method = OPACITY, "FRONT", "FIT"
     with suppress(PeekabooError):  # one that is damaged is shown amid
         _place(shown, scene, lens, strips.job_of(strip))
-    start, end = compat.strip_range(strip)
     user = shown.image_user
     user.frame_start, user.frame_duration = start, end - start
     user.frame_offset = start - compat.content_start(strip)  # what a handle hides
     user.use_auto_refresh, user.use_cyclic = True, False
     lens.show_background_images = True
+    keep_to_frames(scene)
     return shown
+
+
+def keep_to_frames(scene) -> None:
+    """Let cameras show takes at their frames alone: Blender holds a movie's first and last picture beyond.
+
+    One that the user has hidden stays so.
+    """
+    cameras_of = [scene.camera, *(marker.camera for marker in scene.timeline_markers)]
+    lenses = {camera.data for camera in cameras_of if camera is not None and camera.type == "CAMERA"}
+    turned = []
+    for lens in lenses:
+        for one in lens.background_images if lens.is_editable else ():
+            if _is_of_take(one):
+                inside = one.image_user.frame_start <= scene.frame_current < _past(one.image_user)
+                if OUTSIDE in one.image if inside else one.show_background_image:
+                    turned.append((one, inside))
+    if turned:
+        with changes.updates_ignored():  # for it changes no mask
+            for one, inside in turned:
+                one.show_background_image = inside
+                if inside:
+                    del one.image[OUTSIDE]
+                else:
+                    one.image[OUTSIDE] = True
+
+
+def _past(user) -> int:
+    """The frame after the last of what a background image shows."""
+    return user.frame_start + user.frame_duration
+
+
+@persistent
+def _frame_changed(scene, *_) -> None:
+    shown = any(window.scene == scene for window in bpy.context.window_manager.windows)
+    if shown and not windows.is_rendering():
+        keep_to_frames(scene)
 
 
 def _place(shown, scene, lens, job: dict) -> None:
@@ -147,3 +187,13 @@ def _shown_by(lens, strip):
 
 def _is_of_take(shown) -> bool:
     return shown.source == "IMAGE" and shown.image is not None and IN_CAMERA in shown.image
+
+
+def register():
+    """Follow the frame."""
+    bpy.app.handlers.frame_change_post.append(_frame_changed)
+
+
+def unregister():
+    """Follow it no more."""
+    bpy.app.handlers.frame_change_post.remove(_frame_changed)

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -120,6 +121,38 @@ def test_the_camera_shows_a_take_at_its_frames_and_keeps_its_own_pictures(scene,
     bpy.ops.peekaboo.show_in_camera()
     assert [one.image.name for one in lens.background_images] == ["mine"]
     assert len(bpy.data.images) == count - 1 and viewing.in_camera(scene, take) is None
+
+
+def test_a_camera_of_two_shots_shows_the_take_of_each_at_its_frames_alone(scene, take):
+    later, above = (over(scene, take, name) for name in ("Later", "Above"))
+    later.frame_start = 21
+    for strip in (later, above):
+        strip.filepath = str(strips.folder_of(take) / f"{strip.name}.mp4")
+        Path(strip.filepath).touch()
+    first, second = [viewing.show_in_camera(scene, strip) for strip in (take, later)]
+
+    def seen_at(frame):
+        scene.frame_set(frame)
+        viewing.keep_to_frames(scene)
+        return [one.show_background_image for one in (first, second)]
+
+    assert [seen_at(frame) for frame in (8, 9, 21, 28, 29)] == [
+        [True, False],
+        [False, False],
+        [False, True],
+        [False, True],
+        [False, False],
+    ]
+    seen_at(21)
+    second.show_background_image = False  # by the user
+    seen_at(1)
+    assert seen_at(21) == [False, False]
+    viewing.show_in_camera(scene, above)
+    assert [viewing.in_camera(scene, strip) is not None for strip in (take, later, above)] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_the_camera_shows_of_a_trimmed_take_what_the_sequencer_shows(scene, take):
