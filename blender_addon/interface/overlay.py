@@ -308,7 +308,7 @@ def write(context, text: str, place: np.ndarray, color: tuple[float, ...]) -> No
     blf.position(0, float(place[0]), float(place[1]), 0)
     blf.color(0, *color)
     blf.enable(0, blf.SHADOW)
-    blf.shadow(0, 3, 0.0, 0.0, 0.0, 1.0)
+    blf.shadow(0, 5, 0.0, 0.0, 0.0, 1.0)
     blf.draw(0, text)
     blf.disable(0, blf.SHADOW)
 
