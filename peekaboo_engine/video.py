@@ -14,6 +14,10 @@ from .errors import EngineError, one_line
 
 _LANCZOS = "lanczos+accurate_rnd+full_chroma_int"
 """How ffmpeg resamples."""
+_MATRIX = "out_color_matrix=bt709:out_range=tv"
+_TAGS = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=iec61966-2-1"
+"""What sRGB is written as, and told in the file: where that tells nothing, players take large pictures for
+another matrix than small ones, and show other colours."""
 
 
 @contextlib.contextmanager
@@ -78,7 +82,8 @@ def write_frames(
     Raises:
         EngineError: ``not_written``.
     """
-    scaled = [] if size is None else ["-vf", f"scale={size[0]}:{size[1]}:flags={_LANCZOS}"]
+    scaled = "" if size is None else f"{size[0]}:{size[1]}:"
+    filters = f"scale={scaled}flags={_LANCZOS}:{_MATRIX},format=yuv420p,{_TAGS}"
     with replacing(path) as temporary:
         with imageio.get_writer(
             temporary,
@@ -88,7 +93,7 @@ def write_frames(
             pixelformat="yuv420p",
             macro_block_size=2,
             quality=None,
-            output_params=[*scaled, "-crf", "14", "-preset", "medium", "-movflags", "+faststart"],
+            output_params=["-vf", filters, "-crf", "14", "-preset", "medium", "-movflags", "+faststart"],
             ffmpeg_log_level="fatal",
         ) as writer:
             for picture in pictures:

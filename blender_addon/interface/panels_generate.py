@@ -7,7 +7,7 @@ import bpy
 from bpy.props import IntProperty
 
 from ..engine.orders import Order, duration
-from ..errors import PeekabooError
+from ..errors import PeekabooError, shown
 from ..making import engine_choice, estimates, generation, set_up
 from ..shot import shots
 from ..shot.shots import Shot
@@ -122,11 +122,23 @@ def _draw_missing_engine(layout, context) -> None:
 
 
 def _draw_colors(layout, context) -> None:
-    """Offer to show clips in their own colours, where the scene's view transform was changed since."""
-    takes = reels.takes(reels.edited_scene(context))
-    if not all(colors.are_as_on_disk(strip.id_data, strip) for strip in takes):
-        view = takes[0].id_data.view_settings.view_transform
-        draw_sentence(layout, context, f"The view transform {view} changes the colors of clips.", "ERROR")
+    """Say what changes the colours of clips, and offer to show them as they are where that can be."""
+    scene = reels.edited_scene(context)
+    takes = reels.takes(scene)
+    if not takes:
+        return
+    holder = takes[0].id_data
+    causes = colors.alterations(holder)
+    matched = all(colors.are_as_on_disk(holder, strip) for strip in takes)
+    if matched and not causes:
+        return
+    what = " and ".join(causes) or f"the view transform {holder.view_settings.view_transform}"
+    can_match = holder != scene or not matched
+    way = "." if can_match else ': choose "A Scene of Their Own" in Takes In, and press Move Takes.'
+    draw_sentence(
+        layout, context, f"The colors of clips are changed by {what} of {shown(holder.name)}{way}", "ERROR"
+    )
+    if can_match:
         layout.operator("peekaboo.match_colors", text="Match Colors")
 
 

@@ -14,11 +14,9 @@ from typing import Any
 import bpy
 
 from .. import compat
-from . import strips
+from . import colors, strips
 
 NAME = "{} Takes"
-VIEW = "Standard"
-"""The view transform that leaves colours as they are on disk."""
 SOUND_OF = "peekaboo_sound_of"
 """Custom property of the strip by which a reel plays its scene's sound, and of a reel that has had it."""
 _OF_PICTURE = (
@@ -112,8 +110,7 @@ def prepare_reel(scene):
 def _new_reel(scene):
     reel: Any = bpy.data.scenes.new(NAME.format(scene.name))
     scene.peekaboo.takes_scene, reel.peekaboo.takes_of = reel, scene
-    with suppress(TypeError):  # which the OpenColorIO configuration of a studio may not have
-        reel.view_settings.view_transform = VIEW
+    colors.view_plainly(reel)
     reel.sync_mode = scene.sync_mode
     with suppress(TypeError):  # which a Blender that was built without ffmpeg does not have
         compat.set_movie_output(reel.render)

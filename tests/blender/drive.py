@@ -22,9 +22,17 @@ import scenarios_engine
 import scenarios_generate
 import scenarios_guide
 import scenarios_shots
+import scenarios_takes
 from hands import Hands
 
-MODULES = (scenarios_authoring, scenarios_engine, scenarios_generate, scenarios_guide, scenarios_shots)
+MODULES = (
+    scenarios_authoring,
+    scenarios_engine,
+    scenarios_generate,
+    scenarios_guide,
+    scenarios_shots,
+    scenarios_takes,
+)
 SCENARIOS = {
     name.removeprefix("scenario_"): value
     for module in MODULES

@@ -6,6 +6,7 @@ import os
 import time
 
 import imageio.v3 as iio
+import measure_colors
 import numpy as np
 import pytest
 import tiny_families
@@ -123,6 +124,17 @@ def test_shots_by_markers_are_made_with_one_press_and_lie_in_their_places(play):
     assert facts["outcomes"] == [False] * 4 and facts["workspace"] == "Video Editing"
     assert facts["shown"] == "Scene"
     assert facts["hidden"] == [False, True, False], "what Show Clip has changed of a take is a step of undo"
+
+
+def test_takes_are_seen_and_rendered_in_the_colours_of_their_clip(profile, screen, tmp_path):
+    own, agx = "a scene of their own, beside AgX", "AgX"
+    figures = measure_colors.measure(profile, screen, tmp_path / "colors", (own, agx))
+    for place in ("sequencer", "F12", "camera"):
+        # AgX has no way to the purest colours; its camera view is not seen through it
+        for name, most in ((own, 3), (agx, 3 if place == "camera" else 10)):
+            assert max(figures[name][place]["usual"]) < 2.5, (name, place)
+            assert max(figures[name][place]["mean"]) < most, (name, place)
+    assert [facts["told"] for facts in figures.values()] == [[], []]
 
 
 def test_outlines_are_drawn_in_the_subjects_colours_until_they_are_switched_off(play):

@@ -174,15 +174,19 @@ class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
 
 
 class PEEKABOO_OT_match_colors(bpy.types.Operator):
-    """Show all takes in the colors that they have on disk; the scene's view transform stays as it is"""
+    """Show all takes in the colors that they have on disk; how your own scene is seen stays as it is"""
 
     bl_idname = "peekaboo.match_colors"
     bl_label = "Match Colors of Takes"
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context):
-        """Set the strips' colour space."""
-        for strip in reels.takes(reels.edited_scene(context)):
+        """Set the strips' colour space, and the view of a scene that was made for them."""
+        scene = reels.edited_scene(context)
+        holder = reels.holder_of(scene)
+        if holder is not None and holder != scene:
+            colors.view_plainly(holder)
+        for strip in reels.takes(scene):
             colors.show_as_on_disk(strip.id_data, strip)
         return {"FINISHED"}
 

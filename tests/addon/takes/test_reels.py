@@ -9,7 +9,7 @@ import pytest
 
 from blender_addon import compat
 from blender_addon.errors import PeekabooError
-from blender_addon.takes import folders, moving, reels, strips
+from blender_addon.takes import colors, folders, moving, reels, strips
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_takes_get_their_scene_also_where_colours_are_configured_without_the_pla
     scene, folder, monkeypatch
 ):
     """As by the OpenColorIO configurations of ACES."""
-    monkeypatch.setattr(reels, "VIEW", "Not Configured")
+    monkeypatch.setattr(colors, "PLAIN_VIEW", "Not Configured")
     take = folders.import_take(scene, folder)
     assert reels.takes(scene) == [take] and take.id_data == reels.reel_of(scene) != scene
 

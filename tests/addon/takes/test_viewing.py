@@ -13,7 +13,7 @@ from blender_addon import compat
 from blender_addon.errors import PeekabooError
 from blender_addon.making import refining
 from blender_addon.masks import cameras
-from blender_addon.takes import colors, mask_strips, removing, strips, viewing
+from blender_addon.takes import colors, mask_strips, moving, reels, removing, strips, viewing
 
 COLORS = [(220, 40, 30), (30, 160, 60), (40, 70, 200), (230, 220, 210), (40, 40, 40), (128, 128, 128)]
 
@@ -64,6 +64,29 @@ def test_another_view_transform_is_told_and_matched(scene, take):
     assert not colors.are_as_on_disk(scene, take)
     assert bpy.ops.peekaboo.match_colors() == {"FINISHED"}
     assert colors.are_as_on_disk(scene, take) and take.colorspace_settings.name == "Filmic sRGB"
+
+
+def test_what_no_colour_space_takes_back_is_told_and_a_scene_of_their_own_is_seen_plainly_again(scene, take):
+    for name, value in (("exposure", 1.0), ("gamma", 2.0), ("use_curve_mapping", True)):
+        before = getattr(scene.view_settings, name)
+        setattr(scene.view_settings, name, value)
+        assert len(colors.alterations(scene)) == 1 and colors.are_as_on_disk(scene, take)
+        setattr(scene.view_settings, name, before)
+    for view in ("Raw", "Filmic Log"):
+        scene.view_settings.view_transform = view
+        assert colors.alterations(scene) == [f"the view transform {view}"]
+    scene.view_settings.view_transform = "AgX"
+    for look, told in (("AgX - Base Contrast", []), ("AgX - Punchy", ["the look AgX - Punchy"])):
+        scene.view_settings.look = look
+        assert colors.alterations(scene) == told
+    moving.move(scene)
+    reel = reels.reel_of(scene)
+    assert colors.alterations(reel) == []
+    reel.view_settings.view_transform, reel.view_settings.exposure = "AgX", 1.0
+    assert bpy.ops.peekaboo.match_colors() == {"FINISHED"}
+    assert colors.alterations(reel) == [] and reel.view_settings.view_transform == "Standard"
+    assert all(colors.are_as_on_disk(reel, strip) for strip in reels.takes(scene))
+    assert scene.view_settings.look == "AgX - Punchy"
 
 
 def over(scene, take, name):
