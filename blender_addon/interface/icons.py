@@ -115,26 +115,27 @@ def squared(pixels: np.ndarray) -> np.ndarray:
         float32 RGBA (side, side, 4) in 0..1, row 0 at the bottom, as Blender has it.
     """
     picture = pixels[::-1] / np.float32(255)
-    height, width = picture.shape[:2]
-    side, inner = max(height, width), min(height, width)
+    if len(picture) <= picture.shape[1]:
+        return _between_bands(picture)
+    return np.ascontiguousarray(_between_bands(picture.swapaxes(0, 1)).swapaxes(0, 1))
+
+
+def _between_bands(picture: np.ndarray) -> np.ndarray:
+    """A picture that is not taller than wide, float32 (height, width, 3), as :func:`squared` has it."""
+    height, side = picture.shape[:2]
+    below = (side - height) // 2
     rgba = np.ones((side, side, 4), np.float32)
-    middle = picture[(height - inner) // 2 :][:inner, (width - inner) // 2 :][:, :inner]
-    blur = _blurring(inner, side)
-    rgba[..., :3] = DIM * np.einsum("yi,xj,ijc->yxc", blur, blur, middle, optimize=True)
-    bottom, left = (side - height) // 2, (side - width) // 2
-    rgba[bottom : bottom + height, left : left + width, :3] = picture
-    return rgba
-
-
-def _blurring(inner: int, side: int) -> np.ndarray:
-    """How a row of blurred pixels (side,) comes of pixels (inner,): weights (side, inner)."""
-    count = min(BLOCKS, inner)
-    block = np.arange(inner) * count // inner  # that each pixel is in
+    rgba[below : below + height, :, :3] = picture
+    count = min(BLOCKS, height)
+    block = np.arange(height) * count // height  # that each pixel of the middle is in
     means = (block == np.arange(count)[:, None]).astype(np.float32)
     means /= means.sum(axis=1, keepdims=True)
-    at = (np.arange(side) + 0.5) * count / side - 0.5
-    near = np.maximum(0, 1 - np.abs(np.clip(at, 0, count - 1)[:, None] - np.arange(count)))
-    return (near @ means).astype(np.float32)
+    at = np.clip((np.arange(side) + 0.5) * count / side - 0.5, 0, count - 1)
+    near = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count))).astype(np.float32)
+    blocks = np.einsum("bi,ijc,dj->bdc", means, picture[:, below : below + height], means, optimize=True)
+    for band in (slice(0, below), slice(below + height, side)):
+        rgba[band, :, :3] = DIM * np.einsum("yb,bdc,xd->yxc", near[band], blocks, near, optimize=True)
+    return rgba
 
 
 def chip_of(color: Sequence[float]) -> int:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
@@ -17,7 +18,7 @@ from scenes import add_camera, add_empty, add_mesh, layout_of
 from blender_addon import interface, memory
 from blender_addon.engine import catalogue, job_schema
 from blender_addon.errors import PeekabooError
-from blender_addon.interface import menus
+from blender_addon.interface import icons, menus
 from blender_addon.shot.job import make_job, write_job
 from blender_addon.takes import folders, reels, strips
 
@@ -191,6 +192,12 @@ def test_another_machine_that_a_file_names_is_not_looked_at_until_the_user_says_
                     size_of(path)
         assert not memory.look_again() and not looked
         assert size_of("/server/models/a") == 16
+        with disk(monkeypatch) as asked:
+            for path in paths:
+                with pytest.raises(PeekabooError, match="press Look There"):
+                    catalogue.model_size(path)
+            assert icons.icon_of(Path("//server/takes/1/thumbnail.png"), 1) == 0
+        assert not asked
         home[0] = r"\\SERVER\shots\shot.blend"  # where the user has opened a file
         assert size_of(paths[0]) == len(paths[0])
         home[0] = ""
