@@ -365,4 +365,8 @@ def _interrupt(number, frame) -> None:
 if __name__ == "__main__":
     # A polite request to end takes the way of Ctrl-C, which removes half-written files.
     signal.signal(signal.SIGTERM, _interrupt)
-    app(prog_name="peekaboo_engine")
+    try:
+        app(prog_name="peekaboo_engine")
+    finally:  # what Python and libraries still do at the exit may be cut off: nothing of ours is lost by it
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)

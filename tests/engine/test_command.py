@@ -208,6 +208,26 @@ def test_an_engine_that_is_killed_leaves_no_clip(make_job, sent):
     assert [path.name for path in job.parent.iterdir()] == ["job"]
 
 
+LEAVING = """
+import atexit, runpy, sys, time
+atexit.register(lambda: (print("leaving", flush=True), time.sleep(60)))
+sys.argv = ["peekaboo_engine", "models", "list"]
+runpy.run_module("peekaboo_engine", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_an_engine_that_is_told_to_end_while_it_leaves_says_nothing(sent):
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-s", "-c", LEAVING], cwd=ROOT, text=True, **pipes) as process:
+        while process.stdout.readline() != "leaving\n":
+            assert process.poll() is None
+        process.send_signal(sent)
+        _, log = process.communicate()
+    assert process.returncode == -sent and not log
+
+
 @pytest.mark.slow
 def test_an_earlier_clip_survives_a_failed_generation(make_job):
     job = make_job(num_inference_steps=300)
