@@ -35,6 +35,9 @@ def strip_range(strip) -> tuple[int, int]:
 
 def set_strip_length(strip, frame_count: int):
     """Set how many frames a strip covers; a right handle replaced the duration in 5.1."""
+    start, end = strip_range(strip)
+    if end - start == frame_count:
+        return
     if hasattr(strip, "left_handle"):
         strip.right_handle = strip.left_handle + frame_count
     else:

@@ -72,9 +72,16 @@ def view_sequences() -> None:
                             view()
 
 
-def redraw_camera_views() -> None:
-    """Let viewports that look through a camera draw again."""
+def redraw_camera_views(scene_uid: int, frames: range) -> None:
+    """Let viewports draw again that look through the camera of a scene, at one of these frames.
+
+    Args:
+        scene_uid: the scene's ``session_uid``.
+        frames: of the scene.
+    """
     for window in bpy.context.window_manager.windows:
+        if window.scene.session_uid != scene_uid or window.scene.frame_current not in frames:
+            continue
         for area in window.screen.areas:
             space: Any = area.spaces.active
             if area.type == "VIEW_3D" and space.region_3d.view_perspective == "CAMERA":

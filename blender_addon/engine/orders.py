@@ -30,7 +30,9 @@ PHASES = {
 RECORD = "clip.json"
 """What the engine puts beside a clip, as the last of its files."""
 CANCEL_SECONDS, CANCEL_STEPS = 60.0, 3
-"""An engine heeds a cancel at the end of its step: it gets so long, or so many steps, to do so."""
+"""An engine heeds a cancel at the end of its step at the latest: it gets so long, or so many steps."""
+FIRST_CANCEL_SECONDS = 900.0
+"""What it gets as long as nobody knows how long a step takes: the first may take minutes, and load much."""
 
 
 @dataclass
@@ -55,12 +57,15 @@ class Order:
         last: step and time of the latest one.
         attempts: how often an engine was asked for it.
         heard: whether an engine has said anything about it.
+        loaded: whether its model was loaded for it, which the engine had not.
         preview: a picture of what is being denoised, once there is one.
         previews: how many there were; each is in the place of the one before.
         notice: what the engine wants the user to know.
         clip: the result, once it is there.
         unfinished: why the clip comes as the model made it, where it was to be finished; empty otherwise.
         cancelled: when it was cancelled, in seconds of :func:`time.monotonic`.
+        ended: when its clip was there, in the same seconds.
+        usual_rest: seconds that such a clip usually takes from its last step on; 0 while that is not known.
     """
 
     scene: int
@@ -80,12 +85,22 @@ class Order:
     last: tuple[int, float] | None = None
     attempts: int = 0
     heard: bool = False
+    loaded: bool = False
     preview: Path | None = None
     previews: int = 0
     notice: str = ""
     clip: Result | None = None
     unfinished: str = ""
     cancelled: float | None = None
+    ended: float | None = None
+    usual_rest: float = 0.0
+
+    @property
+    def frames(self) -> range:
+        """The frames of the scene that the clip will have."""
+        timing = self.job["timing"]
+        first = timing["frame_start"] if self.frame_start is None else self.frame_start
+        return range(first, first + timing["frame_count"])
 
     @property
     def factor(self) -> float:
@@ -100,9 +115,8 @@ class Order:
         if self.cancelled is not None:
             return "Cancelling, after this step" if self.phase != "finish" else "Cancelling the finishing"
         text = PHASES.get(self.phase, self.phase)
-        if not self.total:
-            return text
-        text = f"{text}, step {self.step} of {self.total}"
+        if self.total:
+            text = f"{text}, step {self.step} of {self.total}"
         left = self.seconds_left
         return text if left is None else f"{text}, {duration(left)} left"
 
@@ -123,15 +137,32 @@ class Order:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the denoising will still take; None while that cannot be told."""
+        """How long it will still take until the clip is there; None while that cannot be told.
+
+        Without what such a clip usually takes after its steps, until those are done.
+        """
         if self.last is None or (each := self.seconds_of_step) is None:
             return None
-        return max(0.0, each * (self.total - self.step) - (time.monotonic() - self.last[1]))
+        passed = time.monotonic() - self.last[1]
+        if self.phase == "denoise":
+            return max(0.0, each * (self.total - self.step) - passed) + self.usual_rest
+        is_known = self.usual_rest and self.phase in {"decode", "write"}
+        return max(0.0, self.usual_rest - passed) if is_known else None
+
+    @property
+    def seconds_of_rest(self) -> float | None:
+        """How long it took from the last step until the clip was there; None while it is not."""
+        return None if self.last is None or self.ended is None else self.ended - self.last[1]
 
     @property
     def seconds(self) -> float:
-        """How long the order has taken, with the start of the engine and the loading of the model."""
-        return 0.0 if self.asked is None else time.monotonic() - self.asked
+        """How long the order has taken, with the start of the engine and the loading of the model.
+
+        A clip may wait for long until it can be put into its scene, which does not count.
+        """
+        if self.asked is None:
+            return 0.0
+        return (time.monotonic() if self.ended is None else self.ended) - self.asked
 
     def apply(self, event: Event) -> None:
         """Follow an event about this order."""
@@ -139,6 +170,7 @@ class Order:
         match event:
             case Phase(phase):
                 self.phase, self.step, self.total = phase, 0, 0
+                self.loaded |= phase == "load"
                 if phase == "denoise":  # afterwards they tell how long it took
                     self.first = self.last = None
             case Progress(step, total):
@@ -148,7 +180,7 @@ class Order:
             case Notice(message):
                 self.notice = message
             case Result():
-                self.clip = event
+                self.clip, self.ended = event, time.monotonic()
 
     def _follow_step(self, step: int, total: int) -> None:
         if step > self.step:
@@ -188,6 +220,11 @@ class Queue:
         self.arrived: list[Order] = []
         self.outcomes: list[Outcome] = []
         self.keeper = Keeper()
+        self._has: tuple[object, str] | None = None  # an engine, and the model of its last clip
+
+    def has_loaded(self, model: str) -> bool:
+        """Whether the engine is up and has this model, so that a clip of it begins at once."""
+        return self.keeper.engine is not None and self._has == (self.keeper.engine, model)
 
     @property
     def busy(self) -> bool:
@@ -283,6 +320,8 @@ class Queue:
                 self._fail(order, self._with_log(event))
             elif order.clip is not None:
                 self.running = None
+                if order.finish is None:
+                    self._has = self.keeper.engine, order.job.get("model", "")
                 self.arrived.append(order)
 
     def _with_log(self, failure: Failure) -> str:
@@ -306,7 +345,8 @@ class Queue:
         order = self.running
         if order is None or order.cancelled is None:
             return
-        patience = max(CANCEL_SECONDS, CANCEL_STEPS * (order.seconds_of_step or 0.0))
+        each = order.seconds_of_step
+        patience = FIRST_CANCEL_SECONDS if each is None else max(CANCEL_SECONDS, CANCEL_STEPS * each)
         if time.monotonic() > order.cancelled + patience:
             self._release(order)
 
@@ -319,6 +359,7 @@ class Queue:
     def _fail(self, order: Order, message: str) -> None:
         if _is_made(order):
             order.clip = Result(order.folder / clip_name(order.job), order.folder / RECORD, order.seconds)
+            order.ended = time.monotonic()
             order.unfinished = message if order.cancelled is None else "Its finishing was cancelled."
             self.arrived.append(order)
             return

@@ -76,7 +76,7 @@ def _shots(scene) -> list[Shot]:
 
 def _draw_estimate(layout, scene, count: int) -> None:
     """Say how long it will take, where that is known from earlier clips."""
-    seconds = estimates.seconds_of(scene, _shots(scene), count)
+    seconds = estimates.seconds_of(scene, _shots(scene), count, generation.has_loaded)
     if seconds:
         layout.label(text=f"About {duration(seconds)}, as earlier clips took here", icon="TIME")
 

@@ -15,7 +15,6 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 
 from ..borders.places import read_file
-from ..engine.orders import Order
 from ..making import generation
 from .icons import MAX_BYTES, read_png
 from .overlay import LETTERS, picture_on_screen, write
@@ -48,13 +47,6 @@ def _read(path: Path) -> Any:
     return types.GPUTexture((width, height), format="RGBA8", data=values)
 
 
-def frames_of(order: Order) -> range:
-    """The frames of the scene that the clip of an order will have."""
-    timing = order.job["timing"]
-    first = timing["frame_start"] if order.frame_start is None else order.frame_start
-    return range(first, first + timing["frame_count"])
-
-
 def previewed(frames: range) -> int:
     """The frame of the scene that the engine's previews show: the middle one of the clip."""
     return frames[len(frames) // 2]
@@ -66,7 +58,7 @@ def _draw() -> None:
     order = generation.current()
     if order is None or order.preview is None or order.scene != context.scene.session_uid:
         return
-    frames = frames_of(order)
+    frames = order.frames
     if context.scene.frame_current not in frames:
         return
     place, texture = picture_on_screen(context), _current(order.preview, order.previews)

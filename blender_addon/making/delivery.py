@@ -157,8 +157,26 @@ def scene_of(order: Order):
     return next((scene for scene in bpy.data.scenes if scene.session_uid == order.scene), None)
 
 
-def deliver(order: Order) -> Outcome:
+def make_room(order: Order) -> bool:
+    """Make the scene for the clip of an order, if it is to have one of its own; returns whether it was made.
+
+    Blender draws all windows anew for that. Where it does so before the clip comes, it need not draw
+    viewports from the start, as it would after.
+    """
+    scene = scene_of(order)
+    if scene is None or order.finish is not None or reels.holder_of(scene) is not None:
+        return False
+    with changes.updates_ignored():
+        reels.prepare(scene)
+    return True
+
+
+def deliver(order: Order, has_new_room: bool = False) -> Outcome:
     """Put the clip of an order into its scene's sequencer; returns what is to be said of it.
+
+    Args:
+        order: whose clip is there.
+        has_new_room: what :func:`make_room` has said, which goes again where this fails.
 
     Raises:
         PeekabooError: the scene is gone, or has no room for it; the clip is kept.
@@ -170,7 +188,7 @@ def deliver(order: Order) -> Outcome:
         raise PeekabooError(f'The scene of the clip is gone: the clip itself is at "{clip}".')
     if order.finish is not None:
         return _deliver_finished(order, scene)
-    with changes.updates_ignored(), reels.prepared(scene) as holder:
+    with changes.updates_ignored(), reels.prepared(scene, has_new_room) as holder:
         strip = strips.add_clip(holder, clip, order.job, order.frame_start, order.shot)
     start, end = compat.strip_range(strip)
     owner = f' of "{holder.name}"' if len(bpy.data.scenes) > 1 else ""

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long a clip will take, from how long earlier ones of its model have taken on this machine.
 
-A step takes about as long as there are pixels in all frames, and a clip so many steps and what is done around
-them. Attention grows faster than that, so that far from what was measured nothing is said.
+A step takes about as long as there are pixels in all frames, and a clip so many steps and what is done after
+them; before the first clip the engine starts, and its model is loaded. Attention grows faster than that, so
+that far from what was measured nothing is said.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -36,12 +37,19 @@ class Measured(NamedTuple):
     Attributes:
         pixels: of all its frames.
         step: seconds of a step.
-        rest: seconds of all else, with the start of the engine.
+        rest: seconds of all else, with the start of the engine and the loading of the model.
+        after: of those, the seconds from the last step on.
     """
 
     pixels: float
     step: float
     rest: float
+    after: float = 0.0  # which files of before do not have
+
+    @property
+    def start(self) -> float:
+        """Seconds before the first step."""
+        return max(0.0, self.rest - self.after)
 
 
 _known: dict[str, Measured] | None = None
@@ -52,10 +60,12 @@ def learn(order: Order) -> None:
     step = order.seconds_of_step
     if step is None:  # it had fewer than two steps
         return
-    job, known = order.job, _read()
-    pixels = job["width"] * job["height"] * job["num_frames"]
-    known.pop(job["model"], None)
-    known[job["model"]] = Measured(pixels, step, max(0.0, order.seconds - step * order.steps))
+    model, known = order.job["model"], _read()
+    before, after = known.pop(model, None), order.seconds_of_rest or 0.0
+    rest = max(after, order.seconds - step * order.steps)
+    if before is not None and not order.loaded:  # by an engine that had it, which says nothing of the start
+        rest = after + before.start
+    known[model] = Measured(_pixels(order.job), step, rest, after)
     while len(known) > MOST_MODELS:
         del known[next(iter(known))]
     folder = engine_choice.user_folder()
@@ -65,13 +75,26 @@ def learn(order: Order) -> None:
             files.write(FILE, lambda file: file.write(data))
 
 
-def seconds_of(scene, shots: Sequence[Shot], count: int) -> float | None:
+def _pixels(job: dict) -> int:
+    return job["width"] * job["height"] * job["num_frames"]
+
+
+def after_steps(job: dict) -> float:
+    """Seconds that a clip takes from its last step on, by the last one of its model; 0 if nobody knows."""
+    known = _read().get(job["model"])
+    return known.after * _pixels(job) / known.pixels if known else 0.0
+
+
+def seconds_of(
+    scene, shots: Sequence[Shot], count: int, has_loaded: Callable[[str], bool] = lambda model: False
+) -> float | None:
     """How long so many takes of shots will take, in seconds; None where nobody knows.
 
     Args:
         scene: of the shots.
         shots: that are made.
         count: of takes of each.
+        has_loaded: whether an engine is up that has a model loaded.
     """
     try:
         model = model_of(scene)
@@ -86,7 +109,8 @@ def seconds_of(scene, shots: Sequence[Shot], count: int) -> float | None:
         or any(not 1 / FARTHEST <= one / known.pixels <= FARTHEST for one in pixels)
     ):
         return None
-    return count * sum(known.rest + steps * known.step * one / known.pixels for one in pixels)
+    clips = count * sum((known.after + steps * known.step) * one / known.pixels for one in pixels)
+    return clips + (0.0 if has_loaded(model) else known.start)
 
 
 def seconds_by_model(scene, shot: Shot, models: Sequence[str]) -> dict[str, float]:
@@ -104,9 +128,9 @@ def seconds_by_model(scene, shot: Shot, models: Sequence[str]) -> dict[str, floa
 
 
 def start_of(model: str) -> float | None:
-    """How long a clip of a model took beside its steps the last time, most of it before the first."""
+    """How long it took the last time to start the engine and to load a model, up to the first step."""
     known = _read().get(model)
-    return None if known is None else known.rest
+    return None if known is None else known.start
 
 
 def _read() -> dict[str, Measured]:
@@ -131,7 +155,7 @@ def _from_file(path: Path) -> dict[str, Measured]:
     return {
         model: one
         for model, one in found.items()
-        if all(map(math.isfinite, one)) and one.pixels > 0 and one.step >= 0 and one.rest >= 0
+        if all(map(math.isfinite, one)) and one.pixels > 0 and min(one) >= 0
     }
 
 

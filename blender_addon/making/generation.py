@@ -33,8 +33,10 @@ LEAVE_SECONDS = 2.0
 
 _queue = Queue()
 _shown: object = None
-_previewed: tuple[str, int] | None = None
-"""Of which order which preview is seen in camera views."""
+_previewed: tuple[str, int, int, range] | None = None
+"""The order whose preview is seen in camera views, which one it is, and of which scene and frames."""
+_readied: tuple[str, bool] | None = None
+"""The order that is made ready for its delivery, and whether a scene was made for it."""
 _drawn = 0.0
 
 
@@ -58,6 +60,11 @@ def engine_is_up() -> bool:
     return _queue.keeper.engine is not None
 
 
+def has_loaded(model: str) -> bool:
+    """Whether the engine that is kept warm has this model, so that a clip of it begins at once."""
+    return _queue.has_loaded(model)
+
+
 def engine_device() -> str:
     """What the warm engine computes on; empty until it has said so."""
     return _queue.keeper.device
@@ -74,6 +81,8 @@ def add(orders: Iterable[Order]) -> None:
     try:
         engine_choice.engine_settings()  # what is missing is told before all work
         for order in orders:
+            if order.finish is None:
+                order.usual_rest = estimates.after_steps(order.job)
             _queue.add(order)
             _look_soon()
     except PeekabooError as error:
@@ -136,13 +145,13 @@ def _look() -> float | None:
     if prompts.take_in(events, None if _queue.busy else _engine_to_ask()):
         windows.redraw()
     if _queue.arrived and not windows.is_hand_busy():
-        order = _queue.arrived.pop(0)
+        order = _queue.arrived[0]
         try:
-            _queue.outcomes.append(_deliver(order))
+            _take_in(order)
         except PeekabooError as error:
-            _queue.outcomes.append(Outcome(str(error), failed=True, folder=order.folder))
+            _end(order, Outcome(str(error), failed=True, folder=order.folder))
         except Exception as error:  # a fault of ours with one clip, which others need not suffer from
-            _queue.outcomes.append(Outcome(faults.kept(_log, error), failed=True, folder=order.folder))
+            _end(order, Outcome(faults.kept(_log, error), failed=True, folder=order.folder))
     _redraw_what_changed()
     if _queue.busy or not _queue.keeper.reap():
         return POLL_SECONDS
@@ -161,10 +170,29 @@ def _engine_to_ask() -> WarmEngine | None:
     return _queue.keeper.engine
 
 
-def _deliver(order: Order) -> Outcome:
+def _take_in(order: Order) -> None:
+    """Do a turn of two that take in a clip: first what draws viewports, then what is an edit.
+
+    After an edit Blender draws a viewport from the start, many times for its anti-aliasing; but only where
+    something has it drawn at all. So its preview goes in the turn before.
+    """
+    global _readied
+    if _readied is None or _readied[0] != order.id:
+        _readied = order.id, delivery.make_room(order)
+        _redraw_previews()
+        estimates.learn(order)
+    else:
+        _end(order, _deliver(order, _readied[1]))
+
+
+def _end(order: Order, outcome: Outcome) -> None:
+    _queue.arrived.remove(order)
+    _queue.outcomes.append(outcome)
+
+
+def _deliver(order: Order, has_new_room: bool) -> Outcome:
     """Deliver an order as an undo step of its own; all windows say so for a while."""
-    outcome = delivery.deliver(order)
-    estimates.learn(order)
+    outcome = delivery.deliver(order, has_new_room)
     with bpy.context.temp_override(window=bpy.context.window_manager.windows[0]):
         bpy.ops.ed.undo_push(message="Import Peekaboo Clip")
     undone = "takes it out of the sequencer" if order.finish is None else "shows what was there before"
@@ -173,7 +201,7 @@ def _deliver(order: Order) -> Outcome:
 
 
 def _redraw_what_changed() -> None:
-    global _shown, _drawn, _previewed
+    global _shown, _drawn
     if _queue.busy and time.monotonic() < _drawn + DRAW_SECONDS:
         return
     running, keeper = _queue.running, _queue.keeper
@@ -185,12 +213,21 @@ def _redraw_what_changed() -> None:
     )
     if shown == _shown:
         return
-    preview = (running.id, running.previews) if running and running.previews else None
-    if preview != _previewed:
-        windows.redraw_camera_views()
-    _previewed = preview
+    _redraw_previews()
     _shown, _drawn = shown, time.monotonic()
     windows.redraw()
+
+
+def _redraw_previews() -> None:
+    """Let camera views draw a new preview, or none any more."""
+    global _previewed
+    order = _queue.running
+    preview = (order.id, order.previews, order.scene, order.frames) if order and order.previews else None
+    if preview == _previewed:
+        return
+    for _, _, scene_uid, frames in filter(None, (_previewed, preview)):
+        windows.redraw_camera_views(scene_uid, frames)
+    _previewed = preview
 
 
 @persistent
@@ -201,8 +238,9 @@ def _loaded(*_arguments) -> None:
 
 def register():
     """Begin with no order and no engine."""
-    global _queue, _shown
+    global _queue, _shown, _previewed, _readied
     _queue, _shown = Queue(), None
+    _previewed = _readied = None
     bpy.app.handlers.load_post.append(_loaded)
 
 

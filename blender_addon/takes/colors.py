@@ -26,9 +26,8 @@ def space_for(scene) -> str:
 
 def show_as_on_disk(scene, strip) -> None:
     """Let a strip be seen in the colours of its file, as far as Blender's OpenColorIO configuration can."""
-    settings = strip.colorspace_settings
-    if (wanted := space_for(scene)) in settings.bl_rna.properties["name"].enum_items:
-        settings.name = wanted
+    if not are_as_on_disk(scene, strip):  # else Blender draws all viewports from the start for nothing
+        strip.colorspace_settings.name = space_for(scene)
 
 
 def are_as_on_disk(scene, strip) -> bool:

@@ -7,7 +7,7 @@ none of its own; renaming, saving, appending and undo keep both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -87,11 +87,15 @@ def prepare(scene):
 
 
 @contextmanager
-def prepared(scene) -> Iterator[Any]:
+def prepared(scene, is_new: bool = False) -> Iterator[Any]:
     """What :func:`prepare` has, for a block that puts a take into it: a reel that was made for it goes again
     where that fails.
+
+    Args:
+        scene: the user's.
+        is_new: whether its reel, if it has one, was made for this block already.
     """
-    before = reel_of(scene)
+    before = None if is_new else reel_of(scene)
     holder = prepare(scene)
     try:
         yield holder
@@ -124,11 +128,17 @@ def _new_reel(scene):
 
 def _follow(holder, scene):
     if holder != scene:
-        for name in _OF_PICTURE:
-            setattr(holder.render, name, getattr(scene.render, name))
-        holder.frame_start, holder.frame_end = scene.frame_start, scene.frame_end
+        _copy(_OF_PICTURE, scene.render, holder.render)
+        _copy(("frame_start", "frame_end"), scene, holder)
         _let_hear(holder, scene)
     return holder
+
+
+def _copy(names: Iterable[str], source, target) -> None:
+    """Set what differs: to set a size or a rate has Blender draw all viewports from the start."""
+    for name in names:
+        if getattr(target, name) != (wanted := getattr(source, name)):
+            setattr(target, name, wanted)
 
 
 def _let_hear(reel, scene) -> None:

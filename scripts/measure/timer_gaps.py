@@ -3,10 +3,13 @@
 
     blender --python timer_gaps.py -- OUT MODEL STEPS TAKES
 
-Writes OUT/gaps.json. A shot is looked at with the tab open, in a viewport and then in the sequencer: first
-without a job, then with the sidebar and the camera's view drawn as often as a job has them drawn, then during
-a whole generation. With takes it is looked at in a viewport alone, with so many of them as pictures beside
-one another.
+Writes OUT/gaps.json. A shot is looked at with the tab open, in a viewport and then in the sequencer: without
+a job, during a whole generation, then without a job while the sidebar and the camera's view are drawn at the
+moments at which the generation had them drawn. At last a movie strip is added and a step of undo made without
+the add-on: what Blender takes for that edit. With takes the shot is looked at in a viewport alone, with so
+many of them as pictures beside one another.
+
+Drawings of the viewport are counted, since their number does not depend on what else the machine does.
 """
 
 import json
@@ -15,6 +18,7 @@ import shutil
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +31,8 @@ ADDON = "bl_ext.user_default.peekaboo"
 PROMPT, PHRASE = "a red ball on grass", "a red ball"
 TICK_SECONDS = 0.005
 SETTLE_SECONDS, BASELINE_SECONDS = 3.0, 15.0
-PREVIEW_SECONDS = 5.0
-"""From one preview in the camera's view to the next, about as a job on two processors has them."""
+EDITS, EDIT_SECONDS = 3, 4.0
+"""How often the edit is made without the add-on, and how long each time what comes of it is watched."""
 
 OURS = {
     "making.generation": ("add", "_tick"),
@@ -83,11 +87,64 @@ def _with_parameters(draw):
     return named
 
 
+class Drawings:
+    """How often viewports were drawn."""
+
+    count = 0
+
+    @classmethod
+    def begin(cls) -> None:
+        """Begin to count."""
+        bpy.types.SpaceView3D.draw_handler_add(cls._drawn, (), "WINDOW", "POST_VIEW")
+
+    @classmethod
+    def _drawn(cls) -> None:
+        cls.count += 1
+
+
+class Redraws:
+    """When the add-on has Blender draw its panels or the camera's view, to do the same without a job."""
+
+    NAMES = ("redraw", "redraw_camera_views")
+
+    def __init__(self):
+        self.asked: list[tuple[float, str, tuple]] = []  # seconds, function of windows, its arguments
+
+    @contextmanager
+    def noted(self):
+        """Note them within a block."""
+        windows, begun = sys.modules[f"{ADDON}.windows"], time.monotonic()
+        functions = {name: getattr(windows, name) for name in self.NAMES}
+
+        def noting(name):
+            def note(*arguments):
+                self.asked.append((time.monotonic() - begun, name, arguments))
+                functions[name](*arguments)
+
+            return note
+
+        for name in functions:
+            setattr(windows, name, noting(name))
+        try:
+            yield
+        finally:
+            for name, function in functions.items():
+                setattr(windows, name, function)
+
+    def again(self):
+        """Do them again at their moments; yields seconds to wait."""
+        windows, begun = sys.modules[f"{ADDON}.windows"], time.monotonic()
+        for at, name, arguments in self.asked:
+            yield max(0.0, at - (time.monotonic() - begun))
+            getattr(windows, name)(*arguments)
+
+
 class Ticks:
     """A timer that notes how long it was left waiting, and what the main thread did meanwhile."""
 
     def __init__(self, own: Own):
         self._own = own
+        self._first_drawing = self._drawings = Drawings.count
         self.gaps: list[dict] = []
         self._begun = self._last = time.perf_counter()
         self._first_call, self._busy, self._over = len(own.calls), self._processor(), False
@@ -106,13 +163,15 @@ class Ticks:
             {
                 "ms": _ms(now - self._last),
                 "own_ms": _ms(sum(seconds for _, seconds, _ in own)),
+                "own_calls": [name for _, _, name in own],
+                "viewport_drawings": Drawings.count - self._drawings,
                 "main_thread_ms": _ms(busy[0] - self._busy[0]),
                 "all_threads_ms": _ms(busy[1] - self._busy[1]),
                 "at_seconds": round(now - self._begun, 1),
                 "moment": moment,
             }
         )
-        self._last, self._busy = now, busy
+        self._last, self._busy, self._drawings = now, busy, Drawings.count
         return None if self._over else TICK_SECONDS
 
     def end(self) -> dict:
@@ -133,6 +192,7 @@ class Ticks:
             "longest_ms": waits[-1],
             "percentile_99_ms": waits[int(0.99 * (len(waits) - 1))],
             "gaps_over_50_ms": sum(wait > 50 for wait in waits),
+            "viewport_drawings": Drawings.count - self._first_drawing,
             "longest_by_moment": moments,
             "longest_own_call_ms": max((max(times) for times in by_name.values()), default=0.0),
             "own_share": round(sum(took for _, took, _ in calls) / seconds, 4),
@@ -178,6 +238,7 @@ class Viewport:
 def measure(out: Path, model: str, steps: int, takes: int):
     """Go through all situations; yields seconds to wait."""
     view, scene, own, found = Viewport(), CONTEXT.scene, Own(), {}
+    Drawings.begin()
     with view.context():
         bpy.data.objects.remove(bpy.data.objects["Cube"])
         OPS.peekaboo.add_subject(shape="SPHERE")
@@ -218,23 +279,47 @@ def _situations(view: Viewport, own: Own):
     ticks = Ticks(own)
     yield BASELINE_SECONDS
     found["no job"] = ticks.end()
-    ticks, begun, previews = Ticks(own), time.monotonic(), 0
-    while (passed := time.monotonic() - begun) < BASELINE_SECONDS:
-        view.region("UI").tag_redraw()
-        if passed >= previews * PREVIEW_SECONDS:
-            sys.modules[f"{ADDON}.windows"].redraw_camera_views()
-            previews += 1
-        yield generation.DRAW_SECONDS
-    found["no job, drawn as during one"] = ticks.end()
-    ticks = Ticks(own)
-    with view.context():
-        OPS.peekaboo.generate("INVOKE_DEFAULT")
-    while generation.unfinished():
-        yield 0.1
-    yield 1.0
-    found["generation"] = ticks.end()
+    ticks, redraws = Ticks(own), Redraws()
+    with redraws.noted():
+        with view.context():
+            OPS.peekaboo.generate("INVOKE_DEFAULT")
+        while generation.unfinished():
+            yield 0.1
+        yield 1.0
+        found["generation"] = ticks.end()
     assert not generation.outcomes()[-1].failed, generation.outcomes()[-1].text
+    generation.free_memory()
+    yield SETTLE_SECONDS
+    ticks = Ticks(own)
+    yield from redraws.again()
+    yield 1.0
+    found["no job, drawn as during one"] = ticks.end()
+    for drawn in (False, True):
+        ticks = Ticks(own)
+        yield from _edits(view, drawn)
+        found["the same edit, made without the add-on" + ", then drawn" * drawn] = ticks.end()
     return found
+
+
+def _edits(view: Viewport, drawn: bool):
+    """Add the clip that came last as a strip and make a step of undo, without the add-on; yields seconds.
+
+    Args:
+        view: in which it is done.
+        drawn: whether something has the viewport drawn after it.
+    """
+    holder = sys.modules[f"{ADDON}.takes.reels"].holder_of(CONTEXT.scene).name
+    for number in range(EDITS):
+        editor = bpy.data.scenes[holder].sequence_editor
+        strips = sys.modules[f"{ADDON}.compat"].strips(editor)
+        path = sorted(strip.filepath for strip in strips if strip.type == "MOVIE")[-1]
+        channel = max(strip.channel for strip in strips) + 1
+        strips.new_movie(name=f"Edit {number}", filepath=path, channel=channel, frame_start=1)
+        with view.context():
+            OPS.ed.undo_push(message="Edit")
+        if drawn:
+            view.region("WINDOW").tag_redraw()
+        yield EDIT_SECONDS
 
 
 def play(out: Path, model: str, steps: int, takes: int) -> None:

@@ -10,6 +10,7 @@ from shooting import (
     addon,
     all_done,
     animate,
+    drawings_while,
     engine_pid,
     generate,
     outcome,
@@ -68,7 +69,10 @@ def scenario_generate(hands: Hands):
     yield from until(generation.unfinished)
     bpy.data.objects["Subject"].scale.z += 0.5  # which has no keyframes
     bpy.ops.ed.undo_push(message="Grow")
+    drawn = drawings_while(strip_names)
     yield from all_done()
+    yield PAUSE
+    facts["drawn_with_the_strip"] = drawn[0]
     facts["pids"].append(engine_pid())
     facts["after_clip"] = [outcome(), strip_names(), takes(hands)]
     yield from hands.picture("7-done")

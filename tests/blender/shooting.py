@@ -102,6 +102,17 @@ def strips_of(scene) -> list:
     return list(editor.strips if hasattr(editor, "strips") else editor.sequences)
 
 
+def drawings_while(holds) -> list[int]:
+    """Count from now on how often viewports are drawn while something holds; returns a list of the number."""
+    count = [0]
+
+    def drawn():
+        count[0] += bool(holds())
+
+    bpy.types.SpaceView3D.draw_handler_add(drawn, (), "WINDOW", "POST_VIEW")
+    return count
+
+
 def takes(hands: Hands) -> list[str]:
     """What lies in the output folder."""
     folder = hands.out / "peekaboo"

@@ -75,6 +75,7 @@ def test_author_generate_cancel_generate_undo(play):
     )
     assert strips == [FIRST]
     assert {"Scene_001/clip.mp4", "Scene_001/thumbnail.png"} < set(takes)
+    assert facts["drawn_with_the_strip"] == 0, "the arrival has Blender draw a viewport from the start"
     assert facts["after_undo"] == [[], 1, True], "the clip is an undo step of its own"
     assert facts["after_redo"] == [[FIRST], 2, True]
     assert facts["pids"][0] == facts["pids"][1], "the engine was not kept"

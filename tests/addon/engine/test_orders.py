@@ -60,6 +60,7 @@ def test_jobs_run_in_their_order_on_one_engine(shop):
     shop.until(lambda: len(shop.queue.arrived) == 3)
     assert shop.queue.arrived == orders and not shop.queue.outcomes
     assert shop.queue.keeper.engine.process.pid == first
+    assert shop.queue.has_loaded("") and not shop.queue.has_loaded("another")
     assert all(order.clip.clip.is_file() and order.notice == "?" for order in orders)
 
 
@@ -121,7 +122,7 @@ def test_an_engine_that_leaves_just_when_a_job_comes_is_started_again_once(shop)
 
 
 def test_one_that_does_not_listen_to_a_cancel_is_ended(shop, monkeypatch):
-    monkeypatch.setattr(orders, "CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr(orders, "FIRST_CANCEL_SECONDS", 0.2)
     monkeypatch.setattr(process, "TERMINATE_SECONDS", 0.2)
     body = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + stand_in.HELLO + "time.sleep(600)"
     shop.settings = EngineSettings(stand_in.write(shop.folder, body, out=False), False, 60)
@@ -162,6 +163,17 @@ def test_a_cancel_waits_for_as_long_as_steps_take_and_keeps_the_engine_meanwhile
     assert time.monotonic() - began >= 0.8  # three steps of 0.3 s, measured by another clock
 
 
+def test_a_cancel_in_the_first_step_waits_for_it_however_long_it_takes(shop, clock):
+    body = stand_in.HELLO + "sys.stdin.read()"
+    shop.settings = EngineSettings(stand_in.write(shop.folder, body, out=False), False, 60)
+    order = shop.add("a")
+    shop.until(lambda: shop.queue.keeper.device)
+    shop.queue.cancel(order)
+    clock[0] += 600
+    shop.look()
+    assert shop.queue.running is order and shop.queue.keeper.engine is not None
+
+
 def test_a_second_cancel_does_not_wait(shop):
     order = deaf(shop)
     shop.queue.cancel(order)
@@ -199,6 +211,25 @@ def test_the_time_left_comes_from_finished_steps_without_the_first_and_never_cou
     assert order.seconds_left == 0
 
 
+def test_the_time_left_has_what_a_clip_usually_takes_after_its_steps(clock):
+    order = Order(1, "a", {}, Path("a"), usual_rest=30.0)
+    order.apply(Phase("denoise"))
+    for step in (1, 2, 3):
+        clock[0] += 5
+        order.apply(Progress(step, 4))
+    clock[0] += 1
+    assert order.text == "Generating, step 3 of 4, 0:34 left"
+    clock[0] += 4
+    order.apply(Progress(4, 4))
+    order.apply(Phase("decode"))
+    clock[0] += 10
+    assert order.text == "Decoding, 0:20 left"
+    clock[0] += 60
+    assert order.seconds_left == 0 and order.seconds_of_rest is None
+    order.apply(Result(Path("a"), Path("a"), 3.0))
+    assert order.seconds_of_rest == 70
+
+
 def test_what_an_order_took_begins_when_its_engine_is_started(clock, tmp_path):
     queue, order = Queue(), Order(1, "a", {}, tmp_path / "a")
     queue.add(order)
@@ -207,6 +238,7 @@ def test_what_an_order_took_begins_when_its_engine_is_started(clock, tmp_path):
     queue.advance(lambda: settings, tmp_path)
     clock[0] += 12
     order.apply(Result(tmp_path, tmp_path, 3.0))
+    clock[0] += 30  # it waits for the user's hand
     assert order.seconds == 12
     queue.leave(1)
 

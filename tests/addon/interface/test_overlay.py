@@ -115,10 +115,10 @@ def test_bars_cover_what_the_camera_sees_and_the_clip_does_not(first, second):
 def test_a_preview_is_of_the_middle_of_where_its_clip_goes(tmp_path):
     job = {"timing": {"frame_start": 11, "frame_count": 20}}
     there = Order(1, "a", job, tmp_path)
-    assert preview_overlay.frames_of(there) == range(11, 31)
-    assert preview_overlay.previewed(preview_overlay.frames_of(there)) == 21
+    assert there.frames == range(11, 31)
+    assert preview_overlay.previewed(there.frames) == 21
     moved = Order(1, "a", job, tmp_path, 101)
-    assert preview_overlay.previewed(preview_overlay.frames_of(moved)) == 111
+    assert preview_overlay.previewed(moved.frames) == 111
     assert preview_overlay.previewed(range(7, 8)) == 7
 
 

@@ -45,10 +45,24 @@ def test_a_clip_takes_as_long_as_the_last_one_of_its_model(scene, folder, monkey
     assert estimates.seconds_of(scene, one, 1) is None
     learn(made(folder), monkeypatch)
     assert estimates.seconds_of(scene, one, 1) == pytest.approx(25 * 2 + 30)
-    assert estimates.seconds_of(scene, one * 3, 2) == pytest.approx(6 * (25 * 2 + 30))
+    assert estimates.seconds_of(scene, one * 3, 2) == pytest.approx(6 * 25 * 2 + 30)
+    assert estimates.seconds_of(scene, one * 3, 2, lambda model: model == "shapes") == pytest.approx(300)
     scene.peekaboo.num_inference_steps = 10
     assert estimates.seconds_of(scene, one, 1) == pytest.approx(10 * 2 + 30)
     assert estimates.start_of("shapes") == pytest.approx(30)
+    assert estimates.after_steps(made(folder).job) == 0
+    order = made(folder)
+    order.ended, order.loaded = order.last[1] + 6, True
+    learn(order, monkeypatch)
+    assert estimates.after_steps(made(folder).job) == pytest.approx(6)
+    assert estimates.after_steps(made(folder, num_frames=8).job) == pytest.approx(3)
+    assert estimates.seconds_of(scene, one, 1) == pytest.approx(10 * 2 + 36)
+    again = made(folder, rest=1)  # by the engine that has loaded the model for the one before
+    again.ended = again.last[1] + 4
+    learn(again, monkeypatch)
+    assert estimates.start_of("shapes") == pytest.approx(30)
+    assert estimates.seconds_of(scene, one, 1) == pytest.approx(10 * 2 + 34)
+    assert estimates.seconds_of(scene, one, 1, lambda _: True) == pytest.approx(10 * 2 + 4)
     assert estimates.start_of("zeroscope") is None
 
 
