@@ -16,8 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -150,7 +150,7 @@ def run(
         _entries[repr(entry)] = entry
         return remembered(repr(entry))
 
-    waiting = []
+    waiting, unfinished = [], []
     for task in tasks:
         try:
             job, _ = load_job(task.job)
@@ -173,20 +173,50 @@ def run(
             task.outcome, task.clip = "kept", clip.name
             say(f"kept {clip}")
         elif not force and existing_clip(task.job, task.out, weights, placement, finished=False):
-            _finish(task, job.finish, say)
+            unfinished.append((task, job.finish))
         else:
             waiting.append(task)
     waiting.sort(key=lambda task: task.model)
-    if waiting:
-        _Crew(devices[: len(waiting)], placement.options, waiting, say, watch).work()
+    with _finishing(unfinished, say):
+        if waiting:
+            _Crew(devices[: len(waiting)], placement.options, waiting, say, watch).work()
 
 
-def _finish(task: Task, finish: Finish, say: Callable[[str], None]) -> None:
+@contextmanager
+def _finishing(unfinished: Sequence[tuple[Task, Finish]], say: Callable[[str], None]) -> Iterator[None]:
+    """Finish clips beside what is done within a block, which has the devices; then wait for the last.
+
+    If the block raises, the rest is left.
+    """
+    stopped = threading.Event()
+
+    def stop_if_left() -> None:
+        if stopped.is_set():
+            raise EngineError("cancelled", "The batch was ended.")
+
+    def work() -> None:
+        for task, finish in unfinished:
+            if not stopped.is_set():
+                _finish(task, finish, say, stop_if_left)
+
+    thread = threading.Thread(target=work, name="finishing")
+    thread.start()
+    try:
+        yield
+        thread.join()
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _finish(task: Task, finish: Finish, say: Callable[[str], None], stop_if_left: Callable[[], None]) -> None:
     """Finish a clip that is there already, of a job whose finishing failed or was ended."""
     started = time.monotonic()
     try:
-        clip = finish_take(task.out, finish, folder=task.job)
+        clip = finish_take(task.out, finish, stop_if_left, folder=task.job)
     except EngineError as error:
+        if error.code == "cancelled":
+            return
         task.fail(error.code, error.message)
     except Exception as error:  # of ffmpeg, of imageio, of the disk: one bad job stops no other
         _log.error(shown(traceback.format_exc(), lines=True).rstrip())
