@@ -117,7 +117,7 @@ def judge(looks: list[Look], until_clip: bool) -> dict:
         "after_it": round(looks[-1].at - ended, 2),
         "seconds_between_steps_seen": each,
         "judged": len(judged),
-        "largest_error": round(max(errors, key=abs, default=0.0), 4),
+        "largest_error": round(max(((abs(error), error) for error in errors), default=(0.0, 0.0))[1], 4),
         "largest_rise_seconds": round(rise, 3),
         "largest_rise_share": round(rise / (goal - began), 4),
         "is_true": bool(judged) and max(map(abs, errors)) <= MOST_OFF,
