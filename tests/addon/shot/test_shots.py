@@ -165,7 +165,7 @@ def test_every_enabled_shot_is_ordered_and_lies_in_its_place(cuts, tmp_path):
     for order in orders[1:3]:
         (order.folder / "clip.mp4").touch()
         added.append(strips.add_clip(cuts, order.folder / "clip.mp4", order.job, shot=order.shot))
-    assert [strip.name for strip in added] == ["Wide 1", "High 0"]
+    assert [strip.name for strip in added] == ["Wide 002 · seed 1", "High 001 · seed 0"]
     assert [compat.strip_range(take) for take in strips.takes(cuts)] == [(1, 5), (11, 13)]
 
 

@@ -299,7 +299,7 @@ def test_a_clip_whose_strip_is_gone_becomes_a_take_again(scene, take):
     assert compat.strip_range(again) == (1, 9) and folders.read(again)[0] == job
     strips.remove(again)
     scene.timeline_markers.new("Wide", frame=1).camera = scene.camera
-    assert folders.import_take(scene, folder).name == "Wide 7"
+    assert folders.import_take(scene, folder).name == "Wide 001 · seed 7"
 
 
 @pytest.mark.parametrize(
