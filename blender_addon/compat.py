@@ -63,6 +63,14 @@ def content_start(strip) -> int:
     return int(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
+def set_content_start(strip, frame: int):
+    """Move a strip in time so that its first picture lies at a frame; see :func:`content_start`."""
+    if hasattr(strip, "content_start"):
+        strip.content_start = frame
+    else:
+        strip.frame_start = frame
+
+
 def edited_scene(context):
     """The scene that a sequencer shows, or a viewport: since 5.0 a workspace has one for its sequencers."""
     shown = getattr(context, "sequencer_scene", None)

@@ -19,6 +19,8 @@ from . import colors, strips
 NAME = "{} Takes"
 SOUND_OF = "peekaboo_sound_of"
 """Custom property of the strip by which a reel plays its scene's sound, and of a reel that has had it."""
+SOUND_RANGE = "peekaboo_sound_range"
+"""Custom property of that strip: the frames, from the first to the one after the last, that it was given."""
 _OF_PICTURE = (
     "resolution_x",
     "resolution_y",
@@ -144,29 +146,48 @@ def _copy(names: Iterable[str], source, target) -> None:
 def _let_hear(reel, scene) -> None:
     """Let a reel play the sound of its scene, by a strip of that scene which shows nothing.
 
-    Blender makes it as long as the scene is then. Where a user has removed it, it stays away.
+    It follows the scene's range, but for what a user has changed of it; removed, it stays away.
     """
     editor = reel.sequence_editor or reel.sequence_editor_create()
-    strip = next((each for each in compat.all_strips(editor) if SOUND_OF in each), None)
     wanted = scene.frame_start, scene.frame_end + 1
-    if strip is None and (SOUND_OF in reel or not _sounds(scene)):
+    made = [each for each in compat.all_strips(editor) if SOUND_OF in each]  # several where a user has cut it
+    for strip in made:
+        if not strip.lock and _range_of_sound(strip) != wanted:
+            _follow_range(strip, wanted)
+    if made or SOUND_OF in reel or not _sounds(scene):
         return
-    if strip is not None and compat.strip_range(strip) == wanted:
-        return
-    muted, volume = (False, 1.0) if strip is None else (strip.mute, strip.volume)
-    active = editor.active_strip if editor.active_strip != strip else None
-    if strip is not None:
-        strips.remove(strip)
-    made = compat.strips(editor).new_scene(
+    active = editor.active_strip
+    strip = compat.strips(editor).new_scene(
         name=f"Sound of {scene.name}",
         scene=scene,
         channel=strips.free_channel(editor, *wanted),
         frame_start=scene.frame_start,
     )
-    made.scene_input, made.blend_alpha = "SEQUENCER", 0.0
-    made.mute, made.volume = muted, volume
-    made[SOUND_OF] = reel[SOUND_OF] = scene.name
+    strip.scene_input, strip.blend_alpha = "SEQUENCER", 0.0
+    strip[SOUND_OF] = reel[SOUND_OF] = scene.name
+    strip[SOUND_RANGE] = wanted
     editor.active_strip = active
+
+
+def _range_of_sound(strip) -> tuple[int, int]:
+    """The range that a strip of sound was given; the one that it has, where it does not remember."""
+    stated = strip.get(SOUND_RANGE)
+    known = tuple(stated) if hasattr(stated, "to_list") else ()
+    return known if len(known) == 2 else compat.strip_range(strip)
+
+
+def _follow_range(strip, wanted: tuple[int, int]) -> None:
+    """Give a strip of sound another range of its scene, in time with that.
+
+    An end that a user has trimmed stays where it is, and one that was moved in time stays whole.
+    """
+    known, (start, end) = _range_of_sound(strip), compat.strip_range(strip)
+    if compat.content_start(strip) == known[0]:
+        compat.set_content_start(strip, wanted[0])
+        start = wanted[0] if start == known[0] else start
+        end = wanted[1] if end == known[1] else end
+        compat.set_strip_range(strip, start, max(end, start + 1))
+    strip[SOUND_RANGE] = wanted
 
 
 def _sounds(scene) -> bool:

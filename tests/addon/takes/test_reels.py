@@ -233,3 +233,60 @@ def test_takes_are_rendered_as_a_film_with_their_sound(scene, folder, tmp_path):
     bpy.ops.render.render(animation=True, scene=reel.name)
     (film,) = tmp_path.glob("Scene_Takes_*.mp4")
     assert b"avc1" in film.read_bytes() and b"mp4a" in film.read_bytes()
+
+
+def sounds(reel):
+    return [strip for strip in compat.all_strips(reel.sequence_editor) if strip.type == "SCENE"]
+
+
+def test_what_a_user_has_changed_of_the_sound_stays_while_it_follows_the_scene(scene, folder, tmp_path):
+    add_sound(scene, tmp_path / "tone.wav")
+    reel = folders.import_take(scene, folder).id_data
+    (sound,) = sounds(reel)
+    sound.name, sound.volume, sound.channel = "Mine", 0.5, 7
+    compat.set_strip_range(sound, 3, 9)  # trimmed at its start
+    scene.frame_end = 20
+    folders.import_take(scene, folder)
+    assert sounds(reel) == [sound] and compat.strip_range(sound) == (3, 21)
+    assert (sound.name, sound.volume, sound.channel) == ("Mine", 0.5, 7)
+    compat.set_strip_range(sound, 3, 15)
+    scene.frame_start, scene.frame_end = 2, 30
+    folders.import_take(scene, folder)
+    assert compat.strip_range(sound) == (3, 15) and compat.content_start(sound) == 2  # in time
+    compat.set_content_start(sound, 40)
+    before = compat.strip_range(sound)
+    scene.frame_end = 50
+    folders.import_take(scene, folder)
+    assert compat.strip_range(sound) == before
+    sound.lock = True
+    scene.frame_start = 1
+    folders.import_take(scene, folder)
+    assert compat.strip_range(sound) == before and sounds(reel) == [sound]
+
+
+def test_each_part_of_a_sound_that_was_cut_follows_and_is_in_time(scene, folder, tmp_path):
+    add_sound(scene, tmp_path / "tone.wav")
+    reel = folders.import_take(scene, folder).id_data
+    (first,) = sounds(reel)
+    second = first.split(frame=5, split_method="SOFT")
+    scene.frame_start, scene.frame_end = 2, 20
+    folders.import_take(scene, folder)
+    assert [compat.strip_range(part) for part in (first, second)] == [(2, 5), (5, 21)]
+    assert [compat.content_start(part) for part in (first, second)] == [2, 2]
+    second[reels.SOUND_RANGE] = "edited by somebody"
+    scene.frame_end = 24
+    folders.import_take(scene, folder)
+    assert compat.strip_range(first) == (2, 5)
+
+
+def test_two_scenes_have_the_sound_of_each_also_in_a_meta_strip(scene, folder, tmp_path):
+    add_sound(scene, tmp_path / "tone.wav")
+    other = bpy.data.scenes.new("Silent")
+    other.peekaboo.output_folder = str(tmp_path)
+    reel = folders.import_take(scene, folder).id_data
+    assert not sounds(folders.import_take(other, folder).id_data)
+    meta = compat.strips(reel.sequence_editor).new_meta("Meta", channel=20, frame_start=1)
+    sounds(reel)[0].move_to_meta(meta)
+    scene.frame_end = 30
+    folders.import_take(scene, folder)
+    assert len(sounds(reel)) == 1 and compat.strip_range(sounds(reel)[0]) == (1, 31)
