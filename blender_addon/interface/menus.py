@@ -75,6 +75,7 @@ def _draw_object(self, _context):
     self.layout.separator()
     self.layout.operator("peekaboo.make_subjects", text="Use as Peekaboo Subjects")
     self.layout.operator_menu_enum("peekaboo.animate_subject", "motion", text="Animate Peekaboo Subject")
+    self.layout.operator("peekaboo.add_shot", text="Add Peekaboo Shot")
     self.layout.operator("peekaboo.check_shot", text="Check Peekaboo Shot")
 
 
