@@ -216,10 +216,10 @@ def scenario_first_frame(hands: Hands):
 
     yield from hands.press("peekaboo.generate")
     yield from until(addon("windows").is_rendering)
-    yield 4 * PAUSE
-    yield from hands.picture("1-rendering")
+    # at once: the render may have ended before a picture is taken
     facts: dict = {"rendering": [each.name for each in bpy.data.scenes]}
     facts["saved"] = saved_scenes(hands)
+    yield from hands.picture("1-rendering")
     yield from until(generation.unfinished)
     facts["while_generating"] = untouched(scene, monkey) == before
     yield from all_done()
