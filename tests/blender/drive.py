@@ -65,6 +65,7 @@ def play(scenario, out: Path):
             sys.stdout.flush()
             quit_blender(3)
 
+    (out / "begun").touch()  # for window.py, which starts Blender again where it never gets here
     bpy.app.timers.register(step, first_interval=1.5, persistent=True)
 
 

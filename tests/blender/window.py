@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from house.installed import Profile
@@ -13,6 +14,11 @@ from house.virtual_display import SIZE, display, missing
 __all__ = ["DRIVER", "Play", "display", "missing"]
 
 DRIVER = Path(__file__).with_name("drive.py")
+BEGUN = "begun"
+"""The file by which a scenario tells that Blender has its window."""
+REFUSED, STARTS, START_SECONDS = "GLXBadContext", 3, 120.0
+"""What an X server without a graphics card says where it has once refused a window its context, how often
+Blender is started in all then, and how long it may take."""
 
 
 class Play:
@@ -28,19 +34,36 @@ class Play:
         self.out = out
         out.mkdir(parents=True, exist_ok=True)
         self._log = out / "blender.log"
+        command = [
+            os.environ["BLENDER"],
+            *("--enable-event-simulate", "--window-geometry", "0", "0", *SIZE.split("x")),
+            *("--python-exit-code", "3", "--python", str(DRIVER), "--", scenario, str(out)),
+        ]
+        environment = {**profile.variables, "DISPLAY": screen, **settings}
+        for _ in range(STARTS):
+            self._start(command, environment)
+            if self._has_begun() or REFUSED not in self._log.read_text(errors="replace"):
+                return
+
+    def _start(self, command: list[str], environment: dict[str, str]) -> None:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [
-                    os.environ["BLENDER"],
-                    *("--enable-event-simulate", "--window-geometry", "0", "0", *SIZE.split("x")),
-                    *("--python-exit-code", "3", "--python", str(DRIVER), "--", scenario, str(out)),
-                ],
-                env={**profile.variables, "DISPLAY": screen, **settings},
+                command,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _has_begun(self) -> bool:
+        """Wait until the scenario has begun, or Blender has ended before."""
+        deadline = time.monotonic() + START_SECONDS
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if (self.out / BEGUN).exists():
+                return True
+            time.sleep(0.1)
+        return (self.out / BEGUN).exists()
 
     def facts(self, seconds: float) -> dict:
         """Wait until the scenario has ended, and take what it found."""
