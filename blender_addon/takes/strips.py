@@ -85,7 +85,7 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     strip.id_properties_ui(RATING_PROPERTY).update(min=0, max=MOST_STARS, description="How good the take is")
     strip.id_properties_ui(NOTE_PROPERTY).update(description="What there is to say of the take")
     colors.show_as_on_disk(scene, strip)
-    editor.active_strip = strip  # so that the list of takes has it
+    choose(editor, strip)  # in the list of takes, too; else all that arrive would be moved together
     compat.show_in_sequencers(scene)
     return strip
 

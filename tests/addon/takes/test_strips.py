@@ -65,6 +65,7 @@ def test_a_clip_lies_above_what_is_there_and_disturbs_nothing(scene, clip):
     second = strips.add_clip(scene, clip, job(start=6))
     later = strips.add_clip(scene, clip, job(start=100))
     assert (first.channel, second.channel, later.channel) == (4, 5, 1)
+    assert [strip.select for strip in (first, second, later)] == [False, False, True]
 
 
 def test_below_the_top_channel_the_lowest_free_one_is_taken(scene, clip):
