@@ -176,7 +176,7 @@ class Hands:
         self.area.type = "SEQUENCE_EDITOR"
         self.area.spaces.active.view_type = "SEQUENCER_PREVIEW"
         yield 3 * PAUSE
-        bpy.context.scene.frame_set(12)
+        bpy.context.scene.frame_set(min(12, bpy.context.scene.frame_end))
         region = next(region for region in self.area.regions if region.type == "WINDOW")
         with self.context(region):
             bpy.ops.sequencer.view_all()

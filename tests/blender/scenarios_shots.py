@@ -89,4 +89,10 @@ def scenario_shots(hands: Hands):
             step()
         yield PAUSE
         facts["hidden"].append(reels.active_take(bpy.data.scenes["Scene"]).mute)
+    if bpy.ops.peekaboo.show_scene.poll():  # before Blender 5.0, where the window shows that of the takes
+        with hands.context():
+            bpy.ops.peekaboo.show_scene()
+        yield 4 * PAUSE
+        yield from hands.picture("7-back")
+        facts["back"] = [hands.window.workspace.name, hands.window.scene.name]
     return facts

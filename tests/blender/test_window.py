@@ -124,6 +124,7 @@ def test_shots_by_markers_are_made_with_one_press_and_lie_in_their_places(play):
     ]
     assert facts["outcomes"] == [False] * 4 and facts["workspace"] == "Video Editing"
     assert facts["shown"] == "Scene"
+    assert facts.get("back", ["Layout", "Scene"]) == ["Layout", "Scene"], "Back to leads where one was"
     assert facts["hidden"] == [False, True, False], "what Show Clip has changed of a take is a step of undo"
 
 

@@ -14,6 +14,8 @@ from .takes import OnActiveTake
 
 WORKSPACE = "Video Editing"
 TEMPLATE = "Video_Editing"
+CAME_FROM = "peekaboo_came_from"
+"""Custom property of that workspace: the name of the one in which Show Clip was pressed."""
 VIEW_SECONDS = 0.3
 """What a workspace that has just been opened gets to be laid out in."""
 
@@ -28,7 +30,7 @@ class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
     def execute(self, context):
         """Open the workspace, or add it; then look at the clip when that is laid out."""
         scene, window = reels.edited_scene(context), context.window
-        strip = reels.active_take(scene)
+        strip, came_from = reels.active_take(scene), window.workspace
         if WORKSPACE not in bpy.data.workspaces:
             templates: Any = bpy.utils.app_template_paths(path=TEMPLATE)
             found = next(iter(templates), "")
@@ -38,6 +40,10 @@ class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
             self.report({"ERROR"}, f"Blender has no workspace {WORKSPACE}: open a Video Sequencer yourself.")
             return {"CANCELLED"}
         workspace = bpy.data.workspaces[WORKSPACE]
+        if came_from == workspace:
+            workspace.pop(CAME_FROM, None)
+        else:
+            workspace[CAME_FROM] = came_from.name
         window.workspace, holder = workspace, strip.id_data
         window.scene = compat.show_in_sequencers_of(workspace, holder, scene)
         scene.frame_current = holder.frame_current = compat.strip_range(strip)[0]
@@ -49,7 +55,7 @@ class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
 
 
 class PEEKABOO_OT_show_scene(bpy.types.Operator):
-    """Show the scene that the takes are of in this window again"""
+    """Show the scene that the takes are of in this window again, in the workspace that Show Clip has left"""
 
     bl_idname = "peekaboo.show_scene"
     bl_label = "Back to the Scene"
@@ -65,7 +71,11 @@ class PEEKABOO_OT_show_scene(bpy.types.Operator):
 
     def execute(self, context):
         """Show it."""
-        context.window.scene = reels.scene_of(context.scene)
+        scene, window = reels.scene_of(context.scene), context.window
+        left = bpy.data.workspaces.get(str(window.workspace.pop(CAME_FROM, "")))
+        if left is not None:
+            window.workspace = left
+        window.scene = scene
         return {"FINISHED"}
 
 
