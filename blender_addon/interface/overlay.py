@@ -42,8 +42,8 @@ LETTERS, MOST_LETTERS = 12.0, 40
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
 OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
 """Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
-SLOW_SECONDS = 0.1
-"""Outlines that take longer are made while no animation plays, which would stop at each frame."""
+SLOW_SECONDS = 0.08
+"""Outlines that take longer are made while no animation plays and nothing is dragged: two frames of 24."""
 CORNERS = ((-1, -1), (1, -1), (1, 1), (-1, 1))
 """Of the picture, in clip space."""
 
@@ -200,7 +200,7 @@ def picture_corners(camera: projection.Camera) -> np.ndarray:
 def current_outlines(context) -> Outlines | None:
     """The outlines of a context's scene as it is shown.
 
-    None where they cannot be seen, and while an animation plays that they would hold up.
+    None where they cannot be seen, and while something plays or is dragged that they would hold up.
     """
     scene = context.scene
     try:
@@ -214,7 +214,7 @@ def current_outlines(context) -> Outlines | None:
     known, made, seconds = _cache.get(scene.session_uid, ((), None, 0.0))
     if known == key:
         return made
-    if seconds > SLOW_SECONDS and windows.is_playing():
+    if seconds > SLOW_SECONDS and (windows.is_playing() or windows.is_hand_busy()):
         return None
     _cache.clear()
     begun = time.monotonic()

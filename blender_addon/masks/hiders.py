@@ -90,6 +90,7 @@ class _Bounds:
         self._unbounded: dict[int, Any] = {}
         self._meshes: set = set()
         known: dict[int, tuple[float, ...]] = {}
+        hair: dict = {}
         may_be_hairy = len(bpy.data.particles) > 0
         for index, instance, owner in seen(depsgraph, cast):
             obj, kind = instance.object, instance.object.type
@@ -107,7 +108,9 @@ class _Bounds:
             self._indices.append(index)
             self._boxes.append(known[data])
             self._matrices += [value for row in instance.matrix_world for value in row]
-            self._hair.append(unfollowed.reach_of_hair(obj) if may_be_hairy else 0.0)
+            if may_be_hairy and obj.original not in hair:
+                hair[obj.original] = unfollowed.reach_of_hair(obj)
+            self._hair.append(hair.get(obj.original, 0.0) if may_be_hairy else 0.0)
 
     def before(self, exposed: Exposed) -> tuple[set[int], set[int]]:
         """What may hide what is exposed, by places among instances: those with a surface that may, and all.

@@ -5,10 +5,8 @@ The panel asks for it whenever it is drawn, for the shot that it shows. A check 
 left alone for a moment, and begins anew when the scene changes meanwhile. Nothing of Blender's is held
 between two turns, since an undo or a deletion may free it; scenes are known by their ``session_uid``.
 
-A scene whose subjects are too heavy for that is checked when the user says so, and only then.
-
-What checks have read since the last change is kept: reading makes Blender draw its viewports anew, which
-takes long where a processor draws, and *Generate* need not do it again.
+A scene that is too heavy for that is checked when the user says so, and only then. What checks have found and
+read is kept by :mod:`.known`.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
@@ -29,8 +27,9 @@ from ..errors import PeekabooError
 from ..masks import sampling, simulations
 from ..masks.cast import Cast
 from ..masks.geometry import Hulls
-from . import findings, prompt, stating, subjects
+from . import findings, known, prompt, stating, subjects
 from .dependencies import dependencies_of
+from .known import Report, is_pending
 from .layout import Layout, Reading, check_in_view, clip_timing, put_together, read_layout, timing_of
 from .model import model_of
 from .shots import Shot
@@ -47,36 +46,16 @@ WAITED_SECONDS = 0.1
 BETWEEN_SECONDS = 0.02
 LONGEST_SECONDS = 0.06
 """A scene with a frame that takes longer is heavy."""
-MOST_REPORTS = 64
-"""Of so many shots it is known what was found; a shot that is changed is another one."""
-MOST_BYTES = 2**29
-"""Of the label maps that are kept; the last is, however large."""
-MOST_VERTICES = 12_000
-"""A scene whose subjects have more is heavy, which is known before the first frame."""
-
-
-Of: TypeAlias = tuple[int, Shot | None]
-"""What is checked: the ``session_uid`` of a scene, and its shot, None for the scene as one."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a check has found.
-
-    Attributes:
-        problem: what keeps the shot from being made, in a sentence; empty without.
-        findings: what may disappoint.
-    """
-
-    problem: str = ""
-    findings: tuple[findings.Finding, ...] = ()
+MOST_VERTICES, MOST_OBJECTS = 12_000, 300
+"""A scene whose subjects have more vertices is heavy, which is known before the first frame, and so is one of
+more objects where all may hide subjects: to put them onto a stage takes longer than a frame."""
 
 
 @dataclass
 class _Check:
     """A check that is going on: of what, at which number of changes, what it reads and has read."""
 
-    of: Of
+    of: known.Key
     began: int
     plan: tuple | None = None
     dependencies: tuple | None = None
@@ -88,28 +67,11 @@ class _Check:
         return 0 if self.reading is None else len(self.reading)
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A layout that was read before, and what it depends on."""
-
-    changes: int
-    dependencies: tuple
-    layout: Layout
-
-
-_reports: dict[Of, tuple[int, Report]] = {}
-"""The number of changes that there had been, and the report; of the shots that were looked at last."""
 _heavy: set[int] = set()
 """``session_uid`` of scenes that are not checked in passing."""
 _check: _Check | None = None
-_wanted: Of | None = None
-_known: dict[Of, _Known] = {}
+_wanted: known.Key | None = None
 _hulls = Hulls()
-
-
-def _of(scene, shot: Shot | None) -> Of:
-    """A shot of a scene, which is the scene as one where no marker begins it."""
-    return scene.session_uid, None if shot is None or shot.marker is None else shot
 
 
 def report_of(scene, shot: Shot | None = None) -> Report | None:
@@ -117,10 +79,9 @@ def report_of(scene, shot: Shot | None = None) -> Report | None:
 
     Without a shot, the scene is one; so for all functions here.
     """
-    made_at, report = _reports.get(_of(scene, shot), (-1, None))
-    if made_at != changes.count() and not is_heavy(scene):
-        _request_check(_of(scene, shot))
-    return report
+    if is_pending(scene, shot) and not is_heavy(scene):
+        _request_check(known.key_of(scene, shot))
+    return known.report_of(scene, shot)
 
 
 def is_heavy(scene) -> bool:
@@ -134,14 +95,15 @@ def check_now(scene, shot: Shot | None = None) -> Report:
         return Report("Blender is rendering: check the shot when that is done.")
     begun = time.monotonic()
     try:
-        if (known := _known_layout(scene, shot)) is not None:
-            _keep(_of(scene, shot), changes.count(), _report(scene, known))
-        else:
+        layout = known.layout_of(scene, shot)
+        if layout is None:
             layout = _read(scene, shot)
             _note_weight(scene, time.monotonic() - begun, len(layout.labels))
+        report = _report(scene, layout)
     except PeekabooError as error:
-        _keep(_of(scene, shot), changes.count(), Report(str(error)))
-    return _reports[_of(scene, shot)][1]
+        report = Report(str(error))
+    known.keep(known.key_of(scene, shot), changes.count(), report)
+    return report
 
 
 def _note_weight(scene, seconds: float, frames: int) -> None:
@@ -153,17 +115,9 @@ def _note_weight(scene, seconds: float, frames: int) -> None:
 def read_shot(scene, shot: Shot | None = None) -> Layout:
     """Read a shot as :func:`.layout.read_shot` does, or take what a check has read since the last change."""
     prompt.check_prompt(scene, shot)
-    layout = _known_layout(scene, shot) or _read(scene, shot)
+    layout = known.layout_of(scene, shot) or _read(scene, shot)
     check_in_view(scene, layout)
     return layout
-
-
-def _known_layout(scene, shot: Shot | None) -> Layout | None:
-    with changes.updates_ignored():
-        known = _known.get(_of(scene, shot))
-        if known is None or known.changes != changes.count():
-            return None
-        return known.layout if known.dependencies == dependencies_of(scene, shot) else None
 
 
 def needs_reading(scene, chosen: Sequence[Shot]) -> bool:
@@ -179,43 +133,19 @@ def needs_reading(scene, chosen: Sequence[Shot]) -> bool:
     with changes.updates_ignored():
         if any(dependencies_of(scene, shot) is None for shot in chosen):
             return False
-    unread = sum(_known_layout(scene, shot) is None for shot in chosen)
+    unread = sum(known.layout_of(scene, shot) is None for shot in chosen)
     return unread > 1 or (unread == 1 and is_heavy(scene))
 
 
 def _read(scene, shot: Shot | None) -> Layout:
     """Read a layout, which is a check too."""
-    of = _of(scene, shot)
+    of = known.key_of(scene, shot)
     with changes.updates_ignored():
         size = size_of(scene, shot)
         layout = read_layout(scene, *size, timing=clip_timing(scene, size[2], shot), shot=shot)
-        _keep(of, changes.count(), _report(scene, layout))
-        _remember(of, dependencies_of(scene, shot), layout)
+        known.keep(of, changes.count(), _report(scene, layout))
+        known.remember(of, dependencies_of(scene, shot), layout)
     return layout
-
-
-def _keep(of: Of, made_at: int, report: Report) -> None:
-    """Keep a report, and those of the shots that were looked at last."""
-    _reports.pop(of, None)
-    _reports[of] = made_at, report
-    while len(_reports) > MOST_REPORTS:
-        del _reports[next(iter(_reports))]
-
-
-def _remember(of: Of, dependencies: tuple | None, layout: Layout) -> None:
-    """Keep a layout, and those of other shots that hold still."""
-    _known.pop(of, None)
-    for other in [other for other, known in _known.items() if known.changes != changes.count()]:
-        del _known[other]
-    if dependencies is not None:
-        _known[of] = _Known(changes.count(), dependencies, layout)
-    while len(_known) > 1 and sum(known.layout.labels.nbytes for known in _known.values()) > MOST_BYTES:
-        del _known[next(iter(_known))]
-
-
-def is_pending(scene, shot: Shot | None = None) -> bool:
-    """Whether a scene has changed since the last check of a shot."""
-    return _reports.get(_of(scene, shot), (-1, None))[0] != changes.count()
 
 
 def _report(scene, layout: Layout) -> Report:
@@ -263,14 +193,14 @@ def read_in_turns(
 def _read_all(scene, chosen: Sequence[Shot]) -> simulations.Turns[None]:
     total, done = sum(frames_of(scene, shot) for shot in chosen), 0
     for shot in chosen:
-        if _known_layout(scene, shot) is None:
-            check, took, report = _Check(_of(scene, shot), changes.count()), 0.0, None
+        if known.layout_of(scene, shot) is None:
+            check, took, report = _Check(known.key_of(scene, shot), changes.count()), 0.0, None
             while report is None:
                 begun = time.monotonic()
                 report = _read_in_passing(scene, check)
                 took += time.monotonic() - begun
                 yield "Masks", done + check.done, total
-            _keep(check.of, changes.count(), report)
+            known.keep(check.of, changes.count(), report)
             _note_weight(scene, took, check.done)
         done += frames_of(scene, shot)
 
@@ -280,7 +210,7 @@ def _read_in_passing(scene, check: _Check) -> Report | None:
         return _read_some_frames(scene, check, WAITED_SECONDS)
 
 
-def _request_check(of: Of) -> None:
+def _request_check(of: known.Key) -> None:
     global _wanted
     _wanted = of
     if not bpy.app.timers.is_registered(advance):
@@ -291,7 +221,7 @@ def advance() -> float | None:
     """Do a part of the check; returns when to go on, or None when there is nothing left to do."""
     global _check, _wanted
     wanted = _wanted
-    scene = next((scene for scene in bpy.data.scenes if wanted and scene.session_uid == wanted[0]), None)
+    scene: Any = next((scene for scene in bpy.data.scenes if wanted and scene.session_uid == wanted[0]), None)
     if scene is None or wanted is None:
         _check = _wanted = None
         return None
@@ -300,7 +230,8 @@ def advance() -> float | None:
         _check = None
         return max(BETWEEN_SECONDS, PAUSE_SECONDS - quiet)
     uid = scene.session_uid
-    if _vertices(scene) > MOST_VERTICES:
+    crowd = len(scene.objects) if scene.peekaboo.occluded_by_scene else 0
+    if crowd > MOST_OBJECTS or _vertices(scene) > MOST_VERTICES:
         _mark_heavy(uid)
         return None
     took = 0.0
@@ -323,7 +254,7 @@ def advance() -> float | None:
         return None
     if report is None:
         return BETWEEN_SECONDS
-    _keep(wanted, _check.began if _check else changes.count(), report)
+    known.keep(wanted, _check.began if _check else changes.count(), report)
     _check = _wanted = None
     windows.redraw()
     return None
@@ -371,7 +302,7 @@ def _read_some_frames(scene, check: _Check, seconds: float) -> Report | None:
         return None
     layout = put_together(scene, roles, timing, reading)
     if check.dependencies == dependencies_of(scene, shot):
-        _remember(check.of, check.dependencies, layout)
+        known.remember(check.of, check.dependencies, layout)
     return _report(scene, layout)
 
 
@@ -379,9 +310,8 @@ def _read_some_frames(scene, check: _Check, seconds: float) -> Report | None:
 def _loaded(*_arguments) -> None:
     """Forget the scenes of the file before."""
     global _hulls
-    _reports.clear()
     _heavy.clear()
-    _known.clear()
+    known.forget()
     _hulls = Hulls()
 
 
@@ -397,6 +327,5 @@ def unregister():
         bpy.app.timers.unregister(advance)
     bpy.app.handlers.load_post.remove(_loaded)
     _check = _wanted = None
-    _known.clear()
-    _reports.clear()
+    known.forget()
     _heavy.clear()

@@ -122,11 +122,12 @@ def test_a_preview_is_of_the_middle_of_where_its_clip_goes(tmp_path):
     assert preview_overlay.previewed(range(7, 8)) == 7
 
 
-def test_outlines_that_take_long_do_not_hold_up_an_animation(scene, monkeypatch):
+@pytest.mark.parametrize("busy", ["is_playing", "is_hand_busy"])
+def test_outlines_that_take_long_hold_up_no_animation_and_no_hand(scene, monkeypatch, busy):
     small_shot(scene)
     bpy.context.view_layer.update()
     assert overlay.current_outlines(bpy.context) is not None
-    monkeypatch.setattr(overlay.windows, "is_playing", lambda: True)
+    monkeypatch.setattr(overlay.windows, busy, lambda: True)
     scene.frame_set(2)
     assert overlay.current_outlines(bpy.context) is not None
     monkeypatch.setattr(overlay, "SLOW_SECONDS", 0.0)

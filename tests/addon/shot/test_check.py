@@ -130,6 +130,21 @@ def test_a_heavy_scene_is_checked_when_told_only_and_a_light_one_again_in_passin
     assert not check.is_heavy(scene) and check.report_of(scene).findings == ()
 
 
+def test_a_scene_of_many_objects_that_may_hide_subjects_is_heavy_before_any_is_read(
+    scene, no_pause, monkeypatch
+):
+    ball, _ = small_shot(scene)
+    monkeypatch.setattr(check, "MOST_OBJECTS", 2)
+    check.report_of(scene)
+    finish()
+    assert not check.is_heavy(scene)  # they hide none
+    scene.peekaboo.occluded_by_scene, ball.location.x = True, -1
+    bpy.context.view_layer.update()
+    check.report_of(scene)
+    finish()
+    assert check.is_heavy(scene) and check.is_pending(scene)
+
+
 def test_the_operator_tells_what_it_finds(scene, capfd):
     ball, _ = small_shot(scene)
     ball.location.x = -20
