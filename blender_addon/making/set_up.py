@@ -49,10 +49,12 @@ def set_up() -> None:
 def installation(device: str) -> Callable[[environment.Task], str]:
     """The work of making the engine's own environment, for a device; raises as :func:`set_up`."""
     if not engine_choice.may_go_online():
-        raise PeekabooError(
-            "Blender may not go online: turn on Allow Online Access in the System preferences, or put "
-            "--online-mode before --command."
+        way = (
+            "turn on Allow Online Access in the System preferences, or put --online-mode before --command"
+            if bpy.app.background
+            else "press Set Up Engine again, and tick Allow Online Access"
         )
+        raise PeekabooError(f"Blender may not go online: {way}.")
     folder, locks = engine_choice.own_environment(), environment.locks()
     return lambda task: environment.install(task, folder, locks, device)
 
@@ -83,6 +85,7 @@ def report(text: str, failed: bool = True) -> None:
     """Show a sentence in the preferences, such as why nothing could be begun."""
     global _text, _failed
     _text, _failed = text, failed
+    windows.redraw()  # a dialog that closes does not let them
 
 
 def _begin(text: str, work, can_be_cancelled: bool) -> None:
