@@ -7,6 +7,7 @@ Blender's layouts draw no coloured text: there a chip in the colour goes before 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,9 @@ from . import icons
 
 LABEL_PADDING, ICON_WIDTH = 5.0, 30.0
 """What a label of a layout takes beside its text, and with an icon in addition, in pixels at scale 1."""
+_CLOSING = re.compile(r"[^\w\s]*")
+LONGEST = 500
+"""Letters of a word that is surely too wide for a line."""
 LINE_HEIGHT = 0.75
 """Of a line in a layout, in heights of a button."""
 
@@ -105,8 +109,9 @@ def _pieces(text: str, places: Sequence[tuple[int, int, Color]]) -> Iterator[Run
     """What has a colour, with the comma or the like behind it, and what is between."""
     at = 0
     for start, end, color in places:
-        closing = re.match(r"[^\w\s]*", text[end:])
-        end += closing.end() if closing else 0
+        start = max(start, at)  # what closes one phrase may open the next
+        closing = _CLOSING.match(text, end)
+        end = closing.end() if closing else end
         yield from _words(text[at:start], None)
         yield from _words(text[start:end], color)
         at = end
@@ -120,13 +125,11 @@ def _words(text: str, color: Color | None) -> Iterator[Run]:
 
 def _parts(word: str, color: Color | None, width: float, face: Face) -> Iterator[Run]:
     """A word, or as much of it in each part as a line has room for."""
-    while len(word) > 1 and face.width([Run(word, color)]) > width:
-        size = next(
-            (size for size in range(len(word) - 1, 1, -1) if face.width([Run(word[:size], color)]) <= width),
-            1,
-        )
-        yield Run(word[:size], color)
-        word = word[size:]
+    while len(word) > 1 and face.width([Run(word[:LONGEST], color)]) > width:
+        sizes = range(1, min(len(word), LONGEST))
+        fitting = bisect_right(sizes, width, key=lambda size: face.width([Run(word[:size], color)]))
+        yield Run(word[: max(1, fitting)], color)
+        word = word[max(1, fitting) :]
     yield Run(word, color)
 
 

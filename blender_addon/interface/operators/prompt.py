@@ -152,7 +152,7 @@ def _draw_words(layout, context) -> None:
         icon = {"icon_value": chip} if begins else {}
         pick = cell.operator("peekaboo.set_phrase", text=text[first:last], depress=is_in, **icon)
         pick.words = text[first:last]
-        pick.together = text[min(start, first) : max(end, last)] if end else ""
+        pick.together = " ".join(text[min(start, first) : max(end, last)].split()) if end else ""
 
 
 register, unregister = bpy.utils.register_classes_factory(

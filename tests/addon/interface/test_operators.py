@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Buttons that must never be a dead end."""
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
@@ -52,6 +54,35 @@ def test_a_picture_is_seen_whole_in_a_square_that_has_no_empty_bands(tmp_path, h
     path.unlink()
     icons.icon_of(path, 2)
     assert str(path) in icons._icons  # what was there stays
+
+
+class Buttons(list):
+    """A layout that keeps the operators that are drawn in it, by their words."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def draw(*_arguments, **options):
+            if name == "operator":
+                self.append(SimpleNamespace(**options))
+                return self[-1]
+            return self
+
+        return draw
+
+
+def test_each_word_of_the_prompt_is_a_button_pressed_in_the_phrase(scene):
+    scene.peekaboo.prompt = 'a red\nball, on "wet" grass'
+    obj = add_empty(scene, "ball")
+    bpy.context.view_layer.objects.active = obj
+    buttons = Buttons()
+    own, at = SimpleNamespace(layout=buttons, poll=lambda _: True), SimpleNamespace(scene=scene, object=obj)
+    at.preferences, at.region = bpy.context.preferences, None
+    bpy.types.PEEKABOO_OT_pick_phrase.draw(own, at)
+    assert [button.text for button in buttons] == ["a", "red", "ball", "on", "wet", "grass"]
+    assert [button.text for button in buttons if button.depress] == ["ball"]
+    assert [button.together for button in buttons][::3] == ["a red ball", "ball, on"]
 
 
 def test_words_of_the_prompt_become_the_phrase_and_more_with_shift(scene):

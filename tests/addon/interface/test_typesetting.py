@@ -52,6 +52,14 @@ def test_nothing_of_a_text_is_lost_and_no_line_is_too_wide(text, width, phrase):
     ]
 
 
+def test_a_word_without_end_is_broken_in_few_looks():
+    looks = []
+    face = Face(lambda text: looks.append(text) or float(len(text)))
+    lines = lines_of("a" * 10_000, (), 40, face)
+    assert [len(line[0].text) for line in lines] == [40] * 250 and len(looks) < 20 * len(lines)
+    assert max(map(len, looks)) <= 500
+
+
 def test_words_are_as_wide_as_the_interface_draws_them():
     assert text_width("") == 0 and text_width("a red ball") > text_width("a red") > text_width("a") > 2
     style = bpy.context.preferences.ui_styles[0].widget
