@@ -25,7 +25,7 @@ MOST_PIXELS = 2**26
 
 def shown_over(strip):
     """The strip that shows the masks of a take; None where there is none."""
-    every = compat.strips(strip.id_data.sequence_editor)
+    every = compat.all_strips(strip.id_data.sequence_editor)
     found = [one for one in every if one.type == "IMAGE" and OF_PROPERTY in one]
     with suppress(PeekabooError):  # paths beside a .blend that was never saved
         for one in found:  # whose paths Blender keeps up to date
@@ -48,11 +48,12 @@ def show(scene, strip):
     scale = next((scale for scale in range(SCALE, 1, -1) if scale**2 * labels.size <= MOST_PIXELS), 1)
     painted = (painting.outlined(frame, colors, scale) for frame in labels)
     pictures = painting.write(painted, strips.folder_of(strip) / "masks")
-    editor, start = strip.id_data.sequence_editor, compat.content_start(strip)
+    start = compat.content_start(strip)
+    opened = strips.looked_at(strip.id_data.sequence_editor)
     count = job["timing"]["frame_count"]
-    channel = strips.free_channel(editor, start, start + count)
+    channel = strips.free_channel(opened, start, start + count)
     held = [pictures[i * len(pictures) // count] for i in range(count)]
-    masks = compat.strips(editor).new_image(
+    masks = compat.strips(opened).new_image(
         name=f"{strip.name} masks",
         filepath=strips.path_in_file(held[0]),
         channel=channel,
@@ -78,7 +79,7 @@ def hide(strip) -> None:
         names = _names(masks.get(MUTED_PROPERTY))
         for take in strips.covering(strip):
             take.mute = take.mute and take.name not in names
-        compat.strips(strip.id_data.sequence_editor).remove(masks)
+        strips.remove(masks)
 
 
 def _names(stated) -> list:

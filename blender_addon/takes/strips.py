@@ -69,7 +69,7 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
     start, count = job["timing"]["frame_start"], job["timing"]["frame_count"]
     start = start if frame_start is None else frame_start
     editor = scene.sequence_editor or scene.sequence_editor_create()
-    opened = editor.meta_stack[-1] if editor.meta_stack else editor  # where the user looks
+    opened = looked_at(editor)
     add = compat.strips(opened).new_image if clip.suffix == PICTURE else compat.strips(opened).new_movie
     strip = add(
         name=name_of(clip.parent.name, job["seed"], shot),
@@ -164,14 +164,20 @@ def takes(scene) -> list:
 
 def covering(strip) -> list:
     """The takes of the same sequencer that lie over a part of one: on higher channels."""
-    start, end = compat.strip_range(strip)
+    (start, end), height = compat.strip_range(strip), _height(strip)
     return [
         take
         for take in takes(strip.id_data)
-        if take.channel > strip.channel
+        if _height(take) > height
         and compat.strip_range(take)[0] < end
         and compat.strip_range(take)[1] > start
     ]
+
+
+def _height(strip) -> tuple[int, ...]:
+    """Where a strip lies: its channel, after that of its meta strip, after that of what this is in."""
+    meta = strip.parent_meta()
+    return (*(_height(meta) if meta else ()), strip.channel)
 
 
 def active_take(scene):
@@ -246,6 +252,11 @@ def folder_of(strip) -> Path:
 @remembered(True)
 def _has_job(folder: Path) -> bool:
     return places.is_folder(folder / "job")
+
+
+def looked_at(editor):
+    """What of a sequence editor the user looks at: a meta strip that is open, or all of it."""
+    return editor.meta_stack[-1] if editor.meta_stack else editor
 
 
 def free_channel(opened, start: int, end: int) -> int:

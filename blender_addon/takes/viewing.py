@@ -31,21 +31,31 @@ def others_in_place(strip) -> list:
 def is_alone(strip) -> bool:
     """Whether a take is seen and all others of its frames are not."""
     others = others_in_place(strip)
-    return not strip.mute and bool(others) and all(take.mute for take in others)
+    meta = strip.parent_meta()
+    hidden = strip.mute or (meta is not None and meta.mute)
+    return not hidden and bool(others) and all(take.mute for take in others)
 
 
 def show_alone(strip) -> None:
     """Hide the other takes of its frames, or show them again where a take is alone."""
     others, hide = others_in_place(strip), not is_alone(strip)
-    strip.mute = False
+    reveal(strip)
     for take in others:
         take.mute = hide
+
+
+def reveal(strip) -> None:
+    """Hide a strip no more, nor the meta strips that it is in."""
+    shown = strip
+    while shown is not None:
+        shown.mute = False
+        shown = shown.parent_meta()
 
 
 def choose_seen(takes: list) -> None:
     """Choose the highest take that is seen of some that share frames; where none is, let the highest be."""
     above = sorted(takes, key=lambda take: (take.mute, -take.channel))[0]
-    above.mute = False
+    reveal(above)
     strips.choose(above.id_data.sequence_editor, above)
 
 

@@ -124,6 +124,7 @@ class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
         following = takes[(takes.index(strip) + 1) % len(takes)]
         for take in takes:
             take.mute = take != following
+        viewing.reveal(following)
         strip.id_data.sequence_editor.active_strip = following
 
 

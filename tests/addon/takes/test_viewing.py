@@ -255,6 +255,44 @@ def test_when_a_take_is_removed_that_was_seen_alone_the_next_one_is_seen_and_cho
     assert strips.active_take(scene) == following and not following.mute
 
 
+def in_meta(scene, take):
+    """A take again, on channel 5 of a meta strip that is on channel 1."""
+    folder, job = strips.folder_of(take), strips.job_of(take)
+    strips.remove(take)
+    meta = compat.strips(scene.sequence_editor).new_meta("Meta", channel=1, frame_start=1)
+    scene.sequence_editor.display_stack(meta)
+    inside = strips.add_clip(scene, folder / "clip.mp4", job)
+    inside.channel = 5
+    scene.sequence_editor.display_stack(None)
+    return meta, inside
+
+
+def test_masks_of_a_take_in_a_meta_strip_are_seen_over_its_own_picture(scene, take):
+    meta, inside = in_meta(scene, take)
+    above = over(scene, inside, "Above")
+    assert above.channel < inside.channel and strips.covering(inside) == [above]
+    assert strips.covering(above) == []
+    masks = mask_strips.show(scene, inside)
+    assert above.mute and masks in list(compat.strips(scene.sequence_editor))
+    masks.move_to_meta(meta)  # as a user may group them
+    assert mask_strips.shown_over(inside) == masks
+    mask_strips.hide(inside)
+    assert mask_strips.shown_over(inside) is None and not above.mute
+    scene.sequence_editor.display_stack(meta)
+    assert mask_strips.show(scene, inside) in list(compat.strips(meta))  # where the user looks
+
+
+def test_a_take_in_a_hidden_meta_strip_is_seen_alone(scene, take):
+    meta, inside = in_meta(scene, take)
+    second = over(scene, inside, "Second")
+    meta.mute, scene.sequence_editor.active_strip = True, inside
+    bpy.ops.peekaboo.show_alone()
+    assert mutes(meta, inside, second) == [False, False, True] and viewing.is_alone(inside)
+    meta.mute, scene.sequence_editor.active_strip = True, second
+    bpy.ops.peekaboo.next_take()
+    assert mutes(meta, inside, second) == [False, False, True]
+
+
 def test_a_take_in_a_meta_strip_is_removed(scene, take):
     folder, job = strips.folder_of(take), strips.job_of(take)
     strips.remove(take)
