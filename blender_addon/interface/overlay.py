@@ -37,6 +37,8 @@ HIDDEN = 0.6
 """Opacity of the colour where a subject is hidden."""
 DASHES = 40
 """How many dashes, or gaps, are as long as the picture is high."""
+GROUND_COLOR = (0.0, 0.0, 0.0, 0.6)
+"""Below what is written."""
 LETTERS, MOST_LETTERS = 12.0, 40
 """Height of what is written, in pixels of an interface that is not scaled, and its length."""
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
@@ -291,9 +293,9 @@ def _write_phrases(context, outlined: list[Outline], corners: np.ndarray) -> Non
         text = shown(subject.phrase)
         text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
         blf.size(0, size)
-        room = np.array([blf.dimensions(0, text)[0], 1.3 * size])
+        room = np.array([blf.dimensions(0, text)[0], 1.6 * size])
         ends = (origin + lines @ axes).reshape(-1, 2)
-        place = np.array([ends[:, 0].min(), ends[:, 1].max() + size / 2])
+        place = np.array([ends[:, 0].min(), ends[:, 1].max() + 0.75 * size])
         place = np.maximum(np.minimum(place, corners[2] - room), origin)
         for low, high in sorted(taken, key=lambda box: -box[1][1]):
             if (place < high).all() and (place + room > low).all():
@@ -304,13 +306,14 @@ def _write_phrases(context, outlined: list[Outline], corners: np.ndarray) -> Non
 
 def write(context, text: str, place: np.ndarray, color: tuple[float, ...]) -> None:
     """Write a line whose lower left corner is at a pixel of the region, readable on any ground."""
-    blf.size(0, LETTERS * context.preferences.system.ui_scale)
+    size = LETTERS * context.preferences.system.ui_scale
+    blf.size(0, size)
+    room = np.array([blf.dimensions(0, text)[0], size])
+    gpu.state.blend_set("ALPHA")  # which what was written before may have ended
+    _draw_boxes(np.array([[place - size / 4, place + room + size / 4]]), GROUND_COLOR)
     blf.position(0, float(place[0]), float(place[1]), 0)
     blf.color(0, *color)
-    blf.enable(0, blf.SHADOW)
-    blf.shadow(0, 5, 0.0, 0.0, 0.0, 1.0)
     blf.draw(0, text)
-    blf.disable(0, blf.SHADOW)
 
 
 def bars_around(picture: np.ndarray, frame: np.ndarray) -> np.ndarray:

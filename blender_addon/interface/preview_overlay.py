@@ -75,7 +75,6 @@ def _draw() -> None:
     shader.uniform_sampler("image", texture)
     shader.uniform_float("color", (1.0, 1.0, 1.0, OPACITY))
     batch.draw(shader)
-    gpu.state.blend_set("NONE")
     now = context.scene.frame_current
     if (shown := previewed(frames)) != now:
         text = f"Preview of frame {shown}"
@@ -84,6 +83,7 @@ def _draw() -> None:
         size = LETTERS * context.preferences.system.ui_scale
         corner = origin + up + (size / 2, -1.5 * size)
         write(context, text, corner, (1.0, 1.0, 1.0, 1.0))
+    gpu.state.blend_set("NONE")
 
 
 def register():

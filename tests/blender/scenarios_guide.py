@@ -199,7 +199,7 @@ def scenario_guide_check(hands: Hands):
     scene.frame_set(4)
     yield from until(lambda: not checking.is_pending(scene))
     yield from leave(hands)
-    yield from hands.picture("timed-phrases", upper(hands.sidebar, 180))
+    yield from hands.picture("timed-phrases", upper(hands.sidebar, 228))
     yield from hands.picture("shot-check", hands.area)
     return {"found": [finding.text for finding in checking.report_of(scene).findings]}
 
