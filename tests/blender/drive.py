@@ -10,6 +10,7 @@ it returns is written to OUT/facts.json.
 import json
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -33,6 +34,7 @@ MODULES = (
     scenarios_shots,
     scenarios_takes,
 )
+REST_SECONDS = 0.005
 SCENARIOS = {
     name.removeprefix("scenario_"): value
     for module in MODULES
@@ -67,6 +69,16 @@ def play(scenario, out: Path):
 
     (out / "begun").touch()  # for window.py, which starts Blender again where it never gets here
     bpy.app.timers.register(step, first_interval=1.5, persistent=True)
+    bpy.app.timers.register(rest, persistent=True)
+
+
+def rest() -> float:
+    """Sleep between events as Blender does, but for one whose events are simulated: that takes a whole core.
+
+    Which is then the engine's.
+    """
+    time.sleep(REST_SECONDS)
+    return 0.0
 
 
 def quit_blender(code: int):
