@@ -7,12 +7,18 @@
 The statistics (``peekaboo_engine/assets/shapes_segmenter/drawn.safetensors``) are of the features that
 :mod:`peekaboo_engine.benchmark.quality` describes. The jobs are of one subject each, whose masks are what is
 seen of it: true silhouettes, as those of meshes are, with perspective, shadows left out. All clips are of a
-seed that neither training nor the segmenter saw.
+seed that neither training nor the segmenter saw; by the silhouettes of the usual one settings were chosen, so
+that others are held out:
+
+    python scripts/training/draw_reference.py --clips 0 --device cuda --seed 314159 --jobs held_out \
+        --job-count 192 --subjects 1
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -45,13 +51,13 @@ _AT_ONCE = 32
 _LIKE_A_TEST = 126  # clips, as many as the layouts of IMC
 
 
-def drawn_clips(count: int, device: str, subjects: tuple[int, ...] = (1, 2, 3)):
-    """Draw clips of so many subjects.
+def drawn_clips(device: str, subjects: tuple[int, ...] = (1, 2, 3), seed: int = SEED):
+    """Draw clips of so many subjects, batch after batch without end.
 
     Yields scenes, their frames, uint8 (B, F, H, W, 3), and what is seen of each subject, (B, S, F, H, W).
     """
-    cpu, own = torch.Generator().manual_seed(SEED), torch.Generator(device).manual_seed(SEED)
-    for _ in range(0, count, _AT_ONCE):
+    cpu, own = torch.Generator().manual_seed(seed), torch.Generator(device).manual_seed(seed)
+    while True:
         scenes = sample_scenes(cpu, _AT_ONCE, FRAMES)
         scenes = _some(scenes, torch.isin(scenes.present.sum(1), torch.tensor(subjects))).to(device)
         clips, visible = draw(scenes, own)
@@ -69,7 +75,7 @@ def write_reference(out: Path, clips: int, device: str) -> None:
     """Write the statistics of drawn clips by their number of subjects."""
     segmenter = Segmenter.load(device)
     samples: dict[int, list[np.ndarray]] = defaultdict(list)
-    for scenes, frames, _ in drawn_clips(clips, device):
+    for scenes, frames, _ in itertools.islice(drawn_clips(device), math.ceil(clips / _AT_ONCE)):
         for count, clip in zip(scenes.present.sum(1).tolist(), frames, strict=True):
             samples[count].append(samples_of(segmenter.features(clip)))
     statistics = {count: Statistics.of(np.concatenate(own)) for count, own in sorted(samples.items())}
@@ -84,26 +90,38 @@ def write_reference(out: Path, clips: int, device: str) -> None:
     print(f"{told['clips']}; {_LIKE_A_TEST} drawn clips to the others: {frechet_distance(few, rest):.2f}")
 
 
-def write_jobs(folder: Path, count: int, device: str) -> None:
-    """Write jobs of one subject each with its silhouettes as masks."""
+def write_jobs(folder: Path, count: int, device: str, subjects: int, seed: int) -> None:
+    """Write jobs of so many subjects each, all of them in every frame, with their silhouettes as masks."""
     written = 0
-    for scenes, _, visible in drawn_clips(4 * count, device, subjects=(1,)):
-        for row in range(len(visible)):
-            labels = (visible[row, 0] >= 0.5).astype(np.uint8)
-            if written < count and labels.any(axis=(1, 2)).all():
-                write_job(folder / f"{written:03}", _phrase(scenes, row), _ground(scenes, row), labels)
+    for scenes, _, visible in drawn_clips(device, (subjects,), seed):
+        for row, present in enumerate(scenes.present.tolist()):
+            slots = [slot for slot, there in enumerate(present) if there]
+            labels = _labels(visible[row, slots])
+            phrases = [_phrase(scenes, row, slot) for slot in slots]
+            if all((labels == 1 + index).any(axis=(1, 2)).all() for index in range(subjects)):
+                write_job(folder / f"{written:03}", phrases, _ground(scenes, row), labels)
                 written += 1
-    print(f"{folder}: {written} jobs")
+            if written == count:
+                print(f"{folder}: {written} jobs")
+                return
 
 
-def write_job(folder: Path, phrase: str, ground: str, labels: np.ndarray) -> None:
+def _labels(visible: np.ndarray) -> np.ndarray:
+    """Of each pixel who covers half of it, 0 for nobody: (S, F, H, W) to uint8 (F, H, W)."""
+    return np.where(visible.max(axis=0) >= 0.5, 1 + visible.argmax(axis=0), 0).astype(np.uint8)
+
+
+def write_job(folder: Path, phrases: list[str], ground: str, labels: np.ndarray) -> None:
     """Write a job that states nothing but what it shows."""
     frames, height, width = labels.shape
     shown = list(range(1, frames + 1))
     job = {
         "schema_version": SCHEMA_VERSION,
-        "prompt": f"{phrase} on {ground}",
-        "subjects": [{"name": "Subject", "phrase": phrase}],
+        "prompt": f"{' and '.join(phrases)} on {ground}",
+        "subjects": [
+            {"name": f"Subject {number}" if len(phrases) > 1 else "Subject", "phrase": phrase}
+            for number, phrase in enumerate(phrases, start=1)
+        ],
         "model": "solids",
         "width": width,
         "height": height,
@@ -122,8 +140,8 @@ def write_job(folder: Path, phrase: str, ground: str, labels: np.ndarray) -> Non
     np.savez_compressed(folder / "masks.npz", labels=labels)
 
 
-def _phrase(scenes: Scenes, row: int) -> str:
-    return subject_phrase(list(COLOURS)[scenes.colour[row, 0]], SHAPES[scenes.shape[row, 0]])
+def _phrase(scenes: Scenes, row: int, slot: int) -> str:
+    return subject_phrase(list(COLOURS)[scenes.colour[row, slot]], SHAPES[scenes.shape[row, slot]])
 
 
 def _ground(scenes: Scenes, row: int) -> str:
@@ -135,11 +153,13 @@ def main(
     clips: Annotated[int, typer.Option(min=0, help="Drawn for the statistics.")] = 2048,
     jobs: Annotated[Path | None, typer.Option(help="Folder for jobs of silhouettes.")] = None,
     job_count: Annotated[int, typer.Option(min=1, help="How many.")] = 96,
+    subjects: Annotated[int, typer.Option(min=1, max=3, help="Of each job.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the jobs.")] = SEED,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Write statistics and jobs."""
     if jobs:
-        write_jobs(jobs, job_count, device)
+        write_jobs(jobs, job_count, device, subjects, seed)
     if clips:
         write_reference(out, clips, device)
 
