@@ -132,6 +132,47 @@ def _trial(denoiser, vae, index: Mapping[str, Any], grid: Grid, halves: int) -> 
     return Trial(call, latents, {"temb": torch.empty(1, dtype=vae.dtype) if timed else None})
 
 
+TEXT_LENGTH_2 = 1024
+"""Tokens of Gemma that LTX-2's pipeline reads."""
+SOUND_RATE = 25
+"""Latents of sound in a second, of 16,000 values a second by 160 and by 4."""
+FRAME_RATE = 24
+"""Of LTX-2's clips."""
+
+
+def _trial_2(denoiser, vae, index: Mapping[str, Any], grid: Grid, halves: int) -> Trial:
+    import torch
+
+    config, own = denoiser.config, {"dtype": denoiser.dtype}
+    frames = 1 + (grid.frames - 1) * config.vae_scale_factors[0]
+    sounds = round(frames / FRAME_RATE * SOUND_RATE)
+    # What LTX-2.0 projects within the denoiser, its successors have projected in their connectors.
+    early = not config.use_prompt_embeddings
+    widths = (
+        (config.cross_attention_dim, config.audio_cross_attention_dim)
+        if early
+        else (config.caption_channels,) * 2
+    )
+    texts = [torch.empty(halves, TEXT_LENGTH_2, width, **own) for width in widths]
+    read = torch.empty(halves, TEXT_LENGTH_2, **own)
+    call = {
+        "hidden_states": torch.empty(halves, math.prod(grid), config.in_channels, **own),
+        "audio_hidden_states": torch.empty(halves, sounds, config.audio_in_channels, **own),
+        "encoder_hidden_states": texts[0],
+        "audio_encoder_hidden_states": texts[1],
+        "timestep": torch.empty(halves),
+        "sigma": torch.empty(halves),
+        "encoder_attention_mask": read,
+        "audio_encoder_attention_mask": read,
+        **dict(zip(("num_frames", "height", "width"), grid, strict=True)),
+        "audio_num_frames": sounds,
+        "use_cross_timestep": early,
+    }
+    latents = torch.empty(1, vae.config.latent_channels, *grid, dtype=vae.dtype)
+    timed = vae.config.timestep_conditioning
+    return Trial(call, latents, {"temb": torch.empty(1, dtype=vae.dtype) if timed else None})
+
+
 def _layout_2(pipe) -> Layout:
     parts = pipe.connectors  # none where tokenizers alone are loaded, of which nobody asks for padding
     registers = parts is not None and parts.config.video_connector_num_learnable_registers
@@ -184,6 +225,7 @@ LTX2 = Family(
     ),
     halves="one batch",
     picture=_picture,
+    trial=_trial_2,
     arguments=_arguments_2,
     unpacked=_unpacked,
     half="bfloat16",

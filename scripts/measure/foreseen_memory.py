@@ -16,13 +16,23 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from diffusers import AutoencoderKL, AutoencoderKLWan, UNet3DConditionModel, WanTransformer3DModel
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLLTX2Video,
+    AutoencoderKLLTXVideo,
+    AutoencoderKLWan,
+    LTX2VideoTransformer3DModel,
+    LTXVideoTransformer3DModel,
+    UNet3DConditionModel,
+    WanTransformer3DModel,
+)
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from peekaboo_engine.families import Family, Grid
+from peekaboo_engine.families.ltx import LTX, LTX2
 from peekaboo_engine.families.unet3d import UNET3D
 from peekaboo_engine.families.wan import WAN
 from peekaboo_engine.memory import foresee
@@ -60,13 +70,27 @@ MODELS: dict[str, tuple[Family, Any, Any, torch.dtype]] = {
         AutoencoderKLWan,
         torch.bfloat16,
     ),
+    "LTX-2": (
+        LTX2,
+        lambda: LTX2VideoTransformer3DModel(num_layers=2),
+        lambda: AutoencoderKLLTX2Video(spatial_compression_ratio=32, temporal_compression_ratio=8),
+        torch.bfloat16,
+    ),
+    "LTX-Video": (
+        LTX,
+        lambda: LTXVideoTransformer3DModel(num_layers=2),
+        AutoencoderKLLTXVideo,
+        torch.bfloat16,
+    ),
 }
+CELLS = {"ZeroScope": (8, 1), "LTX-2": (32, 8), "LTX-Video": (32, 8)}
+"""Pixels and frames of a token, where they are not Wan's 16 and 4."""
 
 
 def grid_of(row: dict[str, Any]) -> Grid:
     """The size of a measured clip in tokens."""
-    pixels, frames = (8, row["frames"]) if row["model"] == "ZeroScope" else (16, (row["frames"] - 1) // 4 + 1)
-    return Grid(frames, row["height"] // pixels, row["width"] // pixels)
+    pixels, frames = CELLS.get(row["model"], (16, 4))
+    return Grid((row["frames"] - 1) // frames + 1, row["height"] // pixels, row["width"] // pixels)
 
 
 def foreseen_of(row: dict[str, Any]) -> dict[str, float]:
@@ -94,10 +118,10 @@ def main(
     table = Table("model", "clip", "denoising", "foreseen", "decoding", "foreseen", "the larger, off by")
     told = []
     for row in json.loads(measured.read_text(encoding="utf-8"))["rows"]:
-        if row["model"] not in MODELS or row["offload"] or row["masked"] is not row["vae_tiling"]:
-            continue  # offloaded rows have the weights of one part beside; masks added .02 GB at most
+        if row["model"] not in MODELS or row["offload"] or row["masked"] > row["vae_tiling"]:
+            continue  # offloaded rows have the weights of one part beside; masks added .03 GB at most
         peaks = {name: round((peak - row["weights_on_card"]) / 1e9, 3) for name, peak in row["peaks"].items()}
-        foreseen = foreseen_of(row)
+        foreseen = {name: gb for name, gb in foreseen_of(row).items() if name in peaks}
         off = max(foreseen.values()) / max(peaks.values()) - 1
         size = f"{row['frames']} x {row['width']} x {row['height']}{', tiles' if row['vae_tiling'] else ''}"
         told.append(
@@ -109,7 +133,11 @@ def main(
                 "off": round(off, 3),
             }
         )
-        pairs = [f"{each[name]:.2f}" for name in ("denoising", "decoding") for each in (peaks, foreseen)]
+        pairs = [
+            f"{each[name]:.2f}" if name in each else ""
+            for name in ("denoising", "decoding")
+            for each in (peaks, foreseen)
+        ]
         table.add_row(row["model"], size, *pairs, f"{off:+.0%}")
     Console(width=120).print(table)
     if json_file:

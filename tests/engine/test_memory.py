@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderKLWan, UNet3DConditionModel, WanTransformer3DModel
-from tiny import animatediff, hunyuan15, ltx, stable_diffusion, stable_diffusion_xl, unet3d, wan
+from tiny import animatediff, hunyuan15, ltx, ltx2, stable_diffusion, stable_diffusion_xl, unet3d, wan
 from torch import nn
 
 from peekaboo_engine.errors import EngineError
@@ -76,7 +76,7 @@ def saved(folder, family, denoiser, vae):
     return folder
 
 
-TINY = [unet3d, animatediff, stable_diffusion, stable_diffusion_xl, wan, ltx]
+TINY = [unet3d, animatediff, stable_diffusion, stable_diffusion_xl, wan, ltx, ltx2]
 
 
 @pytest.mark.parametrize("module", TINY, ids=lambda module: module.__name__)
