@@ -89,7 +89,8 @@ def controls_of(family: Family) -> tuple[Control, ...]:
         shaped = replace(strong, **family.silhouettes)
         everywhere += [
             Control("strong-silhouettes", _options(shaped)),
-            Control("strong-silhouettes-minus-outline", _options(shaped, outline=0.0)),
+            Control("strong-silhouettes-minus-outline", _options(shaped, outline=0.0, redraws=0)),
+            Control("strong-silhouettes-minus-redraws", _options(shaped, redraws=0)),
             Control("strong-silhouettes-room-4", _options(shaped, least_area=0.04)),
         ]
     if family.contrast:

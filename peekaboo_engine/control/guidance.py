@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import logging
 import math
@@ -25,6 +26,7 @@ from .interception import call_under_rule, only_once, stand_in_for_attention, wr
 from .labels import check_label_map, small_subjects, widen
 from .outlines import shaped
 from .prompts import Prompts
+from .redrawing import Redrawing
 from .rules import Rules, Subjects
 from .runs import Reading, Run
 from .settings import (
@@ -232,6 +234,19 @@ class Guidance:
         self._prompts = Prompts(
             pipe, family.text, self._cells, steering, subjects, self._phrases, timed, self._frames, notice
         )
+        self._redrawing = (
+            family.codec
+            and steering.redraws
+            and Redrawing(
+                family.codec,
+                pipe,
+                subjects.pools,
+                self._cells.frames,
+                Window(steering.until, steering.masked_steps),
+                steering.redraw_until,
+                steering.redraws,
+            )
+        )
         self._reading: Reading | None = None  # until a prompt is encoded
         self._run: Run | None = None  # until the denoiser is called
         self._turns = Turns()
@@ -272,7 +287,21 @@ class Guidance:
         """Count the calls of the scheduler that the pipeline has now."""
         if self._pipe.scheduler is not self._scheduler:
             self._scheduler = self._pipe.scheduler
-            self._stack.enter_context(wrapped_method(self._scheduler, "step", self._turns.counting))
+            self._stack.enter_context(wrapped_method(self._scheduler, "step", self._wrap_step))
+
+    def _wrap_step(self, step: Callable) -> Callable:
+        """The scheduler's ``step``, counted, and given what is redrawn."""
+        counted = self._turns.counting(step)
+
+        @functools.wraps(step)
+        def redrawing(model_output, timestep, sample, *args, **kwargs):
+            run, rules = self._run, self._rules
+            if self._redrawing and run is not None and rules is not None:
+                told = rules.told(run.now, Window(self.steering.redraw_until))
+                model_output = self._redrawing.changed(run, told, model_output, sample)
+            return counted(model_output, timestep, sample, *args, **kwargs)
+
+        return redrawing if self._redrawing else counted
 
     def wrap_encoding(self, encode_prompt: Callable) -> Callable:
         """The pipeline's ``encode_prompt``, which tells the prompt of each call before it is encoded."""
@@ -354,7 +383,7 @@ class Guidance:
         if run is None or rules is None or (shares := rules.outlines(*velocity.shape[-2:])) is None:
             return out
         turns = run.turns_within(Window(self.steering.until, self.steering.masked_steps))
-        firmness = min(1.0, self.steering.outline / turns)
+        firmness = min(1.0, self.steering.outline / len(turns))
         noisy = signature.bind(denoiser, *args, **kwargs).arguments["hidden_states"]
         noisy, velocity = noisy[:, : velocity.shape[1]].float(), velocity.float()
         clean = noisy - run.now.level * velocity

@@ -153,6 +153,12 @@ class Pools:
         coverage = self._covered(height, width)[self._present != BACKGROUND]
         return pool_frames(coverage, frames, axis=1) if frames > 1 else coverage
 
+    def shares_of(self, frame: int, height: int, width: int) -> np.ndarray:
+        """The same in one frame, which is not kept: float64 (subjects that the map holds, height, width)."""
+        subjects = self._present[self._present != BACKGROUND]
+        labels = self._labels[frame : frame + 1]
+        return np.concatenate([_coverage(labels == label, height, width) for label in subjects])
+
     def _covered(self, height: int, width: int) -> np.ndarray:
         """Fraction of each cell that each label covers: float64 (labels, frames, height, width)."""
         if (height, width) not in self._coverage:

@@ -46,6 +46,7 @@ class Subjects:
         cell_share: see :class:`.Steering`.
 
     Attributes:
+        pools: the label map on any grid.
         strengths: (subjects, frames of tokens).
         bound: the same for binding.
     """
@@ -59,7 +60,7 @@ class Subjects:
         unbound: np.ndarray,
         cell_share: float = MOST,
     ):
-        self._pools, self._frames = Pools(labels, cell_share), frames
+        self.pools, self._frames = Pools(labels, cell_share), frames
         self.strengths = pool_frames(strengths, frames, axis=1) if frames > 1 else strengths
         self.bound = self.strengths * ~unbound[:, None]
         self._unbound = unbound
@@ -78,7 +79,7 @@ class Subjects:
         """Labels on a grid, those not ``held`` as background: int64 (frames, rows, columns)."""
         place = (rows, columns)
         if place not in self._pooled:
-            pooled = self._pools.at(rows, columns, self._frames)
+            pooled = self.pools.at(rows, columns, self._frames)
             self._pooled[place] = torch.from_numpy(pooled).long()
         labels = self._pooled[place]
         known = np.concatenate([np.ones((1, held.shape[1]), bool), held])  # (labels, frames)
@@ -89,15 +90,18 @@ class Subjects:
     def shares_at(self, rows: int, columns: int, held: np.ndarray) -> torch.Tensor:
         """Shares of a grid's cells that subjects cover, as far as their outlines are told.
 
-        Not of subjects that are not ``held``, nor of widened ones, whose masks are not what they look like,
-        nor of what the pipeline is given.
-
         Returns:
             float32 (subjects, frames, rows, columns).
         """
-        shares = torch.from_numpy(self._pools.shares(rows, columns, self._frames)).float()
-        told = torch.from_numpy(held & ~self._unbound[:, None]) & ~self._given
-        return shares * told[:, :, None, None]
+        shares = torch.from_numpy(self.pools.shares(rows, columns, self._frames)).float()
+        return shares * torch.from_numpy(self.told(held))[:, :, None, None]
+
+    def told(self, held: np.ndarray) -> np.ndarray:
+        """Whose outlines are told, of those that are held: bool (subjects, frames of tokens).
+
+        Not of widened ones, whose masks are not what they look like, nor of what the pipeline is given.
+        """
+        return held & ~self._unbound[:, None] & ~self._given.numpy()
 
 
 class Rules:
@@ -187,6 +191,10 @@ class Rules:
         if not self._steering.outline or not masked.any():
             return None
         return self._subjects.shares_at(rows, columns, masked)
+
+    def told(self, now: Moment, window: Window) -> np.ndarray:
+        """Whose outlines are told within a window, at this moment: bool (subjects, frames of tokens)."""
+        return self._subjects.told(window.holds(now, self._subjects.strengths) & self._present)
 
     @property
     def reads_contexts(self) -> bool:

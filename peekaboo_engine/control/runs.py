@@ -71,10 +71,10 @@ class Run:
         """Where the sampling is."""
         return self._moment(self.turn)
 
-    def turns_within(self, window: Window) -> int:
-        """How many turns of this run lie within a window."""
+    def turns_within(self, window: Window) -> list[int]:
+        """The turns of this run that lie within a window."""
         turns = range(self._first, len(self._steps))
-        return sum(window.left(self._moment(turn)) > 0 for turn in turns)
+        return [turn for turn in turns if window.left(self._moment(turn)) > 0]
 
     def _moment(self, turn: int) -> Moment:
         first = self._first

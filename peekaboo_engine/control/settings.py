@@ -55,6 +55,9 @@ class Steering:
         outline: how firmly what the denoiser expects is shaped by the masks where their outlines are, while
             they act (:mod:`.outlines`): so many times all the way, shared out evenly among the masked steps,
             and at most once in each. 0 is not at all. For masks that show what subjects look like.
+        redraws: how often, once the masks have ended, the clip is decoded, redrawn along the outlines of its
+            frames and encoded (:mod:`.redrawing`). 0 is not at all. For such masks, too.
+        redraw_until: noise level down to which that holds.
 
     Raises:
         EngineError: ``bad_option``.
@@ -75,19 +78,21 @@ class Steering:
     least_area: float = 0.0
     cell_share: float = MOST
     outline: float = 0.0
+    redraws: int = 0
+    redraw_until: float = 0.7
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kinds", tuple(self.kinds))
-        steps = self.masked_steps
-        check_option(
-            "masked_steps", steps, isinstance(steps, Integral) and steps >= 0, "a whole number, 0 or more"
-        )
+        for name in ("masked_steps", "redraws"):
+            count = getattr(self, name)
+            fits = isinstance(count, Integral) and int(count) >= 0
+            check_option(name, count, fits, "a whole number, 0 or more")
         for name, choices in (("blocks", get_args(Blocks)), ("special_tokens", get_args(SpecialTokens))):
             check_option(name, getattr(self, name), getattr(self, name) in choices, choices)
         known = set(self.kinds) <= set(get_args(Kind))
         check_option("kinds", list(self.kinds), known, f"some of {get_args(Kind)}")
         check_option("until", self.until, self.until is None or 0 <= self.until <= 1, "a number from 0 to 1")
-        for name in ("bound_until", "self_share", "least_area"):
+        for name in ("bound_until", "self_share", "least_area", "redraw_until"):
             value = getattr(self, name)
             check_option(name, value, 0 <= value <= 1, "a number from 0 to 1")
         check_option("cell_share", self.cell_share, 0 < self.cell_share <= MOST, f"up to {MOST}, above 0")
@@ -119,6 +124,8 @@ def check_for_family(steering: Steering, family: Family) -> None:
         check_option(name, value, family.contrast or not value, f"0 or false for {family.name} models")
     value = steering.outline
     check_option("outline", value, family.outlines or not value, f"0 for {family.name} models")
+    redraws = steering.redraws
+    check_option("redraws", redraws, family.codec is not None or not redraws, f"0 for {family.name} models")
     some = not steering.kinds or bool(set(steering.kinds) & family.kinds)
     check_option("kinds", list(steering.kinds), some, f"some of {sorted(family.kinds)}")
 

@@ -7,14 +7,26 @@ contract test (``tests/engine/test_families.py``) runs.
 
 from ..errors import EngineError
 from .animatediff import ANIMATEDIFF
-from .family import Cells, Configs, Family, Grid, Layers, Layout, Text, Trial
+from .family import Cells, Codec, Configs, Family, Grid, Layers, Layout, Text, Trial
 from .hunyuan15 import HUNYUAN15
 from .ltx import LTX, LTX2
 from .stable_diffusion import STABLE_DIFFUSION
 from .unet3d import UNET3D
 from .wan import WAN
 
-__all__ = ["FAMILIES", "Cells", "Configs", "Family", "Grid", "Layers", "Layout", "Text", "Trial", "family_of"]
+__all__ = [
+    "FAMILIES",
+    "Cells",
+    "Codec",
+    "Configs",
+    "Family",
+    "Grid",
+    "Layers",
+    "Layout",
+    "Text",
+    "Trial",
+    "family_of",
+]
 
 FAMILIES: tuple[Family, ...] = (UNET3D, WAN, STABLE_DIFFUSION, ANIMATEDIFF, LTX, LTX2, HUNYUAN15)
 

@@ -186,6 +186,19 @@ class Trial(NamedTuple):
     frames: int | None = None
 
 
+class Codec(NamedTuple):
+    """How a family's autoencoder is used.
+
+    Args:
+        decode: (pipe, latents as its scheduler has them) to pictures, (batch, 3, frames, height, width) in
+            -1..1.
+        encode: the reverse, without noise.
+    """
+
+    decode: Callable[[DiffusionPipeline, torch.Tensor], torch.Tensor]
+    encode: Callable[[DiffusionPipeline, torch.Tensor], torch.Tensor]
+
+
 def first_and_last(pipe: DiffusionPipeline, first: Image, last: Image | None, frames: int) -> dict[str, Any]:
     """The keywords that most pipelines have for a first frame, and those that take one for a last."""
     return {"image": first} if last is None else {"image": first, "last_image": last}
@@ -231,6 +244,7 @@ class Family:
         blocks: patterns of the blocks that each value of ``blocks`` of :class:`.Steering` masks.
         outlines: whether what denoisers expect can be shaped: they take latents of (batch, channels, frames,
             rows, columns), with more channels behind theirs, and tell their velocity, as flow matching does.
+        codec: how its autoencoder is used to redraw a clip; None where it is not.
         attends: (keywords of a call of an attention layer), whether it attends at all then.
         contrast: whether other texts can be put behind the prompt's tokens, for contrast.
         beside: (arguments of the denoiser's call by name, labels of the text's tokens) to the labels of all
@@ -261,6 +275,7 @@ class Family:
     blocks: Mapping[str, str] = field(default_factory=lambda: {"all": ""})
     left_alone: tuple[str, ...] = ()
     outlines: bool = False
+    codec: Codec | None = None
     attends: Callable[[Mapping[str, Any]], bool] = lambda call: True
     contrast: bool = True
     beside: Callable[[Mapping[str, Any], np.ndarray], np.ndarray] | None = None

@@ -37,7 +37,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError
-from .family import Cells, Configs, Family, Grid, Layers, Text, Trial, first_and_last
+from .family import Cells, Codec, Configs, Family, Grid, Layers, Text, Trial, first_and_last
 from .transformers import STRONG
 
 if TYPE_CHECKING:
@@ -141,15 +141,29 @@ def _pictures(pipe, first: Image, last: Image | None, frames: int) -> dict[str, 
     return {"video": video, "mask": mask}
 
 
+def _scale(vae, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of an autoencoder's latents, each (1, channels, 1, 1, 1)."""
+    stated = (vae.config.latents_mean, vae.config.latents_std)
+    mean, deviation = (latents.new_tensor(values).view(1, -1, 1, 1, 1) for values in stated)
+    return mean, deviation
+
+
+def _decoded(pipe, latents: torch.Tensor) -> torch.Tensor:
+    latents = latents.to(pipe.vae.dtype)
+    mean, deviation = _scale(pipe.vae, latents)
+    return pipe.vae.decode(latents * deviation + mean, return_dict=False)[0]
+
+
+def _encoded(pipe, pictures: torch.Tensor) -> torch.Tensor:
+    latents = pipe.vae.encode(pictures.to(pipe.vae.dtype)).latent_dist.mode()
+    mean, deviation = _scale(pipe.vae, latents)
+    return (latents - mean) / deviation
+
+
 def _picture(pipe, latents: torch.Tensor) -> torch.Tensor:
     """The middle frame of the latents, (batch, channels, frames, h, w), as if it were the first of a clip."""
-    vae, middle = pipe.vae, latents.shape[2] // 2
-    of_frame = latents[:1, :, middle : middle + 1].to(vae.dtype)
-    mean, deviation = (
-        of_frame.new_tensor(values).view(1, -1, 1, 1, 1)
-        for values in (vae.config.latents_mean, vae.config.latents_std)
-    )
-    return vae.decode(of_frame * deviation + mean, return_dict=False)[0][0, :, 0]
+    middle = latents.shape[2] // 2
+    return _decoded(pipe, latents[:1, :, middle : middle + 1])[0, :, 0]
 
 
 WAN = Family(
@@ -177,7 +191,8 @@ WAN = Family(
     single=("vae",),
     presets={"strong": STRONG},
     # By the tables of the same page: a token that a subject but touches reads its words, and where it ends is
-    # told finer than tokens.
-    silhouettes={"cell_share": 0.1, "outline": 2.0},
+    # told finer than tokens, and then frame by frame.
+    silhouettes={"cell_share": 0.1, "outline": 3.5, "redraws": 1, "redraw_until": 0.7},
     outlines=True,
+    codec=Codec(_decoded, _encoded),
 )

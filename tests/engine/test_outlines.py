@@ -13,6 +13,7 @@ from tiny.wan import FRAMES, HEIGHT, WIDTH, latents, pipeline
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.control.labels import Pools
 from peekaboo_engine.control.outlines import WHOLE, shaped
+from peekaboo_engine.control.redrawing import painted_anew
 from peekaboo_engine.errors import EngineError
 
 
@@ -83,7 +84,7 @@ def labels():
 
 def made(pipe, labels, **options):
     called = []
-    steps = {} if "until" in options else {"masked_steps": 2}
+    steps = {} if {"until", "masked_steps"} & set(options) else {"masked_steps": 2}
     with peekaboo(pipe, labels, PHRASES[:1], **steps, **options):
         handle = pipe.transformer.register_forward_pre_hook(lambda *_: called.append(1))
         try:
@@ -111,10 +112,56 @@ def test_a_widened_subject_has_none(pipe, labels):
     assert torch.equal(made(pipe, labels, least_area=0.9, outline=2.0)[0], widened)
 
 
-def test_other_families_refuse_them():
+def test_a_strip_along_the_outline_is_painted_anew():
+    """The model's subject lies a little beside its mask; inside and far away all stays as it is."""
+    own = torch.zeros(1, 80, 96)
+    own[:, 24:56, 32:64] = 1
+    picture = torch.full((1, 3, 80, 96), -0.5)
+    picture[..., 26:58, 36:68] = 0.5
+    picture[..., 40, 48], picture[..., 2, 2] = 0.9, -0.9
+    painted, strip = painted_anew(picture, own, torch.zeros(80, 96), 8)
+    middle = painted[0, 0, 40]
+    assert middle[33] > 0.4 and middle[65] < -0.4  # was ground, and the subject
+    assert torch.equal(painted[..., ~strip], picture[..., ~strip])
+    assert not strip[40, 48] and not strip[2, 2] and strip[24, 32] and strip[57, 40]
+
+
+def test_nothing_is_painted_over_others_nor_where_no_ground_is():
+    own, others = torch.zeros(1, 40, 40), torch.zeros(40, 40)
+    own[:, :, :20], others[:, 20:] = 1, 1
+    picture = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    painted, strip = painted_anew(picture, own, others, 8)
+    assert torch.equal(painted, picture) and not strip.any()
+    whole = torch.ones(1, 40, 40)
+    assert torch.equal(painted_anew(picture, whole, torch.zeros(40, 40), 8)[0], picture)
+
+
+def test_redrawing_calls_the_autoencoder_and_not_the_denoiser_more_often(pipe, labels):
+    decoded = []
+    decode = pipe.vae.decode
+    pipe.vae.decode = lambda *args, **kwargs: decoded.append(1) or decode(*args, **kwargs)
+    try:
+        plain, calls = made(pipe, labels, masked_steps=1)
+        for redraws in (2, 1):  # in two steps
+            decoded.clear()
+            own, same = made(pipe, labels, masked_steps=1, redraws=redraws, redraw_until=0.0)
+            assert calls == same and len(decoded) == redraws
+            assert (plain - own).abs().max() > 1e-4 and bool(torch.isfinite(own).all())
+        decoded.clear()
+        assert torch.equal(made(pipe, labels, masked_steps=1, redraws=2, redraw_until=1.0)[0], plain)
+        free = made(pipe, labels, redraws=2, redraw_until=0.0, until=1.0)[0]
+        assert torch.equal(free, latents(pipe))  # no masks, no outlines
+        made(pipe, labels, masked_steps=1, redraws=2, redraw_until=0.0, least_area=0.9)
+        assert not decoded  # nor of a widened subject
+    finally:
+        del pipe.vae.decode
+
+
+@pytest.mark.parametrize("option", ["outline", "redraws"])
+def test_other_families_refuse_them(option):
     labels = np.ones((unet3d.FRAMES, 8, 8), np.uint8)
     with (
-        pytest.raises(EngineError, match="outline"),
-        peekaboo(unet3d.pipeline(), labels, PHRASES[:1], outline=1),
+        pytest.raises(EngineError, match=option),
+        peekaboo(unet3d.pipeline(), labels, PHRASES[:1], **{option: 1}),
     ):
         pass
