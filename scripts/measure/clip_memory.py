@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class Clip:
     height: int
     width: int
     masked: bool = False
+    redrawn: bool = False
     offload: bool = False
     tiles: bool = False
 
@@ -104,6 +106,7 @@ MODELS: dict[str, Whole | Parts] = {
             Clip(33, 480, 832),
             Clip(81, 480, 832),
             Clip(81, 480, 832, masked=True),
+            Clip(81, 480, 832, masked=True, redrawn=True),
             Clip(81, 480, 832, masked=True, tiles=True),
             Clip(81, 480, 832, masked=True, offload=True),
             Clip(33, 720, 1280),
@@ -191,13 +194,15 @@ def of_pipeline(model: Whole, small: bool, device: torch.device) -> Iterator[dic
         if clip.tiles:
             pipe.vae.enable_tiling()
         peaks = Peaks(device)
+        start = time.perf_counter()
         found = _peaks_of(pipe, family, clip, peaks)
+        seconds = round(time.perf_counter() - start, 2)
         if clip.tiles:
             pipe.vae.disable_tiling()
         if clip.offload:
             pipe.remove_all_hooks()
         sizes = {name: size_of(part) for name, part in parts.items()}
-        yield row(model.title, clip, sizes, peaks.before, found)
+        yield row(model.title, clip, sizes, peaks.before, found, seconds=seconds)
 
 
 def _peaks_of(pipe, family: Family, clip: Clip, peaks: Peaks) -> dict[str, int]:
@@ -211,7 +216,9 @@ def _peaks_of(pipe, family: Family, clip: Clip, peaks: Peaks) -> dict[str, int]:
     pipe.vae.decode = decoding
     labels = benchmark_full_size.moving_boxes(clip.frames, clip.height, clip.width, 0.25, 1)
     # Masks that end after a number of steps, since two steps may begin below another's level.
-    steering = replace(preset("strong", family), until=None, masked_steps=STEPS)
+    steering = replace(preset("strong", family), until=None, masked_steps=STEPS - clip.redrawn)
+    if clip.redrawn:
+        steering = replace(steering, **family.silhouettes)
     phrases = benchmark_full_size.PHRASES[:1]
     try:
         with (
@@ -281,6 +288,7 @@ def row(title: str, clip: Clip, weights: dict[str, int], before: int, peaks: dic
         "height": clip.height,
         "width": clip.width,
         "masked": clip.masked,
+        "redrawn": clip.redrawn,
         "offload": clip.offload,
         "vae_tiling": clip.tiles,
         "weights_bytes": weights,
