@@ -181,8 +181,7 @@ def of_pipeline(model: Whole, small: bool, device: torch.device) -> Iterator[dic
     torch.manual_seed(0)
     pipe = model.make(small)
     family = family_of(type(pipe).__name__)
-    if family.prepare:
-        family.prepare(pipe)
+    family.prepare(pipe)
     pipe.set_progress_bar_config(disable=True)
     parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
     for clip in model.clips:
