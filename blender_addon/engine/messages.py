@@ -6,7 +6,7 @@ Messages about one of several jobs carry its id as ``job``; where there is one j
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..borders.documents import parse_json
@@ -53,11 +53,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Progress:
-    """The engine has done ``step`` of ``total`` steps of its phase."""
+    """The engine has done ``step`` of ``total`` steps of its phase.
+
+    It was read ``at`` that many seconds of :func:`time.monotonic`; None until then.
+    """
 
     step: int
     total: int
     job: str | None = None
+    at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean, median
 
 from ..errors import PeekabooError
 from .keeper import Keeper
@@ -26,6 +28,9 @@ PHASES = {
     "write": "Writing the clip",
     "finish": "Finishing the clip",
 }
+
+MOST_TIMES = 1.75
+"""A step that takes so many times as long as most is none to go by."""
 
 RECORD = "clip.json"
 """What the engine puts beside a clip, as the last of its files."""
@@ -53,8 +58,7 @@ class Order:
         step: how many steps of the phase are done.
         total: of how many; 0 while that is not known.
         asked: when an engine was first asked for it, in seconds of :func:`time.monotonic`; None before.
-        first: step and time of the first step that was finished; None before.
-        last: step and time of the latest one.
+        finished: the steps that are done, and when each was.
         attempts: how often an engine was asked for it.
         heard: whether an engine has said anything about it.
         loaded: whether its model was loaded for it, which the engine had not.
@@ -81,8 +85,7 @@ class Order:
     step: int = 0
     total: int = 0
     asked: float | None = None
-    first: tuple[int, float] | None = None
-    last: tuple[int, float] | None = None
+    finished: list[tuple[int, float]] = field(default_factory=list)
     attempts: int = 0
     heard: bool = False
     loaded: bool = False
@@ -124,16 +127,19 @@ class Order:
     def seconds_of_step(self) -> float | None:
         """How long a step takes, from those that are finished; None before the second.
 
-        The first is left out: it also takes what is done once, such as compiling and filling caches.
+        The first is left out, since it also takes what is done once, such as compiling and filling caches;
+        and so are those that took far longer than most, such as that before the first preview.
         """
-        if self.first is None or self.last is None or self.last[0] == self.first[0]:
+        each = [(end - start) / (step - before) for (before, start), (step, end) in pairwise(self.finished)]
+        if not each:
             return None
-        return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
+        usual = median(each)
+        return fmean(seconds for seconds in each if seconds <= MOST_TIMES * usual)
 
     @property
     def steps(self) -> int:
         """How many steps of the denoising were finished."""
-        return 0 if self.last is None else self.last[0]
+        return self.finished[-1][0] if self.finished else 0
 
     @property
     def seconds_left(self) -> float | None:
@@ -141,9 +147,9 @@ class Order:
 
         Without what such a clip usually takes after its steps, until those are done.
         """
-        if self.last is None or (each := self.seconds_of_step) is None:
+        if (each := self.seconds_of_step) is None:
             return None
-        passed = time.monotonic() - self.last[1]
+        passed = time.monotonic() - self.finished[-1][1]
         if self.phase == "denoise":
             return max(0.0, each * (self.total - self.step) - passed) + self.usual_rest
         is_known = self.usual_rest and self.phase in {"decode", "write"}
@@ -152,7 +158,7 @@ class Order:
     @property
     def seconds_of_rest(self) -> float | None:
         """How long it took from the last step until the clip was there; None while it is not."""
-        return None if self.last is None or self.ended is None else self.ended - self.last[1]
+        return None if not self.finished or self.ended is None else self.ended - self.finished[-1][1]
 
     @property
     def seconds(self) -> float:
@@ -172,9 +178,9 @@ class Order:
                 self.phase, self.step, self.total = phase, 0, 0
                 self.loaded |= phase == "load"
                 if phase == "denoise":  # afterwards they tell how long it took
-                    self.first = self.last = None
-            case Progress(step, total):
-                self._follow_step(step, total)
+                    self.finished = []
+            case Progress():
+                self._follow_step(event)
             case Preview(path):
                 self.preview, self.previews = path, self.previews + 1
             case Notice(message):
@@ -182,11 +188,10 @@ class Order:
             case Result():
                 self.clip, self.ended = event, time.monotonic()
 
-    def _follow_step(self, step: int, total: int) -> None:
-        if step > self.step:
-            self.last = step, time.monotonic()
-            self.first = self.first or self.last
-        self.step, self.total = step, total
+    def _follow_step(self, done: Progress) -> None:
+        if done.step > self.step:
+            self.finished.append((done.step, time.monotonic() if done.at is None else done.at))
+        self.step, self.total = done.step, done.total
 
 
 @dataclass(frozen=True)

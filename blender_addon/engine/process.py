@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +239,8 @@ class EngineProcess:
                 event = parse(line)
             except (ValueError, KeyError, TypeError):
                 event = Failure("protocol", f'The engine wrote what it should not; its log is "{self.log}".')
+            if isinstance(event, Progress):  # here, since whoever polls takes several at once, and late
+                event = replace(event, at=time.monotonic())
             if event is not None:
                 self._messages.put(event)
             if isinstance(event, Failure) and event.code == "protocol" and event.job is None:

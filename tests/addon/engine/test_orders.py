@@ -211,6 +211,18 @@ def test_the_time_left_comes_from_finished_steps_without_the_first_and_never_cou
     assert order.seconds_left == 0
 
 
+def test_a_step_that_took_far_longer_than_the_others_is_none_to_go_by(clock):
+    order = Order(1, "a", {}, Path("a"))
+    order.apply(Phase("denoise"))
+    for step, took in enumerate((4.0, 0.3, 0.3, 0.8, 0.3, 0.4), 1):
+        clock[0] += took
+        order.apply(Progress(step, 40))
+    assert order.seconds_of_step == pytest.approx(0.325)
+    clock[0] += 1
+    order.apply(Progress(7, 40, at=clock[0] - 0.7))  # taken late, and read in time
+    assert order.seconds_of_step == pytest.approx(0.32)
+
+
 def test_the_time_left_has_what_a_clip_usually_takes_after_its_steps(clock):
     order = Order(1, "a", {}, Path("a"), usual_rest=30.0)
     order.apply(Phase("denoise"))

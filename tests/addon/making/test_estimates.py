@@ -27,15 +27,15 @@ def made(tmp_path, steps=25, seconds_a_step=2.0, rest=30.0, **size):
     job = {"model": "shapes", "width": 288, "height": 160, "num_frames": 16} | size
     order = Order(1, "a", job, tmp_path)
     order.apply(Phase("denoise"))
-    order.first, order.last = (1, 100.0), (steps, 100.0 + (steps - 1) * seconds_a_step)
+    order.finished = [(1, 100.0), (steps, 100.0 + (steps - 1) * seconds_a_step)]
     order.apply(Phase("decode"))
-    order.asked = order.last[1] - steps * seconds_a_step - rest
+    order.asked = order.finished[-1][1] - steps * seconds_a_step - rest
     return order
 
 
 def learn(order, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("blender_addon.engine.orders.time.monotonic", lambda: order.last[1])
+        patch.setattr("blender_addon.engine.orders.time.monotonic", lambda: order.finished[-1][1])
         estimates.learn(order)
 
 
@@ -52,13 +52,13 @@ def test_a_clip_takes_as_long_as_the_last_one_of_its_model(scene, folder, monkey
     assert estimates.start_of("shapes") == pytest.approx(30)
     assert estimates.after_steps(made(folder).job) == 0
     order = made(folder)
-    order.ended, order.loaded = order.last[1] + 6, True
+    order.ended, order.loaded = order.finished[-1][1] + 6, True
     learn(order, monkeypatch)
     assert estimates.after_steps(made(folder).job) == pytest.approx(6)
     assert estimates.after_steps(made(folder, num_frames=8).job) == pytest.approx(3)
     assert estimates.seconds_of(scene, one, 1) == pytest.approx(10 * 2 + 36)
     again = made(folder, rest=1)  # by the engine that has loaded the model for the one before
-    again.ended = again.last[1] + 4
+    again.ended = again.finished[-1][1] + 4
     learn(again, monkeypatch)
     assert estimates.start_of("shapes") == pytest.approx(30)
     assert estimates.seconds_of(scene, one, 1) == pytest.approx(10 * 2 + 34)
