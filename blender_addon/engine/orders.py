@@ -6,6 +6,7 @@ The engine is given one at a time, so that its end costs no more than that one.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 import uuid
@@ -133,8 +134,8 @@ class Order:
         each = [(end - start) / (step - before) for (before, start), (step, end) in pairwise(self.finished)]
         if not each:
             return None
-        usual = median(each)
-        return fmean(seconds for seconds in each if seconds <= MOST_TIMES * usual)
+        most = MOST_TIMES * median(each) if len(each) > 2 else math.inf
+        return fmean(seconds for seconds in each if seconds <= most)
 
     @property
     def steps(self) -> int:
