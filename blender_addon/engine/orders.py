@@ -190,7 +190,7 @@ class Order:
                 self.clip, self.ended = event, time.monotonic()
 
     def _follow_step(self, done: Progress) -> None:
-        if done.step > self.step:
+        if done.step > self.steps:
             self.finished.append((done.step, time.monotonic() if done.at is None else done.at))
         self.step, self.total = done.step, done.total
 
