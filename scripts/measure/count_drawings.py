@@ -112,6 +112,7 @@ def calls(clip: str) -> dict:
     return {
         "nothing": lambda: None,
         "scenes.new()": lambda: bpy.data.scenes.new("Takes"),
+        "a custom property of the scene points to it": lambda: context.scene.__setitem__("takes", reel()),
         "workspace.sequencer_scene =": show if hasattr(context.workspace, "sequencer_scene") else None,
         "strips.new_movie()": movie,
         "custom properties of the scene and a strip": lambda: (
