@@ -174,7 +174,7 @@ def main(
             "load": [round(load, 2) for load in os.getloadavg()],
             "runs": found,
         }
-        json_file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
