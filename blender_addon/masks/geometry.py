@@ -48,6 +48,23 @@ def _read(mesh) -> Triangles:
     return Triangles(vertices.reshape(-1, 3).astype(float), triangles.reshape(-1, 3))
 
 
+def spread_of(obj) -> np.ndarray:
+    """Find points with the same bounding box as an evaluated mesh, points or hair: float32 (n, 3).
+
+    Blender's own bounding boxes are not those of now where a script has written positions as an attribute.
+    """
+    points = obj.data.vertices if obj.type == "MESH" else obj.data.points
+    places = np.empty((len(points), 3), np.float32)
+    points.foreach_get("position" if obj.type == "CURVES" else "co", places.ravel())
+    if obj.type != "MESH" and len(points):
+        radii = np.empty(len(points), np.float32)
+        points.foreach_get("radius", radii)
+        return np.concatenate([places - radii.max(), places + radii.max()])
+    if len(points) > MANY_POINTS:
+        return np.stack([places.min(axis=0), places.max(axis=0)])
+    return places
+
+
 class Hulls:
     """Makes convex hulls and remembers the last of each object: most objects move without changing shape."""
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What hides subjects: of all that a render shows, the little that is before them in the picture.
 
-A scene may have thousands of objects, and to read a surface takes a thousand times as long as to look at its
-bounding box. So that is looked at first, and what cannot hide anything is neither read nor drawn, nor has to
-be something that masks can follow.
+A scene may have thousands of objects, and to read and draw a surface takes a hundred times as long as to find
+its bounding box. So that is looked at first, and what cannot hide anything is neither read nor drawn, nor has
+to be something that masks can follow.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ import numpy as np
 
 from . import projection, solids, unfollowed
 from .cast import Cast
+from .geometry import spread_of
 from .projection import Camera, Exposed, Labelled, Shape
 from .surfaces import Surfaces, in_world, seen
+
+FAR = 1e30
+"""A coordinate beyond all others."""
 
 
 def hide(found: Labelled, view: Camera, depsgraph, cast: Cast, everywhere: bool = False) -> None:
@@ -77,19 +81,19 @@ def check_displacement(depsgraph, cast: Cast, exposed: Exposed) -> None:
 class _Bounds:
     """Where all is that is seen and no subject's, by bounding boxes.
 
-    Blender has one of a mesh that is evaluated, of points and of hair. Those of curves, texts, surfaces and
-    metaballs are not to be relied on, but what they look like is among the instances once more, as a mesh.
+    What curves, texts, surfaces and metaballs look like is among the instances once more, as a mesh.
     """
 
     def __init__(self, depsgraph, cast: Cast):
         """Read them: that of some data once, however many objects have it."""
         self._indices: list[int] = []
-        self._boxes: list[tuple[float, ...]] = []
+        self._of: list[int] = []  # which of the boxes
         self._matrices: list[float] = []
         self._hair: list[float] = []
         self._unbounded: dict[int, Any] = {}
         self._meshes: set = set()
-        known: dict[int, tuple[float, ...]] = {}
+        spreads: list[np.ndarray] = []
+        known: dict[int, int] = {}
         hair: dict = {}
         may_be_hairy = len(bpy.data.particles) > 0
         for index, instance, owner in seen(depsgraph, cast):
@@ -103,14 +107,24 @@ class _Bounds:
                 self._meshes.add((obj.original, instance.parent.original))
             data = obj.data.as_pointer()
             if data not in known:
-                corners = obj.bound_box
-                known[data] = (*corners[0], *corners[6])
+                spread = spread_of(obj)
+                known[data] = len(spreads) if len(spread) else -1
+                spreads += [spread] if len(spread) else []
+            if known[data] < 0:
+                continue
             self._indices.append(index)
-            self._boxes.append(known[data])
+            self._of.append(known[data])
             self._matrices += [value for row in instance.matrix_world for value in row]
             if may_be_hairy and obj.original not in hair:
                 hair[obj.original] = unfollowed.reach_of_hair(obj)
             self._hair.append(hair.get(obj.original, 0.0) if may_be_hairy else 0.0)
+        points = np.concatenate([np.empty((0, 3), np.float32), *spreads])
+        starts = np.cumsum([0, *map(len, spreads)])[:-1]
+        # What is not a number is not drawn, what is infinite is drawn in part
+        self._low, self._high = (
+            np.nan_to_num(least.reduceat(points, starts), posinf=FAR, neginf=-FAR) if len(starts) else points
+            for least in (np.fmin, np.fmax)
+        )
 
     def before(self, exposed: Exposed) -> tuple[set[int], set[int]]:
         """What may hide what is exposed, by places among instances: those with a surface that may, and all.
@@ -119,7 +133,7 @@ class _Bounds:
         """
         indices = np.array(self._indices, int)
         matrices = np.array(self._matrices).reshape(-1, 4, 4).swapaxes(1, 2)
-        low, high = np.array(self._boxes).reshape(-1, 2, 1, 3).swapaxes(0, 1)
+        low, high = (box[np.array(self._of, int), None].astype(float) for box in (self._low, self._high))
         unbounded = {index for index, obj in self._unbounded.items() if (obj, obj) not in self._meshes}
 
         def those_within(room: np.ndarray) -> set[int]:

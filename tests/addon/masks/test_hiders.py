@@ -101,6 +101,19 @@ def test_no_hider_is_missed(seed):
     compare(bpy.context.evaluated_depsgraph_get())
 
 
+def test_a_hider_that_a_script_has_moved_by_its_positions_is_not_missed(stage, cube):
+    wall = primitive("cube", "Wall", location=(0, -3, 0), scale=(1, 0.1, 1))
+    positions = wall.data.attributes["position"].data
+    places = np.empty(3 * len(positions), np.float32)
+    positions.foreach_get("vector", places)
+    assert not mask(stage)[HEIGHT // 2, WIDTH // 2]
+    for offset, seen in ((50, True), (-50, False)):
+        places[::3] += offset  # which Blender's own bounding box does not tell
+        positions.foreach_set("vector", places)
+        wall.data.update()
+        assert mask(stage)[HEIGHT // 2, WIDTH // 2] == seen
+
+
 KINDS = [hair_curves, points, hair, displaced, adaptive]
 
 

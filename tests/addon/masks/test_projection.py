@@ -23,9 +23,9 @@ LENS = projection.perspective_camera(IDENTITY, ROWS, 0.1, 100)
     ],
 )
 @settings(max_examples=12)
-@given(seed=st.integers(1000, 10**6))
-def test_masks_are_what_cycles_renders(family, seed):
-    result = agreement.compare(seed, family)
+@given(seed=st.integers(1000, 10**6), hidden=st.booleans())
+def test_masks_are_what_cycles_renders(family, seed, hidden):
+    result = agreement.compare(seed, family, hidden)
     if family != "curved":  # whose twins have straight edges
         assert result.wrong_elsewhere == 0, "pixels differ that no outline crosses next to their centre"
     assert result.far == 0, "pixels differ away from all outlines"
