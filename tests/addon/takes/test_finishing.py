@@ -44,6 +44,7 @@ def test_a_take_shows_its_clip_as_it_was_finished_and_the_models_own_again(scene
 
 def test_an_enlarged_picture_is_seen_as_large_as_it_was_and_so_is_the_models_own_again(scene, take):
     job, folder = strips.job_of(take), strips.folder_of(take)
+    scene.view_settings.view_transform = "Filmic"  # whose colours stay undone
     for name, side in (("clip.png", 16), ("enlarged.png", 48)):
         (folder / name).write_bytes(painting.png(np.zeros((side, 2 * side, 3), np.uint8)))
     picture = strips.add_clip(take.id_data, folder / "clip.png", job)
@@ -53,7 +54,9 @@ def test_an_enlarged_picture_is_seen_as_large_as_it_was_and_so_is_the_models_own
     assert (picture.transform.scale_x, picture.transform.scale_y) == pytest.approx(
         (before[0] / 3, before[1] / 3)
     )
+    assert picture.colorspace_settings.name == "Filmic sRGB"
     finishing.show_original(picture)
+    assert picture.colorspace_settings.name == "Filmic sRGB"
     assert (picture.transform.scale_x, picture.transform.scale_y) == pytest.approx(before)
     assert len(strips.takes(take.id_data)) == count == len(compat.strips(take.id_data.sequence_editor))
 
