@@ -50,7 +50,7 @@ def main() -> int:
             facts = measure(Path(name), screen, asked)
     show(facts)
     if asked.out:
-        asked.out.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        asked.out.write_text(json.dumps(facts) + "\n", encoding="utf-8")
     return 0
 
 
