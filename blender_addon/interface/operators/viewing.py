@@ -40,9 +40,7 @@ class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
             self.report({"ERROR"}, f"Blender has no workspace {WORKSPACE}: open a Video Sequencer yourself.")
             return {"CANCELLED"}
         workspace = bpy.data.workspaces[WORKSPACE]
-        if came_from == workspace:
-            workspace.pop(CAME_FROM, None)
-        else:
+        if came_from != workspace:  # else it was pressed there once more
             workspace[CAME_FROM] = came_from.name
         window.workspace, holder = workspace, strip.id_data
         window.scene = compat.show_in_sequencers_of(workspace, holder, scene)
