@@ -69,20 +69,21 @@ def read_png(data: bytes) -> np.ndarray:
     return rows[:, 1:].reshape(height, width, 3)
 
 
-def icon_of(path: Path, version: int = 0) -> int:
+def icon_of(path: Path, version: int = 0, at_top: bool = False) -> int:
     """The icon of a picture; 0 where it could never be read.
 
     Args:
         path: of the file.
         version: of what is in it: with another one than the last time it is read again.
+        at_top: as :func:`squared` has it; always the same for one path.
     """
     key = str(path)
-    _read(path, version)
+    _read(path, version, at_top)
     return _icons[key].icon_id if key in _icons else 0
 
 
 @remembered(False, once=True)
-def _read(path: Path, version: int) -> bool:
+def _read(path: Path, version: int, at_top: bool) -> bool:
     """Make an icon of a picture, in the place of an earlier one; that stays where the file is no picture.
 
     Returns:
@@ -99,23 +100,29 @@ def _read(path: Path, version: int) -> bool:
     if key in _icons:
         del _icons[key]
     preview = _icons.new(key)
-    rgba = squared(pixels)
+    rgba = squared(pixels, at_top)
     preview.image_size = rgba.shape[1], rgba.shape[0]
     preview.image_pixels_float.foreach_set(rgba.ravel())
     return True
 
 
-def squared(pixels: np.ndarray) -> np.ndarray:
+def squared(pixels: np.ndarray, at_top: bool = False) -> np.ndarray:
     """Make a picture square, as Blender draws all icons: around it are its colours, blurred and dim.
 
     Args:
         pixels: uint8 (height, width, 3), row 0 at the top.
+        at_top: a wide picture is at the top instead, above nothing: for one alone in a panel.
 
     Returns:
         float32 RGBA (side, side, 4) in 0..1, row 0 at the bottom, as Blender has it.
     """
     picture = pixels[::-1] / np.float32(255)
-    if len(picture) <= picture.shape[1]:
+    height, width = picture.shape[:2]
+    if at_top and height < width:
+        rgba = np.zeros((width, width, 4), np.float32)
+        rgba[-height:, :, :3], rgba[-height:, :, 3] = picture, 1
+        return rgba
+    if height <= width:
         return _between_bands(picture)
     return np.ascontiguousarray(_between_bands(picture.swapaxes(0, 1)).swapaxes(0, 1))
 

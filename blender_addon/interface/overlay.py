@@ -21,7 +21,9 @@ from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
 from .. import changes, windows
+from ..engine.orders import Order
 from ..errors import PeekabooError, shown
+from ..making import generation
 from ..masks import cameras, hiders, projection
 from ..masks.cast import Cast, Role
 from ..masks.geometry import Hulls
@@ -270,8 +272,9 @@ def _draw() -> None:
     gpu.state.blend_set("ALPHA")
     _draw_boxes(bars_around(corners[[0, 2]], _camera_frame(context)), OUTSIDE_COLOR)
     draw_lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), EDGE_COLOR, 1.0)
-    for subject in seen.subjects:
-        _draw_boxes(origin + subject.fill @ axes, (*subject.color, FILL))
+    if not _is_over_picture(context.scene):  # whose colours it would change
+        for subject in seen.subjects:
+            _draw_boxes(origin + subject.fill @ axes, (*subject.color, FILL))
     for subject in seen.subjects:
         for lines, opacity in ((subject.hidden, HIDDEN), (subject.lines, 1.0)):
             on_screen = origin + lines @ axes
@@ -279,6 +282,23 @@ def _draw() -> None:
             draw_lines(on_screen, (*subject.color, opacity), LINE_WIDTH)
     _write_phrases(context, seen.subjects, corners)
     gpu.state.blend_set("NONE")
+
+
+def preview_in(scene) -> Order | None:
+    """What is being denoised and seen in the view of a scene's camera at its frame; None where nothing is."""
+    order = generation.current()
+    if order is None or order.preview is None or order.scene != scene.session_uid:
+        return None
+    return order if scene.frame_current in order.frames else None
+
+
+def _is_over_picture(scene) -> bool:
+    """Whether a clip, or another picture, lies in the view of a scene's camera."""
+    lens = scene.camera.data
+    behind = lens.show_background_images and any(
+        image.show_background_image for image in lens.background_images
+    )
+    return behind or preview_in(scene) is not None
 
 
 def _write_phrases(context, outlined: list[Outline], corners: np.ndarray) -> None:

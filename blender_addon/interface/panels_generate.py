@@ -103,7 +103,7 @@ def _draw_queue(layout, context, orders: list[Order]) -> None:
             row.operator("peekaboo.cancel", text="", icon="X", emboss=False).job = order.id
         layout.operator("peekaboo.cancel_all")
     if running is not None and running.preview is not None:
-        icon = icons.icon_of(running.preview, running.previews)
+        icon = icons.icon_of(running.preview, running.previews, at_top=True)
         if icon:
             layout.template_icon(icon, scale=width_in_lines(context))
 

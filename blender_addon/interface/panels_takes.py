@@ -27,8 +27,8 @@ from .model_choice import draw_visit
 from .sidebar import Drawn, SidebarPanel, draw_colored, draw_sentence, width_in_lines
 from .typesetting import LINE_HEIGHT
 
-IN_LIST, IN_GRID, ON_CARD = 2.0, 4.6, 5.0
-"""Sides of a take's picture in heights of a line: in the list, among pictures, and of the active one."""
+IN_GRID, ON_CARD = 4.6, 5.0
+"""Sides of a take's picture in heights of a line: among pictures, and of the active one."""
 MOST_PICTURES = 24
 """Of takes beside one another: each takes its time at each drawing."""
 
@@ -39,20 +39,17 @@ class PEEKABOO_UL_takes(bpy.types.UIList):
     def draw_item(self, _context, layout, _data, item, _icon, _active_data, _active_property):
         """Draw a small picture, the name, how good it is, and whether it is seen."""
         row = layout.row(align=True)
-        thumbnail = row.row()
-        thumbnail.ui_units_x = IN_LIST
         if _damage(item):
-            thumbnail.label(icon="ERROR")
+            row.label(icon="ERROR")
         elif icon := _thumbnail_in_list(item):
-            thumbnail.template_icon(icon, scale=IN_LIST)
+            row.label(icon_value=icon)
         else:
-            thumbnail.label(icon="FILE_MOVIE" if item.type == "MOVIE" else "FILE_IMAGE")
-        beside = row.column(align=True)
-        first, second = beside.row(align=True), beside.row(align=True)
-        first.prop(item, "name", text="", emboss=False)
-        first.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
-        second.active = False
-        second.label(text=f"{'★' * _stars(item)}  channel {item.channel}".strip())
+            row.label(icon="FILE_MOVIE" if item.type == "MOVIE" else "FILE_IMAGE")
+        row.prop(item, "name", text="", emboss=False)
+        facts = row.row()
+        facts.alignment = "RIGHT"
+        facts.label(text=f"{'★' * _stars(item)} ch {item.channel}".strip())
+        row.prop(item, "mute", text="", icon="HIDE_ON" if item.mute else "HIDE_OFF", emboss=False)
 
     def filter_items(self, _context, data, property_name):
         """Show takes only, as they lie: the highest channel first, and in it the earliest."""

@@ -15,9 +15,8 @@ import numpy as np
 from gpu_extras.batch import batch_for_shader
 
 from ..borders.places import read_file
-from ..making import generation
 from .icons import MAX_BYTES, read_png
-from .overlay import LETTERS, picture_on_screen, write
+from .overlay import LETTERS, picture_on_screen, preview_in, write
 
 OPACITY = 0.85
 
@@ -55,12 +54,10 @@ def previewed(frames: range) -> int:
 def _draw() -> None:
     """Draw over a viewport that looks through the camera of the scene whose clip is made."""
     context: Any = bpy.context
-    order = generation.current()
-    if order is None or order.preview is None or order.scene != context.scene.session_uid:
+    order = preview_in(context.scene)
+    if order is None or order.preview is None:
         return
     frames = order.frames
-    if context.scene.frame_current not in frames:
-        return
     place, texture = picture_on_screen(context), _current(order.preview, order.previews)
     if place is None or texture is None:
         return

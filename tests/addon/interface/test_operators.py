@@ -47,6 +47,12 @@ def test_a_picture_is_seen_whole_in_a_square_that_has_no_empty_bands(tmp_path, h
     inside = square[top : top + height, left : left + width, :3]
     assert np.array_equal(np.rint(255 * inside), picture)
     assert (square[..., 3] == 1).all() and square[..., :3].min() > 0.05 and square.max() <= 1
+    at_top = icons.squared(picture, at_top=True)[::-1]
+    if height < width:  # nothing is above it, and nothing is drawn below
+        assert np.array_equal(np.rint(255 * at_top[:height, :, :3]), picture)
+        assert (at_top[:height, :, 3] == 1).all() and not at_top[height:].any()
+    else:
+        assert np.array_equal(at_top, square)
     path = tmp_path / "preview.png"
     path.write_bytes(painting.png(picture))
     icons.icon_of(path, 1)
