@@ -289,6 +289,7 @@ def _situations(view: Viewport, own: Own):
         found["generation"] = ticks.end()
     assert not generation.outcomes()[-1].failed, generation.outcomes()[-1].text
     generation.free_memory()
+    view.region("WINDOW").tag_redraw()  # from the start, after the edit that the clip was: not of the floor
     yield SETTLE_SECONDS
     ticks = Ticks(own)
     yield from redraws.again()
