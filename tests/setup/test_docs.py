@@ -11,6 +11,7 @@ from pages import PAGES, ROOT, name
 
 WIDTH = 110
 FENCE = re.compile(r"^\s*```")
+CONFLICT = re.compile(r"(?:<{7}|={7}|>{7})(?: .*)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
 OURS = re.compile(r"(?:scripts|docs|tests|requirements|blender_addon|peekaboo_engine)/[\w./-]*\w/?")
@@ -53,6 +54,13 @@ def test_links_lead_to_what_is_there(page):
         target = page.parent / file if file else page
         assert target.exists(), f"{name(page)} links to {link}"
         assert not anchor or anchor in anchors(target), f"{name(page)} links to {link}"
+
+
+@each_page
+def test_no_conflict_of_a_merge_was_left(page):
+    lines = enumerate(page.read_text("utf-8").splitlines(), start=1)
+    left = [number for number, line in lines if CONFLICT.fullmatch(line)]
+    assert not left, f"{name(page)} has the marks of a merge in lines {left}"
 
 
 @each_page
