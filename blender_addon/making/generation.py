@@ -152,10 +152,8 @@ def _look() -> float | None:
             _end(order, Outcome(str(error), failed=True, folder=order.folder))
         except Exception as error:  # a fault of ours with one clip, which others need not suffer from
             _end(order, Outcome(faults.kept(_log, error), failed=True, folder=order.folder))
-    _redraw_what_changed()
-    if _queue.busy or not _queue.keeper.reap():
-        return POLL_SECONDS
-    if prompts.is_waiting():
+    has_drawn_all = _redraw_what_changed()
+    if _queue.busy or not _queue.keeper.reap() or prompts.is_waiting() or not has_drawn_all:
         return POLL_SECONDS
     return WATCH_SECONDS if engine_is_up() else None
 
@@ -200,10 +198,15 @@ def _deliver(order: Order, has_new_room: bool) -> Outcome:
     return outcome
 
 
-def _redraw_what_changed() -> None:
+def _redraw_what_changed() -> bool:
+    """Let camera views draw, or else panels; returns whether nothing is left for the next turn.
+
+    Panels that show a new preview, too, follow in a turn of their own: Blender is held up longest by drawing
+    both at once.
+    """
     global _shown, _drawn
     if _queue.busy and time.monotonic() < _drawn + DRAW_SECONDS:
-        return
+        return False
     running, keeper = _queue.running, _queue.keeper
     shown = (
         running and (running.id, running.text, running.notice, running.previews),
@@ -212,22 +215,25 @@ def _redraw_what_changed() -> None:
         (keeper.engine is None, keeper.device),
     )
     if shown == _shown:
-        return
-    _redraw_previews()
+        return True
+    if _redraw_previews():
+        return False
     _shown, _drawn = shown, time.monotonic()
     windows.redraw()
+    return True
 
 
-def _redraw_previews() -> None:
-    """Let camera views draw a new preview, or none any more."""
+def _redraw_previews() -> bool:
+    """Let camera views draw a new preview, or none any more; returns whether there is something to draw."""
     global _previewed
     order = _queue.running
     preview = (order.id, order.previews, order.scene, order.frames) if order and order.previews else None
     if preview == _previewed:
-        return
+        return False
     for _, _, scene_uid, frames in filter(None, (_previewed, preview)):
         windows.redraw_camera_views(scene_uid, frames)
     _previewed = preview
+    return True
 
 
 @persistent

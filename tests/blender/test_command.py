@@ -72,6 +72,10 @@ takes = bpy.data.scenes["Scene Takes"]
 editor = takes.sequence_editor
 (strip,) = getattr(editor, "strips" if hasattr(editor, "strips") else "sequences")
 assert (strip.type, strip.frame_final_start, strip.frame_final_end) == ("IMAGE", 1, 9), strip.type
+pictures = takes.render.image_settings  # of one frame, where the takes' own scene renders a movie
+if hasattr(pictures, "media_type"):
+    pictures.media_type = "IMAGE"
+pictures.file_format = "PNG"
 takes.render.filepath = {path!r}
 takes.frame_set(6)
 bpy.ops.render.render(write_still=True, scene=takes.name)

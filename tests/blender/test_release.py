@@ -96,7 +96,7 @@ import bpy
 scene = bpy.context.scene
 editor = bpy.data.scenes["Scene Takes"].sequence_editor
 strips = editor.strips if hasattr(editor, "strips") else editor.sequences
-assert [strip.name.split()[0] for strip in strips] == ["Peekaboo"], list(strips)
+assert len(strips) == 1, list(strips)
 assert scene.peekaboo.prompt == "a red ball on grass" and scene.peekaboo.num_inference_steps == 2
 assert bpy.context.preferences.addons["{MODULE}"].preferences.idle_minutes == 33
 """
