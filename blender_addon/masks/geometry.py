@@ -52,6 +52,7 @@ def spread_of(obj) -> np.ndarray:
     """Find points with the same bounding box as an evaluated mesh, points or hair: float32 (n, 3).
 
     Blender's own bounding boxes are not those of now where a script has written positions as an attribute.
+    What is not a number is not drawn, and bounds nothing.
     """
     points = obj.data.vertices if obj.type == "MESH" else obj.data.points
     places = np.empty((len(points), 3), np.float32)
@@ -59,9 +60,10 @@ def spread_of(obj) -> np.ndarray:
     if obj.type != "MESH" and len(points):
         radii = np.empty(len(points), np.float32)
         points.foreach_get("radius", radii)
-        return np.concatenate([places - radii.max(), places + radii.max()])
-    if len(points) > MANY_POINTS:
-        return np.stack([places.min(axis=0), places.max(axis=0)])
+        thickest = np.fmax.reduce(radii)
+        places = np.concatenate([places - thickest, places + thickest])
+    if len(places) > MANY_POINTS:
+        return np.stack([np.fmin.reduce(places), np.fmax.reduce(places)])
     return places
 
 

@@ -9,6 +9,7 @@ import pytest
 from held import HEIGHT, WIDTH, layout, mask, primitive, subject
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mathutils import Matrix
 from random_scenes import add_hiders, add_random_camera, new_scene, scatter
 from test_projection import LENS, ROWS, placements
 from test_unfollowed import adaptive, displaced, grease_pencil, hair, hair_curves, points
@@ -112,6 +113,17 @@ def test_a_hider_that_a_script_has_moved_by_its_positions_is_not_missed(stage, c
         positions.foreach_set("vector", places)
         wall.data.update()
         assert mask(stage)[HEIGHT // 2, WIDTH // 2] == seen
+
+
+@pytest.mark.parametrize("cuts", [2, 60], ids=["few vertices", "many"])
+def test_a_hider_with_a_vertex_that_is_not_a_number_is_not_missed(stage, cube, cuts):
+    assert mask(stage)[HEIGHT // 2, WIDTH // 2]
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=cuts, y_subdivisions=cuts, location=(40, -3, 0))
+    wall = bpy.context.object
+    wall.rotation_euler.x = np.pi / 2
+    wall.data.transform(Matrix.Translation((-40, 0, 0)))
+    wall.data.vertices[0].co = [np.nan] * 3  # of a corner
+    assert not mask(stage)[HEIGHT // 2, WIDTH // 2]
 
 
 KINDS = [hair_curves, points, hair, displaced, adaptive]
