@@ -9,13 +9,12 @@ to be something that masks can follow.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import bpy
 import numpy as np
 
 from . import projection, solids, unfollowed
-from .cast import Cast
+from .cast import SURFACED, Cast
 from .geometry import spread_of
 from .projection import Camera, Exposed, Labelled, Shape
 from .surfaces import Surfaces, in_world, seen
@@ -81,7 +80,7 @@ def check_displacement(depsgraph, cast: Cast, exposed: Exposed) -> None:
 class _Bounds:
     """Where all is that is seen and no subject's, by bounding boxes.
 
-    What curves, texts, surfaces and metaballs look like is among the instances once more, as a mesh.
+    What a render shows of curves, texts, surfaces and metaballs is among the instances once more, as a mesh.
     """
 
     def __init__(self, depsgraph, cast: Cast):
@@ -90,8 +89,7 @@ class _Bounds:
         self._of: list[int] = []  # which of the boxes
         self._matrices: list[float] = []
         self._hair: list[float] = []
-        self._unbounded: dict[int, Any] = {}
-        self._meshes: set = set()
+        self._unbounded: set[int] = set()
         spreads: list[np.ndarray] = []
         known: dict[int, int] = {}
         hair: dict = {}
@@ -100,11 +98,11 @@ class _Bounds:
             obj, kind = instance.object, instance.object.type
             if owner is not None or kind in unfollowed.CLEAR:
                 continue
-            if kind in unfollowed.BOUNDLESS or (kind != "MESH" and unfollowed.has_surface(obj)):
-                self._unbounded[index] = obj.original
+            if kind in unfollowed.BOUNDLESS:
+                self._unbounded.add(index)
                 continue
-            if instance.is_instance:
-                self._meshes.add((obj.original, instance.parent.original))
+            if kind in SURFACED and kind != "MESH":
+                continue
             data = obj.data.as_pointer()
             if data not in known:
                 spread = spread_of(obj)
@@ -134,12 +132,11 @@ class _Bounds:
         indices = np.array(self._indices, int)
         matrices = np.array(self._matrices).reshape(-1, 4, 4).swapaxes(1, 2)
         low, high = (box[np.array(self._of, int), None].astype(float) for box in (self._low, self._high))
-        unbounded = {index for index, obj in self._unbounded.items() if (obj, obj) not in self._meshes}
 
         def those_within(room: np.ndarray) -> set[int]:
             corners = np.ones((len(indices), 8, 4))
             corners[..., :3] = np.where(solids.CORNERS, high + room, low - room)
-            return unbounded.union(indices[exposed.may_be_hidden_by(corners @ matrices)].tolist())
+            return self._unbounded.union(indices[exposed.may_be_hidden_by(corners @ matrices)].tolist())
 
         room = np.linalg.norm(high - low, axis=2, keepdims=True) + np.reshape(self._hair, (-1, 1, 1))
         return those_within(np.zeros_like(room)), those_within(room)

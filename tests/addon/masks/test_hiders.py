@@ -6,7 +6,7 @@ import random
 import bpy
 import numpy as np
 import pytest
-from held import HEIGHT, WIDTH, layout, mask, primitive, subject
+from held import HEIGHT, WIDTH, agree, layout, mask, primitive, rendered, subject, zones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mathutils import Matrix
@@ -169,6 +169,34 @@ def test_strokes_are_refused_wherever_they_are(stage, cube):
     grease_pencil(None).location.y = 60
     with pytest.raises(PeekabooError, match="strokes"):
         mask(stage)
+
+
+@pytest.mark.skipif(bpy.app.version < (4, 3, 0), reason="Strokes have no nodes there")
+def test_so_are_strokes_with_a_mesh_that_nodes_make_of_them(stage, cube):
+    one = grease_pencil(None)
+    one.location.y = 60
+    group, entry, out, box, join = zones("GeometryNodeMeshCube", "GeometryNodeJoinGeometry")
+    for made in (entry, box):
+        group.links.new(made.outputs[0], join.inputs[0])
+    group.links.new(join.outputs[0], out.inputs[0])
+    one.modifiers.new("Nodes", "NODES").node_group = group
+    with pytest.raises(PeekabooError, match="strokes"):
+        mask(stage)
+
+
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_text_that_particles_instance_hides_what_it_hides_in_a_render(stage, cube, is_linked):
+    bpy.ops.object.text_add(location=(0, 60, 0), rotation=(np.pi / 2, 0, 0))
+    text = bpy.context.object
+    text.data.body, text.data.size, text.data.offset_x = "M", 4, -2
+    if not is_linked:
+        stage.collection.objects.unlink(text)
+    wall = primitive("grid", "Wall", location=(0, -3, 0))
+    settings = wall.modifiers.new("Particles", "PARTICLE_SYSTEM").particle_system.settings
+    settings.type, settings.count, settings.render_type = "HAIR", 20, "OBJECT"
+    settings.instance_object, settings.particle_size, settings.use_scale_instance = text, 1, False
+    wall.show_instancer_for_render = False
+    assert agree(mask(stage), rendered(stage, cube))
 
 
 def test_a_picture_with_smooth_edges_is_hidden_by_what_only_a_moved_view_shows_before_it(stage, cube):
