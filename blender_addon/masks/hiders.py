@@ -8,7 +8,8 @@ to be something that masks can follow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 
 import bpy
 import numpy as np
@@ -19,8 +20,10 @@ from .geometry import spread_of
 from .projection import Camera, Exposed, Labelled, Shape
 from .surfaces import Surfaces, in_world, seen
 
-FAR = 1e30
+BEYOND = 1e30
 """A coordinate beyond all others."""
+BATCH = 2**16
+"""How many boxes are looked at at once; it limits memory, not the result."""
 
 
 def hide(found: Labelled, view: Camera, depsgraph, cast: Cast, everywhere: bool = False) -> None:
@@ -87,12 +90,11 @@ class _Bounds:
         """Read them: that of some data once, however many objects have it."""
         self._indices: list[int] = []
         self._of: list[int] = []  # which of the boxes
-        self._matrices: list[float] = []
-        self._hair: list[float] = []
+        self._matrices = array("d")
         self._unbounded: set[int] = set()
+        known: dict = {}
         spreads: list[np.ndarray] = []
-        known: dict[int, int] = {}
-        hair: dict = {}
+        reaches: list[float] = []
         may_be_hairy = len(bpy.data.particles) > 0
         for index, instance, owner in seen(depsgraph, cast):
             obj, kind = instance.object, instance.object.type
@@ -103,40 +105,50 @@ class _Bounds:
                 continue
             if kind in SURFACED and kind != "MESH":
                 continue
-            data = obj.data.as_pointer()
-            if data not in known:
-                spread = spread_of(obj)
-                known[data] = len(spreads) if len(spread) else -1
-                spreads += [spread] if len(spread) else []
-            if known[data] < 0:
-                continue
-            self._indices.append(index)
-            self._of.append(known[data])
-            self._matrices += [value for row in instance.matrix_world for value in row]
-            if may_be_hairy and obj.original not in hair:
-                hair[obj.original] = unfollowed.reach_of_hair(obj)
-            self._hair.append(hair.get(obj.original, 0.0) if may_be_hairy else 0.0)
-        points = np.concatenate([np.empty((0, 3), np.float32), *spreads])
-        starts = np.cumsum([0, *map(len, spreads)])[:-1]
-        # What is not a number is not drawn, what is infinite is drawn in part
-        self._low, self._high = (
-            np.nan_to_num(least.reduceat(points, starts), posinf=FAR, neginf=-FAR) if len(starts) else points
-            for least in (np.fmin, np.fmax)
-        )
+            is_hairy = may_be_hairy and unfollowed.is_hairy(obj)
+            key = obj.data.as_pointer(), obj.original if is_hairy else None
+            if key not in known:
+                spread, reach = spread_of(obj), 0.0
+                if is_hairy:
+                    strands, reach = unfollowed.strands_of(obj)
+                    spread = np.concatenate([spread, strands])
+                known[key] = len(spreads) if len(spread) else None
+                if len(spread):
+                    spreads.append(spread)
+                    reaches.append(reach)
+            if known[key] is not None:
+                self._indices.append(index)
+                self._of.append(known[key])
+                self._matrices.extend([value for row in instance.matrix_world for value in row])
+        self._low, self._high = _boxes(spreads)
+        self._reaches = np.array(reaches)
 
     def before(self, exposed: Exposed) -> tuple[set[int], set[int]]:
         """What may hide what is exposed, by places among instances: those with a surface that may, and all.
 
         What a renderer alone knows the outline of may be anywhere around its box, up to the size of that.
         """
-        indices = np.array(self._indices, int)
-        matrices = np.array(self._matrices).reshape(-1, 4, 4).swapaxes(1, 2)
-        low, high = (box[np.array(self._of, int), None].astype(float) for box in (self._low, self._high))
+        shown, around = self._unbounded.copy(), self._unbounded.copy()
+        for start in range(0, len(self._indices), BATCH):
+            some = slice(start, start + BATCH)
+            indices, of = np.array(self._indices[some]), np.array(self._of[some])
+            matrices = np.array(self._matrices[16 * start : 16 * some.stop]).reshape(-1, 4, 4).swapaxes(1, 2)
+            low, high = self._low[of, None], self._high[of, None]
+            room = np.linalg.norm(high - low, axis=2, keepdims=True) + self._reaches[of].reshape(-1, 1, 1)
+            for found, space in ((shown, 0 * room), (around, room)):
+                corners = np.ones((len(of), 8, 4))
+                corners[..., :3] = np.where(solids.CORNERS, high + space, low - space)
+                found.update(indices[exposed.may_be_hidden_by(corners @ matrices)].tolist())
+        return shown, around
 
-        def those_within(room: np.ndarray) -> set[int]:
-            corners = np.ones((len(indices), 8, 4))
-            corners[..., :3] = np.where(solids.CORNERS, high + room, low - room)
-            return self._unbounded.union(indices[exposed.may_be_hidden_by(corners @ matrices)].tolist())
 
-        room = np.linalg.norm(high - low, axis=2, keepdims=True) + np.reshape(self._hair, (-1, 1, 1))
-        return those_within(np.zeros_like(room)), those_within(room)
+def _boxes(spreads: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest coordinates of sets of points, none empty: both float64 (sets, 3)."""
+    if not spreads:
+        return np.empty((0, 3)), np.empty((0, 3))
+    points, starts = np.concatenate(spreads), np.cumsum([0, *map(len, spreads)])[:-1]
+    # What is not a number is not drawn, what is infinite is drawn in part
+    return (
+        np.nan_to_num(np.fmin.reduceat(points, starts).astype(float), posinf=BEYOND, neginf=-BEYOND),
+        np.nan_to_num(np.fmax.reduceat(points, starts).astype(float), posinf=BEYOND, neginf=-BEYOND),
+    )

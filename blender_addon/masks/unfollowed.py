@@ -149,22 +149,28 @@ def is_hairy(obj) -> bool:
     return any(_is_strands(modifier) for modifier in obj.modifiers)
 
 
-def reach_of_hair(obj) -> float:
-    """How far an evaluated object's strands may reach, in its own space: further than they are found to."""
-    systems = [modifier.particle_system for modifier in obj.modifiers if _is_strands(modifier)]
-    return max([0.0, *map(_reach_of_strands, systems)])
+def strands_of(obj) -> tuple[np.ndarray, float]:
+    """Points of an evaluated object's strands, and how far around these and its surface others may reach.
 
+    Strands grow where the surface was before later modifiers moved or removed it.
 
-def _reach_of_strands(system) -> float:
-    """Twice the length of the longest, and what children may be bent by."""
-    longest, settings = system.settings.hair_length, system.settings
-    for particle in system.particles:
-        keys = np.empty(3 * len(particle.hair_keys), np.float32)
-        particle.hair_keys.foreach_get("co", keys)
-        steps = np.diff(keys.reshape(-1, 3), axis=0)
-        longest = max(longest, float(np.linalg.norm(steps, axis=1).sum()))
-    bent = (settings.kink_amplitude, settings.roughness_1, settings.roughness_2, settings.roughness_endpoint)
-    return 2 * (longest + sum(map(abs, bent)) + settings.child_radius)
+    Returns:
+        float32 (n, 3), in the object's own space; and twice the length of the longest strand, with what
+        children may be bent by.
+    """
+    points, reach = [np.empty((0, 3), np.float32)], 0.0
+    for system in (modifier.particle_system for modifier in obj.modifiers if _is_strands(modifier)):
+        settings = system.settings
+        longest = settings.hair_length
+        for particle in system.particles:
+            keys = np.empty((len(particle.hair_keys), 3), np.float32)
+            particle.hair_keys.foreach_get("co", keys.ravel())
+            longest = max(longest, float(np.linalg.norm(np.diff(keys, axis=0), axis=1).sum()))
+            points.append(keys)
+        bends = ("kink_amplitude", "roughness_1", "roughness_2", "roughness_endpoint")
+        bent = sum(abs(getattr(settings, name)) for name in bends)
+        reach = max(reach, 2 * (longest + bent + settings.child_radius))
+    return np.concatenate(points), reach
 
 
 def _is_strands(modifier) -> bool:

@@ -165,6 +165,27 @@ def test_hair_is_looked_for_as_far_as_it_may_reach(stage, cube):
         mask(stage)
 
 
+@pytest.mark.parametrize("node", ["GeometryNodeDeleteGeometry", "GeometryNodeTransform"])
+def test_hair_is_looked_for_where_it_grew_before_nodes_took_its_surface_away(stage, cube, node):
+    one = hair(primitive("uv_sphere", "Ball", location=(0, -3, 0)))
+    group, entry, out, last = zones(node)
+    if node == "GeometryNodeTransform":
+        last.inputs["Translation"].default_value = (0, 60, 0)
+    group.links.new(entry.outputs[0], last.inputs[0])
+    group.links.new(last.outputs[0], out.inputs[0])
+    one.modifiers.new("Nodes", "NODES").node_group = group
+    with pytest.raises(PeekabooError, match="has hair"):
+        mask(stage)
+
+
+def test_many_hiders_are_looked_at_in_batches(stage, cube, monkeypatch):
+    monkeypatch.setattr(hiders, "BATCH", 2)
+    for depth in (60, 50, 40, 30, -3):
+        assert mask(stage)[HEIGHT // 2, WIDTH // 2]
+        primitive("cube", "Wall", location=(0, depth, 0), scale=(1, 0.1, 1))
+    assert not mask(stage)[HEIGHT // 2, WIDTH // 2]
+
+
 def test_strokes_are_refused_wherever_they_are(stage, cube):
     grease_pencil(None).location.y = 60
     with pytest.raises(PeekabooError, match="strokes"):
