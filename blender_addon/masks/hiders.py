@@ -26,7 +26,9 @@ BATCH = 2**16
 """How many boxes are looked at at once; it limits memory, not the result."""
 
 
-def hide(found: Labelled, view: Camera, depsgraph, cast: Cast, everywhere: bool = False) -> None:
+def hide(
+    found: Labelled, view: Camera, depsgraph, cast: Cast, everywhere: bool = False, by_choice: bool = True
+) -> None:
     """Hide subjects that were found behind all else; in place.
 
     Args:
@@ -35,20 +37,22 @@ def hide(found: Labelled, view: Camera, depsgraph, cast: Cast, everywhere: bool 
         depsgraph: see :func:`occluders`, which raises the same.
         cast: see there.
         everywhere: find out, too, how near all else is where there is no subject.
+        by_choice: see :func:`occluders`.
     """
     height, width = found.labels.shape
     exposed = Exposed(view, width, height, everywhere)
     exposed.add(found)
-    projection.hide(found, view, occluders(depsgraph, cast, exposed))
+    projection.hide(found, view, occluders(depsgraph, cast, exposed, by_choice))
 
 
-def occluders(depsgraph, cast: Cast, exposed: Exposed) -> Iterator[Shape]:
+def occluders(depsgraph, cast: Cast, exposed: Exposed, by_choice: bool = True) -> Iterator[Shape]:
     """The surfaces of what is no subject's and may hide what is exposed.
 
     Args:
         depsgraph: of a scene that holds what may hide subjects.
         cast: of subjects, which are left out with what they instance.
         exposed: what of the picture can be hidden.
+        by_choice: whether these count because *Occluded by Scene* is on, which is then a way out of errors.
 
     Raises:
         PeekabooError: masks cannot follow what may hide something.
@@ -56,7 +60,7 @@ def occluders(depsgraph, cast: Cast, exposed: Exposed) -> Iterator[Shape]:
     shown, around = _Bounds(depsgraph, cast).before(exposed)
     if not around:
         return
-    read = Surfaces(depsgraph, cast)
+    read = Surfaces(depsgraph, cast, by_choice)
     for index, instance in enumerate(depsgraph.object_instances):
         if index not in around:
             continue

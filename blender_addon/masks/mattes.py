@@ -76,7 +76,9 @@ class _Exrs:
 
     layer: str | None
 
-    def __init__(self, scene, roles: Sequence[Role], folder: Path, smooth: bool, hides: bool, name: str):
+    def __init__(
+        self, scene, roles: Sequence[Role], folder: Path, smooth: bool, hides: bool | None, name: str
+    ):
         self._scene, self._roles, self._folder = scene, roles, folder
         self._smooth, self._hides, self._name = smooth, hides, name
         self._files: list[str] = []
@@ -118,14 +120,7 @@ class Cryptomattes(_Exrs):
         self, scene, roles: Sequence[Role], folder: Path, smooth: bool, colors: Sequence[Sequence[float]]
     ):
         """Write Cryptomattes of a scene's subjects, whose ``colors`` are red, green and blue, linear."""
-        super().__init__(
-            scene,
-            roles,
-            folder,
-            smooth,
-            scene.peekaboo.occluded_by_scene,
-            paths.file_names([scene.name])[0],
-        )
+        super().__init__(scene, roles, folder, smooth, None, paths.file_names([scene.name])[0])
         codes = {name: cryptomatte.matte_id(name) for name in names_of(roles)}
         self._numbers = [number for _, number in codes.values()]
         self._fields = cryptomatte.fields(MATTE, {name: code for name, (code, _) in codes.items()})

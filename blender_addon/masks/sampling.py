@@ -168,6 +168,7 @@ class Sampler:
         self._stage = stage
         self._hulls = hulls
         self._hides = _hides(scene, hides)
+        self._by_choice = hides is None
         self._time: float | None = None  # that the stage is at
 
     def label_map(self, time: float, width: int, height: int, aspect: float | None = None) -> np.ndarray:
@@ -250,7 +251,7 @@ class Sampler:
         exposed = projection.Exposed(view, *size)
         for moved in views:
             exposed.add(projection.labelled(moved, shapes, *size))
-        return list(hiders.occluders(self._stage.depsgraph, self._cast, exposed))
+        return list(hiders.occluders(self._stage.depsgraph, self._cast, exposed, self._by_choice))
 
     def _looks(self, time: float, smooth: bool) -> list[tuple[float, float, float]]:
         """Moments, and how far the picture is moved to the right and up for them, in pixels.
@@ -310,7 +311,7 @@ class Sampler:
         view, shapes = self._look(time, camera, aspect or size[0] / size[1])
         found = projection.labelled(view, shapes, *size)
         if self._hides:
-            hiders.hide(found, view, self._stage.depsgraph, self._cast, deep)
+            hiders.hide(found, view, self._stage.depsgraph, self._cast, deep, self._by_choice)
         return found
 
     def _look(

@@ -54,10 +54,11 @@ def _is_seen(instance, renders: bool) -> bool:
 class Surfaces:
     """Reads the surfaces of what is seen, each mesh of which there are many instances once."""
 
-    def __init__(self, depsgraph, cast: Cast):
-        """Read what a depsgraph has evaluated, as long as that holds."""
+    def __init__(self, depsgraph, cast: Cast, by_choice: bool = False):
+        """Read what a depsgraph has evaluated, as long as that holds; ``by_choice`` as for a check of it."""
         self._depsgraph = depsgraph
         self._cast = cast
+        self._by_choice = by_choice
         self._known: dict[tuple, Triangles | None] = {}  # by owner and mesh
 
     def of(self, instance, owner) -> Triangles | None:
@@ -80,7 +81,7 @@ class Surfaces:
 
     def check(self, instance, owner) -> None:
         """Make sure that masks can follow an instance; raises as :meth:`of`."""
-        unfollowed.check(instance, owner, self._cast.scene)
+        unfollowed.check(instance, owner, self._cast.scene, self._by_choice)
 
 
 def transformed(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

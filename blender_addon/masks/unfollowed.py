@@ -55,21 +55,21 @@ def check_smoke(objects: Iterable) -> None:
             raise _error(obj, f"shows {KINDS['VOLUME']}", OTHERWISE)
 
 
-def check(instance, owner, scene) -> None:
+def check(instance, owner, scene, by_choice: bool = False) -> None:
     """Make sure that masks can follow what is seen of an object.
 
     Args:
         instance: of a depsgraph.
         owner: the marked object that it is seen for; None for what only hides subjects.
         scene: the user's.
+        by_choice: whether it only counts for as long as *Occluded by Scene* is on.
 
     Raises:
         PeekabooError: they cannot.
     """
     obj, shown = instance.object, instance.parent if instance.is_instance else instance.object
     is_shown = instance.is_instance or instance.show_self
-    # Depths have all that a render shows, also where it does not hide subjects
-    less = ", or turn off Occluded by Scene" if owner is None and scene.peekaboo.occluded_by_scene else ""
+    less = ", or turn off Occluded by Scene" if by_choice else ""
     if not has_surface(obj):
         kind = obj.type if obj.type in KINDS else "VOLUME"
         if not (owner is None and kind in CLEAR) and not _is_bare(obj):

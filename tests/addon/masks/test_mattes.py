@@ -221,6 +221,15 @@ def test_a_white_model_shows_nothing_undisplaced_without_a_word(moving, tmp_path
     assert write_mattes(moving, "white", tmp_path)
 
 
+@pytest.mark.parametrize(("kind", "less"), [("depth", ""), ("exr", ", or turn off Occluded by Scene")])
+def test_what_keeps_depth_from_being_found_has_a_way_out_that_leads_out(moving, tmp_path, kind, less):
+    moving.peekaboo.occluded_by_scene = True
+    bpy.ops.mesh.primitive_cube_add(location=(0, 5, 0))
+    displaced(bpy.context.object)
+    with pytest.raises(PeekabooError, match=rf"set Displacement .* to Bump Only{less}\.$"):
+        write_mattes(moving, kind, tmp_path)
+
+
 def test_our_own_handlers_are_told_nothing_of_what_is_sampled(moving, tmp_path):
     told = []
 
