@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The check of a shot while one works, turn by turn as Blender's timer calls it."""
 
+import math
+
 import bpy
 import pytest
 from scenes import add_camera, small_shot
@@ -12,7 +14,14 @@ from blender_addon.shot.layout import read_shot
 
 @pytest.fixture
 def no_pause(monkeypatch):
+    """Check at once, and however long the machine takes for a frame."""
     monkeypatch.setattr(check, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(check, "LONGEST_SECONDS", math.inf)
+
+
+@pytest.fixture
+def a_frame_a_turn(no_pause, monkeypatch):
+    monkeypatch.setattr(check, "TURN_SECONDS", -1)
 
 
 def finish():
@@ -53,8 +62,7 @@ def test_the_frame_that_is_shown_makes_no_difference(scene, no_pause):
     assert not check.is_pending(scene)
 
 
-def test_a_check_is_done_in_short_turns_and_begins_anew_after_a_change(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)  # about a frame
+def test_a_check_is_done_in_short_turns_and_begins_anew_after_a_change(scene, a_frame_a_turn):
     ball, _ = small_shot(scene, frames=16)
     check.report_of(scene)
     check.advance()
@@ -62,7 +70,7 @@ def test_a_check_is_done_in_short_turns_and_begins_anew_after_a_change(scene, no
     ball.location.x = -20
     bpy.context.view_layer.update()
     assert len(bpy.data.scenes) == 1  # nothing stays between turns
-    assert finish() > 2
+    assert finish() == 16
     assert kinds(check.report_of(scene)) == [("a red ball", "UNSEEN")]
 
 
@@ -74,8 +82,7 @@ def test_a_change_in_the_pause_postpones_the_check(scene, monkeypatch):
     assert check.advance() > 100
 
 
-def test_undo_and_deletion_between_turns_do_no_harm(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
+def test_undo_and_deletion_between_turns_do_no_harm(scene, a_frame_a_turn):
     small_shot(scene, frames=16)
     bpy.ops.ed.undo_push(message="before")
     bpy.data.objects["Cube Subject"].location.x = 1
@@ -128,6 +135,13 @@ def test_a_heavy_scene_is_checked_when_told_only_and_a_light_one_again_in_passin
     monkeypatch.setattr(check, "LONGEST_SECONDS", 60)
     bpy.ops.peekaboo.check_shot()
     assert not check.is_heavy(scene) and check.report_of(scene).findings == ()
+
+
+def test_a_scene_whose_frames_take_long_is_heavy(scene, a_frame_a_turn, monkeypatch):
+    monkeypatch.setattr(check, "LONGEST_SECONDS", 0)
+    small_shot(scene, frames=16)
+    check.report_of(scene)
+    assert finish() == 1 and check.is_heavy(scene) and check.report_of(scene) is None
 
 
 def test_a_scene_of_many_objects_that_may_hide_subjects_is_heavy_before_any_is_read(
@@ -218,12 +232,11 @@ def test_a_shot_that_was_read_before_is_read_again_after_any_edit(scene, edit):
     assert not same or (before.labels != anew.labels).any() or (before.strengths != anew.strengths).any()
 
 
-def test_generating_takes_what_the_check_has_read(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
+def test_generating_takes_what_the_check_has_read(scene, a_frame_a_turn):
     ball, _ = small_shot(scene, frames=16)
     ball.peekaboo.strength = 0.5
     check.report_of(scene)
-    assert finish() > 2
+    assert finish() == 16
     anew = read_shot(scene)
     bpy.context.view_layer.update()
     check.report_of(scene)
@@ -273,8 +286,7 @@ def test_what_cannot_be_read_in_turns_is_left_to_what_makes_it(scene):
     assert not list(check.read_in_turns(scene, shots.enabled(scene), None, lambda: said.append(1))) and said
 
 
-def test_an_edit_between_turns_gives_no_torn_shot(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
+def test_an_edit_between_turns_gives_no_torn_shot(scene, a_frame_a_turn):
     small_shot(scene, frames=16)
     second = add_camera(scene, location=(0, -14, 0))
     bpy.context.view_layer.update()
@@ -285,8 +297,7 @@ def test_an_edit_between_turns_gives_no_torn_shot(scene, no_pause, monkeypatch):
     assert (check.read_shot(scene).labels == read_shot(scene).labels).all()
 
 
-def test_a_subject_that_is_removed_between_turns_is_not_read_on(scene, no_pause, monkeypatch):
-    monkeypatch.setattr(check, "TURN_SECONDS", 0.0005)
+def test_a_subject_that_is_removed_between_turns_is_not_read_on(scene, a_frame_a_turn):
     _, cube = small_shot(scene, frames=16)
     scene.peekaboo.prompt = "a red ball on grass"
     bpy.context.view_layer.update()
