@@ -14,6 +14,7 @@ from typing import Any
 import bpy
 
 from .. import compat
+from ..errors import PeekabooError
 from . import colors, strips
 
 NAME = "{} Takes"
@@ -77,6 +78,18 @@ def active_take(scene):
     """The active one of a scene's takes; None without."""
     holder = holder_of(scene)
     return strips.active_take(holder) if holder is not None else None
+
+
+def take_named(scene, name: str):
+    """The one of a scene's takes whose strip has a name.
+
+    Raises:
+        PeekabooError: there is none.
+    """
+    found = next((strip for strip in takes(scene) if strip.name == name), None)
+    if found is None:
+        raise PeekabooError(f'The take "{name}" is not there any more: choose one in the list.')
+    return found
 
 
 def prepare(scene):

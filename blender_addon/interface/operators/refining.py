@@ -8,7 +8,7 @@ from ...engine import catalogue
 from ...making import refining
 from ...takes import reels
 from .generate import MakesClips
-from .takes import OnActiveTake
+from .takes import OnNamedTake
 
 STRENGTH = 0.6
 """As the engine has it where a job does not say."""
@@ -37,7 +37,7 @@ class _Refines:
     )
 
 
-class PEEKABOO_OT_refine(_Refines, MakesClips, OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_refine(_Refines, MakesClips, OnNamedTake, bpy.types.Operator):
     """Make the active take anew from its own clip, larger or finer; the new clip will lie above it"""
 
     bl_idname = "peekaboo.refine"
@@ -47,10 +47,10 @@ class PEEKABOO_OT_refine(_Refines, MakesClips, OnActiveTake, bpy.types.Operator)
     def orders(self, context):
         """The take once more, by another model."""
         scene = reels.edited_scene(context)
-        yield refining.order_refined(scene, reels.active_take(scene), self.model, self.strength)
+        yield refining.order_refined(scene, self.taken(scene), self.model, self.strength)
 
 
-class PEEKABOO_OT_ask_refine(_Refines, OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_ask_refine(_Refines, OnNamedTake, bpy.types.Operator):
     """Make the active take anew from its own clip, larger or finer; the new clip will lie above it"""
 
     bl_idname = "peekaboo.ask_refine"
@@ -59,6 +59,7 @@ class PEEKABOO_OT_ask_refine(_Refines, OnActiveTake, bpy.types.Operator):
 
     def invoke(self, context, _event):
         """Ask for the model, the one that is here by default."""
+        self.take = reels.active_take(reels.edited_scene(context)).name
         known = catalogue.refiners()
         here = [name for name in known if catalogue.state(name) == "downloaded"]
         self.model = self.model or next(iter([*reversed(here), *reversed(known)]))
@@ -66,7 +67,7 @@ class PEEKABOO_OT_ask_refine(_Refines, OnActiveTake, bpy.types.Operator):
 
     def execute(self, _context):
         """Begin: what is pressed queues, and does not wait."""
-        bpy.ops.peekaboo.refine("INVOKE_DEFAULT", model=self.model, strength=self.strength)
+        bpy.ops.peekaboo.refine("INVOKE_DEFAULT", take=self.take, model=self.model, strength=self.strength)
         return {"FINISHED"}
 
 

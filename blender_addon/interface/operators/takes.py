@@ -31,11 +31,29 @@ class OnActiveTake:
         """Do it, or say why not."""
         scene = reels.edited_scene(context)
         try:
-            self.act(scene, reels.active_take(scene))
+            self.act(scene, self.taken(scene))
         except PeekabooError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         return {"FINISHED"}
+
+    def taken(self, scene):
+        """The take that is meant."""
+        return reels.active_take(scene)
+
+
+class OnNamedTake(OnActiveTake):
+    """The same for one that asks first: a clip that comes meanwhile is the active one then, and not meant."""
+
+    take: StringProperty(
+        name="Take",
+        description="Name of its strip; the active one by default",
+        options={"SKIP_SAVE", "HIDDEN"},
+    )
+
+    def taken(self, scene):
+        """The take of that name; raises PeekabooError where it is gone."""
+        return reels.take_named(scene, self.take) if self.take else super().taken(scene)
 
 
 class PEEKABOO_OT_restore_settings(OnActiveTake, bpy.types.Operator):

@@ -10,7 +10,7 @@ from bpy.props import IntProperty, StringProperty
 from ... import compat, windows
 from ...errors import PeekabooError
 from ...takes import colors, reels, removing, strips, viewing
-from .takes import OnActiveTake
+from .takes import OnActiveTake, OnNamedTake
 
 WORKSPACE = "Video Editing"
 TEMPLATE = "Video_Editing"
@@ -137,9 +137,9 @@ class PEEKABOO_OT_choose_take(bpy.types.Operator):
 
     def execute(self, context):
         """Choose it; nothing where it is gone."""
-        takes = reels.takes(reels.edited_scene(context))
-        found = next((strip for strip in takes if strip.name == self.name), None)
-        if found is None:
+        try:
+            found = reels.take_named(reels.edited_scene(context), self.name)
+        except PeekabooError:
             return {"CANCELLED"}
         strips.choose(found.id_data.sequence_editor, found)
         return {"FINISHED"}
@@ -160,7 +160,7 @@ class PEEKABOO_OT_rate_take(OnActiveTake, bpy.types.Operator):
         strip[strips.RATING_PROPERTY] = 0 if rated == self.stars else self.stars
 
 
-class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
+class PEEKABOO_OT_delete_take(OnNamedTake, bpy.types.Operator):
     """Remove the active take from the sequencer, and its clip and masks from the disk"""
 
     bl_idname = "peekaboo.delete_take"
@@ -169,6 +169,7 @@ class PEEKABOO_OT_delete_take(OnActiveTake, bpy.types.Operator):
 
     def invoke(self, context, event):
         """Ask before, since no undo brings files back."""
+        self.take = reels.active_take(reels.edited_scene(context)).name
         return context.window_manager.invoke_confirm(self, event)
 
     def act(self, scene, strip):

@@ -4,6 +4,7 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 
 from blender_addon import compat
 from blender_addon.errors import PeekabooError
+from blender_addon.interface.operators.refining import PEEKABOO_OT_ask_refine
+from blender_addon.interface.operators.viewing import PEEKABOO_OT_delete_take
 from blender_addon.making import refining
 from blender_addon.masks import cameras
 from blender_addon.takes import colors, mask_strips, moving, reels, removing, strips, viewing
@@ -253,6 +256,24 @@ def test_when_a_take_is_removed_that_was_seen_alone_the_next_one_is_seen_and_cho
     strips.choose(scene.sequence_editor, take)
     assert following.mute and bpy.ops.peekaboo.delete_take() == {"FINISHED"}
     assert strips.active_take(scene) == following and not following.mute
+
+
+@pytest.mark.parametrize("operator", [PEEKABOO_OT_delete_take, PEEKABOO_OT_ask_refine])
+def test_a_clip_that_comes_while_the_user_is_asked_is_not_meant(scene, take, tmp_path, operator):
+    def ask(*_, **__):
+        return {"RUNNING_MODAL"}
+
+    asked = SimpleNamespace(take="", model="ltx-video")
+    dialogs = SimpleNamespace(invoke_confirm=ask, invoke_props_dialog=ask)
+    operator.invoke(asked, SimpleNamespace(area=None, scene=scene, window_manager=dialogs), None)
+    shutil.copytree(strips.folder_of(take), tmp_path / "next")
+    arrived = strips.add_clip(scene, tmp_path / "next" / "clip.mp4", strips.job_of(take))
+    assert strips.active_take(scene) == arrived and asked.take == take.name != arrived.name
+    assert bpy.ops.peekaboo.delete_take(take=asked.take) == {"FINISHED"}
+    assert strips.takes(scene) == [arrived] and strips.folder_of(arrived).exists()
+    with pytest.raises(RuntimeError, match="is not there any more"):
+        bpy.ops.peekaboo.delete_take(take=asked.take)
+    assert strips.takes(scene) == [arrived]
 
 
 def in_meta(scene, take):
