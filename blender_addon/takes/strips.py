@@ -164,20 +164,20 @@ def takes(scene) -> list:
 
 def covering(strip) -> list:
     """The takes of the same sequencer that lie over a part of one: on higher channels."""
-    (start, end), height = compat.strip_range(strip), _height(strip)
+    (start, end), height = compat.strip_range(strip), height_of(strip)
     return [
         take
         for take in takes(strip.id_data)
-        if _height(take) > height
+        if height_of(take) > height
         and compat.strip_range(take)[0] < end
         and compat.strip_range(take)[1] > start
     ]
 
 
-def _height(strip) -> tuple[int, ...]:
+def height_of(strip) -> tuple[int, ...]:
     """Where a strip lies: its channel, after that of its meta strip, after that of what this is in."""
     meta = strip.parent_meta()
-    return (*(_height(meta) if meta else ()), strip.channel)
+    return (*(height_of(meta) if meta else ()), strip.channel)
 
 
 def active_take(scene):

@@ -31,9 +31,13 @@ def others_in_place(strip) -> list:
 def is_alone(strip) -> bool:
     """Whether a take is seen and all others of its frames are not."""
     others = others_in_place(strip)
+    return not is_hidden(strip) and bool(others) and all(take.mute for take in others)
+
+
+def is_hidden(strip) -> bool:
+    """Whether a strip is muted, or a meta strip that it is in."""
     meta = strip.parent_meta()
-    hidden = strip.mute or (meta is not None and meta.mute)
-    return not hidden and bool(others) and all(take.mute for take in others)
+    return strip.mute or (meta is not None and is_hidden(meta))
 
 
 def show_alone(strip) -> None:
@@ -54,7 +58,7 @@ def reveal(strip) -> None:
 
 def choose_seen(takes: list) -> None:
     """Choose the highest take that is seen of some that share frames; where none is, let the highest be."""
-    above = sorted(takes, key=lambda take: (take.mute, -take.channel))[0]
+    above = max(takes, key=lambda take: (not is_hidden(take), strips.height_of(take)))
     reveal(above)
     strips.choose(above.id_data.sequence_editor, above)
 

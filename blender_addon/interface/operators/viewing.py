@@ -45,8 +45,8 @@ class PEEKABOO_OT_show_clip(OnActiveTake, bpy.types.Operator):
         window.workspace, holder = workspace, strip.id_data
         window.scene = compat.show_in_sequencers_of(workspace, holder, scene)
         scene.frame_current = holder.frame_current = compat.strip_range(strip)[0]
-        if strip.mute:
-            strip.mute = False
+        if viewing.is_hidden(strip):
+            viewing.reveal(strip)
             bpy.ops.ed.undo_push(message=self.bl_label)  # all else is a view, which undo leaves alone
         bpy.app.timers.register(windows.view_sequences, first_interval=VIEW_SECONDS)
         return {"FINISHED"}
@@ -116,14 +116,14 @@ class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
 
     def act(self, scene, strip):
         """Hide the active one, and make the next one active and seen."""
-        takes = sorted([strip, *viewing.others_in_place(strip)], key=lambda take: take.channel)
+        takes = sorted([strip, *viewing.others_in_place(strip)], key=strips.height_of)
         if len(takes) == 1:
             raise PeekabooError("There is no other take of these frames: press Retake to make one.")
         following = takes[(takes.index(strip) + 1) % len(takes)]
         for take in takes:
             take.mute = take != following
         viewing.reveal(following)
-        strip.id_data.sequence_editor.active_strip = following
+        strips.choose(strip.id_data.sequence_editor, following)  # else the hidden one is removed by X
 
 
 class PEEKABOO_OT_choose_take(bpy.types.Operator):

@@ -120,7 +120,8 @@ def test_takes_of_the_same_frames_are_compared_one_after_the_other(scene, take):
     for muted in ([False, True], [True, False], [False, True]):
         bpy.ops.peekaboo.next_take()
         assert mutes(take, second) == muted
-        assert scene.sequence_editor.active_strip == [take, second][muted.index(False)]
+        shown, hidden = (take, second) if second.mute else (second, take)
+        assert scene.sequence_editor.active_strip == shown and shown.select and not hidden.select
 
 
 def test_a_take_is_chosen_among_the_pictures(scene, take):
@@ -312,6 +313,24 @@ def test_a_take_in_a_hidden_meta_strip_is_seen_alone(scene, take):
     meta.mute, scene.sequence_editor.active_strip = True, second
     bpy.ops.peekaboo.next_take()
     assert mutes(meta, inside, second) == [False, False, True]
+    outer = compat.strips(scene.sequence_editor).new_meta("Outer", channel=9, frame_start=1)
+    meta.move_to_meta(outer)
+    outer.mute = True
+    assert not viewing.is_alone(inside)
+    bpy.ops.peekaboo.show_alone()
+    assert mutes(outer, meta, inside, second) == [False, False, False, True] and viewing.is_alone(inside)
+
+
+def test_of_takes_in_meta_strips_the_highest_that_is_seen_is_chosen(scene, take):
+    meta, inside = in_meta(scene, take)
+    second = over(scene, inside, "Second")
+    assert second.channel < inside.channel
+    viewing.choose_seen([inside, second])
+    assert strips.active_take(scene) == second
+    meta.mute, second.mute = True, True
+    inside.mute = False
+    viewing.choose_seen([inside, second])
+    assert strips.active_take(scene) == second and mutes(meta, inside, second) == [True, False, False]
 
 
 def test_a_take_in_a_meta_strip_is_removed(scene, take):
