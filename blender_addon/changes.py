@@ -35,9 +35,12 @@ def updates_ignored() -> Iterator[None]:
     """What is done inside changes no shot: it does not count as a change, nor does what it leaves behind.
 
     Blender tells of changes late, and of several at once. So it is made to tell of those before, which
-    count, and of those inside, which do not.
+    count, and of those inside, which do not. A block within another belongs to that.
     """
     global _ignoring
+    if _ignoring:  # as where a frame is shown inside, and a camera's take appears
+        yield
+        return
     flush_updates()
     _ignoring = True
     try:

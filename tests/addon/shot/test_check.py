@@ -331,6 +331,21 @@ def test_an_edit_right_after_a_turn_counts(scene, no_pause):
     assert check.is_pending(scene)
 
 
+def test_what_is_done_after_a_block_within_another_does_not_count_either(scene):
+    ball, _ = small_shot(scene)
+    changes.flush_updates()
+    before = changes.count()
+    with changes.updates_ignored():
+        with changes.updates_ignored():
+            ball.location.x += 1
+        ball.location.x += 1
+        changes.flush_updates()
+    assert changes.count() == before
+    ball.location.x += 1
+    changes.flush_updates()
+    assert changes.count() > before
+
+
 def test_what_cannot_be_read_is_not_looked_at_again_and_again(scene, no_pause):
     small_shot(scene)
     scene.render.engine = "BLENDER_WORKBENCH"
