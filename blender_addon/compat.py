@@ -45,11 +45,16 @@ def set_strip_length(strip, frame_count: int):
 
 
 def set_strip_range(strip, start: int, end: int):
-    """Set the handles of a strip: its first frame, and the one after its last; see :func:`strip_range`."""
-    if hasattr(strip, "left_handle"):
-        strip.left_handle, strip.right_handle = start, end
-    else:
-        strip.frame_final_start, strip.frame_final_end = start, end
+    """Set the handles of a strip: its first frame, and the one after its last; see :func:`strip_range`.
+
+    Blender lets no handle pass the other one, so that the one goes first that makes room.
+    """
+    left, right = "left_handle", "right_handle"
+    if not hasattr(strip, left):
+        left, right = "frame_final_start", "frame_final_end"
+    handles = [(left, start), (right, end)]
+    for handle, frame in reversed(handles) if start >= strip_range(strip)[1] else handles:
+        setattr(strip, handle, frame)
 
 
 def movie_size(strip) -> tuple[int, int, int]:

@@ -264,6 +264,19 @@ def test_what_a_user_has_changed_of_the_sound_stays_while_it_follows_the_scene(s
     assert compat.strip_range(sound) == before and sounds(reel) == [sound]
 
 
+def test_a_sound_that_was_trimmed_stays_whole_where_its_scene_moves_far_away(scene, folder, tmp_path):
+    add_sound(scene, tmp_path / "tone.wav")
+    scene.frame_start, scene.frame_end = 300, 400
+    reel = folders.import_take(scene, folder).id_data
+    (sound,) = sounds(reel)
+    compat.set_strip_range(sound, 350, 380)
+    scene.frame_start, scene.frame_end = 1, 100
+    folders.import_take(scene, folder)
+    assert (compat.strip_range(sound), compat.content_start(sound)) == ((350, 380), 1)
+    compat.set_strip_range(sound, 10, 20)
+    assert compat.strip_range(sound) == (10, 20)
+
+
 def test_each_part_of_a_sound_that_was_cut_follows_and_is_in_time(scene, folder, tmp_path):
     add_sound(scene, tmp_path / "tone.wav")
     reel = folders.import_take(scene, folder).id_data
