@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from .. import compat
+from .. import compat, paths
 from ..errors import PeekabooError
 from . import colors, strips
 
@@ -133,9 +133,10 @@ def _new_reel(scene):
     reel.sync_mode = scene.sync_mode
     with suppress(TypeError):  # which a Blender that was built without ffmpeg does not have
         compat.set_movie_output(reel.render)
-    folder = scene.peekaboo.output_folder
-    slash = "" if folder.endswith(("/", "\\")) else "/"
-    reel.render.filepath = f"{folder}{slash}{bpy.path.clean_name(reel.name)}_"
+    if folder := scene.peekaboo.output_folder:  # without one, the root of the disk would be meant
+        slash = "" if folder.endswith(("/", "\\")) else "/"
+        film = f"{folder}{slash}{paths.file_name(reel.name)}_"
+        reel.render.filepath = compat.literal_path(film)
     if not (scene.sequence_editor and len(compat.strips(scene.sequence_editor))):
         compat.show_in_sequencers(reel, instead_of=scene)
     return reel

@@ -235,6 +235,17 @@ def test_takes_are_rendered_as_a_film_with_their_sound(scene, folder, tmp_path):
     assert b"avc1" in film.read_bytes() and b"mp4a" in film.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "stated, film",
+    [("//clips", "//clips/Scene_Takes_"), ("//{shot}/", "//{shot}/Scene_Takes_"), ("", None)],
+)
+def test_a_film_of_takes_goes_beside_the_clips(scene, folder, stated, film):
+    scene.peekaboo.output_folder = stated
+    reel = folders.import_take(scene, folder).id_data
+    plain = bpy.data.scenes.new("Plain").render.filepath
+    assert reel.render.filepath == (compat.literal_path(film) if film else plain)
+
+
 def sounds(reel):
     return [strip for strip in compat.all_strips(reel.sequence_editor) if strip.type == "SCENE"]
 
