@@ -133,7 +133,7 @@ def chosen_scenes(names: list[str] | None) -> list:
         return [reels.scene_of(bpy.context.scene)]
     for name in names:
         if name not in bpy.data.scenes:
-            known = ", ".join(f'"{scene.name}"' for scene in bpy.data.scenes)
+            known = ", ".join(f'"{scene.name}"' for scene in bpy.data.scenes if not reels.is_reel(scene))
             raise PeekabooError(f'The file has no scene "{name}": choose one of {known}.')
     return list(dict.fromkeys(reels.scene_of(bpy.data.scenes[name]) for name in names))
 

@@ -18,8 +18,10 @@ from blender_addon import compat, saving
 from blender_addon.command import cli, options
 from blender_addon.command.console import Console
 from blender_addon.engine import environment
+from blender_addon.errors import PeekabooError
 from blender_addon.making import set_up
 from blender_addon.shot.layout import Timing, mapping_in_words
+from blender_addon.takes import reels
 
 USAGE = 2
 
@@ -253,6 +255,13 @@ def test_bad_input_is_one_sentence_and_costs_nothing(blend, tmp_path, capsys, ar
     sentence, exit_code = refused(capsys, *arguments)
     assert problem in sentence and exit_code == code
     assert [path.name for path in tmp_path.iterdir()] == ["shot.blend"]
+
+
+def test_scenes_of_takes_are_no_scenes_to_choose_of(blend):
+    reel = reels.prepare_reel(bpy.data.scenes["Second"])
+    with pytest.raises(PeekabooError, match=r'choose one of "Scene", "Second"\.$'):
+        options.chosen_scenes(["Third"])
+    assert options.chosen_scenes([reel.name]) == [bpy.data.scenes["Second"]]
 
 
 def test_a_file_in_the_place_of_the_folder(blend, tmp_path, capsys):
