@@ -85,6 +85,18 @@ def test_how_a_take_is_shown_goes_with_it(scene, take):
     assert (moved.crop.min_x, moved.blend_alpha, moved.use_flip_x) == (4, 0.25, True)
 
 
+def test_the_active_take_is_active_where_it_is_moved_to(scene, take):
+    above = strips.add_clip(scene, strips.folder_of(take) / "clip.mp4", strips.job_of(take))
+    above.name, name = "Above", take.name
+    strips.choose(scene.sequence_editor, take)
+    assert moving.move(scene) == []
+    active = reels.active_take(scene)
+    assert active.name == name and [strip.select for strip in reels.takes(scene) if strip != active] == [
+        False
+    ]
+    assert active.select
+
+
 def blurred(take):
     strips_of = compat.strips(take.id_data.sequence_editor)
     known = strips_of.bl_rna.functions["new_effect"].parameters.keys()  # which 4.4 and 5.0 have renamed
