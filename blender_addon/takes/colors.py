@@ -15,6 +15,8 @@ INVERSES = {
 }
 """By view transform: the colour space from which it makes of a file's colours what they were. That is exact
 of Standard alone: others have no way to the purest colours."""
+IN_PART = {"Khronos PBR Neutral"}
+"""View transforms of which that is so for usual colours, too."""
 PLAIN_LOOKS = {"None", "AgX - Base Contrast"}
 """Looks that change nothing."""
 
@@ -38,9 +40,9 @@ def are_as_on_disk(scene, strip) -> bool:
 
 def alterations(scene) -> list[str]:
     """What in a scene's colour management changes clips that no colour space of a strip takes back."""
-    view = scene.view_settings
+    view, undone = scene.view_settings, INVERSES.keys() - IN_PART
     told = {
-        f"the view transform {view.view_transform}": view.view_transform not in INVERSES,
+        f"the view transform {view.view_transform}": view.view_transform not in undone,
         f"the look {view.look}": view.look not in PLAIN_LOOKS,
         "the exposure": view.exposure != 0,
         "the gamma": view.gamma != 1,

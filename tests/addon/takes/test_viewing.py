@@ -75,7 +75,7 @@ def test_what_no_colour_space_takes_back_is_told_and_a_scene_of_their_own_is_see
         setattr(scene.view_settings, name, value)
         assert len(colors.alterations(scene)) == 1 and colors.are_as_on_disk(scene, take)
         setattr(scene.view_settings, name, before)
-    for view in ("Raw", "Filmic Log"):
+    for view in ("Raw", "Filmic Log", "Khronos PBR Neutral"):
         scene.view_settings.view_transform = view
         assert colors.alterations(scene) == [f"the view transform {view}"]
     scene.view_settings.view_transform = "AgX"
