@@ -85,3 +85,14 @@ def test_a_clip_whose_scene_was_deleted_meanwhile_stays_and_is_told_of(shot, tmp
     with pytest.raises(PeekabooError, match="The scene of the clip is gone: the clip itself is at"):
         delivery.deliver(order)
     assert not strips.takes(shot)
+
+
+def test_a_scene_that_was_made_for_a_clip_goes_again_where_the_clip_cannot_come(shot, tmp_path):
+    order = Order(shot.session_uid, "Scene, seed 0", {"seed": 0}, tmp_path)
+    order.clip = Result(tmp_path / "lost.mp4", tmp_path / "clip.json", 1.0)
+    assert delivery.make_room(order) and reels.reel_of(shot) is not None
+    assert not delivery.make_room(order)
+    for has_new_room, left in ((False, 2), (True, 1)):
+        with pytest.raises(PeekabooError, match="There is no clip at"):
+            delivery.deliver(order, has_new_room)
+        assert len(bpy.data.scenes) == left
