@@ -25,8 +25,8 @@ def phrase_problem(prompt: str, subjects: Sequence[tuple[str, str]]) -> str | No
     """Say in one sentence why a subject's phrase cannot be found in the prompt, or None when all is well.
 
     A phrase is found as whole words, in any case and spelling; the engine's ``control/wording.py`` finds the
-    same. One that a single subject has is its own wherever it
-    occurs; subjects that share a phrase take its occurrences in turn.
+    same. One that a single subject has is its own wherever it occurs; subjects that share a phrase take its
+    occurrences in turn.
 
     Args:
         prompt: the text that describes the clip.
@@ -45,31 +45,27 @@ def faulty(prompt: str, subjects: Sequence[tuple[str, str]]) -> set[int]:
 
 def _problems(prompt: str, subjects: Sequence[tuple[str, str]]) -> Iterator[tuple[set[int], str]]:
     """Which subjects have a problem, and a sentence about it, the first one first."""
-    claims: list[tuple[int, int, int]] = []  # start, end, subject
     words = [_key(phrase) for _, phrase in subjects]
+    claimed = _claimed(prompt, [phrase for _, phrase in subjects])
+    held = {index for _, _, index in claimed}
     for index, (name, phrase) in enumerate(subjects):
-        places = _places(prompt, phrase) if words[index] else []
-        alike = {other for other, key in enumerate(words) if key == words[index]}
         if not words[index]:
             yield {index}, f'Subject "{name}" has no phrase: give it the words of the prompt that name it.'
-        elif not places:
+        elif index in held:
+            continue
+        elif words.count(words[index]) == 1 or not occurs(prompt, phrase):
             yield (
                 {index},
                 f'The phrase "{phrase}" of subject "{name}" does not occur in the prompt "{prompt}": '
                 "write it in the prompt as it stands, or change the phrase.",
             )
-        elif len(alike) > 1:
-            turn = words[:index].count(words[index])
-            places = places[turn : turn + 1]
-            if not places:
-                yield (
-                    alike,
-                    f'The prompt "{prompt}" holds the phrase "{phrase}" fewer times than there are '
-                    "subjects with it: "
-                    "give each subject words of its own.",
-                )
-        claims += [(start, end, index) for start, end in places]
-    yield from _overlaps(sorted(claims), subjects)
+        else:
+            yield (
+                {other for other, key in enumerate(words) if key == words[index]},
+                f'The prompt "{prompt}" holds the phrase "{phrase}" fewer times than there are '
+                "subjects with it: give each subject words of its own.",
+            )
+    yield from _overlaps(claimed, subjects)
 
 
 def claims(prompt: str, texts: Sequence[str]) -> list[tuple[int, int, int]]:
@@ -83,6 +79,15 @@ def claims(prompt: str, texts: Sequence[str]) -> list[tuple[int, int, int]]:
         Start, end and index of the phrase of each place, characters [start, end); of places that share some,
         the first.
     """
+    apart: list[tuple[int, int, int]] = []
+    for start, end, index in _claimed(prompt, texts):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end, index))
+    return apart
+
+
+def _claimed(prompt: str, texts: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Where phrases stand in a prompt, by their starts, as :func:`claims` has them, but for shared places."""
     words = [_key(text) for text in texts]
     found: list[tuple[int, int, int]] = []
     for index, phrase in enumerate(words):
@@ -91,11 +96,7 @@ def claims(prompt: str, texts: Sequence[str]) -> list[tuple[int, int, int]]:
             turn = words[:index].count(phrase)
             places = places[turn : turn + 1]
         found += [(start, end, index) for start, end in places]
-    apart: list[tuple[int, int, int]] = []
-    for start, end, index in sorted(found):
-        if not apart or start >= apart[-1][1]:
-            apart.append((start, end, index))
-    return apart
+    return sorted(found)
 
 
 def words_of(prompt: str) -> list[tuple[int, int]]:
