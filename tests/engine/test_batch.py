@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -310,6 +311,11 @@ def changed_record(out, change):
     (out / "clip.json").write_text(json.dumps(record))
 
 
+def take_for(job, out):
+    """Let the clip that is there be that of a job as it is now."""
+    changed_record(out, lambda record: record.update(job=json.loads((job / "job.json").read_text())))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Makes the clip of a job, once for all that ask."""
@@ -320,7 +326,7 @@ def finished(tmp_path_factory):
             done = run(job, "--out", out)
             assert done.returncode == 0, done.stderr
         else:  # the model's folder has another path in each test
-            changed_record(out, lambda record: record.update(job=json.loads((job / "job.json").read_text())))
+            take_for(job, out)
         return out
 
     return make
@@ -330,7 +336,7 @@ def test_a_clip_whose_finishing_failed_is_finished_and_not_made_again(jobs, fini
     (job,) = jobs(1)
     out = shutil.copytree(finished(job), tmp_path / "out")
     change(job, finish={"enlarge": True, "width": 384, "height": 256})
-    changed_record(out, lambda record: record.update(job=json.loads((job / "job.json").read_text())))
+    take_for(job, out)
     before, lines = (out / "clip.mp4").stat().st_mtime_ns, []
     (task,) = tasks_of([job], out)
     batch.run([task], ["no such device"], Placement(), False, lines.append)
@@ -341,14 +347,40 @@ def test_a_clip_whose_finishing_failed_is_finished_and_not_made_again(jobs, fini
     assert (again.outcome, again.clip) == ("kept", "enlarged.mp4")
 
 
+def test_a_clip_is_finished_while_others_are_made_and_left_where_these_are(
+    jobs, finished, tmp_path, monkeypatch
+):
+    job, other = jobs(2)
+    out, begun = tmp_path / "out", threading.Event()
+    shutil.copytree(finished(job), out / job.name)
+    change(job, finish={"smooth": True})
+    take_for(job, out / job.name)
+
+    def finishing(_take, _finish, stop_if_left, folder):
+        begun.set()
+        for _ in range(6000):
+            stop_if_left()
+            time.sleep(0.01)
+        raise RuntimeError(f"{folder} was not left")
+
+    def making(_crew):
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "finish_take", finishing)
+    monkeypatch.setattr(batch._Crew, "work", making)
+    tasks, lines = tasks_of([job, other], out), []
+    with pytest.raises(KeyboardInterrupt):
+        batch.run(tasks, ["no such device"], Placement(), False, lines.append)
+    assert [task.outcome for task in tasks] == ["left", "left"] and not lines
+
+
 def test_a_finishing_that_fails_stops_no_other_job(jobs, finished, tmp_path, monkeypatch):
     job, other = jobs(2)
     out = tmp_path / "out"
     shutil.copytree(finished(job), out / job.name)
     change(job, finish={"smooth": True})
-    changed_record(
-        out / job.name, lambda record: record.update(job=json.loads((job / "job.json").read_text()))
-    )
+    take_for(job, out / job.name)
     (other / "masks.npz").unlink()
 
     def failing(*_, **__):
