@@ -194,13 +194,14 @@ def _read_all(scene, chosen: Sequence[Shot]) -> simulations.Turns[None]:
     total, done = sum(frames_of(scene, shot) for shot in chosen), 0
     for shot in chosen:
         if known.layout_of(scene, shot) is None:
+            changes.flush_updates()
             check, took, report = _Check(known.key_of(scene, shot), changes.count()), 0.0, None
             while report is None:
                 begun = time.monotonic()
                 report = _read_in_passing(scene, check)
                 took += time.monotonic() - begun
                 yield "Masks", done + check.done, total
-            known.keep(check.of, changes.count(), report)
+            known.keep(check.of, check.began, report)
             _note_weight(scene, took, check.done)
         done += frames_of(scene, shot)
 
@@ -301,7 +302,7 @@ def _read_some_frames(scene, check: _Check, seconds: float) -> Report | None:
     if not reading.is_done:
         return None
     layout = put_together(scene, roles, timing, reading)
-    if check.dependencies == dependencies_of(scene, shot):
+    if check.began == changes.count() and check.dependencies == dependencies_of(scene, shot):
         known.remember(check.of, check.dependencies, layout)
     return _report(scene, layout)
 

@@ -146,9 +146,13 @@ def scenario_turns(hands: Hands):
     yield from hands.key("ESC")
     yield from until(lambda: not working(hands))
     facts = {"at_once": at_once, "cancelled": [scene.frame_current, flag.location.x == changed_by_hand]}
+    check, read_at_once = addon("shot.check"), []
+    read = check._read
+    check._read = lambda *of: [read(*of), read_at_once.append(of)][0]
     with hands.context():
         bpy.ops.peekaboo.check_shot("INVOKE_DEFAULT")
     yield from until(lambda: not working(hands))
+    check._read, facts["read_at_once"] = read, len(read_at_once)
     facts["checked"] = [scene.frame_current, *texts(addon("shot.check"))]
     folder = hands.out / "masks"
     with hands.context():

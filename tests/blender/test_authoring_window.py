@@ -37,7 +37,7 @@ def test_a_subject_is_found_by_the_search_animated_checked_and_taken_back(play):
 def test_simulations_are_played_in_turns_that_can_be_cancelled(play):
     facts = play("turns")
     assert facts["at_once"] == 1 and facts["cancelled"] == [1, True]
-    assert facts["checked"][:2] == [1, ""]
+    assert facts["checked"][:2] == [1, ""] and facts["read_at_once"] == 0
     assert (facts["written_at_once"], facts["written"]) == (0, 30)
 
 

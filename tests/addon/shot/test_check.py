@@ -297,6 +297,20 @@ def test_an_edit_between_turns_gives_no_torn_shot(scene, a_frame_a_turn):
     assert (check.read_shot(scene).labels == read_shot(scene).labels).all()
 
 
+def test_an_edit_while_generate_reads_in_turns_gives_no_torn_shot(scene, monkeypatch):
+    """As by a timer of another add-on, since Blender takes nothing of the user's then."""
+    monkeypatch.setattr(check, "WAITED_SECONDS", -1)
+    _, cube = small_shot(scene, frames=16)
+    bpy.context.view_layer.update()
+    chosen, read = shots.enabled(scene), []
+    turns = check.read_in_turns(scene, chosen, None, lambda: read.append(check.read_shot(scene, chosen[0])))
+    assert next(turns)[1] == 1
+    cube.location = (1, 0, 1)
+    list(turns)
+    assert (read[0].labels == read_shot(scene).labels).all()
+    assert len(read[0].labels) == 16 and (read[0].labels[0] == read[0].labels[-1]).all()
+
+
 def test_a_subject_that_is_removed_between_turns_is_not_read_on(scene, a_frame_a_turn):
     _, cube = small_shot(scene, frames=16)
     scene.peekaboo.prompt = "a red ball on grass"
