@@ -19,6 +19,8 @@ from . import colors
 CHANNELS = 128
 """Blender's number of channels; they count from 1."""
 
+LONGEST_NAME = 57
+"""Bytes of a strip's name that Blender leaves alone where it puts a number behind."""
 PICTURE = ".png"
 """What the name of a clip ends with that is a picture."""
 FINISHES = ("smooth", "enlarge")
@@ -93,6 +95,8 @@ def add_clip(scene, clip: Path, job: dict, frame_start: int | None = None, shot:
 def name_of(folder: str, seed: int, shot: str = "") -> str:
     """What the strip of a take is called: by its shot or scene, the number of its folder, and its seed.
 
+    Blender cuts off a name's end, which tells takes of a shot from one another: so the shot's is cut.
+
     Args:
         folder: name of the take's folder, as *Generate* or the command line makes one, or anybody.
         seed: that made it.
@@ -100,8 +104,9 @@ def name_of(folder: str, seed: int, shot: str = "") -> str:
     """
     match = re.fullmatch(r"(.*?)(?:_seed_\d+)?(?:_(\d{3,}))?", shown(folder))
     assert match is not None  # as all of it may be the first group's
-    title = " ".join(part for part in (shot or match[1], match[2]) if part)
-    return f"{title} · seed {seed}"
+    facts = f" {match[2]} · seed {seed}" if match[2] else f" · seed {seed}"
+    title = (shot or match[1]).encode()[: LONGEST_NAME - len(facts.encode())].decode(errors="ignore")
+    return f"{title.rstrip()}{facts}".lstrip()
 
 
 def move(strip, scene):

@@ -53,10 +53,17 @@ def test_a_clip_starts_and_ends_with_the_shot_and_remembers_its_job(scene, clip)
         ("from\nanybody", "", "from\\nanybody · seed 7"),
         ("_004", "", "004 · seed 7"),
         ("Area_51", "", "Area_51 · seed 7"),
+        ("Street_004", "長" * 20, f"{'長' * 14} 004 · seed 7"),
     ],
 )
 def test_a_strip_is_named_by_its_folder_or_shot_and_its_seed(folder, shot, name):
     assert strips.name_of(folder, 7, shot) == name
+
+
+def test_takes_of_a_shot_with_a_long_name_are_told_from_one_another(scene, clip):
+    title = "The street at night, seen from the roof of the house on the corner"
+    names = [strips.add_clip(scene, clip, job(), shot=title).name for _ in range(2)]
+    assert [name.rpartition("·")[2] for name in names] == [" seed 3", " seed 3.001"]
 
 
 def test_a_clip_lies_above_what_is_there_and_disturbs_nothing(scene, clip):
