@@ -24,7 +24,7 @@ from ..names import Kind
 from .bypasses import check_denoiser, share_of, uncompiled
 from .interception import call_under_rule, only_once, stand_in_for_attention, wrapped_forwards, wrapped_method
 from .labels import check_label_map, small_subjects, widen
-from .outlines import shaped
+from .outlines import led_to, shaped
 from .prompts import Prompts
 from .redrawing import Redrawing
 from .rules import Rules, Subjects
@@ -32,15 +32,16 @@ from .runs import Reading, Run
 from .settings import (
     PEEKABOO,
     Steering,
+    changed,
     check_contexts,
     check_for_family,
-    check_option,
+    check_given,
+    check_strengths,
     check_times_phrases,
 )
 from .sites import Site, attention_sites
 from .steps import Turns
 from .timing import Timed
-from .windows import Window
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def peekaboo(
         raise EngineError(
             "bad_option", f'phrases is "{phrases}"; give a list, with the words of each subject.'
         )
-    steering = _changed(steering, changes)
+    steering = changed(steering, changes)
     family = family_of(*(each.__name__ for each in type(pipe).__mro__))
     denoisers = _denoisers(pipe, family)
     with contextlib.ExitStack() as stack:
@@ -130,17 +131,6 @@ def peekaboo(
         stack.enter_context(stand_in_for_attention())
         guidance.follow_scheduler()
         yield guidance
-
-
-def _changed(steering: Steering, changes: dict[str, Any]) -> Steering:
-    steering = replace(steering, **changes)
-    if "masked_steps" in changes and steering.until is not None:
-        raise EngineError(
-            "bad_option",
-            f"masked_steps would be passed over, as these masks end at the noise level {steering.until}; "
-            "give until=None, or leave it out.",
-        )
-    return steering
 
 
 def _put_on(denoiser: nn.Module, sites: list[Site], guidance: Guidance, stack: contextlib.ExitStack) -> None:
@@ -168,23 +158,6 @@ def _denoisers(pipe: DiffusionPipeline, family: Family) -> list[nn.Module]:
     for denoiser in denoisers:
         check_denoiser(denoiser)
     return denoisers
-
-
-def _check_strengths(strengths: np.ndarray | None, subjects: int, frames: int) -> np.ndarray:
-    if strengths is None:
-        return np.ones((subjects, frames))
-    strengths = np.asarray(strengths, np.float64)
-    fits = strengths.shape == (subjects, frames) and bool(((strengths >= 0) & (strengths <= 1)).all())
-    check_option("strengths", strengths.tolist(), fits, f"{subjects} x {frames} numbers from 0 to 1")
-    return strengths
-
-
-def _check_given(given: Collection[int], frames: int) -> np.ndarray:
-    within = all(-frames <= frame < frames for frame in given)
-    check_option("given", list(given), within, f"frames of the label map, which has {frames}")
-    flags = np.zeros(frames, bool)
-    flags[list(given)] = True
-    return flags
 
 
 class Guidance:
@@ -225,28 +198,18 @@ class Guidance:
         self._cells = family.cells(configs)
         self._frames = len(labels)
         self._cells.check_frames(self._frames)
-        strengths = _check_strengths(strengths, len(phrases), self._frames)
+        strengths = check_strengths(strengths, len(phrases), self._frames)
         check_contexts(steering, family, configs)
         classes = {each.__name__ for each in type(pipe).__mro__}
         always = (0,) if classes & family.given_picture else ()
-        given = _check_given(always if given is None else given, self._frames)
+        given = check_given(always if given is None else given, self._frames)
         subjects = Subjects(labels, strengths, self._cells.frames, given, small, steering.cell_share)
         self._prompts = Prompts(
             pipe, family.text, self._cells, steering, subjects, self._phrases, timed, self._frames, notice
         )
-        self._redrawing = (
-            family.codec
-            and steering.redraws
-            and Redrawing(
-                family.codec,
-                pipe,
-                subjects.pools,
-                self._cells.frames,
-                Window(steering.until, steering.masked_steps),
-                steering.redraw_until,
-                steering.redraws,
-            )
-        )
+        self._redrawing: Redrawing | None = None
+        if family.codec and steering.redraws:
+            self._redrawing = Redrawing(family.codec, pipe, subjects, steering)
         self._reading: Reading | None = None  # until a prompt is encoded
         self._run: Run | None = None  # until the denoiser is called
         self._turns = Turns()
@@ -291,17 +254,17 @@ class Guidance:
 
     def _wrap_step(self, step: Callable) -> Callable:
         """The scheduler's ``step``, counted, and given what is redrawn."""
-        counted = self._turns.counting(step)
+        counted, redrawing = self._turns.counting(step), self._redrawing
+        if redrawing is None:
+            return counted
 
-        @functools.wraps(step)
-        def redrawing(model_output, timestep, sample, *args, **kwargs):
-            run, rules = self._run, self._rules
-            if self._redrawing and run is not None and rules is not None:
-                told = rules.told(run.now, Window(self.steering.redraw_until))
-                model_output = self._redrawing.changed(run, told, model_output, sample)
+        @functools.wraps(step)  # pipelines look at its signature
+        def stepping(model_output, timestep, sample, *args, **kwargs):
+            if self._run is not None:
+                model_output = redrawing.changed(self._run, model_output, sample)
             return counted(model_output, timestep, sample, *args, **kwargs)
 
-        return redrawing if self._redrawing else counted
+        return stepping
 
     def wrap_encoding(self, encode_prompt: Callable) -> Callable:
         """The pipeline's ``encode_prompt``, which tells the prompt of each call before it is encoded."""
@@ -347,6 +310,8 @@ class Guidance:
             self._tell_what_is_too_late(self._run)
         run, rules = self._run, self._reading.rules
         run.move_to(timestep, self._turns.done)
+        if self._redrawing:
+            self._redrawing.see(call.arguments["hidden_states"], call.arguments["timestep"])
         grid = self._family.grid(denoiser, call.arguments)
         repeats = grid.frames if self._family.text.per_frame else 1
         halves = run.halves(text, self._family.halves, repeats) if rules.tells_halves else (True,)
@@ -382,14 +347,11 @@ class Guidance:
         run, rules = self._run, self._rules
         if run is None or rules is None or (shares := rules.outlines(*velocity.shape[-2:])) is None:
             return out
-        turns = run.turns_within(Window(self.steering.until, self.steering.masked_steps))
-        firmness = min(1.0, self.steering.outline / len(turns))
-        noisy = signature.bind(denoiser, *args, **kwargs).arguments["hidden_states"]
-        noisy, velocity = noisy[:, : velocity.shape[1]].float(), velocity.float()
-        clean = noisy - run.now.level * velocity
-        change = shaped(clean, shares.to(clean.device), firmness) - clean
-        changed = (velocity - change / run.now.level).to(out[0].dtype)
-        return (changed, *others) if isinstance(out, tuple) else type(out)(sample=changed)
+        firmness = min(1.0, self.steering.outline / len(run.turns_within(self.steering.masks)))
+        seen = signature.bind(denoiser, *args, **kwargs).arguments["hidden_states"]
+        outlined = partial(shaped, shares=shares.to(velocity.device), firmness=firmness)
+        led = led_to(outlined, velocity, seen[:, : velocity.shape[1]], run.now.level)
+        return (led, *others) if isinstance(out, tuple) else type(out)(sample=led)
 
     def _tell_what_is_too_late(self, run: Run) -> None:
         """Sampling that starts from a clip may start below the level at which a window ends."""

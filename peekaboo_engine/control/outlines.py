@@ -11,6 +11,8 @@ added.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional
 
@@ -45,6 +47,21 @@ def shaped(clean: torch.Tensor, shares: torch.Tensor, firmness: float) -> torch.
         count = inside.sum(dim=(1, 2), keepdim=True).clamp(min=1)
         mixture = mixture + own * (clean * inside).sum(dim=(3, 4), keepdim=True) / count
     return torch.where(edge.any(dim=0), clean + firmness * (mixture - clean), clean)
+
+
+def led_to(
+    placed: Callable[[torch.Tensor], torch.Tensor], velocity: torch.Tensor, noisy: torch.Tensor, level: float
+) -> torch.Tensor:
+    """The velocity that heads for other clean latents than a flow model's own.
+
+    Args:
+        placed: from those that it heads for, x - s v, to the others, in single precision.
+        velocity: v.
+        noisy: x, of the same shape.
+        level: s, above 0.
+    """
+    clean = noisy.float() - level * velocity.float()
+    return (velocity.float() - (placed(clean) - clean) / level).to(velocity.dtype)
 
 
 def _nearby(clean: torch.Tensor, ground: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,6 +11,8 @@ the model drew, and the denoiser is called no more often; the autoencoder is.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +20,16 @@ import torch
 from torch.nn import functional
 
 from ..families import Codec
+from .outlines import led_to
 from .windows import Window
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from torch import nn
 
-    from .labels import Pools
+    from .rules import Subjects
     from .runs import Run
+    from .settings import Steering
 
 INWARD, OUTWARD = 0.5, 1.5
 """Width of the strip inside of an outline and around it, in latent pixels."""
@@ -39,73 +44,117 @@ class Redrawing:
     Args:
         codec: of the family.
         pipe: that is steered.
-        pools: the label map.
-        frames: that a frame of latents stands for, after the first.
-        masks: until when the masks act; redrawing begins then.
-        until: noise level at which it ends.
-        times: how often it is decoded and encoded.
+        subjects: where they are.
+        steering: until when the masks act, for redrawing begins then; when it ends; and how often the clip is
+            decoded and encoded.
     """
 
-    def __init__(
-        self,
-        codec: Codec,
-        pipe: DiffusionPipeline,
-        pools: Pools,
-        frames: int,
-        masks: Window,
-        until: float,
-        times: int,
-    ):
-        self._codec, self._pipe, self._pools, self._frames = codec, pipe, pools, frames
-        self._masks, self._window, self._times = masks, Window(until), times
+    def __init__(self, codec: Codec, pipe: DiffusionPipeline, subjects: Subjects, steering: Steering):
+        self._codec, self._pipe, self._subjects = codec, pipe, subjects
+        self._masks, self._window = steering.masks, Window(steering.redraw_until)
+        self._times = steering.redraws
         self._run: Run | None = None
         self._turns: list[int] = []
         self._target: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._seen: torch.Tensor | None = None
+        self._timestep = torch.zeros(())
 
-    def changed(
-        self, run: Run, told: np.ndarray, velocity: torch.Tensor, noisy: torch.Tensor
-    ) -> torch.Tensor:
+    def see(self, latents: torch.Tensor, timestep: torch.Tensor) -> None:
+        """Note what a call of the denoiser is given.
+
+        Args:
+            latents: (batch, channels, frames, rows, columns), with more channels behind those of the clip.
+            timestep: one for all, or (batch, tokens), 0 where latents are given as they are to be.
+        """
+        self._seen, self._timestep = latents, torch.as_tensor(timestep)
+
+    def changed(self, run: Run, velocity: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
         """The velocity of a step with the outlines that were redrawn.
 
         Args:
             run: how far the sampling has come.
-            told: whose outlines are told now: bool (subjects, frames of latents).
             velocity: of the latents, both halves of guidance put together: (batch, channels, frames, rows,
                 columns).
-            noisy: the latents.
+            noisy: the latents, as the scheduler has them.
         """
         if run is not self._run:
             masked = run.turns_within(self._masks)
             turns = [turn for turn in run.turns_within(self._window) if turn not in masked]
             self._run, self._turns, self._target = run, turns if masked else [], None
+        told = run.reading.rules.told(run.now, self._window)
         if run.turn not in self._turns or not told.any():
             return velocity
-        level = run.now.level
-        clean = noisy.float() - level * velocity.float()
         place, count = self._turns.index(run.turn), len(self._turns)
-        if self._target is None or place in {count * time // self._times for time in range(self._times)}:
-            self._target = self._redrawn(clean, told)
-        target, strip = self._target
-        change = strip * (target - clean)
-        return (velocity.float() - change / level).to(velocity.dtype)
+        anew = self._target is None or place in {count * time // self._times for time in range(self._times)}
+
+        def placed(clean: torch.Tensor) -> torch.Tensor:
+            if anew or self._target is None:
+                self._target = self._redrawn(self._with_given(clean), told)
+            target, strips = self._target
+            strip = (strips * torch.from_numpy(told).to(strips)[:, :, None, None]).amax(dim=0)
+            return clean + strip * (target - clean)
+
+        return led_to(placed, velocity, noisy, run.now.level)
+
+    def _with_given(self, clean: torch.Tensor) -> torch.Tensor:
+        """What the model is heading for, with the frames of latents that it is given as they are to be.
+
+        Wan 2.2 TI2V-5B has a first frame pasted in at timestep 0 in each call, while the scheduler goes on
+        with noise there, of which nothing is heading anywhere; and later frames are decoded from it.
+        """
+        if self._seen is None or self._timestep.ndim < 2:
+            return clean
+        given = (self._timestep.reshape(len(self._timestep), clean.shape[2], -1) == 0).all(dim=-1).all(dim=0)
+        seen = self._seen[: len(clean), : clean.shape[1]].to(clean)
+        return torch.where(given.to(clean.device)[:, None, None], seen, clean)
 
     def _redrawn(self, clean: torch.Tensor, told: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents of the redrawn clip, and 1 where they are of the strip: (frames, rows, columns)."""
-        pictures = self._codec.decode(self._pipe, clean).float().clamp(-1, 1)
+        """Latents of the redrawn clip, and 1 where they are of each subject's strip.
+
+        The latter is (subjects, frames, rows, columns).
+        """
+        with _by_itself(self._pipe, self._pipe.vae):
+            pictures = self._codec.decode(self._pipe, clean).float().clamp(-1, 1)
+            strips = self._paint(pictures, told, clean.shape[-3:])
+            return self._codec.encode(self._pipe, pictures).to(clean), strips
+
+    def _paint(self, pictures: torch.Tensor, told: np.ndarray, grid: torch.Size) -> torch.Tensor:
+        """Paint the strips of all frames, in place; returns which latents they are of."""
+        subjects = self._subjects
         height, width = pictures.shape[-2:]
-        cell = height // clean.shape[-2]
-        strip = clean.new_zeros(clean.shape[-3:])
+        cell = height // grid[-2]
+        strips = pictures.new_zeros(len(told), *grid)
         for frame in range(pictures.shape[2]):
-            latent = 0 if frame == 0 else 1 + (frame - 1) // self._frames
-            if not told[:, latent].any():
+            latent = 0 if frame == 0 else 1 + (frame - 1) // subjects.frames
+            if subjects.given[frame] or not told[:, latent].any():
                 continue
-            shares = torch.from_numpy(self._pools.shares_of(frame, height, width)).to(pictures)
+            shares = torch.from_numpy(subjects.pools.shares_of(frame, height, width)).float().to(pictures)
             own = torch.from_numpy(told[:, latent]).to(shares.device)
             painted, where = painted_anew(pictures[:, :, frame], shares[own], shares[~own].sum(dim=0), cell)
             pictures[:, :, frame] = painted
-            touched = functional.max_pool2d(where[None, None].to(strip), cell)[0, 0]
-            strip[latent] = torch.maximum(strip[latent], touched)
-        return self._codec.encode(self._pipe, pictures).to(clean), strip
+            touched = functional.max_pool2d(where.to(strips), cell)
+            strips[own, latent] = torch.maximum(strips[own, latent], touched)
+        return strips
+
+
+@contextlib.contextmanager
+def _by_itself(pipe: DiffusionPipeline, part: nn.Module) -> Iterator[None]:
+    """Have a part of an offloaded pipeline on the device without the others, and off it again behind.
+
+    Left to themselves, parts push each other out in the order in which a pipeline usually calls them, where
+    nothing is decoded between two steps: one of two denoisers would stay beside the autoencoder, and the
+    autoencoder beside the denoiser.
+    """
+    hooks = getattr(pipe, "_all_hooks", [])
+    for hook in hooks:
+        if hook.model is not part:
+            hook.offload()
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            if hook.model is part:
+                hook.offload()
 
 
 def painted_anew(
@@ -120,11 +169,12 @@ def painted_anew(
         cell: side of a latent pixel.
 
     Returns:
-        The picture, and bool (height, width) where it was painted.
+        The picture, and for each subject where it was painted along its outline: bool (subjects, height,
+        width).
     """
     free = (others == 0).to(picture)
-    wide = _grown(shares.sum(dim=0), round(OUTWARD * cell))
-    ground, painted = _nearby(picture, (wide == 0) * free, [round(side * cell) for side in AROUND])
+    wide = torch.stack([_grown(own, round(OUTWARD * cell)) for own in shares]) > 0
+    ground, painted = _nearby(picture, ~wide.any(dim=0) * free, [round(side * cell) for side in AROUND])
     cores = torch.zeros_like(free)
     mixture = (1 - shares.sum(dim=0)) * ground
     for own in shares:
@@ -133,8 +183,8 @@ def painted_anew(
         colours, known = _nearby(picture, core, [round(side * cell) for side in INSIDE])
         mixture = mixture + own * torch.where(known, colours, picture)
         cores = torch.maximum(cores, core)
-    strip = (wide > 0) & (cores < 1) & (free > 0) & painted
-    return torch.where(strip, mixture, picture), strip
+    strip = (cores < 1) & (free > 0) & painted & wide
+    return torch.where(strip.any(dim=0), mixture, picture), strip
 
 
 def _grown(values: torch.Tensor, by: int) -> torch.Tensor:

@@ -47,6 +47,7 @@ class Subjects:
 
     Attributes:
         pools: the label map on any grid.
+        frames, given: as they were told.
         strengths: (subjects, frames of tokens).
         bound: the same for binding.
     """
@@ -60,7 +61,7 @@ class Subjects:
         unbound: np.ndarray,
         cell_share: float = MOST,
     ):
-        self.pools, self._frames = Pools(labels, cell_share), frames
+        self.pools, self.frames, self.given = Pools(labels, cell_share), frames, given
         self.strengths = pool_frames(strengths, frames, axis=1) if frames > 1 else strengths
         self.bound = self.strengths * ~unbound[:, None]
         self._unbound = unbound
@@ -79,7 +80,7 @@ class Subjects:
         """Labels on a grid, those not ``held`` as background: int64 (frames, rows, columns)."""
         place = (rows, columns)
         if place not in self._pooled:
-            pooled = self.pools.at(rows, columns, self._frames)
+            pooled = self.pools.at(rows, columns, self.frames)
             self._pooled[place] = torch.from_numpy(pooled).long()
         labels = self._pooled[place]
         known = np.concatenate([np.ones((1, held.shape[1]), bool), held])  # (labels, frames)
@@ -93,7 +94,7 @@ class Subjects:
         Returns:
             float32 (subjects, frames, rows, columns).
         """
-        shares = torch.from_numpy(self.pools.shares(rows, columns, self._frames)).float()
+        shares = torch.from_numpy(self.pools.shares(rows, columns, self.frames)).float()
         return shares * torch.from_numpy(self.told(held))[:, :, None, None]
 
     def told(self, held: np.ndarray) -> np.ndarray:
@@ -133,7 +134,7 @@ class Rules:
     ):
         self._steering, self._subjects, self._free_negative = steering, subjects, free_negative
         self._prompt, self._classes = prompt, Classes(len(subjects))
-        self._masks = Window(steering.until, steering.masked_steps)
+        self._masks = steering.masks
         self._binding = Window(steering.bound_until)
         self._tokens = self._classes.of_tokens(prompt, phrases, ground)
         self._timed: TimedClasses | None = None

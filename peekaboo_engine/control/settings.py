@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import get_args
+from typing import Any, get_args
+
+import numpy as np
 
 from ..errors import EngineError
 from ..families import Configs, Family
 from ..names import Blocks, Kind, Method, SpecialTokens
 from .labels import MOST
+from .windows import Window
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,27 @@ class Steering:
                 f"{default} where not all layers of cross-attention are masked",
             )
 
+    @property
+    def masks(self) -> Window:
+        """Until when the masks act."""
+        return Window(self.until, self.masked_steps)
+
+
+def changed(steering: Steering, changes: dict[str, Any]) -> Steering:
+    """A steering of which some fields are otherwise.
+
+    Raises:
+        EngineError: ``bad_option``, also for steps of masks that end at a noise level.
+    """
+    steering = replace(steering, **changes)
+    if "masked_steps" in changes and steering.until is not None:
+        raise EngineError(
+            "bad_option",
+            f"masked_steps would be passed over, as these masks end at the noise level {steering.until}; "
+            "give until=None, or leave it out.",
+        )
+    return steering
+
 
 def check_for_family(steering: Steering, family: Family) -> None:
     """Refuse settings that a family of models has no use for.
@@ -160,6 +185,33 @@ def check_contexts(steering: Steering, family: Family, configs: Configs) -> None
         value = getattr(steering, name)
         fits = value == default or family.reads_contexts(configs)
         check_option(name, value, fits, f"{default}, since this model reads its prompt alone")
+
+
+def check_strengths(strengths: np.ndarray | None, subjects: int, frames: int) -> np.ndarray:
+    """How long subjects are held, as float (subjects, frames): all of each window where it is left out.
+
+    Raises:
+        EngineError: ``bad_option``.
+    """
+    if strengths is None:
+        return np.ones((subjects, frames))
+    strengths = np.asarray(strengths, np.float64)
+    fits = strengths.shape == (subjects, frames) and bool(((strengths >= 0) & (strengths <= 1)).all())
+    check_option("strengths", strengths.tolist(), fits, f"{subjects} x {frames} numbers from 0 to 1")
+    return strengths
+
+
+def check_given(given: Collection[int], frames: int) -> np.ndarray:
+    """Which frames of a label map are given as pictures, as bool (frames,).
+
+    Raises:
+        EngineError: ``bad_option``.
+    """
+    within = all(-frames <= frame < frames for frame in given)
+    check_option("given", list(given), within, f"frames of the label map, which has {frames}")
+    flags = np.zeros(frames, bool)
+    flags[list(given)] = True
+    return flags
 
 
 def check_option(name: str, value, allowed: object, choices) -> None:

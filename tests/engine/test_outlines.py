@@ -4,17 +4,20 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import UniPCMultistepScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_wan import PHRASES
 from tiny import unet3d
-from tiny.wan import FRAMES, HEIGHT, WIDTH, latents, pipeline
+from tiny.wan import FRAMES, HEIGHT, WIDTH, latents, pasted_in, pipeline
 
 from peekaboo_engine.control import peekaboo
 from peekaboo_engine.control.labels import Pools
 from peekaboo_engine.control.outlines import WHOLE, shaped
 from peekaboo_engine.control.redrawing import painted_anew
 from peekaboo_engine.errors import EngineError
+from peekaboo_engine.families.wan import WAN
+from peekaboo_engine.placement import Placement, place
 
 
 def shares_of(*boxes):
@@ -119,7 +122,7 @@ def test_a_strip_along_the_outline_is_painted_anew():
     picture = torch.full((1, 3, 80, 96), -0.5)
     picture[..., 26:58, 36:68] = 0.5
     picture[..., 40, 48], picture[..., 2, 2] = 0.9, -0.9
-    painted, strip = painted_anew(picture, own, torch.zeros(80, 96), 8)
+    painted, (strip,) = painted_anew(picture, own, torch.zeros(80, 96), 8)
     middle = painted[0, 0, 40]
     assert middle[33] > 0.4 and middle[65] < -0.4  # was ground, and the subject
     assert torch.equal(painted[..., ~strip], picture[..., ~strip])
@@ -134,6 +137,15 @@ def test_nothing_is_painted_over_others_nor_where_no_ground_is():
     assert torch.equal(painted, picture) and not strip.any()
     whole = torch.ones(1, 40, 40)
     assert torch.equal(painted_anew(picture, whole, torch.zeros(40, 40), 8)[0], picture)
+
+
+def test_each_of_two_has_a_strip_of_its_own():
+    shares = torch.zeros(2, 80, 160)
+    shares[0, 24:56, 16:48], shares[1, 24:56, 112:144] = 1, 1
+    picture = torch.rand(1, 3, 80, 160, generator=torch.Generator().manual_seed(0))
+    left, right = painted_anew(picture, shares, torch.zeros(80, 160), 8)[1]
+    assert left[40, 16] and right[40, 112]
+    assert not left[:, 80:].any() and not right[:, :80].any()
 
 
 def test_redrawing_calls_the_autoencoder_and_not_the_denoiser_more_often(pipe, labels):
@@ -155,6 +167,97 @@ def test_redrawing_calls_the_autoencoder_and_not_the_denoiser_more_often(pipe, l
         assert not decoded  # nor of a widened subject
     finally:
         del pipe.vae.decode
+
+
+ONCE = {"masked_steps": 1, "redraws": 1, "redraw_until": 0.0}
+
+
+@pytest.fixture
+def noted(monkeypatch):
+    """Notes what methods of an object are given and give: ``noted(owner, name)`` to that list."""
+
+    def note(owner, name):
+        method, calls = getattr(owner, name), []
+
+        def noting(*args, **kwargs):
+            out = method(*args, **kwargs)
+            calls.append((args, out))
+            return out
+
+        monkeypatch.setattr(owner, name, noting, raising=False)
+        return calls
+
+    return note
+
+
+def test_a_first_frame_that_is_pasted_in_is_decoded_as_it_was_given(labels, noted):
+    """Wan 2.2 TI2V-5B: the scheduler has noise in its place, and frames are decoded from the one before."""
+    pipe = pasted_in()
+    decoded = noted(pipe.vae, "decode")
+    own = made(pipe, labels, **ONCE)[0]
+    ((_, (pictures,)),) = decoded
+    first = WAN.codec.decode(pipe, own[:, :, :1])
+    assert torch.allclose(pictures[:, :, :1], first, atol=1e-4)
+
+
+def test_a_last_frame_that_is_given_is_not_painted(pipe, labels, noted):
+    decoded, encoded = noted(pipe.vae, "decode"), noted(pipe.vae, "encode")
+    made(pipe, labels, **ONCE, given=(-1,))
+    pictures, painted = decoded[0][1][0], encoded[0][0][0]
+    told = [not torch.equal(pictures[:, :, frame], painted[:, :, frame]) for frame in range(FRAMES)]
+    assert told == [True] * (FRAMES - 1) + [False]
+
+
+def test_a_frame_is_let_go_when_its_strength_says(pipe, labels, noted):
+    strengths = np.ones((1, FRAMES))
+    strengths[:, 1:5] = 0.3  # the second frame of latents, which the last of three steps leaves
+    stepped, expected = noted(pipe.scheduler, "step"), []
+    with peekaboo(pipe, labels, PHRASES[:1], **ONCE, strengths=strengths):
+        handle = pipe.transformer.register_forward_hook(lambda *call: expected.append(call[-1][0]))
+        try:
+            latents(pipe, guidance_scale=1.0)
+        finally:
+            handle.remove()
+    pairs = [(args[0], plain) for (args, _), plain in zip(stepped, expected, strict=True)]
+    told = [[not torch.equal(own[:, :, f], plain[:, :, f]) for f in range(3)] for own, plain in pairs]
+    assert told == [[False] * 3, [True] * 3, [True, False, True]]
+
+
+def test_what_a_multistep_scheduler_remembers_is_redrawn(labels, noted):
+    """Wan's own scheduler goes on from the clean latents of the steps before."""
+    pipe = pipeline()
+    pipe.scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    encoded = noted(pipe.vae, "encode")
+    stepped = noted(pipe.scheduler, "step")
+    remembered = noted(pipe.scheduler, "convert_model_output")
+    made(pipe, labels, **ONCE)
+    assert len(stepped) == len(remembered) == 3
+    mean, deviation = (
+        torch.tensor(values).view(1, -1, 1, 1, 1)
+        for values in (pipe.vae.config.latents_mean, pipe.vae.config.latents_std)
+    )
+    target = (encoded[0][1].latent_dist.mode() - mean) / deviation
+    redrawn = torch.isclose(remembered[1][1], target, atol=1e-3).all(dim=1)
+    assert 0 < redrawn.float().mean() < 1
+
+
+def test_an_offloaded_autoencoder_is_by_itself_and_leaves(labels, monkeypatch):
+    """Diffusers moves parts in the order in which pipelines call them, with the decoding behind all."""
+    pipe = pipeline(experts=2)
+    place(pipe, [], Placement("cpu", offload=True), torch.device("cpu"))
+    names, told = {id(part): name for name, part in pipe.components.items()}, []
+
+    def telling(method, what):
+        return lambda *args, **kwargs: told.append(what) or method(*args, **kwargs)
+
+    for hook in pipe._all_hooks:
+        monkeypatch.setattr(hook, "offload", telling(hook.offload, names[id(hook.model)]))
+    for name in ("decode", "encode"):
+        monkeypatch.setattr(pipe.vae, name, telling(getattr(pipe.vae, name), name))
+    made(pipe, labels, **ONCE)
+    assert told[:6] == ["text_encoder", "transformer", "transformer_2", "decode", "encode", "vae"]
 
 
 @pytest.mark.parametrize("option", ["outline", "redraws"])

@@ -263,7 +263,7 @@ def test_no_step_of_a_usual_schedule_falls_on_a_window(name):
             scheduler = SCHEDULERS[name](shift)
             scheduler.set_timesteps(count)
             steps = Steps(scheduler)
-            for until in (strong.until, strong.bound_until):
+            for until in (strong.until, strong.bound_until, WAN.silhouettes["redraw_until"]):
                 nearest = min(abs(steps.level(turn) - until) for turn in range(count))
                 assert nearest > 1e-5, (shift, count, until)  # single precision rounds at 1e-7
 
