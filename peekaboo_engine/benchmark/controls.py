@@ -91,6 +91,7 @@ def controls_of(family: Family) -> tuple[Control, ...]:
             Control("strong-silhouettes", _options(shaped)),
             Control("strong-silhouettes-minus-outline", _options(shaped, outline=0.0, redraws=0)),
             Control("strong-silhouettes-minus-redraws", _options(shaped, redraws=0)),
+            Control("strong-silhouettes-outline-2", _options(shaped, redraws=0, outline=2.0)),
             Control("strong-silhouettes-room-4", _options(shaped, least_area=0.04)),
         ]
     if family.contrast:

@@ -5,9 +5,10 @@
     python scripts/measure/clip_memory.py wan ltx-2 --small --device cpu --json try.json      # no peaks
 
 Pipelines run by themselves, two steps with both halves of guidance, to pictures in numpy; denoising is the
-peak up to the first decoding. Of LTX and HunyuanVideo, a step of the denoiser in four of its blocks, which
-are alike, and the decoding of a clip are run each by itself, on what the family's ``trial`` says that they
-are given. What is foreseen is held against all this by ``foreseen_memory.py``.
+peak up to the first decoding, which of a redrawn clip is between two steps, so that all behind it counts as
+decoding. Of LTX and HunyuanVideo, a step of the denoiser in four of its blocks, which are alike, and the
+decoding of a clip are run each by itself, on what the family's ``trial`` says that they are given. What is
+foreseen is held against all this by ``foreseen_memory.py``.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@
 
 In their place stands what is read from them: how far two controls lie apart, with the interval that resampled
 layouts leave (``differences``), how many clips lost their subject (``lost``), which share of those that
-``none`` shows in more than half of the frames still is (``kept``), and with ``--layouts`` how each control
-fares by the area of the boxes (``by_area``).
+``none`` shows in more than half of the frames still is (``kept``), of jobs the IoU with the silhouettes and
+its interval (``pixel_iou``), and with ``--layouts`` how each control fares by the area of the boxes, of jobs
+by that of the silhouettes (``by_area``).
 """
 
 from __future__ import annotations
@@ -58,34 +59,48 @@ def paired_difference(own: list[Clip], base: list[Clip]) -> dict[str, Any]:
     """
     ours, theirs = _mean_by_layout(own), _mean_by_layout(base)
     gains = np.array([ours[layout] - theirs[layout] for layout in ours if layout in theirs])
-    drawn = np.random.default_rng(SEED).integers(len(gains), size=(RESAMPLES, len(gains)))
-    low, high = np.quantile(gains[drawn].mean(axis=1), [0.025, 0.975])
     return {
         "layouts": len(gains),
         "miou": round(float(gains.mean()), 4),
-        "interval_95": [round(float(low), 4), round(float(high), 4)],
+        "interval_95": _interval(gains),
         "layouts_below": int((gains < 0).sum()),
     }
 
 
-def _mean_by_layout(clips: list[Clip]) -> dict[str, float]:
+def _interval(values: np.ndarray) -> list[float]:
+    drawn = np.random.default_rng(SEED).integers(len(values), size=(RESAMPLES, len(values)))
+    return [round(float(end), 4) for end in np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])]
+
+
+def form(clips: list[Clip]) -> dict[str, Any] | None:
+    """Mean IoU with the silhouettes over layouts, with its interval as of :func:`paired_difference`."""
+    if any(clip.get("pixel_iou") is None for clip in clips):
+        return None
+    means = np.array(list(_mean_by_layout(clips, "pixel_iou").values()))
+    return {"mean": round(float(means.mean()), 4), "interval_95": _interval(means)}
+
+
+def _mean_by_layout(clips: list[Clip], measure: str = "miou") -> dict[str, float]:
     layouts: dict[str, list[float]] = {}
     for clip in clips:
-        layouts.setdefault(clip["layout"], []).append(clip["miou"])
+        layouts.setdefault(clip["layout"], []).append(clip[measure])
     return {layout: float(np.mean(values)) for layout, values in layouts.items()}
 
 
 def areas_of(path: Path) -> dict[str, float]:
-    """Mean share of the frame that the boxes of each layout cover, by its id."""
+    """Mean share of the frame that the boxes of each layout cover, or a job's silhouettes, by its id."""
     areas = {}
     for layout in read_layouts(path).layouts:
+        if layout.labels is not None:
+            areas[layout.id] = float((layout.labels > 0).mean())
+            continue
         x1, y1, x2, y2 = np.concatenate([track.boxes for track in layout.tracks]).T
         areas[layout.id] = float(np.nanmean((x2 - x1) * (y2 - y1)))
     return areas
 
 
 def bins_of(controls: dict[str, list[Clip]], areas: dict[str, float]) -> list[dict[str, Any]]:
-    """mIoU and coverage of each control in each bin of area that holds a clip."""
+    """mIoU, coverage and IoU with silhouettes of each control in each bin of area that holds a clip."""
     bins = []
     for low, high in itertools.pairwise(AREAS):
         row: dict[str, Any] = {"area": [low, min(high, 1.0)]}
@@ -98,6 +113,8 @@ def bins_of(controls: dict[str, list[Clip]], areas: dict[str, float]) -> list[di
                     "miou": round(float(np.mean([clip["miou"] for clip in own])), 4),
                     "coverage": round(float(covered), 4),
                 }
+                if shaped := form(own):
+                    row[name]["pixel_iou"] = shaped["mean"]
         if "clips" in row:
             bins.append(row)
     return bins
@@ -119,6 +136,8 @@ def summary_of(result: dict[str, Any], areas: dict[str, float] | None) -> dict[s
     summary["lost"] = {name: sum(clip["detected"] == 0 for clip in clips) for name, clips in controls.items()}
     if "none" in controls:
         summary["kept"] = {name: kept(clips, controls["none"]) for name, clips in controls.items()}
+    if forms := {name: found for name, clips in controls.items() if (found := form(clips))}:
+        summary["pixel_iou"] = forms
     summary["differences"] = {
         f"{name} - {base}": paired_difference(clips, controls[base])
         for name, clips in controls.items()

@@ -80,6 +80,15 @@ def test_clips_are_told_apart_by_the_area_of_their_boxes():
     assert large["area"] == [0.3, 1.0] and large["new"]["miou"] == pytest.approx(0.4)
 
 
+def test_how_well_silhouettes_are_filled_is_told_with_its_interval_and_by_their_area():
+    columns, data = [*COLUMNS, "pixel_iou"], [[*row, row[-1]] for row in rows_of("new", [0.2, 0.4])]
+    result = {"rows": [], "clips": {"columns": columns, "data": data}}
+    summary = summarise.summary_of(result, {"0": 0.005, "1": 0.5})
+    assert summary["pixel_iou"] == {"new": {"mean": 0.3, "interval_95": [0.2, 0.4]}}
+    assert [row["new"]["pixel_iou"] for row in summary["by_area"]] == [0.2, 0.4]
+    assert "pixel_iou" not in summarise.summary_of(result_of(rows_of("new", [0.2])), None)
+
+
 def test_the_command_replaces_the_file_that_it_read(tmp_path):
     path = tmp_path / "result.json"
     path.write_text(json.dumps(result_of(rows_of("none", [0.1]))))
