@@ -184,7 +184,7 @@ def steering_of(job: Job, entry: ModelEntry) -> Steering:
     steering = preset(settings.method, entry.family)
     if settings.method == "strong" and all(subject.outline == "SURFACE" for subject in job.subjects):
         steering = replace(steering, **entry.family.silhouettes)
-        if len(job.subjects) > 1:  # of several, more are lost by it than one may cost
+        if not entry.redrawn or len(job.subjects) > 1:  # of several, more are lost by it than one may cost
             steering = replace(steering, redraws=0)
     return replace(steering, **said)
 

@@ -48,6 +48,8 @@ class ModelEntry(BaseModel):
         max_sequence_length: tokens to which the text is padded; None as the pipeline does by itself.
         smallest_subject: share of the picture below which subjects are lost, where that was measured
             (docs/reference/shapes.md).
+        redrawn: whether clips of one silhouette are redrawn along its outline, as they are where that was
+            measured (docs/reference/solids.md).
         licence: SPDX identifier of the weights, or the licence's name.
         licence_url: where its text is.
         excluded: territories in which nobody has a licence.
@@ -90,6 +92,7 @@ class ModelEntry(BaseModel):
     masked_steps: int
     max_sequence_length: int | None = None
     smallest_subject: float = 0
+    redrawn: bool = False
     licence: str
     licence_url: str | None = None
     excluded: tuple[str, ...] = ()

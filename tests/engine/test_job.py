@@ -113,13 +113,15 @@ def test_a_method_keeps_to_the_form_of_masks_that_are_silhouettes(
     assert (steering_of(load_job(folder)[0], entry).cell_share == 0.1) is kept
 
 
-@pytest.mark.parametrize("subjects", [1, 2])
-def test_clips_of_one_subject_alone_are_redrawn(make_job, monkeypatch, subjects):
-    folder, entry = make_job(), find_model("shapes")
-    monkeypatch.setattr(type(entry), "family", replace(entry.family, silhouettes={"redraws": 1}))
+@pytest.mark.parametrize(
+    ("model", "subjects", "redraws"),
+    [("solids", 1, 1), ("solids_twin", 1, 1), ("solids_twin", 2, 0), ("wan2.1-t2v-1.3b", 1, 0)],
+)
+def test_clips_of_one_subject_are_redrawn_where_that_was_measured(make_job, model, subjects, redraws):
+    folder, entry = make_job(), find_model(model)
     told = {**load_job(folder)[0].subjects[0].model_dump(), "outline": "SURFACE"}
     change(subjects=[told] * subjects, control={"method": "strong"})(folder)
-    assert steering_of(load_job(folder)[0], entry).redraws == (subjects == 1)
+    assert steering_of(load_job(folder)[0], entry).redraws == redraws
 
 
 def _rewrite(folder, edit):
