@@ -72,15 +72,17 @@ def view_sequences() -> None:
                             view()
 
 
-def redraw_camera_views(scene_uid: int, frames: range) -> None:
-    """Let viewports draw again that look through the camera of a scene, at one of these frames.
+def redraw_camera_views(scene_uid: int | None = None, frames: range | None = None) -> None:
+    """Let viewports draw again that look through a camera.
 
     Args:
-        scene_uid: the scene's ``session_uid``.
-        frames: of the scene.
+        scene_uid: the ``session_uid`` of the scene that they are to show; any by default.
+        frames: of which it is to be at one; any by default.
     """
     for window in bpy.context.window_manager.windows:
-        if window.scene.session_uid != scene_uid or window.scene.frame_current not in frames:
+        if scene_uid not in (None, window.scene.session_uid):
+            continue
+        if frames is not None and window.scene.frame_current not in frames:
             continue
         for area in window.screen.areas:
             space: Any = area.spaces.active

@@ -30,6 +30,7 @@ from ..masks.geometry import Hulls
 from ..masks.outlines import shapes_at
 from ..shot import shots, subjects
 from ..shot.size import picture_of
+from .sidebar import from_memory
 
 LINE_WIDTH = 2.0
 RIM_COLOR = (0.0, 0.0, 0.0, 0.5)
@@ -259,6 +260,7 @@ def picture_on_screen(context) -> tuple[np.ndarray, np.ndarray] | None:
     return None if corners is None else (corners[0], corners[[1, 3]] - corners[0])
 
 
+@from_memory(in_view=True)
 def _draw() -> None:
     """Draw over a viewport that looks through its scene's camera."""
     context: Any = bpy.context

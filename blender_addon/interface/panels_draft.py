@@ -12,7 +12,7 @@ import numpy as np
 from ..making import drafting
 from ..shot.subjects import new_color
 from .overlay import LINE_WIDTH, draw_lines, picture_on_screen
-from .sidebar import SidebarPanel, draw_sentence
+from .sidebar import SidebarPanel, draw_sentence, from_memory
 
 _handle: Any = None
 
@@ -65,6 +65,7 @@ class PEEKABOO_PT_draft(SidebarPanel, bpy.types.Panel):
         row.operator("peekaboo.discard_draft", text="Discard", icon="X")
 
 
+@from_memory(in_view=True)
 def _draw() -> None:
     """Draw the boxes of a draft that waits, as they are at the current frame."""
     context: Any = bpy.context

@@ -17,6 +17,7 @@ from gpu_extras.batch import batch_for_shader
 from ..borders.places import read_file
 from .icons import MAX_BYTES, read_png
 from .overlay import LETTERS, picture_on_screen, preview_in, write
+from .sidebar import from_memory
 
 OPACITY = 0.85
 
@@ -51,6 +52,7 @@ def previewed(frames: range) -> int:
     return frames[len(frames) // 2]
 
 
+@from_memory(in_view=True)
 def _draw() -> None:
     """Draw over a viewport that looks through the camera of the scene whose clip is made."""
     context: Any = bpy.context

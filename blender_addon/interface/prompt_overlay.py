@@ -13,6 +13,7 @@ from ..errors import PeekabooError
 from ..shot import shots
 from ..shot.prompt import colored
 from .overlay import looks_through_camera, picture_on_screen
+from .sidebar import from_memory
 from .typesetting import Face, Run, lines_of
 
 LETTERS, LEADING = 12.0, 1.45
@@ -57,6 +58,7 @@ def lines_for(context, width: float, size: float) -> list[list[Run]]:
     return lines
 
 
+@from_memory(in_view=True)
 def _draw() -> None:
     """Draw over a viewport that looks through its scene's camera."""
     context: Any = bpy.context

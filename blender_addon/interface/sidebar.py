@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import wraps
 
 import bpy
@@ -39,6 +41,9 @@ ICON, NARROWEST = 20, 120
 LOOK_SECONDS, SOON = 1.0, 0.05
 """How long after a panel was drawn the disk is looked at for it: where it is known, and where it is not."""
 
+_view_waits = False
+"""Whether a viewport was drawn without something that is not known yet; drawing one takes far longer."""
+
 
 class Drawn:
     """A panel or a menu that draws what is known of the disk, and is drawn again where that changes."""
@@ -48,17 +53,30 @@ class Drawn:
         super().__init_subclass__(**options)
         for name in ("draw", "draw_header", "draw_header_preset"):
             if name in vars(cls):
-                setattr(cls, name, _from_memory(vars(cls)[name]))
+                setattr(cls, name, _drawn(vars(cls)[name]))
 
 
-def _from_memory(function):
+def _drawn(function):
     @wraps(function)
     def draw(self, context):  # Blender counts its arguments
-        with memory.drawing():
+        with from_memory():
             function(self, context)
-        look_soon()
 
     return draw
+
+
+@contextmanager
+def from_memory(in_view: bool = False) -> Iterator[None]:
+    """Draw, in a block or a function, what is known of the disk, and look at that afterwards.
+
+    Args:
+        in_view: in a viewport, which is drawn again once something is known that was not.
+    """
+    global _view_waits
+    with memory.drawing():
+        yield
+    _view_waits = _view_waits or (in_view and memory.is_asked()[1])
+    look_soon()
 
 
 def look_soon() -> None:
@@ -69,8 +87,12 @@ def look_soon() -> None:
 
 
 def _look() -> None:
+    global _view_waits
     if memory.look_again():
         windows.redraw()
+        if _view_waits:
+            windows.redraw_camera_views()
+    _view_waits = False
 
 
 class SidebarPanel(Drawn):

@@ -18,7 +18,7 @@ from scenes import add_camera, add_empty, add_mesh, layout_of
 from blender_addon import interface, memory
 from blender_addon.engine import catalogue, job_schema
 from blender_addon.errors import PeekabooError
-from blender_addon.interface import icons, menus
+from blender_addon.interface import icons, menus, overlay, panels_draft, preview_overlay, prompt_overlay
 from blender_addon.shot.job import make_job, write_job
 from blender_addon.takes import folders, reels, strips
 
@@ -172,6 +172,35 @@ def test_panels_read_nothing_of_the_disk_while_they_draw(scene, tmp_path, monkey
             assert not asked, (model, asked)
             memory.look_again()
     assert memory.is_asked() == (False, False)
+
+
+def test_viewports_read_nothing_of_the_disk_while_they_draw(scene, tmp_path, monkeypatch):
+    """Of a model's folder, which says what shape a clip has."""
+    add_camera(scene)
+    add_empty(scene)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model_index.json").write_text('{"_class_name": "TextToVideoSDPipeline"}')
+    order = SimpleNamespace(preview=tmp_path, previews=1, frames=range(1, 9))
+    for module, name, value in (  # as if there were a viewport
+        (overlay, "looks_through_camera", True),
+        (overlay, "_on_screen", None),
+        (prompt_overlay, "looks_through_camera", True),
+        (preview_overlay, "preview_in", order),
+        (preview_overlay, "_current", None),
+        (panels_draft.drafting, "pending", order),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, value=value: value)
+    scene.peekaboo.model = str(folder)
+    job_schema.size_problem(8, 8, 1)  # the package's own files are read once
+    for draw in (overlay._draw, prompt_overlay._draw, preview_overlay._draw, panels_draft._draw):
+        memory.forget()
+        catalogue.catalogue()
+        for changes in (True, False):
+            with disk(monkeypatch) as asked:
+                draw()
+            assert not asked, draw
+            assert memory.look_again() is changes
 
 
 def test_another_machine_that_a_file_names_is_not_looked_at_until_the_user_says_so(monkeypatch):
