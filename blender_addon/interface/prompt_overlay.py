@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 import blf
 import bpy
@@ -12,6 +13,7 @@ from .. import changes
 from ..errors import PeekabooError
 from ..shot import shots
 from ..shot.prompt import colored
+from ..shot.subjects import Color
 from .overlay import looks_through_camera, picture_on_screen
 from .sidebar import from_memory
 from .typesetting import Face, Run, lines_of
@@ -22,13 +24,19 @@ MARGIN = 6.0
 """Between the frame and the text, likewise."""
 MOST_LINES = 4
 """More would cover too much; the last ends with an ellipsis."""
+LEAST_WIDTH = 8
+"""Of a line, in heights of letters: what is narrower cannot be read."""
 PLAIN = (0.85, 0.85, 0.85)
 FONT, RIM = 0, 3
 """The interface's font, and how wide the dark rim of letters is."""
 
+Places: TypeAlias = tuple[tuple[int, int, Color], ...]
+"""Start and end of a phrase's characters in the prompt, and its colour."""
+
 _handle: Any = None
-_cache: tuple[tuple, list[list[Run]]] | None = None
-"""What the lines that were made last depend on, and those: viewports are drawn at each move of a view."""
+_places: tuple[tuple, Places] | None = None
+"""What it depends on where phrases stand in the prompt that was drawn last, and that: viewports are drawn at
+each move of a view."""
 
 
 def lines_for(context, width: float, size: float) -> list[list[Run]]:
@@ -42,20 +50,36 @@ def lines_for(context, width: float, size: float) -> list[list[Run]]:
     Raises:
         PeekabooError: there are no shots, such as where the scene has no frames.
     """
-    global _cache
+    global _places
     scene = context.scene
     shot = shots.shot_at(scene, scene.frame_current)
+    key = (changes.count_of_views(), scene.session_uid, shot)
+    if _places is None or _places[0] != key:
+        _places = key, tuple(colored(scene, shot))
+    return _lines(shot.prompt, _places[1], width, size, context.preferences.view.font_path_ui)
+
+
+@lru_cache(maxsize=16)  # while an animation plays they stay
+def _lines(prompt: str, places: Places, width: float, size: float, _font: str) -> list[list[Run]]:
     blf.size(FONT, size)
-    key = (changes.count_of_views(), scene.session_uid, shot, width, size)
-    if _cache is not None and _cache[0] == key:
-        return _cache[1]
     face = Face(lambda text: blf.dimensions(FONT, text)[0], blf.dimensions(FONT, "a b")[0] / 3)
-    lines = lines_of(shot.prompt, colored(scene, shot), width, face)
+    lines = lines_of(prompt, places, width, face, MOST_LINES + 1)
     if len(lines) > MOST_LINES:
         lines = lines[:MOST_LINES]
         lines[-1] = [*lines[-1], Run("…")]
-    _cache = key, lines
     return lines
+
+
+def room_for(left: float, right: float, region_width: float, margin: float) -> tuple[float, float]:
+    """Where lines below a frame begin, and how wide they are: within the frame, and what is seen of it."""
+    begin = max(left, margin)
+    return begin, min(right, region_width - margin) - begin
+
+
+def top_for(bottom: float, height: float, margin: float) -> float:
+    """Where lines below a frame have their top; in it, or in what is seen of it, where below is no room."""
+    below = bottom - margin
+    return below if below - height > margin else max(bottom, 0.0) + height + margin
 
 
 @from_memory(in_view=True)
@@ -71,14 +95,15 @@ def _draw() -> None:
     origin, (right, _) = picture
     scale = context.preferences.system.ui_scale
     size, margin = LETTERS * scale, MARGIN * scale
-    left, width = max(origin[0], margin), right[0] - 2 * margin
+    left, width = room_for(origin[0], origin[0] + right[0], context.region.width, margin)
+    if width < LEAST_WIDTH * size:
+        return
     try:
         lines = lines_for(context, width, size)
     except PeekabooError:
         return
-    height = LEADING * size * len(lines)
-    below = origin[1] - margin
-    top = below if below - height > margin else origin[1] + height + margin  # inside, where there is no room
+    top = top_for(origin[1], LEADING * size * len(lines), margin)
+    blf.size(FONT, size)
     blf.enable(FONT, blf.SHADOW)
     blf.shadow(FONT, RIM, 0.0, 0.0, 0.0, 1.0)
     for number, line in enumerate(lines, start=1):
@@ -99,6 +124,7 @@ def register():
 
 def unregister():
     """Draw no more."""
-    global _handle, _cache
+    global _handle, _places
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
-    _handle = _cache = None
+    _handle = _places = None
+    _lines.cache_clear()

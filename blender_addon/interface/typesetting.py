@@ -79,7 +79,7 @@ LABELS = Face(text_width, LABEL_PADDING, ICON_WIDTH)
 
 
 def lines_of(
-    text: str, places: Sequence[tuple[int, int, Color]], width: float, face: Face
+    text: str, places: Sequence[tuple[int, int, Color]], width: float, face: Face, most: int | None = None
 ) -> list[list[Run]]:
     """Break a text into lines; what has a colour stays together where a line has room for it.
 
@@ -88,6 +88,7 @@ def lines_of(
         places: of what has a colour: start and end of its characters, one after another, and the colour.
         width: of a line.
         face: how wide words are.
+        most: lines that are wanted, by default all; what is behind them is not looked at.
     """
     lines: list[list[Run]] = [[]]
     for piece in _pieces(text, places):
@@ -98,6 +99,8 @@ def lines_of(
                 line, last = lines[-1], lines[-1][-1] if begun and lines[-1] else None
                 longer = [*line[:-1], Run(f"{last.text} {part.text}", part.color)] if last else [*line, part]
                 if line and face.width(longer) > width:
+                    if len(lines) == most:
+                        return lines
                     lines.append([part])
                 else:
                     lines[-1] = longer

@@ -150,3 +150,11 @@ def test_below_the_frame_is_the_prompt_of_the_shot_at_the_playhead_with_few_line
     scene.frame_set(12)
     lines = prompt_overlay.lines_for(bpy.context, 300, 12)
     assert len(lines) == prompt_overlay.MOST_LINES and lines[-1][-1].text == "…"
+
+
+def test_the_prompt_is_where_it_is_seen_however_the_view_is_zoomed():
+    assert prompt_overlay.room_for(100, 500, 800, 6) == (100, 400)
+    assert prompt_overlay.room_for(-300, 1500, 800, 6) == (6, 788)
+    assert prompt_overlay.top_for(200, 60, 6) == 194
+    assert prompt_overlay.top_for(40, 60, 6) == 106  # in the frame, whose lower edge it would be cut by
+    assert prompt_overlay.top_for(-500, 60, 6) == 66

@@ -11,6 +11,7 @@ from blender_addon.interface.typesetting import LABELS, Face, Run, lines_of, tex
 from blender_addon.shot.phrases import claims
 
 LETTERS = Face(lambda text: float(len(text)), padding=1.0, chip=2.0)
+LETTERS_ALONE = Face(lambda text: float(len(text)))
 CYAN, RED = (0.0, 1.0, 1.0), (1.0, 0.0, 0.0)
 
 
@@ -58,6 +59,14 @@ def test_a_word_without_end_is_broken_in_few_looks():
     lines = lines_of("a" * 10_000, (), 40, face)
     assert [len(line[0].text) for line in lines] == [40] * 250 and len(looks) < 20 * len(lines)
     assert max(map(len, looks)) <= 500
+
+
+def test_of_a_long_text_no_more_is_looked_at_than_is_wanted():
+    looks = []
+    face = Face(lambda text: looks.append(text) or float(len(text)))
+    text = "sand " * 10_000
+    lines = lines_of(text, (), 40, face, most=3)
+    assert lines == lines_of(text[:200], (), 40, LETTERS_ALONE)[:3] and len(looks) < 60
 
 
 def test_words_are_as_wide_as_the_interface_draws_them():
