@@ -9,6 +9,8 @@ of a subject, and so is not the subject's, is dashed.
 from __future__ import annotations
 
 import time
+from bisect import insort
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +46,8 @@ GROUND_COLOR = (0.0, 0.0, 0.0, 0.6)
 """Below what is written."""
 LETTERS, MOST_LETTERS = 12.0, 40
 """Height of what is written, in pixels of an interface that is not scaled, and its length."""
+LABEL = 1.6
+"""From one line of what is written to the next, in heights of letters."""
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
 OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
 """Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
@@ -85,8 +89,19 @@ class Outlines:
     subjects: list[Outline]
 
 
+@dataclass(frozen=True)
+class _Batches:
+    """What the graphics card has of an :class:`Outline`, where that has it."""
+
+    fill: Any
+    hidden: Any
+    lines: Any
+
+
 _cache: dict[int, tuple[tuple, Outlines | None, float]] = {}
 """By the ``session_uid`` of the scene: what its outlines depend on, those, and the seconds that they took."""
+_batches: tuple[Outlines, list[_Batches]] | None = None
+"""The outlines that were drawn last, and what is drawn of them."""
 _hulls = Hulls()
 _handle: Any = None
 
@@ -268,22 +283,44 @@ def _draw() -> None:
         return
     seen = current_outlines(context)
     corners = _on_screen(context, seen.corners) if seen is not None else None
-    if corners is None:
+    if seen is None or corners is None:
         return
-    origin, axes = corners[0], corners[[1, 3]] - corners[0]
     gpu.state.blend_set("ALPHA")
     _draw_boxes(bars_around(corners[[0, 2]], _camera_frame(context)), OUTSIDE_COLOR)
     draw_lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), EDGE_COLOR, 1.0)
-    if not _is_over_picture(context.scene):  # whose colours it would change
-        for subject in seen.subjects:
-            _draw_boxes(origin + subject.fill @ axes, (*subject.color, FILL))
-    for subject in seen.subjects:
-        for lines, opacity in ((subject.hidden, HIDDEN), (subject.lines, 1.0)):
-            on_screen = origin + lines @ axes
-            draw_lines(on_screen, RIM_COLOR, LINE_WIDTH + 2)  # so that they are seen on any ground
-            draw_lines(on_screen, (*subject.color, opacity), LINE_WIDTH)
+    batches = _batches_of(seen)
+    matrices: Any = gpu.matrix  # whose stubs know no context manager
+    with matrices.push_pop():
+        matrices.multiply_matrix(_to_region(corners))
+        if not _is_over_picture(context.scene):  # whose colours it would change
+            for subject, batch in zip(seen.subjects, batches, strict=True):
+                _fill(batch.fill, (*subject.color, FILL))
+        for subject, batch in zip(seen.subjects, batches, strict=True):
+            for lines, opacity in ((batch.hidden, HIDDEN), (batch.lines, 1.0)):
+                _stroke(lines, RIM_COLOR, LINE_WIDTH + 2)  # so that they are seen on any ground
+                _stroke(lines, (*subject.color, opacity), LINE_WIDTH)
     _write_phrases(context, seen.subjects, corners)
     gpu.state.blend_set("NONE")
+
+
+def _batches_of(seen: Outlines) -> list[_Batches]:
+    """What is drawn of each subject, which stays on the graphics card while only the view changes."""
+    global _batches
+    if _batches is None or _batches[0] is not seen:
+        made = [
+            _Batches(_boxes_batch(each.fill), _lines_batch(each.hidden), _lines_batch(each.lines))
+            for each in seen.subjects
+        ]
+        _batches = seen, made
+    return _batches[1]
+
+
+def _to_region(corners: np.ndarray) -> Matrix:
+    """The matrix from 0..1 of a picture with these corners in pixels, (4, 2), to the region's pixels."""
+    matrix = np.eye(4)
+    matrix[:2, :2] = (corners[[1, 3]] - corners[0]).T
+    matrix[:2, 3] = corners[0]
+    return Matrix(matrix.tolist())
 
 
 def preview_in(scene) -> Order | None:
@@ -307,35 +344,49 @@ def _write_phrases(context, outlined: list[Outline], corners: np.ndarray) -> Non
     """Write above each outline the words that name the subject, none over another's."""
     size = LETTERS * context.preferences.system.ui_scale
     origin, axes = corners[0], corners[[1, 3]] - corners[0]
-    taken: list[tuple[np.ndarray, np.ndarray]] = []
+    texts, colors, places, widths = [], [], [], []
+    blf.size(0, size)
     for subject in outlined:
         lines = subject.lines if len(subject.lines) else subject.hidden
         if not subject.phrase or not len(lines):
             continue
         text = shown(subject.phrase)
-        text = text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
-        blf.size(0, size)
-        room = np.array([blf.dimensions(0, text)[0], 1.6 * size])
-        ends = (origin + lines @ axes).reshape(-1, 2)
-        place = np.array([ends[:, 0].min(), ends[:, 1].max() + 0.75 * size])
-        place = np.maximum(np.minimum(place, corners[2] - room), origin)
-        for low, high in sorted(taken, key=lambda box: -box[1][1]):
-            if (place < high).all() and (place + room > low).all():
-                place[1] = low[1] - room[1]
-        taken.append((place, place + room))
-        write(context, text, place, (*subject.color, 1.0 if len(subject.lines) else HIDDEN))
+        texts.append(text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…")
+        colors.append((*subject.color, 1.0 if len(subject.lines) else HIDDEN))
+        widths.append(blf.dimensions(0, texts[-1])[0])
+        above = origin + (lines[..., 0].min(), lines[..., 1].max()) @ axes + (0, 0.75 * size)
+        places.append(np.maximum(np.minimum(above, corners[2] - (widths[-1], LABEL * size)), origin))
+    write(context, list(zip(texts, stacked(places, widths, LABEL * size), colors, strict=True)))
 
 
-def write(context, text: str, place: np.ndarray, color: tuple[float, ...]) -> None:
-    """Write a line whose lower left corner is at a pixel of the region, readable on any ground."""
+def stacked(
+    places: Sequence[Sequence[float]], widths: Sequence[float], height: float
+) -> list[tuple[float, float]]:
+    """Lower left corners of labels of one height, each so much further down that it is over no other."""
+    found: list[tuple[float, float]] = []
+    taken: list[tuple[float, float, float]] = []  # minus the lower end, so that the highest come first
+    for (left, low), width in zip(places, widths, strict=True):
+        for minus_other, start, end in taken:
+            if left < end and start < left + width and abs(low + minus_other) < height:
+                low = -minus_other - height
+        insort(taken, (-low, left, left + width))
+        found.append((left, low))
+    return found
+
+
+def write(context, labels: Sequence[tuple[str, Sequence[float], tuple[float, ...]]]) -> None:
+    """Write texts in colours whose lower left corners are at pixels of the region, readable on any ground."""
     size = LETTERS * context.preferences.system.ui_scale
     blf.size(0, size)
-    room = np.array([blf.dimensions(0, text)[0], size])
-    gpu.state.blend_set("ALPHA")  # which what was written before may have ended
-    _draw_boxes(np.array([[place - size / 4, place + room + size / 4]]), GROUND_COLOR)
-    blf.position(0, float(place[0]), float(place[1]), 0)
-    blf.color(0, *color)
-    blf.draw(0, text)
+    grounds = []
+    for text, (left, low), _ in labels:
+        right = left + blf.dimensions(0, text)[0]
+        grounds.append([(left - size / 4, low - size / 4), (right + size / 4, low + 1.25 * size)])
+    _draw_boxes(np.array(grounds).reshape(-1, 2, 2), GROUND_COLOR)
+    for text, (left, low), color in labels:
+        blf.position(0, left, low, 0)
+        blf.color(0, *color)
+        blf.draw(0, text)
 
 
 def bars_around(picture: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -371,29 +422,51 @@ def _camera_frame(context) -> np.ndarray:
 
 def _draw_boxes(boxes: np.ndarray, color: tuple[float, ...]) -> None:
     """Fill rectangles (n, 2, 2) of the region, given by two corners each."""
+    _fill(_boxes_batch(boxes), color)
+
+
+def _boxes_batch(boxes: np.ndarray) -> Any:
+    """Rectangles as :func:`_fill` draws them; None without any."""
     if not len(boxes):
-        return
+        return None
     low, high = boxes[:, 0], boxes[:, 1]
     right, left = np.c_[high[:, 0], low[:, 1]], np.c_[low[:, 0], high[:, 1]]
     points: Any = np.stack([low, right, high, low, high, left], axis=1).reshape(-1, 2).astype(np.float32)
+    return batch_for_shader(gpu.shader.from_builtin("UNIFORM_COLOR"), "TRIS", {"pos": points})
+
+
+def _fill(batch: Any, color: tuple[float, ...]) -> None:
+    if batch is None:
+        return
     shader = gpu.shader.from_builtin("UNIFORM_COLOR")
     shader.bind()
     shader.uniform_float("color", color)
-    batch_for_shader(shader, "TRIS", {"pos": points}).draw(shader)
+    batch.draw(shader)
 
 
 def draw_lines(segments: np.ndarray, color: tuple[float, ...], width: float) -> None:
     """Draw line segments (n, 2, 2), in pixels of the region."""
+    _stroke(_lines_batch(segments), color, width)
+
+
+def _lines_batch(segments: np.ndarray) -> Any:
+    """Line segments as :func:`_stroke` draws them; None without any."""
     if not len(segments):
+        return None
+    points: Any = np.pad(segments.reshape(-1, 2), ((0, 0), (0, 1))).astype(np.float32)
+    return batch_for_shader(gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR"), "LINES", {"pos": points})
+
+
+def _stroke(batch: Any, color: tuple[float, ...], width: float) -> None:
+    if batch is None:
         return
     shader = gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR")
-    points: Any = np.pad(segments.reshape(-1, 2), ((0, 0), (0, 1))).astype(np.float32)
     shader.bind()
     viewport: Any = gpu.state.viewport_get()
     shader.uniform_float("viewportSize", viewport[2:])
     shader.uniform_float("lineWidth", width * bpy.context.preferences.system.ui_scale)
     shader.uniform_float("color", color)
-    batch_for_shader(shader, "LINES", {"pos": points}).draw(shader)
+    batch.draw(shader)
 
 
 def register():
@@ -404,7 +477,7 @@ def register():
 
 def unregister():
     """Draw nothing any more."""
-    global _handle
+    global _handle, _batches
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
-    _handle = None
+    _handle = _batches = None
     _cache.clear()

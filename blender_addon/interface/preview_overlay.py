@@ -81,7 +81,7 @@ def _draw() -> None:
             text += f", outlines of frame {now}"
         size = LETTERS * context.preferences.system.ui_scale
         corner = origin + up + (size / 2, -1.5 * size)
-        write(context, text, corner, (1.0, 1.0, 1.0, 1.0))
+        write(context, [(text, corner, (1.0, 1.0, 1.0, 1.0))])
     gpu.state.blend_set("NONE")
 
 
