@@ -91,7 +91,7 @@ def _claimed(prompt: str, texts: Sequence[str]) -> list[tuple[int, int, int]]:
     words = [_key(text) for text in texts]
     found: list[tuple[int, int, int]] = []
     for index, phrase in enumerate(words):
-        places = _places(prompt, texts[index]) if phrase else []
+        places = _places(prompt, texts[index]) if phrase else ()
         if words.count(phrase) > 1:
             turn = words[:index].count(phrase)
             places = places[turn : turn + 1]
@@ -137,7 +137,8 @@ def _key(phrase: str) -> tuple[str, ...]:
     return tuple(_spelled(phrase)[0].replace(UNSEEN_SPACE, " ").lower().split())
 
 
-def _places(prompt: str, phrase: str) -> list[tuple[int, int]]:
+@lru_cache(maxsize=4096)  # panels and viewports ask at each drawing
+def _places(prompt: str, phrase: str) -> tuple[tuple[int, int], ...]:
     """Where a phrase stands in a prompt: ranges [start, end) of characters."""
     spelled, starts, ends = _spelled(prompt)
     words = [
@@ -145,14 +146,14 @@ def _places(prompt: str, phrase: str) -> list[tuple[int, int]]:
         for word in (word.split(UNSEEN_SPACE) for word in _spelled(phrase)[0].split())
     ]
     pattern = re.compile(BEGINS + rf"[\s{UNSEEN_SPACE}]+".join(words) + ENDS, re.IGNORECASE)
-    return [
+    return tuple(
         (starts[match.start()], ends[match.end() - 1])
         for match in pattern.finditer(spelled)
         if match.group() and unicodedata.category(spelled[match.end() : match.end() + 1] or " ")[0] != "M"
-    ]
+    )
 
 
-@lru_cache(maxsize=256)  # panels ask at each drawing, of each phrase in each prompt
+@lru_cache(maxsize=256)
 def _spelled(text: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
     """A text in one spelling of what looks alike; where each of its characters starts and ends in it."""
     spelled: list[str] = []
