@@ -33,7 +33,7 @@ _icons: Any = None
 _versions: dict[str, int] = {}
 """Of each picture, the one that was read last."""
 _chips: dict[tuple[int, ...], str] = {}
-"""Of each colour, in 0..255, the name of its icon."""
+"""Of each colour, in 0..255, the name of its icon; the one that was drawn last is at the end."""
 
 
 def read_png(data: bytes) -> np.ndarray:
@@ -148,7 +148,9 @@ def _between_bands(picture: np.ndarray) -> np.ndarray:
 def chip_of(color: Sequence[float]) -> int:
     """The icon of a display colour: a square with round corners, made once."""
     levels = tuple(round(255 * min(max(level, 0.0), 1.0)) for level in color)
-    if levels not in _chips:
+    if levels in _chips:
+        _chips[levels] = _chips.pop(levels)  # those that are not drawn go first
+    else:
         while len(_chips) >= MOST_CHIPS:
             del _icons[_chips.pop(next(iter(_chips)))]
         _chips[levels] = "chip #{:02x}{:02x}{:02x}".format(*levels)

@@ -89,7 +89,9 @@ def test_a_chip_has_exactly_its_colour_and_is_made_once():
     assert np.allclose(pixels[side // 2, side // 2], (*color, 1.0)) and not pixels[0].any()
     assert sum(name == "chip #3366ff" for name in icons._icons) == 1
     for level in range(256):
+        icons.chip_of((0.0, 0.6, 0.0))  # which goes on being drawn
         icons.chip_of((level / 255, 0.0, 0.0))
         icons.chip_of((level / 255, 1.0, 0.0))
     chips = [name for name in icons._icons if name.startswith("chip ")]
     assert len(chips) == icons.MOST_CHIPS and "chip #3366ff" not in chips  # the oldest go
+    assert "chip #009900" in chips
