@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
 
-from ..errors import PeekabooError
+from ..errors import PeekabooError, shown
 from .keeper import Keeper
 from .messages import Event, Failure, Notice, Phase, Preview, Progress, Result
 from .process import EngineSettings
@@ -98,6 +98,10 @@ class Order:
     cancelled: float | None = None
     ended: float | None = None
     usual_rest: float = 0.0
+
+    def __post_init__(self):
+        """Let the title be one line, whatever shots and scenes are called."""
+        self.title = shown(self.title)
 
     @property
     def frames(self) -> range:

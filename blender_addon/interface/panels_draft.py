@@ -9,6 +9,7 @@ import bpy
 import gpu
 import numpy as np
 
+from ..errors import shown
 from ..making import drafting
 from ..shot.subjects import new_color
 from .overlay import LINE_WIDTH, draw_lines, picture_on_screen
@@ -55,7 +56,7 @@ class PEEKABOO_PT_draft(SidebarPanel, bpy.types.Panel):
             if len(made.plan.shots) > 1:
                 box.label(text=f"Shot {number}", icon="CAMERA_DATA")
             for subject in shot.subjects:
-                box.label(text=subject.phrase, icon="EMPTY_AXIS")
+                box.label(text=shown(subject.phrase), icon="EMPTY_AXIS")
             if shot.move != "none":
                 box.label(text=f"camera: {shot.move}", icon="VIEW_CAMERA")
         for note in made.notes:

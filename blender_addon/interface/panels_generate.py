@@ -57,7 +57,7 @@ def _draw_button(layout, context, queues: bool) -> None:
     count = context.window_manager.peekaboo_takes
     verb = "Add to Queue" if queues else "Generate"
     made = _shots(reels.edited_scene(context))
-    names = f"{len(made)} Shots" if len(made) > 1 else made[0].title if made else ""
+    names = f"{len(made)} Shots" if len(made) > 1 else shown(made[0].title) if made else ""
     what = [names] * bool(names) + [f"{count} Takes"] * (count > 1)
     text = f"{verb}: {' × '.join(what)}" if what else verb
     row.operator("peekaboo.generate", text=text, icon="RENDER_ANIMATION").count = count

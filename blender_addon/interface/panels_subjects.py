@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from .. import memory
-from ..errors import PeekabooError
+from ..errors import PeekabooError, shown
 from ..making import generation
 from ..masks.cast import SURFACED
 from ..shot import check, shots, subjects
@@ -16,9 +16,9 @@ from ..shot.prompt import colored, faulty_subjects, prompt_problem
 from .sidebar import SidebarPanel, draw_colored, draw_sentence, letters_in_line
 
 FRAMES_IN_ROW, MOST_FRAMES = 4, 12
+"""Buttons beside one another that go to frames of a finding, and how many it has at most."""
 MILD = {"CUT", "PART"}
 """Findings that are no faults: what one may have meant."""
-"""Buttons beside one another that go to frames of a finding, and how many it has at most."""
 
 _faulty: set[str] = set()
 """Names of the objects in the list whose phrases have a problem, their own or with one another."""
@@ -203,7 +203,7 @@ class PEEKABOO_PT_check(SidebarPanel, bpy.types.Panel):
             layout.operator("peekaboo.check_shot", icon="VIEWZOOM")
         column = layout.column()
         if shot.marker is not None:
-            column.label(text=f"{shot.title}: {shot.first}–{shot.last}", icon="VIEW_CAMERA")
+            column.label(text=f"{shown(shot.title)}: {shot.first}–{shot.last}", icon="VIEW_CAMERA")
         if report is None:
             column.label(text="Too heavy to be checked in passing" if heavy else "Looking at the shot…")
             return

@@ -19,6 +19,10 @@ from blender_addon.errors import PeekabooError
 PATIENCE = 30
 
 
+def test_the_title_of_an_order_is_one_line_whatever_a_shot_is_called(tmp_path):
+    assert Order(1, "Close\x1b[2J\n\u202e, seed 0", {}, tmp_path).title == r"Close\x1b[2J\n\u202e, seed 0"
+
+
 class Shop:
     """A queue with its engine's settings."""
 

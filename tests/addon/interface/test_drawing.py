@@ -323,10 +323,12 @@ def test_the_button_names_the_one_shot_that_is_ticked(scene, tmp_path):
     bpy.types.PEEKABOO_PT_generate.draw(own, context())
     scene.timeline_markers[0].peekaboo.enabled = False
     bpy.types.PEEKABOO_PT_generate.draw(own, context())
+    scene.timeline_markers[1].name = "Close\n\u202e"
+    bpy.types.PEEKABOO_PT_generate.draw(own, context())
     scene.timeline_markers.clear()
     bpy.types.PEEKABOO_PT_generate.draw(own, context())
     pressed = [text for text in told if text.startswith("Generate")]
-    assert pressed == ["Generate: 2 Shots", "Generate: Shot 9", "Generate"]
+    assert pressed == ["Generate: 2 Shots", "Generate: Shot 9", r"Generate: Close\n\u202e", "Generate"]
 
 
 def test_markers_without_cameras_are_told_to_cut_nothing(scene):
