@@ -30,7 +30,7 @@ class PEEKABOO_PT_shot(SidebarPanel, bpy.types.Panel):
     """How the clip is made."""
 
     bl_label = "Model"
-    bl_order = 6
+    bl_order = 7
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw_header_preset(self, _context):

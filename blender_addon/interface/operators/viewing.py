@@ -111,7 +111,7 @@ class PEEKABOO_OT_next_take(OnActiveTake, bpy.types.Operator):
     """Show the next take of the same frames instead of the active one: again and again, to compare them"""
 
     bl_idname = "peekaboo.next_take"
-    bl_label = "Compare With Next"
+    bl_label = "Compare with Next"
     bl_options = {"REGISTER", "UNDO"}
 
     def act(self, scene, strip):
