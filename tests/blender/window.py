@@ -42,7 +42,9 @@ class Play:
         environment = {**profile.variables, "DISPLAY": screen, **settings}
         for _ in range(STARTS):
             self._start(command, environment)
-            if self._has_begun() or REFUSED not in self._log.read_text(errors="replace"):
+            if self._has_begun() or self.process.poll() is None:
+                return
+            if REFUSED not in self._log.read_text(errors="replace"):
                 return
 
     def _start(self, command: list[str], environment: dict[str, str]) -> None:
