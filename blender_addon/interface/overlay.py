@@ -9,8 +9,6 @@ of a subject, and so is not the subject's, is dashed.
 from __future__ import annotations
 
 import time
-from bisect import insort
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +17,6 @@ import bpy
 import gpu
 import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
-from gpu_extras.batch import batch_for_shader
 from mathutils import Matrix
 
 from .. import changes, windows
@@ -33,6 +30,18 @@ from ..masks.outlines import shapes_at
 from ..shot import shots, subjects
 from ..shot.size import picture_of
 from .sidebar import from_memory
+from .strokes import (
+    LABEL,
+    LETTERS,
+    boxes_batch,
+    draw_boxes,
+    draw_lines,
+    fill,
+    lines_batch,
+    stacked,
+    stroke,
+    write,
+)
 
 LINE_WIDTH = 2.0
 RIM_COLOR = (0.0, 0.0, 0.0, 0.5)
@@ -42,12 +51,8 @@ HIDDEN = 0.6
 """Opacity of the colour where a subject is hidden."""
 DASHES = 40
 """How many dashes, or gaps, are as long as the picture is high."""
-GROUND_COLOR = (0.0, 0.0, 0.0, 0.6)
-"""Below what is written."""
-LETTERS, MOST_LETTERS = 12.0, 40
-"""Height of what is written, in pixels of an interface that is not scaled, and its length."""
-LABEL = 1.6
-"""From one line of what is written to the next, in heights of letters."""
+MOST_LETTERS = 40
+"""Of a phrase that is written."""
 EDGE_COLOR = (1.0, 1.0, 1.0, 0.35)
 OUTSIDE_COLOR = (0.0, 0.0, 0.0, 0.45)
 """Of what the camera sees and the clip does not, about as Blender darkens what the camera does not see."""
@@ -286,7 +291,7 @@ def _draw() -> None:
     if seen is None or corners is None:
         return
     gpu.state.blend_set("ALPHA")
-    _draw_boxes(bars_around(corners[[0, 2]], _camera_frame(context)), OUTSIDE_COLOR)
+    draw_boxes(bars_around(corners[[0, 2]], _camera_frame(context)), OUTSIDE_COLOR)
     draw_lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), EDGE_COLOR, 1.0)
     batches = _batches_of(seen)
     matrices: Any = gpu.matrix  # whose stubs know no context manager
@@ -294,11 +299,11 @@ def _draw() -> None:
         matrices.multiply_matrix(_to_region(corners))
         if not _is_over_picture(context.scene):  # whose colours it would change
             for subject, batch in zip(seen.subjects, batches, strict=True):
-                _fill(batch.fill, (*subject.color, FILL))
+                fill(batch.fill, (*subject.color, FILL))
         for subject, batch in zip(seen.subjects, batches, strict=True):
             for lines, opacity in ((batch.hidden, HIDDEN), (batch.lines, 1.0)):
-                _stroke(lines, RIM_COLOR, LINE_WIDTH + 2)  # so that they are seen on any ground
-                _stroke(lines, (*subject.color, opacity), LINE_WIDTH)
+                stroke(lines, RIM_COLOR, LINE_WIDTH + 2)  # so that they are seen on any ground
+                stroke(lines, (*subject.color, opacity), LINE_WIDTH)
     _write_phrases(context, seen.subjects, corners)
     gpu.state.blend_set("NONE")
 
@@ -308,7 +313,7 @@ def _batches_of(seen: Outlines) -> list[_Batches]:
     global _batches
     if _batches is None or _batches[0] is not seen:
         made = [
-            _Batches(_boxes_batch(each.fill), _lines_batch(each.hidden), _lines_batch(each.lines))
+            _Batches(boxes_batch(each.fill), lines_batch(each.hidden), lines_batch(each.lines))
             for each in seen.subjects
         ]
         _batches = seen, made
@@ -359,36 +364,6 @@ def _write_phrases(context, outlined: list[Outline], corners: np.ndarray) -> Non
     write(context, list(zip(texts, stacked(places, widths, LABEL * size), colors, strict=True)))
 
 
-def stacked(
-    places: Sequence[Sequence[float]], widths: Sequence[float], height: float
-) -> list[tuple[float, float]]:
-    """Lower left corners of labels of one height, each so much further down that it is over no other."""
-    found: list[tuple[float, float]] = []
-    taken: list[tuple[float, float, float]] = []  # minus the lower end, so that the highest come first
-    for (left, low), width in zip(places, widths, strict=True):
-        for minus_other, start, end in taken:
-            if left < end and start < left + width and abs(low + minus_other) < height:
-                low = -minus_other - height
-        insort(taken, (-low, left, left + width))
-        found.append((left, low))
-    return found
-
-
-def write(context, labels: Sequence[tuple[str, Sequence[float], tuple[float, ...]]]) -> None:
-    """Write texts in colours whose lower left corners are at pixels of the region, readable on any ground."""
-    size = LETTERS * context.preferences.system.ui_scale
-    blf.size(0, size)
-    grounds = []
-    for text, (left, low), _ in labels:
-        right = left + blf.dimensions(0, text)[0]
-        grounds.append([(left - size / 4, low - size / 4), (right + size / 4, low + 1.25 * size)])
-    _draw_boxes(np.array(grounds).reshape(-1, 2, 2), GROUND_COLOR)
-    for text, (left, low), color in labels:
-        blf.position(0, left, low, 0)
-        blf.color(0, *color)
-        blf.draw(0, text)
-
-
 def bars_around(picture: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """The parts of a frame that a picture inside it leaves free: (4, 2, 2), some of them without area.
 
@@ -418,55 +393,6 @@ def _camera_frame(context) -> np.ndarray:
         for corner in camera.data.view_frame(scene=context.scene)
     ]
     return np.array([np.min(corners, axis=0), np.max(corners, axis=0)])
-
-
-def _draw_boxes(boxes: np.ndarray, color: tuple[float, ...]) -> None:
-    """Fill rectangles (n, 2, 2) of the region, given by two corners each."""
-    _fill(_boxes_batch(boxes), color)
-
-
-def _boxes_batch(boxes: np.ndarray) -> Any:
-    """Rectangles as :func:`_fill` draws them; None without any."""
-    if not len(boxes):
-        return None
-    low, high = boxes[:, 0], boxes[:, 1]
-    right, left = np.c_[high[:, 0], low[:, 1]], np.c_[low[:, 0], high[:, 1]]
-    points: Any = np.stack([low, right, high, low, high, left], axis=1).reshape(-1, 2).astype(np.float32)
-    return batch_for_shader(gpu.shader.from_builtin("UNIFORM_COLOR"), "TRIS", {"pos": points})
-
-
-def _fill(batch: Any, color: tuple[float, ...]) -> None:
-    if batch is None:
-        return
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    shader.bind()
-    shader.uniform_float("color", color)
-    batch.draw(shader)
-
-
-def draw_lines(segments: np.ndarray, color: tuple[float, ...], width: float) -> None:
-    """Draw line segments (n, 2, 2), in pixels of the region."""
-    _stroke(_lines_batch(segments), color, width)
-
-
-def _lines_batch(segments: np.ndarray) -> Any:
-    """Line segments as :func:`_stroke` draws them; None without any."""
-    if not len(segments):
-        return None
-    points: Any = np.pad(segments.reshape(-1, 2), ((0, 0), (0, 1))).astype(np.float32)
-    return batch_for_shader(gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR"), "LINES", {"pos": points})
-
-
-def _stroke(batch: Any, color: tuple[float, ...], width: float) -> None:
-    if batch is None:
-        return
-    shader = gpu.shader.from_builtin("POLYLINE_UNIFORM_COLOR")
-    shader.bind()
-    viewport: Any = gpu.state.viewport_get()
-    shader.uniform_float("viewportSize", viewport[2:])
-    shader.uniform_float("lineWidth", width * bpy.context.preferences.system.ui_scale)
-    shader.uniform_float("color", color)
-    batch.draw(shader)
 
 
 def register():

@@ -12,8 +12,9 @@ import numpy as np
 from ..errors import shown
 from ..making import drafting
 from ..shot.subjects import new_color
-from .overlay import LINE_WIDTH, draw_lines, picture_on_screen
+from .overlay import LINE_WIDTH, picture_on_screen
 from .sidebar import SidebarPanel, draw_sentence, from_memory
+from .strokes import draw_lines
 
 _handle: Any = None
 

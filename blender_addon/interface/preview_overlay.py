@@ -16,8 +16,9 @@ from gpu_extras.batch import batch_for_shader
 
 from ..borders.places import read_file
 from .icons import MAX_BYTES, read_png
-from .overlay import LETTERS, picture_on_screen, preview_in, write
+from .overlay import picture_on_screen, preview_in
 from .sidebar import from_memory
+from .strokes import LETTERS, write
 
 OPACITY = 0.85
 

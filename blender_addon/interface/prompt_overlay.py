@@ -16,12 +16,13 @@ from ..shot.prompt import colored
 from ..shot.subjects import Color
 from .overlay import looks_through_camera, picture_on_screen
 from .sidebar import from_memory
+from .strokes import LETTERS
 from .typesetting import Face, Run, lines_of
 
-LETTERS, LEADING = 12.0, 1.45
-"""Height of letters in pixels of an interface that is not scaled, and of a line in those."""
+LEADING = 1.45
+"""Of a line, in heights of letters."""
 MARGIN = 6.0
-"""Between the frame and the text, likewise."""
+"""Between the frame and the text, in pixels of an interface that is not scaled."""
 MOST_LINES = 4
 """More would cover too much; the last ends with an ellipsis."""
 LEAST_WIDTH = 8

@@ -10,7 +10,7 @@ from mathutils import Vector
 from scenes import add_camera, add_empty, add_mesh, small_shot
 
 from blender_addon.engine.orders import Order
-from blender_addon.interface import overlay, preview_overlay, prompt_overlay
+from blender_addon.interface import overlay, preview_overlay, prompt_overlay, strokes
 
 SIZE = (288, 160)
 
@@ -140,13 +140,13 @@ def test_outlines_that_take_long_hold_up_no_animation_and_no_hand(scene, monkeyp
 @given(st.lists(st.tuples(*(st.integers(0, 60) for _ in range(2)), st.integers(1, 30)), max_size=12))
 def test_labels_go_down_until_none_is_over_another(wanted):
     widths = [width for *_, width in wanted]
-    places = overlay.stacked([place for *place, _ in wanted], widths, 10)
+    places = strokes.stacked([place for *place, _ in wanted], widths, 10)
     labels = [(*place, place[0] + width, place[1] + 10) for place, width in zip(places, widths, strict=True)]
     for index, (left, low, right, top) in enumerate(labels):
         assert left == wanted[index][0] and low <= wanted[index][1]
         for other in labels[:index]:
             assert left >= other[2] or other[0] >= right or low >= other[3] or other[1] >= top
-    assert overlay.stacked([(5, 5), (40, 7), (5, 5)], [20, 20, 20], 10) == [(5, 5), (40, 7), (5, -5)]
+    assert strokes.stacked([(5, 5), (40, 7), (5, 5)], [20, 20, 20], 10) == [(5, 5), (40, 7), (5, -5)]
 
 
 def test_below_the_frame_is_the_prompt_of_the_shot_at_the_playhead_with_few_lines(scene):
