@@ -78,8 +78,10 @@ def shots_of(scene) -> list[Shot]:
         PeekabooError: the scene's range is empty.
     """
     start, end = range_of(scene)
-    bound = cameras.bound_markers(scene) if scene.peekaboo.use_markers else []
-    frames = sorted({marker.frame for marker in bound})
+    bound: dict[int, list] = {}  # by their frames
+    for marker in cameras.bound_markers(scene) if scene.peekaboo.use_markers else ():
+        bound.setdefault(marker.frame, []).append(marker)
+    frames, indices = sorted(bound), {marker: index for index, marker in enumerate(scene.timeline_markers)}
     begun = [frame for frame in frames if frame <= start][-1:] or frames[:1]
     kept = begun + [frame for frame in frames if frame > begun[0] and frame <= end] if frames else []
     if not kept or kept[0] > end:
@@ -90,14 +92,14 @@ def shots_of(scene) -> list[Shot]:
     for number, frame in enumerate(kept):
         first = start if number == 0 else frame
         last = kept[number + 1] - 1 if number + 1 < len(kept) else end
-        here = [marker for marker in bound if marker.frame == frame]
         found += [
-            _of_marker(scene, marker, first, last if marker == here[0] else first - 1) for marker in here
+            _of_marker(scene, marker, indices[marker], first, first - 1 if nth else last)
+            for nth, marker in enumerate(bound[frame])
         ]
     return found
 
 
-def _of_marker(scene, marker, first: int, last: int) -> Shot:
+def _of_marker(scene, marker, index: int, first: int, last: int) -> Shot:
     own, prompt = marker.peekaboo, scene.peekaboo.prompt
     return Shot(
         title=marker.name or marker.camera.name,
@@ -107,7 +109,7 @@ def _of_marker(scene, marker, first: int, last: int) -> Shot:
         is_own_prompt=bool(own.prompt.strip()),
         seed=own.seed if own.seed >= 0 else None,
         enabled=own.enabled,
-        marker=list(scene.timeline_markers).index(marker),
+        marker=index,
     )
 
 
