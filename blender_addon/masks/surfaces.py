@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import PeekabooError
 from . import unfollowed
-from .cast import ON_ELEMENTS, SHOWN, Cast
+from .cast import ON_ELEMENTS, SHOWN, SURFACED, Cast
 from .geometry import Triangles, triangles_of
 
 
@@ -46,6 +46,8 @@ def _is_seen(instance, renders: bool) -> bool:
     is_instance = instance.is_instance
     if not (is_instance or instance.show_self or (instance.show_particles and unfollowed.is_hairy(obj))):
         return False
+    if is_instance and instance.particle_system is not None and obj.type in SURFACED - {"MESH"}:
+        return False  # a render shows the mesh of such an object alone, which particles do not instance
     whole = instance.parent if is_instance else obj
     hidden = not renders and (obj.hide_render or whole.hide_render)
     return not hidden and obj.visible_camera and whole.visible_camera

@@ -205,18 +205,28 @@ def test_so_are_strokes_with_a_mesh_that_nodes_make_of_them(stage, cube):
         mask(stage)
 
 
-@pytest.mark.parametrize("is_linked", [True, False])
-def test_a_text_that_particles_instance_hides_what_it_hides_in_a_render(stage, cube, is_linked):
+def instance_a_text(stage, emitter, is_linked):
+    """Let particles instance a text that is far away, or not in the scene itself."""
     bpy.ops.object.text_add(location=(0, 60, 0), rotation=(np.pi / 2, 0, 0))
     text = bpy.context.object
     text.data.body, text.data.size, text.data.offset_x = "M", 4, -2
     if not is_linked:
         stage.collection.objects.unlink(text)
-    wall = primitive("grid", "Wall", location=(0, -3, 0))
-    settings = wall.modifiers.new("Particles", "PARTICLE_SYSTEM").particle_system.settings
+    settings = emitter.modifiers.new("Particles", "PARTICLE_SYSTEM").particle_system.settings
     settings.type, settings.count, settings.render_type = "HAIR", 20, "OBJECT"
     settings.instance_object, settings.particle_size, settings.use_scale_instance = text, 1, False
+
+
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_text_that_particles_instance_hides_what_it_hides_in_a_render(stage, cube, is_linked):
+    wall = primitive("grid", "Wall", location=(0, -3, 0))
+    instance_a_text(stage, wall, is_linked)
     wall.show_instancer_for_render = False
+    assert agree(mask(stage), rendered(stage, cube))
+
+
+def test_it_is_a_part_of_its_subject_where_a_render_shows_it(stage, cube):
+    instance_a_text(stage, cube, True)
     assert agree(mask(stage), rendered(stage, cube))
 
 
