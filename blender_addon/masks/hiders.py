@@ -98,7 +98,7 @@ class _Bounds:
         self._unbounded: set[int] = set()
         known: dict = {}
         spreads: list[np.ndarray] = []
-        reaches: list[float] = []
+        rooms: dict[int, float] = {}  # of boxes with hair in them
         may_be_hairy = len(bpy.data.particles) > 0
         for index, instance, owner in seen(depsgraph, cast):
             obj, kind = instance.object, instance.object.type
@@ -112,20 +112,22 @@ class _Bounds:
             is_hairy = may_be_hairy and unfollowed.is_hairy(obj)
             key = obj.data.as_pointer(), obj.original if is_hairy else None
             if key not in known:
-                spread, reach = spread_of(obj), 0.0
+                spread = spread_of(obj)
                 if is_hairy:
                     strands, reach = unfollowed.strands_of(obj)
+                    reach += float(np.sum(_sizes(*_boxes([spread]))))
                     spread = np.concatenate([spread, strands])
+                    rooms |= {len(spreads): reach} if len(spread) else {}
                 known[key] = len(spreads) if len(spread) else None
-                if len(spread):
-                    spreads.append(spread)
-                    reaches.append(reach)
+                spreads += [spread] if len(spread) else []
             if known[key] is not None:
                 self._indices.append(index)
                 self._of.append(known[key])
                 self._matrices.extend([value for row in instance.matrix_world for value in row])
         self._low, self._high = _boxes(spreads)
-        self._reaches = np.array(reaches)
+        self._rooms = _sizes(self._low, self._high)
+        for box, room in rooms.items():
+            self._rooms[box] = room
 
     def before(self, exposed: Exposed) -> tuple[set[int], set[int]]:
         """What may hide what is exposed, by places among instances: those with a surface that may, and all.
@@ -138,7 +140,7 @@ class _Bounds:
             indices, of = np.array(self._indices[some]), np.array(self._of[some])
             matrices = np.array(self._matrices[16 * start : 16 * some.stop]).reshape(-1, 4, 4).swapaxes(1, 2)
             low, high = self._low[of, None], self._high[of, None]
-            room = np.linalg.norm(high - low, axis=2, keepdims=True) + self._reaches[of].reshape(-1, 1, 1)
+            room = self._rooms[of, None, None]
             for found, space in ((shown, 0 * room), (around, room)):
                 corners = np.ones((len(of), 8, 4))
                 corners[..., :3] = np.where(solids.CORNERS, high + space, low - space)
@@ -147,8 +149,8 @@ class _Bounds:
 
 
 def _boxes(spreads: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest coordinates of sets of points, none empty: both float64 (sets, 3)."""
-    if not spreads:
+    """The least and the greatest coordinates of sets of points: float64 (sets, 3), or (0, 3) of no point."""
+    if not sum(map(len, spreads)):
         return np.empty((0, 3)), np.empty((0, 3))
     points, starts = np.concatenate(spreads), np.cumsum([0, *map(len, spreads)])[:-1]
     # What is not a number is not drawn, what is infinite is drawn in part
@@ -156,3 +158,8 @@ def _boxes(spreads: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         np.nan_to_num(np.fmin.reduceat(points, starts).astype(float), posinf=BEYOND, neginf=-BEYOND),
         np.nan_to_num(np.fmax.reduceat(points, starts).astype(float), posinf=BEYOND, neginf=-BEYOND),
     )
+
+
+def _sizes(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The diagonals of boxes: float64 (boxes,)."""
+    return np.linalg.norm(high - low, axis=1)
