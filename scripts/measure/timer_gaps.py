@@ -37,7 +37,14 @@ EDITS, EDIT_SECONDS = 3, 4.0
 OURS = {
     "making.generation": ("add", "_tick"),
     "shot.check": ("advance",),
-    "interface.overlay": ("current_outlines", "_draw_boxes", "draw_lines", "_write_phrases"),
+    "interface.overlay": (
+        "current_outlines",
+        "_batches_of",
+        "draw_boxes",
+        "fill",
+        "stroke",
+        "_write_phrases",
+    ),
 }
 """Functions of the add-on's that the main thread runs; its panels' ``draw`` come on top."""
 
